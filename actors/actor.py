@@ -1,0 +1,337 @@
+"""The stream actor: one request from its submission to its one terminal event.
+
+The actor owns the stream's state and changes it synchronously: bytes go in, events go into the log, parked consumers
+are woken once a read. Its task only opens the response, reads it, and waits where it must: for a lossless consumer, for
+the connection to close. It decides about attempts, and leaves slots and waiting between attempts to the engine.
+"""
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import anyio
+
+from .assembler import Assembler
+from .errors import STATUS_OF_TYPE, ErrorInfo
+from .events import RestartEvent, SnapshotEvent, StreamEndEvent
+from .framing import Frame, FramingError, SSEFramer
+from .lifecycle import Lifecycle, State
+from .log import EventLog
+from .mailbox import Feed, OnAbandon, Parked
+from .parts import EMPTY
+from .request import StreamRequest
+from .result import Attempt, Ending, StreamResult
+from .retry import RetryPolicy, error_code, is_retryable
+from .source import Open, Response, ResponseFailed
+from .timing import Stopwatch
+from .wire import ErrorEvent, WireError, decode
+
+__all__ = ["StreamActor"]
+
+_DRAIN_SECONDS = 0.1  # for what follows message_stop, so that the connection can be used again
+
+
+class StreamActor:
+    """One stream. Made by the engine; consumers see it through a `StreamHandle`."""
+
+    def __init__(
+        self,
+        stream_id: str,
+        request: StreamRequest,
+        *,
+        retry: RetryPolicy,
+        clock: Callable[[], float],
+        on_abandon: OnAbandon,
+        abandoned: Callable[["StreamActor", OnAbandon], None],
+    ) -> None:
+        self.stream_id = stream_id
+        self.request = request
+        self.timestamp = datetime.now(UTC)
+        self.watch = Stopwatch(clock)
+        self.life = Lifecycle()
+        self.result: StreamResult | None = None
+        self.released = anyio.Event()
+        """The connection is back in the pool or gone; nothing of the stream runs any more."""
+        self.parked: list[Parked] = []
+        self.feeds: list[Feed] = []
+        self.attempts: list[Attempt] = []
+        self.cancel_request: tuple[str, str | None] | None = None
+        self.on_abandon: OnAbandon = on_abandon
+        self._abandoned = abandoned
+        self._retry = retry
+        self._lossless: list[Feed] = []
+        self._room: anyio.Event | None = None
+        self._frames: deque[Frame] = deque()
+        self._failure: ErrorInfo | None = None
+        self.request_id: str | None = None
+        self.rate_limits: Mapping[str, str] = EMPTY
+        self.log = EventLog(stream_id)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._framer = SSEFramer()
+        self.assembler = Assembler(self.log, beta=bool(self.request.betas), request_id=self.request_id)
+
+    # -- consumers
+
+    def add(self, feed: Feed) -> None:
+        """A consumer joins."""
+        self.feeds.append(feed)
+        if feed.buffer is not None:
+            self._lossless.append(feed)
+
+    def left(self, feed: Feed) -> None:
+        """A consumer leaves."""
+        self.feeds.remove(feed)
+        if feed.buffer is not None:
+            self._lossless.remove(feed)
+            self.has_room()
+        if feed in self.parked:
+            self.parked.remove(feed)
+        if not self.feeds and not self.life.ended:
+            self._abandoned(self, feed.on_abandon)
+
+    def has_room(self) -> None:
+        """A lossless consumer took an event."""
+        if self._room is not None and not any(feed.full for feed in self._lossless):
+            self._room.set()
+
+    def _notify(self) -> None:
+        if self.parked:
+            parked, self.parked = self.parked, []
+            for consumer in parked:
+                consumer.wake()
+
+    # -- one attempt
+
+    async def attempt(self, open_response: Open) -> float | None:
+        """Makes one attempt. Returns None when the stream has ended, or the seconds to wait before another attempt.
+
+        On cancellation the response is aborted, and the stream is left for `finish_cancelled` to end.
+        """
+        self.life.to(State.CONNECTING)
+        self.watch.begin_attempt()
+        response: Response | None = None
+        self._failure = None
+        try:
+            response = await open_response(self.request)
+            self._opened(response)
+            chunks = response.chunks()
+            async for chunk in chunks:
+                self._read(chunk)
+                while self._frames and not self._step():
+                    await self._wait_for_room()
+                if self.assembler.stopped or self._failure is not None:
+                    break
+            else:
+                self._bytes_ended(self._truncated("the bytes ended without message_stop"))
+            if self.assembler.stopped:
+                # The answer is whole: whoever reads it need not wait for the connection.
+                self._finish("complete")
+                with anyio.move_on_after(_DRAIN_SECONDS):
+                    async for _ in chunks:
+                        pass
+        except ResponseFailed as exc:
+            self._bytes_ended(exc.info if response is None else self._truncated(exc.info.message, exc.info.cause))
+        finally:
+            if response is not None:
+                await response.aclose()
+        if self.life.ended:
+            return None
+        return self._after_failure()
+
+    def _opened(self, response: Response) -> None:
+        self.life.to(State.STREAMING)
+        self.watch.connected = self.watch.clock()
+        self.request_id = response.request_id
+        self.rate_limits = response.rate_limits
+        self._begin()
+
+    def _read(self, chunk: bytes) -> None:
+        """Frames what was read and takes in as much as the lossless consumers allow."""
+        self.watch.last_byte = self.watch.clock()
+        frames = self._framer.feed(chunk)
+        self._frames.extend(frames)
+        self._step()
+        if self._framer.failure is not None and self._failure is None:
+            self._failure = _protocol_error(self._framer.failure)
+
+    def _step(self) -> bool:
+        """Takes the waiting frames in. Returns False when it had to stop for a lossless consumer."""
+        assembler, frames, log = self.assembler, self._frames, self.log
+        seq, contents = log.seq, assembler.contents
+        whole = True
+        while frames:
+            if self._lossless and any(feed.full for feed in self._lossless):
+                whole = False
+                break
+            try:
+                assembler.feed(decode(frames.popleft()))
+            except WireError as exc:
+                self._failure = _protocol_error(exc)
+            if assembler.error is not None:
+                self._failure = _stream_error(assembler.error, self.request_id)
+            if assembler.stopped or self._failure is not None:
+                frames.clear()
+        if log.seq != seq:
+            watch = self.watch
+            now = watch.last_byte or watch.clock()
+            if watch.first_event is None:
+                watch.first_event = now
+            if assembler.contents != contents:
+                watch.content(now, assembler.contents - contents)
+            self._notify()
+        return whole
+
+    async def _wait_for_room(self) -> None:
+        self._room = anyio.Event()
+        try:
+            await self._room.wait()
+        finally:
+            self._room = None
+
+    def _bytes_ended(self, info: ErrorInfo) -> None:
+        """No more bytes will come: `info` says why, unless what did come is an ending by itself."""
+        for frame in self._framer.close():
+            with contextlib.suppress(WireError):  # cut inside: what is missing will not come
+                self.assembler.feed(decode(frame))
+        if self.assembler.error is not None:
+            info = _stream_error(self.assembler.error, self.request_id)
+        if not self.assembler.stopped and self._failure is None:
+            self._failure = info
+
+    def _truncated(self, message: str, cause: BaseException | None = None) -> ErrorInfo:
+        return ErrorInfo(type="truncated", message=message, request_id=self.request_id, retryable=True, cause=cause)
+
+    # -- endings
+
+    def _after_failure(self) -> float | None:
+        info = self._failure
+        assert info is not None
+        number = self._close_attempt(info)
+        delay = None
+        if self.assembler.contents == 0:
+            delay = self._retry.delay(number, retryable=info.retryable, asked=info.retry_after)
+        if delay is None:
+            self._finish("truncated" if info.type == "truncated" else "failed", info)
+            return None
+        self.life.to(State.BACKOFF)
+        if self.log.seq > self.log.base:
+            # Something of this attempt was told already: what follows replaces it.
+            self.assembler.close()
+            following = EventLog(self.stream_id, self.log.seq)
+            self.log.run, self.log.next = None, following
+            self.log = following
+            following.add(RestartEvent, number + 1)
+            self._begin()
+            self._notify()
+        return delay
+
+    def requeue(self) -> None:
+        """The wait before another attempt is over."""
+        self.life.to(State.QUEUED)
+
+    def _close_attempt(self, info: ErrorInfo | None) -> int:
+        number = len(self.attempts) + 1
+        submitted = self.watch.submitted
+        started = self.watch.sent if self.watch.sent is not None else self.watch.clock()
+        self.attempts.append(
+            Attempt(
+                number=number,
+                started=started - submitted,
+                ended=self.watch.clock() - submitted,
+                request_id=self.request_id,
+                usage=self.assembler.usage,
+                error=info,
+            )
+        )
+        return number
+
+    def finish_cancelled(self, by: str, reason: str | None = None) -> None:
+        """Ends the stream as cancelled, unless it has ended. What was received is kept."""
+        if not self.life.ended:
+            by, reason = self.cancel_request or (by, reason)
+            if self.life.state in (State.CONNECTING, State.STREAMING):
+                self._close_attempt(None)
+            self._finish("cancelled", by=by, reason=reason)
+
+    def finish_failed(self, info: ErrorInfo) -> None:
+        """Ends the stream as failed outside of any attempt, unless it has ended."""
+        if not self.life.ended:
+            self._finish("failed", info)
+
+    def _finish(
+        self, ending: Ending, error: ErrorInfo | None = None, *, by: str | None = None, reason: str | None = None
+    ) -> None:
+        assembler = self.assembler
+        assembler.close()
+        if ending == "complete":
+            self._close_attempt(None)
+            self.life.to(State.DONE)
+        else:
+            self.life.to(State.CANCELLED if ending == "cancelled" else State.FAILED)
+        self.watch.ended = self.watch.clock()
+        self.result = StreamResult(
+            state=ending,
+            stream_id=self.stream_id,
+            custom_id=self.request.custom_id,
+            request=self.request,
+            model_name=assembler.model_name,
+            message_id=assembler.message_id,
+            stop_reason=assembler.stop_reason,
+            stop_sequence=assembler.stop_sequence,
+            stop_details=assembler.stop_details,
+            parts=tuple(part for _, part in assembler.parts()),
+            message=assembler.message(),
+            usage=assembler.usage,
+            usage_is_final=assembler.usage_is_final,
+            error=error,
+            cancelled_by=by,
+            cancel_reason=reason,
+            attempts=tuple(self.attempts),
+            request_id=self.request_id,
+            rate_limits=self.rate_limits,
+            timestamp=self.timestamp,
+            timings=self.watch.timings(),
+            extra=assembler.extra,
+        )
+        self.log.add(StreamEndEvent, self.result)
+        # Who joins from now on gets a snapshot and the terminal event: only the cursors keep the log alive.
+        ended = EventLog(self.stream_id, self.log.seq - 1)
+        ended.add(StreamEndEvent, self.result)
+        self.log = ended
+        self._frames.clear()
+        self._notify()
+
+    def snapshot(self) -> SnapshotEvent:
+        """All there is up to now; after the end, all but the terminal event."""
+        seq = self.log.seq - 1 if self.life.ended else self.log.seq
+        assembler = self.assembler
+        return SnapshotEvent(
+            assembler.parts(),
+            assembler.usage,
+            assembler.message_id,
+            assembler.model_name,
+            self.request_id,
+            stream_id=self.stream_id,
+            first_seq=seq,
+            seq=seq,
+        )
+
+
+def _protocol_error(exc: FramingError | WireError) -> ErrorInfo:
+    return ErrorInfo(type="protocol_error", message=str(exc), cause=exc)
+
+
+def _stream_error(event: ErrorEvent, request_id: str | None) -> ErrorInfo:
+    """The error that the API sent inside a stream, which had begun with 200."""
+    kind = str(event.error.get("type") or "api_error")
+    status = STATUS_OF_TYPE.get(kind)
+    return ErrorInfo(
+        type=kind,
+        message=str(event.error.get("message") or "the API reported an error inside the stream"),
+        status=status,
+        request_id=event.request_id or request_id,
+        retryable=is_retryable(status or 500, EMPTY, error_code(event.error)),
+    )

@@ -1,0 +1,414 @@
+"""The assembler: wire events in, part events (into an `EventLog`) and the finished message out. It does no I/O.
+
+One instance serves one attempt. Blocks are kept by their index on the wire, in the order in which they began. Text is
+kept in pieces and joined once, when its part ends or when somebody asks, so the work is linear in the stream's size.
+
+The finished message is built the way the SDK builds it, field by field, for the route the request took: the beta route
+copies more of `message_delta` than the stable one.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, cast
+
+import attrs
+import msgspec
+
+from . import wire
+from .deltas import (
+    CitationPartDelta,
+    CompactionPartDelta,
+    PartDelta,
+    TextPartDelta,
+    ThinkingPartDelta,
+    ToolCallPartDelta,
+    UnknownPartDelta,
+)
+from .events import PartDeltaEvent, PartEndEvent, PartStartEvent, StreamStartEvent, UnknownEvent, UsageEvent
+from .log import EventLog, MakeDelta
+from .partial_json import PartialJSON
+from .parts import (
+    EMPTY,
+    CompactionPart,
+    Part,
+    ServerToolCallPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    part_from_block,
+)
+from .times import normalise_container
+from .usage import Usage, merge_usage, usage_from_json
+from .wire import JsonObject
+
+__all__ = ["Assembler"]
+
+# What the SDK's final message takes over from `message_delta`, by route.
+_USAGE_FIELDS = (
+    "input_tokens",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+    "server_tool_use",
+    "output_tokens_details",
+)
+_BETA_USAGE_FIELDS = (*_USAGE_FIELDS, "iterations", "fallback_credit")
+_DELTA_FIELDS = {"stop_reason", "stop_sequence", "stop_details", "container"}
+
+
+class _Block:
+    """A content block while it is being put together."""
+
+    __slots__ = ("args", "base", "index", "make_text", "open", "part", "pieces", "raw", "replaced", "takes")
+
+    def __init__(self, index: int, raw: JsonObject) -> None:
+        self.index = index
+        self.raw = raw
+        """The block as `content_block_start` gave it."""
+        self.open = True
+        self.base: Part = part_from_block(raw, complete=False)
+        """The part without `pieces`."""
+        self.part: Part | None = None
+        """The finished part."""
+        self.pieces: list[str] = []
+        """What the deltas appended: text, thinking or JSON."""
+        self.args: PartialJSON | None = None
+        self.replaced = False
+        """Whether a delta replaced the content the block began with."""
+        self.takes: type[wire.TextDelta | wire.ThinkingDelta | wire.InputJsonDelta] | None
+        """The kind of delta that only appends text to this block."""
+        self.make_text: MakeDelta
+        match self.base:
+            case TextPart():
+                self.takes, self.make_text = wire.TextDelta, TextPartDelta
+            case ThinkingPart():
+                self.takes, self.make_text = wire.ThinkingDelta, ThinkingPartDelta
+            case ToolCallPart() | ServerToolCallPart():
+                self.takes = wire.InputJsonDelta
+                self.make_text = partial(ToolCallPartDelta, tool_call_id=self.base.tool_call_id)
+            case _:
+                self.takes, self.make_text = None, TextPartDelta
+
+    def current(self, *, complete: bool) -> Part:
+        """The part as it is now."""
+        match self.base:
+            case TextPart() | ThinkingPart() as part if self.pieces:
+                return attrs.evolve(part, content=part.content + "".join(self.pieces), complete=complete)
+            case ToolCallPart() | ServerToolCallPart() as part if self.pieces:
+                # Arguments that stream replace the placeholder the block began with.
+                return attrs.evolve(part, args="".join(self.pieces), complete=complete)
+            case part:
+                return attrs.evolve(part, complete=complete)
+
+    def end(self, *, complete: bool) -> Part:
+        """Closes the block and returns its part."""
+        self.open = False
+        self.part = self.current(complete=complete)
+        self.pieces = []
+        return self.part
+
+    def to_message_block(self) -> JsonObject:
+        """The block as the SDK's final message has it."""
+        block = self.raw
+        match self.part or self.current(complete=False):
+            case TextPart() as part:
+                block = {**block, "text": part.content}
+                return {**block, "citations": list(part.citations)} if part.citations else block
+            case ThinkingPart() as part:
+                block = {**block, "thinking": part.content}
+                return block if part.signature is None else {**block, "signature": part.signature}
+            case ToolCallPart() | ServerToolCallPart() as part if part.args:
+                try:
+                    value = json.loads(part.args)
+                except ValueError:
+                    value = part.args
+                return {**block, "input": value}
+            case CompactionPart() as part if self.replaced:
+                return {**block, "content": part.content, "encrypted_content": part.encrypted_content}
+            case _:
+                return block
+
+
+class Assembler:
+    """Puts one attempt's wire events together.
+
+    `beta` says which route the request took. `started` and `stopped` tell of `message_start` and `message_stop`;
+    `error` is the error the API sent inside the stream, if it did; `contents` counts the content events so far.
+    """
+
+    def __init__(self, log: EventLog, *, beta: bool = False, request_id: str | None = None) -> None:
+        self._log = log
+        self._beta = beta
+        self._request_id = request_id
+        self._blocks: list[_Block] = []  # in the order in which they began
+        self._current: dict[int, _Block] = {}  # the block that an index stands for now
+        self._message: JsonObject | None = None
+        self._usage: JsonObject = {}
+        self.started = False
+        self.stopped = False
+        self.error: wire.ErrorEvent | None = None
+        self.contents = 0
+        self.usage_is_final = False
+        self.extra: JsonObject = {}
+        """Fields of `message_delta` and `message_stop` that nothing else stands for."""
+
+    def feed(self, event: wire.WireEvent) -> None:
+        """Takes one wire event in; its part events are in the log when this returns."""
+        if type(event) is wire.ContentBlockDelta:
+            self._delta(event.index, event.delta)
+            return
+        match event:
+            case wire.Extended():
+                self._extended(event)
+            case wire.ContentBlockStart():
+                self._start_block(event.index, event.content_block)
+            case wire.ContentBlockStop():
+                self._stop_block(event.index)
+            case wire.MessageDelta():
+                self._message_delta(event)
+            case wire.MessageStart():
+                self._message_start(event)
+            case wire.MessageStop():
+                self.stopped = True
+            case wire.ErrorEvent():
+                self.error = event
+            case wire.UnknownDeltaEvent():
+                self._rare_delta(event.index, event.delta)
+            case wire.UnknownWireEvent():
+                self._log.add(UnknownEvent, event.raw)
+            case wire.ContentBlockDelta() | wire.Ping():
+                pass
+
+    def close(self) -> None:
+        """Ends what is still open, as not complete: the stream is over."""
+        for block in self._blocks:
+            if block.open:
+                self._log.add(PartEndEvent, block.index, block.end(complete=False))
+
+    # -- what has been put together
+
+    @property
+    def usage(self) -> Usage:
+        """The usage so far."""
+        return usage_from_json(self._usage)
+
+    @property
+    def message_id(self) -> str | None:
+        """The message's id, once it has begun."""
+        return _text(self._message, "id")
+
+    @property
+    def model_name(self) -> str | None:
+        """The model that serves the answer, once it has begun."""
+        return _text(self._message, "model")
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the model stopped, once the API has said so."""
+        return _text(self._message, "stop_reason")
+
+    @property
+    def stop_sequence(self) -> str | None:
+        """Which stop sequence the model wrote, if one ended the answer."""
+        return _text(self._message, "stop_sequence")
+
+    @property
+    def stop_details(self) -> JsonObject | None:
+        """What more the API said of the stop."""
+        details: object = (self._message or EMPTY).get("stop_details")
+        return details if isinstance(details, dict) else None  # pyright: ignore[reportUnknownVariableType]
+
+    def parts(self) -> tuple[tuple[int, Part], ...]:
+        """All parts with their indexes, in the message's order; the open ones as they are now."""
+        return tuple((block.index, block.part or block.current(complete=False)) for block in self._in_order())
+
+    def open_parts(self) -> tuple[tuple[int, Part], ...]:
+        """The parts that have begun and not ended, as they are now."""
+        return tuple((block.index, block.current(complete=False)) for block in self._blocks if block.open)
+
+    def partial_args(self, index: int) -> Any:
+        """The best parse so far of the tool arguments at `index`: one object that is updated in place as more comes.
+
+        None before there is anything to parse. Raises `KeyError` when no tool call has begun at `index`.
+        """
+        block = self._current.get(index)
+        if block is None or not isinstance(block.base, ToolCallPart | ServerToolCallPart):
+            raise KeyError(f"no tool call has begun at index {index}")
+        if block.args is None:
+            block.args = PartialJSON()
+            so_far = block.part or block.base
+            assert isinstance(so_far, ToolCallPart | ServerToolCallPart)
+            for piece in block.pieces or [so_far.args]:
+                block.args.feed(piece)
+        return block.args.value
+
+    def message(self) -> JsonObject | None:
+        """The message as far as it has come, as plain JSON data; None before `message_start`."""
+        if self._message is None:
+            return None
+        content = [block.to_message_block() for block in self._in_order()]
+        return {**self._message, "content": content}
+
+    def _in_order(self) -> list[_Block]:
+        return sorted(self._blocks, key=lambda block: block.index)
+
+    # -- deltas: the hot path
+
+    def _delta(self, index: int, delta: wire.Delta) -> None:
+        block = self._current.get(index)
+        if (
+            block is None
+            or not block.open
+            or type(delta) is not block.takes
+            or (type(delta) is wire.ThinkingDelta and delta.estimated_tokens is not None)
+        ):
+            self._rare_delta(index, delta)
+            return
+        text = cast("wire.TextDelta", delta).text
+        self.contents += 1
+        block.pieces.append(text)
+        if block.args is not None:
+            block.args.feed(text)
+        self._log.add_text(index, block.make_text, text)
+
+    def _rare_delta(self, index: int, delta: wire.Delta, extra: Mapping[str, Any] = EMPTY) -> None:
+        """A delta that is not just more text for its part."""
+        block = self._current.get(index)
+        if block is None or not block.open:
+            self._log.add(UnknownEvent, {"type": "content_block_delta", "index": index, "delta": _raw(delta), **extra})
+            return
+        self.contents += 1
+        base = block.base
+        match delta:
+            case wire.ThinkingDelta(text, estimate) if isinstance(base, ThinkingPart):
+                part_delta = ThinkingPartDelta(text, estimated_tokens=estimate, extra=extra)
+                self._append(block, part_delta, text, attrs.evolve(part_delta, content_delta=""))
+            case wire.TextDelta(text) if isinstance(base, TextPart):
+                part_delta = TextPartDelta(text, extra)
+                self._append(block, part_delta, text, attrs.evolve(part_delta, content_delta=""))
+            case wire.InputJsonDelta(text) if isinstance(base, ToolCallPart | ServerToolCallPart):
+                part_delta = ToolCallPartDelta(text, base.tool_call_id, extra)
+                self._append(block, part_delta, text, attrs.evolve(part_delta, args_delta=""))
+            case wire.SignatureDelta(signature) if isinstance(base, ThinkingPart):
+                self._apply(block, ThinkingPartDelta(signature_delta=signature, extra=extra))
+            case wire.CitationsDelta(citation) if isinstance(base, TextPart):
+                self._apply(block, CitationPartDelta(citation, extra))
+            case wire.CompactionDelta(content, encrypted) if isinstance(base, CompactionPart):
+                block.replaced = True
+                self._apply(block, CompactionPartDelta(content, encrypted, extra))
+            case wire.UnknownDelta(raw):
+                self._apply(block, UnknownPartDelta(raw, extra))
+            case _:
+                # Of a known kind, but not for this kind of part.
+                self._apply(block, UnknownPartDelta(_raw(delta), extra))
+
+    def _apply(self, block: _Block, delta: PartDelta) -> None:
+        block.base = delta.apply(block.base)
+        self._log.add(PartDeltaEvent, block.index, delta)
+
+    def _append(self, block: _Block, delta: PartDelta, text: str, rest: PartDelta) -> None:
+        """Keeps the text that a delta appends among the pieces, and applies only the rest of it."""
+        block.pieces.append(text)
+        if block.args is not None:
+            block.args.feed(text)
+        block.base = rest.apply(block.base)
+        self._log.add(PartDeltaEvent, block.index, delta)
+
+    # -- blocks
+
+    def _start_block(self, index: int, raw: JsonObject, extra: Mapping[str, Any] = EMPTY) -> None:
+        earlier = self._current.get(index)
+        if earlier is not None and earlier.open:
+            self._log.add(PartEndEvent, index, earlier.end(complete=False))
+        block = _Block(index, raw)
+        self._blocks.append(block)
+        self._current[index] = block
+        if block.takes is None:
+            self.contents += 1  # it comes whole
+        if self._beta and raw.get("type") == "fallback" and self._message is not None:
+            to = raw.get("to")
+            if isinstance(to, dict) and "model" in to:
+                self._message["model"] = to["model"]
+        self._log.add(PartStartEvent, index, block.base, extra)
+
+    def _stop_block(self, index: int, extra: Mapping[str, Any] = EMPTY) -> None:
+        block = self._current.get(index)
+        if block is None or not block.open:
+            self._log.add(UnknownEvent, {"type": "content_block_stop", "index": index, **extra})
+            return
+        self._log.add(PartEndEvent, index, block.end(complete=True), extra)
+
+    # -- the message
+
+    def _message_start(self, event: wire.MessageStart) -> None:
+        if self.started:
+            self._log.add(UnknownEvent, msgspec.to_builtins(event))
+            return
+        self.started = True
+        self._message = message = normalise_container(dict(event.message))
+        usage: object = message.get("usage")
+        if isinstance(usage, dict):
+            message["usage"] = dict(usage)  # pyright: ignore[reportUnknownArgumentType]
+            merge_usage(self._usage, usage)  # pyright: ignore[reportUnknownArgumentType]
+        self._log.add(StreamStartEvent, self.message_id, self.model_name, self._request_id)
+        if self._usage:
+            self._log.add(UsageEvent, self.usage)
+        content: object = message.get("content")
+        if isinstance(content, list):
+            for index, block in enumerate(content):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+                if isinstance(block, dict):
+                    self._start_block(index, block)  # pyright: ignore[reportUnknownArgumentType]
+                    self._stop_block(index)
+
+    def _message_delta(self, event: wire.MessageDelta) -> None:
+        if self._message is None:
+            self._log.add(UnknownEvent, msgspec.to_builtins(event))
+            return
+        message, delta = self._message, event.delta
+        for name in ("stop_reason", "stop_sequence", "stop_details"):
+            if delta.get(name) is not None or name not in message:
+                message[name] = delta.get(name)
+        if delta.get("container") is not None:
+            message["container"] = normalise_container({"container": delta["container"]})["container"]
+        self.extra.update((name, value) for name, value in delta.items() if name not in _DELTA_FIELDS)
+        for name in ("context_management", "input_transformations"):
+            value = getattr(event, name)
+            if value is not None:
+                (message if self._beta else self.extra)[name] = value
+        usage = event.usage or {}
+        total: object = message.get("usage")
+        if isinstance(total, dict):
+            if usage.get("output_tokens") is not None:
+                total["output_tokens"] = usage["output_tokens"]
+            for name in _BETA_USAGE_FIELDS if self._beta else _USAGE_FIELDS:
+                if usage.get(name) is not None:
+                    total[name] = usage[name]
+        if merge_usage(self._usage, usage):
+            self._log.add(UsageEvent, self.usage)
+        self.usage_is_final = message.get("stop_reason") is not None
+
+    # -- what came with more than we know
+
+    def _extended(self, extended: wire.Extended) -> None:
+        event, extra, delta_extra = extended.event, extended.event_extra, extended.delta_extra
+        match event:
+            case wire.ContentBlockDelta(index, delta) | wire.UnknownDeltaEvent(index, delta):
+                self._rare_delta(index, delta, {**extra, **delta_extra})
+            case wire.ContentBlockStart(index, block):
+                self._start_block(index, block, extra)
+            case wire.ContentBlockStop(index):
+                self._stop_block(index, extra)
+            case wire.Ping():
+                self._log.add(UnknownEvent, {"type": "ping", **extra})
+            case _:
+                self.extra.update(extra)
+                self.feed(event)
+
+
+def _text(message: Mapping[str, Any] | None, name: str) -> str | None:
+    value = (message or EMPTY).get(name)
+    return value if isinstance(value, str) else None
+
+
+def _raw(delta: wire.Delta) -> JsonObject:
+    return delta.raw if isinstance(delta, wire.UnknownDelta) else msgspec.to_builtins(delta)

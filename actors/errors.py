@@ -1,0 +1,103 @@
+"""How a stream can fail: the facts as a frozen value, and the exceptions that carry them to who reads one stream."""
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from .result import StreamResult
+
+__all__ = [
+    "STATUS_OF_TYPE",
+    "ApiError",
+    "ConnectionFailed",
+    "DeadlineExceeded",
+    "ErrorInfo",
+    "ProtocolError",
+    "StreamCancelled",
+    "StreamError",
+    "StreamTruncated",
+]
+
+STATUS_OF_TYPE = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""The HTTP status that an error type stands for, where it came inside a stream that had begun with 200."""
+
+
+@attrs.frozen
+class ErrorInfo:
+    """What went wrong, as plain data."""
+
+    type: str
+    """The API's own error type, such as `overloaded_error`; or one of ours: `request_error` (it could not be sent),
+    `connection_error`, `protocol_error`, `truncated`."""
+    message: str
+    status: int | None = None
+    """The HTTP status, or the one the type stands for when the error came inside a stream; None without a response."""
+    request_id: str | None = None
+    retryable: bool = False
+    """Whether another attempt may succeed, by the rules of `RetryPolicy`. It says nothing of whether one was made."""
+    retry_after: float | None = None
+    """How long the API asked to wait before another attempt, in seconds."""
+    deadline: str | None = None
+    """Which deadline passed, if one did."""
+    cause: BaseException | None = attrs.field(default=None, repr=False, eq=False)
+    """The exception behind it, such as the SDK's. It does not survive `encode_event`."""
+
+
+class StreamError(Exception):
+    """A stream that did not end `complete`. `result` is all that is known of it, with what was received."""
+
+    def __init__(self, message: str, result: "StreamResult") -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class StreamTruncated(StreamError):
+    """The bytes ended without `message_stop`."""
+
+
+class StreamCancelled(StreamError):
+    """The stream was cancelled; `result.cancelled_by` and `result.cancel_reason` say by whom and why."""
+
+
+class DeadlineExceeded(StreamError):
+    """A deadline passed. `deadline` names it."""
+
+    def __init__(self, message: str, result: "StreamResult", deadline: str) -> None:
+        super().__init__(message, result)
+        self.deadline = deadline
+
+
+class ConnectionFailed(StreamError):
+    """No response came: the connection could not be made, or broke before the response's head."""
+
+
+class ProtocolError(StreamError):
+    """The bytes that came are not a Messages stream."""
+
+
+class ApiError(StreamError):
+    """The API refused the request or failed while answering.
+
+    `status` is the HTTP status (or the one that `type` stands for), `type` the API's error type.
+    """
+
+    def __init__(
+        self, message: str, result: "StreamResult", *, status: int | None, type: str, request_id: str | None
+    ) -> None:
+        super().__init__(message, result)
+        self.status = status
+        self.type = type
+        self.request_id = request_id

@@ -1,0 +1,205 @@
+"""The handle of a running stream: what its submitter and its watchers hold. It looks and asks; the actor does."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Literal, Self
+
+import anyio
+from anyio.abc import ObjectReceiveStream
+from anyio.lowlevel import checkpoint
+
+from .actor import StreamActor
+from .events import PartStartEvent, SnapshotEvent
+from .lifecycle import State
+from .log import Cursor
+from .mailbox import Conflate, Feed, Mailbox, OnAbandon, Policy
+from .result import StreamResult
+from .usage import Usage
+
+__all__ = ["Snapshots", "StreamHandle"]
+
+
+class StreamHandle:
+    """A stream that was submitted. Any number of tasks may hold it, and it outlives the stream."""
+
+    def __init__(self, actor: StreamActor, cancel: Callable[[StreamActor, str | None], None]) -> None:
+        self._actor = actor
+        self._cancel = cancel
+
+    @property
+    def id(self) -> str:
+        """The stream's id, unique in its engine."""
+        return self._actor.stream_id
+
+    @property
+    def custom_id(self) -> str | None:
+        """The id its request gave it."""
+        return self._actor.request.custom_id
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+        return self._actor.life.state
+
+    @property
+    def model_name(self) -> str | None:
+        """The model that serves it; None before the API has said which."""
+        return self._actor.assembler.model_name
+
+    @property
+    def timestamp(self) -> datetime:
+        """When it was submitted, in UTC."""
+        return self._actor.timestamp
+
+    @property
+    def usage(self) -> Usage:
+        """The token usage so far."""
+        return self._actor.assembler.usage
+
+    @property
+    def last_byte_at(self) -> float | None:
+        """When the last byte came, pings included, on the event loop's clock in seconds; None before the first."""
+        return self._actor.watch.last_byte
+
+    @property
+    def last_content_at(self) -> float | None:
+        """When the last content came, on the event loop's clock in seconds; None before the first."""
+        return self._actor.watch.last_content
+
+    @property
+    def result(self) -> StreamResult:
+        """How it ended. Raises `RuntimeError` while it is still running."""
+        result = self._actor.result
+        if result is None:
+            raise RuntimeError(f"stream {self.id} is still running; wait() for it")
+        return result
+
+    def snapshot(self) -> SnapshotEvent:
+        """All its content up to now. Joins the text that came: not for every event of a long answer."""
+        return self._actor.snapshot()
+
+    def snapshots(self) -> "Snapshots":
+        """A channel of its latest states, for dashboards: what lies between two looks is not given."""
+        return Snapshots(self._actor)
+
+    def partial_args(self, index: int) -> Any:
+        """The best parse so far of the tool arguments at `index`, kept up as they come.
+
+        It is one object, updated in place: read it, don't change it. None before there is anything to parse. Raises
+        `KeyError` when no tool call has begun at `index`.
+        """
+        return self._actor.assembler.partial_args(index)
+
+    def subscribe(
+        self,
+        policy: Policy | None = None,
+        *,
+        start: Literal["start", "now"] | int = "start",
+        on_abandon: OnAbandon | None = None,
+    ) -> Mailbox:
+        """A channel of its events, for one more consumer.
+
+        `policy` is `Conflate()` by default. With `start="start"` what has been is told in one `SnapshotEvent` (if
+        anything has been); with `"now"` each open part is told by a `PartStartEvent`; a number gives every event after
+        that one, or a snapshot when an answer that was begun anew no longer has it. After the end there are the
+        snapshot and the terminal event. `on_abandon` says what becomes of the stream if this consumer is the last to
+        leave; by default `submit`'s streams run on and `stream`'s are cancelled.
+
+        Raises `ValueError` for a number that lies ahead.
+        """
+        actor = self._actor
+        first, cursor = _join(actor, start)
+        feed = Feed(actor, cursor, policy or Conflate(), on_abandon or actor.on_abandon, first)
+        actor.add(feed)
+        return Mailbox(feed)
+
+    async def wait(self) -> StreamResult:
+        """Waits for the end, and until the connection is back in the pool or gone. An ending is a value here;
+        `result.raise_for_state()` raises it. Cancelling the wait leaves the stream running."""
+        await self._actor.released.wait()
+        return self.result
+
+    def cancel(self, reason: str | None = None) -> None:
+        """Asks the stream to stop; `wait()` for it to have stopped. From any thread, at any time, any number of times.
+        What was received is kept in the result."""
+        self._cancel(self._actor, reason)
+
+    def __repr__(self) -> str:
+        custom = f" {self.custom_id!r}" if self.custom_id is not None else ""
+        return f"<{type(self).__name__} {self.id}{custom} {self.state}>"
+
+
+def _join(
+    actor: StreamActor, start: Literal["start", "now"] | int
+) -> tuple[list[SnapshotEvent | PartStartEvent], Cursor]:
+    """What a consumer that joins now is told first, and where in the log it goes on."""
+    log = actor.log
+    if actor.life.ended:
+        snapshot = actor.snapshot()
+        told = snapshot.seq > (start if isinstance(start, int) else 0)
+        return [snapshot] if told else [], Cursor.after(log, log.base)
+    if start == "start":
+        return [actor.snapshot()] if log.seq else [], Cursor(log)
+    if start == "now":
+        # They stand for the numbers up to now, so that what follows goes on without a gap.
+        parts = actor.assembler.open_parts()
+        number = log.seq - len(parts)
+        return [
+            PartStartEvent(index, part, stream_id=actor.stream_id, first_seq=number + i, seq=number + i)
+            for i, (index, part) in enumerate(parts, 1)
+        ], Cursor(log)
+    if start > log.seq or start < 0:
+        raise ValueError(f"start={start}: stream {actor.stream_id} is at event {log.seq}")
+    if start < log.base:
+        return [actor.snapshot()], Cursor(log)
+    return [], Cursor.after(log, start)
+
+
+class Snapshots(ObjectReceiveStream[SnapshotEvent]):
+    """A channel that gives only a stream's latest state, as often as it is asked and something is new.
+
+    It may lose what lies between two looks, which is why it is not a policy of `subscribe`. After the stream's last
+    state it ends. It keeps no stream from being abandoned.
+    """
+
+    def __init__(self, actor: StreamActor) -> None:
+        self._actor = actor
+        self._seen = -1
+        self._changed = anyio.Event()
+        self._closed = False
+
+    def wake(self) -> None:
+        """There is something new."""
+        self._changed.set()
+
+    async def receive(self) -> SnapshotEvent:
+        """The latest state, once it differs from the one given before.
+
+        Raises `anyio.EndOfStream` when the last state was given, and `anyio.ClosedResourceError` after `aclose`.
+        """
+        await checkpoint()
+        while True:
+            if self._closed:
+                raise anyio.ClosedResourceError
+            snapshot = self._actor.snapshot() if self._actor.log.seq > self._seen else None
+            if snapshot is not None and snapshot.seq > self._seen:
+                self._seen = snapshot.seq
+                return snapshot
+            if self._actor.life.ended:
+                raise anyio.EndOfStream
+            self._changed = anyio.Event()
+            self._actor.parked.append(self)
+            try:
+                await self._changed.wait()
+            finally:
+                if self in self._actor.parked:
+                    self._actor.parked.remove(self)
+
+    async def aclose(self) -> None:
+        """Ends the channel."""
+        self._closed = True
+        self._changed.set()
+        await checkpoint()
+
+    async def __aenter__(self) -> Self:
+        return self

@@ -1,0 +1,286 @@
+"""Mailboxes: a consumer's channel to one stream, an `anyio.abc.ObjectReceiveStream` of part events.
+
+A mailbox is a cursor into the stream's event log with a way to wait. The producer does nothing for a consumer that is
+awake; one that ran out of events parks itself with the producer, which wakes it once, when there is something again.
+
+Two policies. `Conflate` merges while the consumer lags: all the text that came for a part since it last looked is one
+delta. `Lossless` gives every event as it happened, and holds the producer back while `buffer` events are waiting.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+import anyio
+import attrs
+from anyio.abc import ObjectReceiveStream
+from anyio.lowlevel import checkpoint
+from anyio.streams.memory import MemoryObjectStreamStatistics
+
+from .events import PartEvent, StreamEndEvent
+from .log import Cursor
+
+__all__ = ["Conflate", "Feed", "Lossless", "Mailbox", "OnAbandon", "Parked", "Policy", "Producer"]
+
+_ITEMS_PER_CHECKPOINT = 32
+
+
+@attrs.frozen
+class Conflate:
+    """Merge what a lagging consumer has not read: adjacent deltas of one part, and usages. Nothing of the content is
+    lost, the memory is bounded by the message, and the producer never waits."""
+
+
+@attrs.frozen
+class Lossless:
+    """Give every event as it happened. While `buffer` events wait, the stream's socket is not read."""
+
+    buffer: int = attrs.field(default=256, validator=attrs.validators.ge(1))
+
+
+Policy = Conflate | Lossless
+
+OnAbandon = Literal["cancel", "linger", "detach"]
+"""What becomes of a stream when its last consumer leaves: it is cancelled, cancelled unless another consumer joins
+within ten seconds, or runs on."""
+
+
+class Parked(Protocol):
+    """Somebody who ran out of events and waits for more."""
+
+    def wake(self) -> None:
+        """There are more. It is called once, and synchronously."""
+        ...
+
+
+class Producer(Protocol):
+    """What a mailbox needs of the stream that fills it."""
+
+    parked: list[Parked]
+    """Whom to wake when there are more events."""
+
+    def has_room(self) -> None:
+        """A lossless consumer took an event."""
+        ...
+
+    def left(self, feed: "Feed") -> None:
+        """A consumer is gone, with all its clones."""
+        ...
+
+
+class Feed:
+    """What the clones of a mailbox share: their place in the log, and who waits. State only; it never awaits."""
+
+    __slots__ = (
+        "_cursor",
+        "_first",
+        "_merge",
+        "_parked",
+        "_producer",
+        "buffer",
+        "ended",
+        "on_abandon",
+        "readers",
+        "waiters",
+    )
+
+    def __init__(
+        self,
+        producer: Producer,
+        cursor: Cursor,
+        policy: Policy,
+        on_abandon: OnAbandon,
+        first: Iterable[PartEvent] = (),
+    ) -> None:
+        self.on_abandon: OnAbandon = on_abandon
+        self._producer = producer
+        self._cursor = cursor
+        self._first = deque(first)  # what a late joiner is told before the log goes on
+        self._merge = isinstance(policy, Conflate)
+        self._parked = False
+        self.buffer = policy.buffer if isinstance(policy, Lossless) else None
+        self.ended = False  # the terminal event was taken
+        self.readers = 0
+        self.waiters: deque[anyio.Event] = deque()
+
+    def take(self) -> PartEvent | None:
+        """The next event, or None."""
+        if self._first:
+            return self._first.popleft()
+        event = self._cursor.take(merge=self._merge)
+        if isinstance(event, StreamEndEvent):
+            self.ended = True
+            while self.waiters:
+                self.waiters.popleft().set()
+        if self.buffer is not None and event is not None:
+            self._producer.has_room()
+        return event
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` would give something."""
+        return self.pending > 0
+
+    @property
+    def pending(self) -> int:
+        """How many events, as they happened, have not been taken."""
+        return len(self._first) + self._cursor.pending
+
+    @property
+    def full(self) -> bool:
+        """Whether the producer has to wait for this consumer."""
+        return self.buffer is not None and self._cursor.pending >= self.buffer
+
+    def park(self) -> None:
+        """Asks the producer for a wake."""
+        if not self._parked:
+            self._parked = True
+            self._producer.parked.append(self)
+
+    def wake(self) -> None:
+        """There are events again: wakes one waiter, which wakes the next if it leaves any."""
+        self._parked = False
+        self.wake_one()
+
+    def wake_one(self) -> None:
+        """Wakes the waiter that has waited longest, if there is one."""
+        if self.waiters:
+            self.waiters.popleft().set()
+
+    def leave(self) -> None:
+        """One of the readers is gone."""
+        self.readers -= 1
+        if self.readers == 0:
+            self._producer.left(self)
+
+
+class Mailbox(ObjectReceiveStream[PartEvent]):
+    """A consumer's channel to one stream. An ending is a value here: the last event is always a `StreamEndEvent`, and
+    `event.result.raise_for_state()` raises if it should.
+
+    It is an `anyio.abc.ObjectReceiveStream`: iterate it, or call `receive`; after the terminal event they raise
+    `anyio.EndOfStream` (the iteration ends). Close it when you are done, `async with` does; it may be opened and
+    closed in different tasks. Made by `handle.subscribe`.
+    """
+
+    __slots__ = ("_closed", "_feed", "_taken")
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._closed = False
+        self._taken = 0  # since this reader last gave way to others
+        feed.readers += 1
+
+    def receive_nowait(self) -> PartEvent:
+        """The next event, without waiting.
+
+        Raises `anyio.WouldBlock` when there is none yet, `anyio.EndOfStream` after the terminal event, and
+        `anyio.ClosedResourceError` when this mailbox was closed.
+        """
+        if self._closed:
+            raise anyio.ClosedResourceError
+        event = self._feed.take()
+        if event is not None:
+            return event
+        if self._feed.ended:
+            raise anyio.EndOfStream
+        raise anyio.WouldBlock
+
+    async def receive(self) -> PartEvent:
+        """The next event, once there is one. It gives way to other tasks at least every 32 events.
+
+        Raises `anyio.EndOfStream` after the terminal event and `anyio.ClosedResourceError` when this mailbox was
+        closed. Cancellation loses nothing: an event is only taken when it is returned.
+        """
+        if self._taken >= _ITEMS_PER_CHECKPOINT:
+            self._taken = 0
+            await checkpoint()
+        while True:
+            try:
+                event = self.receive_nowait()
+            except anyio.WouldBlock:
+                self._taken = 0
+                await self._wait()
+            else:
+                self._taken += 1
+                return event
+
+    async def receive_batch(self) -> list[PartEvent]:
+        """All events that are ready, at least one; it waits for the first. It always gives way to other tasks.
+
+        Raises as `receive` does, and loses nothing on cancellation.
+        """
+        if self._closed:
+            raise anyio.ClosedResourceError
+        if self._feed.ready or self._feed.ended:
+            await checkpoint()
+        while True:
+            try:
+                batch = [self.receive_nowait()]
+            except anyio.WouldBlock:
+                await self._wait()
+                continue
+            while (event := self._feed.take()) is not None:
+                batch.append(event)
+            self._taken = 0
+            return batch
+
+    async def _wait(self) -> None:
+        feed = self._feed
+        waiter = anyio.Event()
+        feed.waiters.append(waiter)
+        feed.park()
+        try:
+            await waiter.wait()
+        except BaseException:
+            if waiter.is_set():
+                # The wake was for whoever can use it.
+                if feed.ready or feed.ended:
+                    feed.wake_one()
+            else:
+                feed.waiters.remove(waiter)
+            raise
+        if len(feed.waiters) and feed.ready:
+            # Whatever this reader leaves is for the next one, which will find nothing if it takes all.
+            feed.wake_one()
+
+    def clone(self) -> "Mailbox":
+        """Another reader of this same subscription: each event goes to one of the clones.
+
+        Raises `anyio.ClosedResourceError` when this mailbox was closed.
+        """
+        if self._closed:
+            raise anyio.ClosedResourceError
+        return Mailbox(self._feed)
+
+    def statistics(self) -> MemoryObjectStreamStatistics:
+        """How full the subscription is, as anyio's memory streams say it."""
+        feed = self._feed
+        return MemoryObjectStreamStatistics(
+            current_buffer_used=feed.pending,
+            max_buffer_size=float("inf") if feed.buffer is None else feed.buffer,
+            open_send_streams=0 if feed.ended else 1,
+            open_receive_streams=feed.readers,
+            tasks_waiting_send=0,
+            tasks_waiting_receive=len(feed.waiters),
+        )
+
+    def close(self) -> None:
+        """Leaves the stream. When it was the last consumer, the subscription's `on_abandon` decides what follows."""
+        if not self._closed:
+            self._closed = True
+            self._feed.leave()
+
+    async def aclose(self) -> None:
+        """As `close`."""
+        self.close()
+        await checkpoint()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()

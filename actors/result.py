@@ -1,0 +1,170 @@
+"""How a stream ended: one frozen value that tells all, whatever the ending."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, Self
+
+import attrs
+
+from .errors import (
+    ApiError,
+    ConnectionFailed,
+    DeadlineExceeded,
+    ErrorInfo,
+    ProtocolError,
+    StreamCancelled,
+    StreamError,
+    StreamTruncated,
+)
+from .parts import EMPTY, Part, TextPart, ToolCallPart
+from .request import StreamRequest
+from .turn import to_message_param
+from .usage import Usage
+from .wire import JsonObject
+
+__all__ = ["Attempt", "Ending", "StreamResult", "Timings"]
+
+Ending = Literal["complete", "truncated", "cancelled", "failed"]
+
+
+@attrs.frozen
+class Attempt:
+    """One try at the request."""
+
+    number: int
+    """1 for the first."""
+    started: float
+    """When it began to connect, in seconds since submission."""
+    ended: float
+    """When it was over, in seconds since submission."""
+    request_id: str | None = None
+    usage: Usage = Usage()
+    """What the API said it used; zeros when it never said."""
+    error: ErrorInfo | None = None
+    """Why it failed, or None."""
+
+
+@attrs.frozen(kw_only=True)
+class Timings:
+    """When things happened, in seconds since submission; None for what never did. The last attempt counts."""
+
+    queued: float | None = None
+    """How long the first attempt waited for its slot."""
+    sent: float | None = None
+    """When the request was handed to the connection."""
+    connected: float | None = None
+    """When the response's head had come."""
+    first_event: float | None = None
+    first_content: float | None = None
+    """When the first content came: a delta, or a block that arrives whole."""
+    end: float = 0.0
+    contents: int = 0
+    """How many content events came."""
+    inter_content_p50: float | None = None
+    """Percentiles of the time between content events (nearest rank). Those read at once are 0 apart."""
+    inter_content_p90: float | None = None
+    inter_content_p99: float | None = None
+
+    @property
+    def ttft(self) -> float | None:
+        """Time to first token: from `sent` to `first_content`, in seconds."""
+        return None if self.first_content is None or self.sent is None else self.first_content - self.sent
+
+
+@attrs.frozen(kw_only=True)
+class StreamResult:
+    """The ending of a stream and everything it brought.
+
+    `state` is `complete`; `truncated` when the bytes ended without `message_stop`; `cancelled`; or `failed`. In all of
+    them the parts, the usage and the message hold what had come by then.
+    """
+
+    state: Ending
+    stream_id: str
+    custom_id: str | None = None
+    request: StreamRequest | None = attrs.field(default=None, repr=False, eq=False)
+    """The request. It stays out of `encode_event`, so that relaying an ending does not give the prompt away."""
+    model_name: str | None = None
+    """The model that served the answer."""
+    message_id: str | None = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    stop_details: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+    parts: tuple[Part, ...] = attrs.field(default=(), repr=lambda parts: f"<{len(parts)} parts>")
+    message: JsonObject | None = attrs.field(default=None, repr=False)
+    """The message as plain JSON data, as the SDK's `get_final_message().to_dict(mode="json")` has it; None when the API
+    never began one. Tool arguments that are not whole JSON are given as their text."""
+    usage: Usage = Usage()
+    usage_is_final: bool = False
+    """Whether the API said its last word on usage. If not, more may be billed than `usage` says."""
+    error: ErrorInfo | None = None
+    cancelled_by: str | None = None
+    """Who cancelled: `consumer`, `handle`, `engine` or `task`."""
+    cancel_reason: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    request_id: str | None = None
+    rate_limits: Mapping[str, str] = EMPTY
+    """The response's rate-limit headers, by their lower-case names."""
+    timestamp: datetime
+    """When the request was submitted, in UTC."""
+    timings: Timings = Timings()
+    extra: Mapping[str, Any] = EMPTY
+    """Fields of `message_delta` and `message_stop` that no attribute stands for."""
+
+    @property
+    def text(self) -> str:
+        """All text parts, joined."""
+        return "".join(part.content for part in self.parts if isinstance(part, TextPart))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCallPart, ...]:
+        """The calls of the caller's own tools that arrived whole, in order. Cut or invalid ones are not among them."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCallPart) and part.is_whole)
+
+    def to_message_param(self, *, keep_tools: bool = False) -> JsonObject | None:
+        """The assistant turn that the API will take back, or None when nothing of it is left.
+
+        Unfinished thinking and tool blocks are left out. Of a turn that was interrupted, calls of the caller's own
+        tools go too, unless `keep_tools`, and server tool calls that got no answer.
+        """
+        return to_message_param(self.parts, interrupted=self.state != "complete", keep_tools=keep_tools)
+
+    def raise_for_state(self) -> Self:
+        """Returns the result when it is `complete`; otherwise raises the `StreamError` for its ending."""
+        if error := self.exception():
+            raise error
+        return self
+
+    def exception(self) -> StreamError | None:
+        """The `StreamError` for this ending, with the exception behind it as `__cause__`; None when `complete`."""
+        if self.state == "complete":
+            return None
+        name = f"stream {self.custom_id or self.stream_id}"
+        info = self.error
+        raised: StreamError
+        if self.state == "cancelled":
+            why = f": {self.cancel_reason}" if self.cancel_reason else ""
+            raised = StreamCancelled(f"{name} was cancelled by {self.cancelled_by}{why}", self)
+        elif info is None:
+            raised = StreamTruncated(f"{name} ended without message_stop", self)
+        elif info.deadline is not None:
+            raised = DeadlineExceeded(f"{name}: {info.message}", self, info.deadline)
+        elif self.state == "truncated":
+            raised = StreamTruncated(f"{name}: {info.message}", self)
+        elif info.type == "connection_error":
+            raised = ConnectionFailed(f"{name}: {info.message}", self)
+        elif info.type == "protocol_error":
+            raised = ProtocolError(f"{name}: {info.message}", self)
+        elif info.type == "request_error":
+            raised = StreamError(f"{name} could not be sent: {info.message}", self)
+        else:
+            status = f"{info.status} " if info.status else ""
+            raised = ApiError(
+                f"{name}: {status}{info.type}: {info.message}",
+                self,
+                status=info.status,
+                type=info.type,
+                request_id=info.request_id,
+            )
+        raised.__cause__ = info.cause if info else None
+        return raised

@@ -1,0 +1,89 @@
+"""Whether and when to try again: decisions made from facts, with no clock and no I/O.
+
+Which failures may be retried follows the Messages API (see the SDK's own rules): 408, 409, 429, everything from 500 on,
+and connection failures; the header `x-should-retry` overrides the status; the 429 of an enforced spend limit never is.
+The delay is full-jitter exponential backoff ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015), and what
+the API asked for in `retry-after-ms` or `retry-after` if it asked.
+"""
+
+import email.utils
+import random
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import attrs
+
+__all__ = ["RetryPolicy", "error_code", "is_retryable", "retry_after"]
+
+_LONGEST_WAIT = 60.0  # seconds: a longer retry-after is not waited for unseen, the failure is told instead
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How often, and how long apart, a request is tried again before its first content."""
+
+    max_attempts: int = attrs.field(default=4, validator=attrs.validators.ge(1))
+    """Attempts in all; 1 never retries."""
+    base_delay: float = attrs.field(default=0.5, validator=attrs.validators.gt(0))
+    """The first delay's upper bound, in seconds; it doubles with each attempt."""
+    max_delay: float = attrs.field(default=16.0, validator=attrs.validators.gt(0))
+    """The upper bound of every delay, in seconds."""
+
+    def delay(
+        self,
+        attempt: int,
+        *,
+        retryable: bool,
+        asked: float | None,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> float | None:
+        """Seconds to wait before the attempt after number `attempt`, or None when there is to be none.
+
+        `asked` is what the API asked to wait, in seconds; jitter is added on top so that not all come back at once.
+        """
+        if not retryable or attempt >= self.max_attempts:
+            return None
+        if asked is None:
+            return uniform(0.0, min(self.max_delay, self.base_delay * 2.0 ** (attempt - 1)))
+        if asked > _LONGEST_WAIT:
+            return None
+        return asked + uniform(0.0, self.base_delay)
+
+
+def is_retryable(status: int, headers: Mapping[str, str], error_code: str | None = None) -> bool:
+    """Whether a response with this status may be tried again. `error_code` is the error's own code, if it has one."""
+    if error_code == "enforced_spend_limit_reached":
+        return False
+    match headers.get("x-should-retry"):
+        case "true":
+            return True
+        case "false":
+            return False
+        case _:
+            return status in (408, 409, 429) or status >= 500
+
+
+def error_code(error: Mapping[str, Any]) -> str | None:
+    """The code that says more than an API error's type does, if it has one."""
+    details: object = error.get("details")
+    if not isinstance(details, dict):
+        return None
+    code = cast("dict[str, object]", details).get("error_code")
+    return code if isinstance(code, str) else None
+
+
+def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
+    """The wait the API asks for, in seconds; None when it asks for none that can be read."""
+    try:
+        if milliseconds := headers.get("retry-after-ms"):
+            return max(0.0, float(milliseconds) / 1000)
+        if value := headers.get("retry-after"):
+            try:
+                return max(0.0, float(value))
+            except ValueError:
+                date = email.utils.parsedate_to_datetime(value)
+                return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+    except (ValueError, TypeError):
+        return None
+    return None

@@ -1,0 +1,91 @@
+"""When things happened in a stream: a few numbers taken once a read, made into percentiles at the end."""
+
+from array import array
+from collections.abc import Callable
+
+from .result import Timings
+
+__all__ = ["Stopwatch"]
+
+
+class Stopwatch:
+    """Takes the times of one stream; `clock` is the event loop's, in seconds."""
+
+    __slots__ = (
+        "_gaps",
+        "_last_content",
+        "clock",
+        "connected",
+        "contents",
+        "ended",
+        "first_content",
+        "first_event",
+        "last_byte",
+        "queued",
+        "sent",
+        "submitted",
+    )
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.submitted = clock()
+        self.queued: float | None = None
+        self.ended: float | None = None
+        self.begin_attempt()
+        self.sent = None
+
+    def begin_attempt(self) -> None:
+        """Another attempt: only its times count from here."""
+        self.sent: float | None = self.clock()
+        self.connected: float | None = None
+        self.first_event: float | None = None
+        self.first_content: float | None = None
+        self.last_byte: float | None = None
+        self._last_content: float | None = None
+        self.contents = 0
+        # Gaps between reads that brought content; the contents of one read are 0 apart and need no entry.
+        self._gaps = array("f")
+
+    @property
+    def last_content(self) -> float | None:
+        """When content last came."""
+        return self._last_content
+
+    def content(self, now: float, count: int) -> None:
+        """A read brought `count` content events."""
+        if self._last_content is None:
+            self.first_content = now
+        else:
+            self._gaps.append(now - self._last_content)
+        self._last_content = now
+        self.contents += count
+
+    def timings(self) -> Timings:
+        """All of it, in seconds since submission."""
+
+        def since(moment: float | None) -> float | None:
+            return None if moment is None else moment - self.submitted
+
+        gaps = sorted(self._gaps)
+        zeros = max(0, self.contents - 1 - len(gaps))
+        total = zeros + len(gaps)
+
+        def percentile(share: float) -> float | None:
+            # Nearest rank: the smallest value that at least this share of all values does not exceed.
+            if not total:
+                return None
+            rank = max(1, -int(-share * total // 1))
+            return 0.0 if rank <= zeros else gaps[rank - zeros - 1]
+
+        return Timings(
+            queued=since(self.queued),
+            sent=since(self.sent),
+            connected=since(self.connected),
+            first_event=since(self.first_event),
+            first_content=since(self.first_content),
+            end=since(self.clock() if self.ended is None else self.ended) or 0.0,
+            contents=self.contents,
+            inter_content_p50=percentile(0.5),
+            inter_content_p90=percentile(0.9),
+            inter_content_p99=percentile(0.99),
+        )

@@ -1,0 +1,26 @@
+"""Finishing what must be finished, whatever asks us to stop meanwhile."""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+__all__ = ["uninterrupted"]
+
+
+async def uninterrupted(wait: Callable[[], Awaitable[object]]) -> None:
+    """Awaits `wait()` to its end; a cancellation that comes meanwhile is raised afterwards.
+
+    A shield holds off anyio's and trio's own cancellation, but not asyncio's `Task.cancel()`: that one is caught, the
+    wait begins again, and the first such exception is raised when it is over. `wait` must therefore be something that
+    can be begun again, such as waiting for an event.
+    """
+    cancelled: BaseException | None = None
+    while True:
+        try:
+            with anyio.CancelScope(shield=True):
+                await wait()
+            break
+        except anyio.get_cancelled_exc_class() as exc:
+            cancelled = cancelled or exc
+    if cancelled is not None:
+        raise cancelled

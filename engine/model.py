@@ -1,0 +1,184 @@
+"""Models: which Claude to ask, with whose credentials, over which HTTP client. A model is a description; it opens
+nothing until an engine connects it."""
+
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..actors.parts import EMPTY
+from ..actors.request import StreamRequest
+from .clients import ClientLease, acquire_shared_client, client_timeout
+
+if TYPE_CHECKING:
+    import httpx
+    import httpx2
+    from anthropic import AsyncAnthropic
+    from anthropic.lib.bedrock import AsyncAnthropicBedrock, AsyncAnthropicBedrockMantle
+    from anthropic.lib.vertex import AsyncAnthropicVertex
+
+    # The clients for AWS, Foundry and Google Cloud are kinds of AsyncAnthropic.
+    AnthropicClient = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex
+
+__all__ = ["DEFAULT_MAX_TOKENS", "AnthropicModel", "Connection", "MissingCredentialsError"]
+
+DEFAULT_MAX_TOKENS = 4096
+"""What `max_tokens` is when neither the request nor the model's defaults say."""
+
+
+class MissingCredentialsError(RuntimeError):
+    """There is no API key, nor anything that stands for one."""
+
+
+class AnthropicModel:
+    """A Claude model, by name.
+
+    Give at most one of: `anthropic_client`, any of the SDK's asynchronous clients, which brings its own credentials
+    and HTTP client; or `api_key`, `http_client` and `base_url`, in any combination. `http_client` is an
+    `httpx2.AsyncClient`, or an `httpx.AsyncClient` with the extra `httpx` installed; it stays the caller's to close.
+    Without either client, all engines of an event loop share one HTTP client. Without `api_key` the environment
+    decides, as in the SDK.
+
+    `defaults` are Messages parameters merged under each request's own. `limits_pool` names the rate-limit pool the
+    model draws on, when that isn't its own name.
+
+    Raises `TypeError` for arguments that exclude each other, or an object that is none of the clients.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        *,
+        api_key: str | None = None,
+        anthropic_client: "AnthropicClient | None" = None,
+        http_client: "httpx2.AsyncClient | httpx.AsyncClient | None" = None,
+        base_url: str | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        limits_pool: str | None = None,
+    ) -> None:
+        if anthropic_client is not None:
+            given = {"api_key": api_key, "http_client": http_client, "base_url": base_url}
+            if excluded := [name for name, value in given.items() if value is not None]:
+                raise TypeError(f"anthropic_client excludes {' and '.join(excluded)}: it brings its own")
+            _check_sdk_client(anthropic_client)
+        for name in ("stream", "timeout", "model"):
+            if name in (defaults or EMPTY):
+                raise TypeError(f"defaults can't hold {name!r}")
+        self._model_name = model_name
+        self._api_key = api_key
+        self._anthropic_client = anthropic_client
+        self._http_client = None if http_client is None else _check_http_client(http_client)
+        self._base_url = base_url
+        self._defaults = dict(defaults or EMPTY)
+        self.limits_pool = limits_pool or model_name
+
+    @property
+    def model_name(self) -> str:
+        """The name of the model, as it is asked for."""
+        return self._model_name
+
+    @property
+    def system(self) -> Literal["anthropic"]:
+        """Who makes the model."""
+        return "anthropic"
+
+    def __repr__(self) -> str:
+        return f"AnthropicModel({self._model_name!r})"
+
+    def params_for(self, request: StreamRequest) -> dict[str, Any]:
+        """The parameters to send for `request`, with the defaults merged under it.
+
+        Raises `TypeError` for a parameter that the Messages API doesn't have.
+        """
+        params = {"max_tokens": DEFAULT_MAX_TOKENS, "model": self._model_name, **self._defaults, **request.params}
+        known = _known_parameters(beta=bool(request.betas))
+        for name in params:
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else "newer ones go into extra_body"
+                raise TypeError(f"the Messages API has no parameter {name!r}; {hint}")
+        return params
+
+    def connect(self) -> "Connection":
+        """Makes the SDK client for the running event loop.
+
+        Raises `MissingCredentialsError` when neither the arguments nor the environment hold credentials.
+        """
+        import anthropic
+
+        if self._anthropic_client is not None:
+            # A copy: retries, tracing and timeouts are the engine's. The caller's own client is left as it is.
+            client: Any = self._anthropic_client
+            return Connection(client.copy(max_retries=0, timeout=client_timeout(), open_telemetry=False), None)
+        lease = None
+        http_client = self._http_client
+        if http_client is None:
+            lease = acquire_shared_client()
+            http_client = lease.client
+        client = anthropic.AsyncAnthropic(
+            api_key=self._api_key,
+            base_url=self._base_url,
+            http_client=http_client,
+            max_retries=0,
+            timeout=client_timeout(),
+            open_telemetry=False,
+        )
+        headers = {name.lower() for name in client.default_headers}
+        if client.credentials is None and not headers & {"x-api-key", "authorization"}:
+            raise MissingCredentialsError(
+                "no API key: set the environment variable ANTHROPIC_API_KEY, or pass api_key= to AnthropicModel"
+            )
+        return Connection(client, lease)
+
+
+class Connection:
+    """A model's SDK client in one event loop, and its share in the HTTP client below."""
+
+    def __init__(self, client: "AnthropicClient", lease: ClientLease | None) -> None:
+        self.client = client
+        self._lease = lease
+
+    async def aclose(self) -> None:
+        """Gives the share back. The SDK client is not closed: it would close the HTTP client it was lent."""
+        if self._lease is not None:
+            await self._lease.aclose()
+
+
+def _check_sdk_client(client: object) -> None:
+    from anthropic._base_client import AsyncAPIClient
+
+    if not isinstance(client, AsyncAPIClient):
+        raise TypeError(
+            f"anthropic_client is an asynchronous client of the anthropic package, such as AsyncAnthropic,"
+            f" not {type(client).__module__}.{type(client).__name__}"
+        )
+
+
+def _check_http_client(client: object) -> "httpx2.AsyncClient":
+    import httpx2
+
+    if isinstance(client, httpx2.AsyncClient):
+        return client
+    if type(client).__module__.partition(".")[0] == "httpx":
+        import httpx
+
+        if isinstance(client, httpx.AsyncClient):
+            from .httpx_adapter import adapt
+
+            return adapt(client)
+    raise TypeError(
+        f"http_client is an httpx2.AsyncClient (httpx2 is the maintained continuation of httpx; a client of the older"
+        f" httpx needs the extra manystream[httpx]), not {type(client).__module__}.{type(client).__name__}"
+    )
+
+
+@cache
+def _known_parameters(*, beta: bool) -> frozenset[str]:
+    """The names that the SDK's `create` takes as the API's own parameters."""
+    from anthropic.resources.beta.messages import AsyncMessages as BetaMessages
+    from anthropic.resources.messages import AsyncMessages
+
+    names = inspect.signature((BetaMessages if beta else AsyncMessages).create).parameters
+    own = {"self", "stream", "timeout", "betas", "extra_headers", "extra_query", "extra_body"}
+    return frozenset(names) - own

@@ -1,0 +1,145 @@
+"""What happened: every request with what became of its response, and the connections. Safe to ask from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
+
+import attrs
+
+from .exchange import Request
+
+__all__ = ["Exchange", "Ledger", "Outcome", "RecordedRequest"]
+
+Outcome: TypeAlias = Literal["running", "complete", "cut", "disconnected", "stopped"]
+
+_KEPT = 10_000
+
+
+@attrs.frozen
+class RecordedRequest:
+    """A request, and what had become of its response when `requests` was read.
+
+    `outcome` is
+
+    - `"running"`: the response is on its way, or stalls;
+    - `"complete"`: all of it was handed to the connection;
+    - `"cut"`: the script ended the connection before its time;
+    - `"disconnected"`: the client went before it had all;
+    - `"stopped"`: the simulator was stopped meanwhile.
+
+    `status` is None until the head is on its way. `bytes_sent` counts the bytes of the body that were handed to the
+    connection: when the client doesn't read, the last write among them waits. `connection` numbers the connections
+    from 1 in the order of their coming. `headers` have lower-case names; `json` is None when the body isn't JSON.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    json: Any = attrs.field(repr=False)
+    connection: int
+    status: int | None
+    bytes_sent: int
+    outcome: Outcome
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+
+@attrs.define(eq=False)
+class Exchange:
+    """A request and its response while it runs; only the ledger writes to it."""
+
+    request: Request
+    connection: int
+    status: int | None = None
+    bytes_sent: int = 0
+    outcome: Outcome = "running"
+
+
+class Ledger:
+    """The newest 10,000 exchanges and the count of connections.
+
+    Everything here takes one lock for a moment and never waits for the event loop, so that the server's loop may
+    write while other threads read.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._exchanges: dict[int, Exchange] = {}
+        self._received = 0
+        self._waiting = 0
+        self.open_connections = 0
+        self.total_connections = 0
+
+    def connected(self) -> int:
+        """Note a new connection; return its number."""
+        with self._changed:
+            self.open_connections += 1
+            self.total_connections += 1
+            self._changed.notify_all()
+            return self.total_connections
+
+    def disconnected(self) -> None:
+        """Note that a connection has ended, from whichever side."""
+        with self._changed:
+            self.open_connections -= 1
+            self._changed.notify_all()
+
+    def received(self, request: Request, connection: int) -> Exchange:
+        """Note a request; return the exchange it opens."""
+        exchange = Exchange(request, connection)
+        with self._changed:
+            self._received += 1
+            self._exchanges[self._received] = exchange
+            self._exchanges.pop(self._received - _KEPT, None)
+            self._changed.notify_all()
+        return exchange
+
+    def sending(self, exchange: Exchange, status: int, size: int) -> None:
+        """Note that so many more bytes of a response's body are handed to the connection."""
+        with self._changed:
+            exchange.status = status
+            exchange.bytes_sent += size
+            if self._waiting:
+                self._changed.notify_all()
+
+    def settled(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Note what became of a response."""
+        with self._changed:
+            exchange.outcome = outcome
+            self._changed.notify_all()
+
+    def requests(self) -> list[RecordedRequest]:
+        """Return the requests as they stand now, oldest first."""
+        with self._changed:
+            return [
+                RecordedRequest(
+                    method=exchange.request.method,
+                    target=exchange.request.target,
+                    headers=exchange.request.headers,
+                    json=exchange.request.json,
+                    connection=exchange.connection,
+                    status=exchange.status,
+                    bytes_sent=exchange.bytes_sent,
+                    outcome=exchange.outcome,
+                )
+                for exchange in self._exchanges.values()
+            ]
+
+    def wait_until(self, condition: Callable[[], bool], timeout: float) -> None:
+        """Block the calling thread until the condition holds.
+
+        The condition is asked again after every change, and must not wait for anything itself. Raises TimeoutError
+        after `timeout` seconds.
+        """
+        with self._changed:
+            self._waiting += 1
+            try:
+                if not self._changed.wait_for(condition, timeout):
+                    raise TimeoutError(f"the condition did not come to hold within {timeout} s")
+            finally:
+                self._waiting -= 1

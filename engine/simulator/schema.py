@@ -1,0 +1,194 @@
+"""Seeded instances of JSON schemas, for the arguments of tool calls.
+
+Understands what tool schemas are made of: types, `enum`, `const`, `properties` and `required`, `items` and
+`prefixItems`, bounds on numbers, lengths and counts, `format`, `anyOf`, `oneOf`, `allOf`, and `$ref` within the
+schema. Does not understand `pattern`, `not`, `if`, `dependentRequired`, `patternProperties`: where one of these
+decides, the instance may be invalid.
+"""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import Any, cast
+
+from .jsondata import is_array, is_object
+
+__all__ = ["instance_of"]
+
+_SHALLOW = 3  # nested deeper than this, optional things are left out
+_DEEPEST = 24  # a schema that requires itself has no finite instance: give up here
+
+_WORDS = ("Paris", "report", "blue heron", "naïve café", "v2.1", 'say "hi"', "line\nbreak", "metric", "🌊")
+_FORMATS = {
+    "date": "2026-03-14",
+    "date-time": "2026-03-14T15:09:26Z",
+    "time": "15:09:26Z",
+    "duration": "P1DT2H",
+    "email": "ada@example.com",
+    "hostname": "example.com",
+    "ipv4": "192.0.2.7",
+    "ipv6": "2001:db8::7",
+    "uri": "https://example.com/a",
+    "uuid": "3f2b8c1e-5d4a-4e7b-9c60-1a2b3c4d5e6f",
+}
+
+
+def instance_of(schema: object, random: Random) -> Any:
+    """Return JSON data that the schema accepts, as far as this module understands it."""
+    return _Instances(schema, random).make(schema, 0)
+
+
+class _Instances:
+    def __init__(self, root: object, random: Random) -> None:
+        self._root = root
+        self._random = random
+
+    def make(self, schema: object, depth: int) -> Any:
+        if not is_object(schema) or depth > _DEEPEST:  # `true`, or nothing at all, accepts anything
+            return {}
+        schema = self._flat(schema, depth)
+        if "const" in schema:
+            return schema["const"]
+        if is_array(values := schema.get("enum")) and values:
+            return self._random.choice(values)
+        match self._type(schema):
+            case "object":
+                return self._object(schema, depth)
+            case "array":
+                return self._array(schema, depth)
+            case "integer" | "number" as kind:
+                return self._number(schema, whole=kind == "integer")
+            case "boolean":
+                return self._random.random() < 0.5
+            case "null":
+                return None
+            case _:
+                return self._string(schema)
+
+    def _flat(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
+        """Follow references and choose among alternatives, until one plain schema is left."""
+        for _ in range(_DEEPEST):
+            if isinstance(reference := schema.get("$ref"), str):
+                rest = {key: value for key, value in schema.items() if key != "$ref"}
+                schema = _merged(self._resolve(reference), rest)
+            elif is_array(parts := schema.get("allOf")):
+                schema = {key: value for key, value in schema.items() if key != "allOf"}
+                for part in parts:
+                    schema = _merged(schema, self._flat(part, depth) if is_object(part) else {})
+            elif chosen := next((key for key in ("anyOf", "oneOf") if is_array(schema.get(key))), None):
+                rest = {key: value for key, value in schema.items() if key != chosen}
+                schema = _merged(rest, self._alternative(schema[chosen], depth))
+            else:
+                break
+        return schema
+
+    def _alternative(self, schemas: list[Any], depth: int) -> dict[str, Any]:
+        options = [schema for schema in schemas if is_object(schema)]
+        if depth > _SHALLOW:  # what refers to nothing cannot recurse
+            options = [schema for schema in options if "$ref" not in str(schema)] or options
+        return self._random.choice(options) if options else {}
+
+    def _resolve(self, reference: str) -> dict[str, Any]:
+        target: object = self._root
+        for step in reference.removeprefix("#").split("/")[1:]:
+            key = step.replace("~1", "/").replace("~0", "~")
+            if is_object(target):
+                target = target.get(key)
+            elif is_array(target) and key.isdigit() and int(key) < len(target):
+                target = target[int(key)]
+            else:
+                target = None
+        return target if is_object(target) else {}
+
+    def _type(self, schema: dict[str, Any]) -> str:
+        kind: object = schema.get("type")
+        if is_array(kind) and kind:
+            return str(self._random.choice(kind))
+        if isinstance(kind, str):
+            return kind
+        for key, implied in (("properties", "object"), ("items", "array"), ("prefixItems", "array"),
+                             ("minimum", "number"), ("maximum", "number")):  # fmt: skip
+            if key in schema:
+                return implied
+        return "string"
+
+    def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
+        raw: object = schema.get("properties")
+        properties = raw if is_object(raw) else {}
+        required: list[str] = [name for name in schema.get("required") or () if isinstance(name, str)]
+        wanted = set(required)
+        fewest, most = int(schema.get("minProperties", 0)), schema.get("maxProperties", math.inf)
+        for name in properties:
+            lacking = len(wanted) < fewest
+            if len(wanted) < most and (lacking or (depth < _SHALLOW and self._random.random() < 0.6)):
+                wanted.add(name)
+        names = [name for name in properties if name in wanted]
+        names += [name for name in dict.fromkeys(required) if name not in properties]
+        made = {name: self.make(properties.get(name, {"type": "string"}), depth + 1) for name in names}
+        for number in range(max(0, fewest - len(made))):
+            made[f"extra_{number}"] = self.make(schema.get("additionalProperties"), depth + 1)
+        return made
+
+    def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
+        raw: object = schema.get("prefixItems")
+        first = raw if is_array(raw) else []
+        fewest = int(schema.get("minItems", 0))
+        most = int(schema.get("maxItems", fewest + 3))
+        count = fewest if depth > _SHALLOW else self._random.randint(fewest, max(fewest, min(most, fewest + 3)))
+        if schema.get("items") is False:
+            count = min(count, len(first))
+        items = [self.make(first[i] if i < len(first) else schema.get("items"), depth + 1) for i in range(count)]
+        if schema.get("uniqueItems") is True:
+            unique: list[Any] = []
+            for item in [*items, *(self.make(schema.get("items"), depth + 1) for _ in range(8 * fewest))]:
+                if item not in unique and len(unique) < count:
+                    unique.append(item)
+            return unique
+        return items
+
+    def _number(self, schema: dict[str, Any], *, whole: bool) -> int | float:
+        step = schema.get("multipleOf") or (1 if whole else 0.5)
+        lowest = _bound(schema, "minimum", "exclusiveMinimum", max)
+        highest = _bound(schema, "maximum", "exclusiveMaximum", min)
+        if lowest is None:
+            lowest = (highest - 100 * step) if highest is not None else 0
+        if highest is None:
+            highest = lowest + 100 * step
+        first, last = math.ceil(lowest / step), math.floor(highest / step)
+        # Exclusive bounds, and roundings in the division, take off a step at either end.
+        if first * step <= schema.get("exclusiveMinimum", -math.inf) or first * step < lowest:
+            first += 1
+        if last * step >= schema.get("exclusiveMaximum", math.inf) or last * step > highest:
+            last -= 1
+        if first > last:  # no multiple of the step lies between the bounds
+            return (lowest + highest) / 2
+        value = self._random.randint(first, last) * step
+        return int(value) if whole else value
+
+    def _string(self, schema: dict[str, Any]) -> str:
+        if (known := _FORMATS.get(str(schema.get("format")))) is not None:
+            return known
+        shortest = int(schema.get("minLength", 0))
+        longest = int(schema.get("maxLength", max(shortest, 40)))
+        text = self._random.choice(_WORDS)
+        while len(text) < shortest:
+            text += " " + self._random.choice(_WORDS)
+        return text[:longest]
+
+
+def _merged(base: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    """Both schemas at once: their properties and requirements united, of other keywords the latter's."""
+    merged = {**base, **extra}
+    for key in ("properties", "$defs"):
+        if is_object(one := base.get(key)) and is_object(other := extra.get(key)):
+            merged[key] = {**one, **other}
+    if is_array(one := base.get("required")) and is_array(other := extra.get("required")):
+        merged["required"] = list(dict.fromkeys([*one, *other]))
+    return merged
+
+
+def _bound(schema: dict[str, Any], inclusive: str, exclusive: str, tighter: Any) -> float | None:
+    given: list[object] = [schema.get(inclusive), schema.get(exclusive)]
+    numbers = [cast(float, value) for value in given if isinstance(value, int | float) and not isinstance(value, bool)]
+    return tighter(numbers) if numbers else None

@@ -1,0 +1,163 @@
+"""The simulator as its users have it: a script to write, a server to start, a record to read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack
+from types import TracebackType
+
+import attrs
+from anyio.from_thread import start_blocking_portal
+
+from .ledger import Ledger, RecordedRequest
+from .performance import Pace
+from .responder import Responder
+from .script import Script, ScriptStep
+from .server import Server
+
+__all__ = ["InThread", "Serving", "Simulator"]
+
+
+@attrs.define
+class _Place:
+    """Where the simulator is being served, if it is: its URL, and the thread of the event loop."""
+
+    url: str | None = None
+    thread: int | None = None
+
+    def enter(self) -> None:
+        if self.thread is not None:
+            raise RuntimeError("the simulator is being served already")
+        self.thread = threading.get_ident()
+
+    def leave(self) -> None:
+        self.url = self.thread = None
+
+
+class Simulator:
+    """A Messages API on loopback, scripted or making its answers up.
+
+    The same seed and the same requests make the same answers, whatever the order of the requests, as long as no
+    script is used. `time_to_first_token` (seconds) and `tokens_per_second` set the pace, 0 is as fast as possible;
+    each wait varies by up to a half, by the seed. Any API key is accepted but the `rejected_keys`.
+
+    Start it with `async with simulator.serve():` or `with simulator.in_thread():`, one at a time; script, record and
+    counts outlive the server. Everything else may be used from any thread at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        time_to_first_token: float = 0.0,
+        tokens_per_second: float = 0.0,
+        rejected_keys: Collection[str] = ("invalid",),
+    ) -> None:
+        self._script = Script()
+        self._ledger = Ledger()
+        pace = Pace(time_to_first_token, tokens_per_second)
+        self._responder = Responder(self._script, pace, seed=seed, rejected_keys=rejected_keys)
+        self._place = _Place()
+
+    def script(self, steps: Iterable[ScriptStep]) -> None:
+        """Add steps: each valid request to `/v1/messages` takes the next one; then generated answers resume.
+
+        Raises TypeError or ValueError, and adds nothing, when one of them is no step.
+        """
+        self._script.extend(steps)
+
+    @property
+    def url(self) -> str:
+        """Where it is served, without a slash at the end; raises RuntimeError when it isn't."""
+        if self._place.url is None:
+            raise RuntimeError("the simulator is not being served")
+        return self._place.url
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """The newest 10,000 requests, oldest first, each as it stands now."""
+        return self._ledger.requests()
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open; one that the client has ended no longer counts."""
+        return self._ledger.open_connections
+
+    @property
+    def total_connections(self) -> int:
+        """How many connections have been accepted so far."""
+        return self._ledger.total_connections
+
+    def wait_until(self, condition: Callable[[Simulator], bool], *, timeout: float = 5.0) -> None:
+        """Block this thread until the condition holds of the simulator, asked again whenever something happens.
+
+        For what shows a moment later, such as that a client has gone. In an event loop call it by
+        `anyio.to_thread.run_sync`. Raises TimeoutError after `timeout` seconds, and RuntimeError in the thread that
+        serves, where nothing can happen meanwhile.
+        """
+        if self._place.thread == threading.get_ident():
+            raise RuntimeError("this would block the server; use anyio.to_thread.run_sync(simulator.wait_until, ...)")
+        self._ledger.wait_until(lambda: condition(self), timeout)
+
+    def serve(self, host: str = "127.0.0.1", port: int = 0) -> Serving:
+        """Return an async context manager that serves in the running event loop, on asyncio or trio.
+
+        Port 0 takes a free one. Entering raises ListenError when the address can't be had, RuntimeError when this
+        simulator is being served already. Leaving aborts what is still running.
+        """
+        return Serving(self, self._place, Server(self._responder, self._ledger, host, port))
+
+    def in_thread(self, host: str = "127.0.0.1", port: int = 0) -> InThread:
+        """Return a context manager that serves from a thread of its own, with its own event loop.
+
+        Otherwise as `serve`. Leaving blocks until the thread has ended.
+        """
+        return InThread(self.serve(host, port))
+
+
+class Serving:
+    """A simulator served in the running event loop; enter and leave it in the same task."""
+
+    def __init__(self, simulator: Simulator, place: _Place, server: Server) -> None:
+        self._simulator = simulator
+        self._place = place
+        self._server = server
+
+    async def __aenter__(self) -> Simulator:
+        self._place.enter()
+        try:
+            self._place.url = await self._server.__aenter__()
+        except BaseException:
+            self._place.leave()
+            raise
+        return self._simulator
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._server.__aexit__(exc_type, exc, traceback)
+        finally:
+            self._place.leave()
+
+
+class InThread:
+    """A simulator served by a thread of its own."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._open = ExitStack()
+
+    def __enter__(self) -> Simulator:
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal("asyncio", name="manystream-simulator"))
+            simulator = stack.enter_context(portal.wrap_async_context_manager(self._serving))
+            self._open = stack.pop_all()
+        return simulator
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # The body's exception stays on this side: the thread has no part in it.
+        self._open.close()
