@@ -59,7 +59,7 @@ _DELTA_FIELDS = {"stop_reason", "stop_sequence", "stop_details", "container"}
 class _Block:
     """A content block while it is being put together."""
 
-    __slots__ = ("args", "base", "index", "make_text", "open", "part", "pieces", "raw", "replaced", "takes")
+    __slots__ = ("args", "base", "index", "make_text", "open", "part", "pieces", "placeholder", "raw", "replaced", "takes", "whole")
 
     def __init__(self, index: int, raw: JsonObject) -> None:
         self.index = index
@@ -73,6 +73,10 @@ class _Block:
         self.pieces: list[str] = []
         """What the deltas appended: text, thinking or JSON."""
         self.args: PartialJSON | None = None
+        self.placeholder = ""
+        """The arguments a call began with: what it is called with if none stream."""
+        self.whole = False
+        """Whether it stood in `message_start` already, and may end without a word."""
         self.replaced = False
         """Whether a delta replaced the content the block began with."""
         self.takes: type[wire.TextDelta | wire.ThinkingDelta | wire.InputJsonDelta] | None
@@ -86,6 +90,8 @@ class _Block:
             case ToolCallPart() | ServerToolCallPart():
                 self.takes = wire.InputJsonDelta
                 self.make_text = partial(ToolCallPartDelta, tool_call_id=self.base.tool_call_id)
+                self.placeholder = self.base.args
+                self.base = attrs.evolve(self.base, args="")
             case _:
                 self.takes, self.make_text = None, TextPartDelta
 
@@ -95,7 +101,6 @@ class _Block:
             case TextPart() | ThinkingPart() as part if self.pieces:
                 return attrs.evolve(part, content=part.content + "".join(self.pieces), complete=complete)
             case ToolCallPart() | ServerToolCallPart() as part if self.pieces:
-                # Arguments that stream replace the placeholder the block began with.
                 return attrs.evolve(part, args="".join(self.pieces), complete=complete)
             case part:
                 return attrs.evolve(part, complete=complete)
@@ -183,7 +188,7 @@ class Assembler:
         """Ends what is still open, as not complete: the stream is over."""
         for block in self._blocks:
             if block.open:
-                self._log.add(PartEndEvent, block.index, block.end(complete=False))
+                self._end_block(block, complete=self.stopped and block.whole)
 
     # -- what has been put together
 
@@ -316,11 +321,14 @@ class Assembler:
 
     # -- blocks
 
-    def _start_block(self, index: int, raw: JsonObject, extra: Mapping[str, Any] = EMPTY) -> None:
+    def _start_block(
+        self, index: int, raw: JsonObject, extra: Mapping[str, Any] = EMPTY, *, whole: bool = False
+    ) -> None:
         earlier = self._current.get(index)
         if earlier is not None and earlier.open:
-            self._log.add(PartEndEvent, index, earlier.end(complete=False))
+            self._end_block(earlier, complete=earlier.whole)
         block = _Block(index, raw)
+        block.whole = whole
         self._blocks.append(block)
         self._current[index] = block
         if block.takes is None:
@@ -336,7 +344,15 @@ class Assembler:
         if block is None or not block.open:
             self._log.add(UnknownEvent, {"type": "content_block_stop", "index": index, **extra})
             return
-        self._log.add(PartEndEvent, index, block.end(complete=True), extra)
+        self._end_block(block, complete=True, extra=extra)
+
+    def _end_block(self, block: _Block, *, complete: bool, extra: Mapping[str, Any] = EMPTY) -> None:
+        if block.placeholder and not any(block.pieces):
+            block.pieces.append(block.placeholder)
+            if block.args is not None:
+                block.args.feed(block.placeholder)
+            self._log.add_text(block.index, block.make_text, block.placeholder)
+        self._log.add(PartEndEvent, block.index, block.end(complete=complete), extra)
 
     # -- the message
 
@@ -357,8 +373,7 @@ class Assembler:
         if isinstance(content, list):
             for index, block in enumerate(content):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
                 if isinstance(block, dict):
-                    self._start_block(index, block)  # pyright: ignore[reportUnknownArgumentType]
-                    self._stop_block(index)
+                    self._start_block(index, block, whole=True)  # pyright: ignore[reportUnknownArgumentType]
 
     def _message_delta(self, event: wire.MessageDelta) -> None:
         if self._message is None:

@@ -67,7 +67,9 @@ class SSEFramer:
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The events that `chunk` completes, in order."""
-        if self._start and not (chunk := self._skip_bom(chunk)):
+        if self._start:
+            chunk = self._skip_bom(chunk)
+        if not chunk:
             return []
         if self._lines is None:
             if b"\r" not in chunk:
@@ -126,6 +128,9 @@ class SSEFramer:
             *blocks, tail = chunk.split(b"\n\n")
             size = len(blocks[0]) + 2 if blocks else 0
         for block in blocks:
+            if block[:1] == b"\n":
+                block = self._skip_blank_lines(block)
+                size = 0
             # The first block's size may differ from its length: a line feed on the other side of the cut.
             size = size or len(block) + 2
             if size > self._max:
@@ -140,10 +145,18 @@ class SSEFramer:
         return frames
 
     def _hold(self, piece: bytes) -> None:
+        if not self._pieces and piece[0] == 10 and not (piece := self._skip_blank_lines(piece)):
+            return
         self._pieces.append(piece)
         self._size += len(piece)
         if self._size > self._max:
             self._fail()
+
+    def _skip_blank_lines(self, block: bytes) -> bytes:
+        """Blank lines before an event belong to no event."""
+        event = block.lstrip(b"\n")
+        self._offset += len(block) - len(event)
+        return event
 
     # -- once a carriage return has been seen: line by line
 
@@ -208,11 +221,9 @@ def _parse_block(block: bytes, offset: int) -> Frame | None:
         event, separator, data = block.partition(b"\ndata: ")
         if separator and data and b"\n" not in data and b"\n" not in event:
             return Frame(event[7:], data, offset)
-    lines = block.lstrip(b"\n")  # blank lines before an event belong to no event
-    offset += len(block) - len(lines)
     event = b""
     values: list[bytes] = []
-    for line in lines.split(b"\n"):
+    for line in block.split(b"\n"):
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":

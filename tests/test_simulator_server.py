@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -311,6 +312,16 @@ async def test_a_cancellation_within_the_body_stays_there(simulator: Simulator) 
         async with await connect(other) as stream:
             await stream.send(http_request())
             await read_until(stream, b"}")
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_native_timeout_around_it_is_a_timeout() -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01), Simulator().serve():
+            await asyncio.sleep(60)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
 
 
 def test_ipv6_has_its_brackets() -> None:

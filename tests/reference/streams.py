@@ -207,7 +207,6 @@ def _plain() -> Iterator[tuple[str, bytes]]:
             ended=last("tool_use"),
         ),
     )
-    yield "a delta after its block's stop", HELLO + text_delta(0, "!") + last() + END
     yield (
         "all of it in message_start",
         start({"type": "text", "text": "Whole."}, stop_reason="end_turn", usage={**USAGE, "output_tokens": 3}) + END,
@@ -886,6 +885,7 @@ def _cut_short() -> Iterator[tuple[str, bytes, str]]:
 
 
 def _broken() -> Iterator[tuple[str, bytes, str]]:
+    yield "a delta after its block's stop", HELLO + text_delta(0, "!") + last() + END, "adds it to a block that is over"
     """Streams that the API should not send, or that need a reader newer than the SDK."""
     error = event("error", error={"type": "overloaded_error", "message": "Overloaded"}, request_id="req_0")
     status = "APIStatusError with status 200"
