@@ -6,6 +6,7 @@ The rooms, in the order in which bytes go through them: `framing` (bytes to fram
 """
 
 from .codec import decode_event, encode_event
+from .deadlines import Deadlines
 from .deltas import (
     CitationPartDelta,
     CompactionPartDelta,
@@ -17,13 +18,20 @@ from .deltas import (
 )
 from .errors import (
     ApiError,
+    ConnectDeadlineExceeded,
     ConnectionFailed,
     DeadlineExceeded,
     ErrorInfo,
+    FirstContentDeadlineExceeded,
+    FirstEventDeadlineExceeded,
+    IdleDeadlineExceeded,
     ProtocolError,
+    QueuedDeadlineExceeded,
+    SilenceDeadlineExceeded,
     StreamCancelled,
     StreamError,
     StreamTruncated,
+    TotalDeadlineExceeded,
 )
 from .events import (
     PartDeltaEvent,
@@ -68,11 +76,16 @@ __all__ = [
     "CompactionPart",
     "CompactionPartDelta",
     "Conflate",
+    "ConnectDeadlineExceeded",
     "ConnectionFailed",
     "ContainerUploadPart",
     "DeadlineExceeded",
+    "Deadlines",
     "ErrorInfo",
     "FallbackPart",
+    "FirstContentDeadlineExceeded",
+    "FirstEventDeadlineExceeded",
+    "IdleDeadlineExceeded",
     "Lossless",
     "MCPToolListingPart",
     "Mailbox",
@@ -84,11 +97,13 @@ __all__ = [
     "PartEvent",
     "PartStartEvent",
     "ProtocolError",
+    "QueuedDeadlineExceeded",
     "RedactedThinkingPart",
     "RestartEvent",
     "RetryPolicy",
     "ServerToolCallPart",
     "ServerToolResultPart",
+    "SilenceDeadlineExceeded",
     "SnapshotEvent",
     "Snapshots",
     "State",
@@ -108,6 +123,7 @@ __all__ = [
     "Timings",
     "ToolCallPart",
     "ToolCallPartDelta",
+    "TotalDeadlineExceeded",
     "UnknownEvent",
     "UnknownPart",
     "UnknownPartDelta",

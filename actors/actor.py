@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import anyio
 
 from .assembler import Assembler
+from .deadlines import DeadlineName, Deadlines, next_due
 from .errors import STATUS_OF_TYPE, ErrorInfo
 from .events import RestartEvent, SnapshotEvent, StreamEndEvent
 from .framing import Frame, FramingError, SSEFramer
@@ -44,6 +45,8 @@ class StreamActor:
         clock: Callable[[], float],
         on_abandon: OnAbandon,
         abandoned: Callable[["StreamActor", OnAbandon], None],
+        deadlines: Deadlines,
+        look: Callable[["StreamActor"], None],
     ) -> None:
         self.stream_id = stream_id
         self.request = request
@@ -59,6 +62,12 @@ class StreamActor:
         self.cancel_request: tuple[str, str | None] | None = None
         self.on_abandon: OnAbandon = on_abandon
         self._abandoned = abandoned
+        self.deadlines = deadlines
+        self.looked_at: float | None = None
+        """When the watchdog will look at it next."""
+        self.expired: DeadlineName | None = None
+        """The deadline that passed and is not dealt with yet."""
+        self._look = look
         self._retry = retry
         self._lossless: list[Feed] = []
         self._room: anyio.Event | None = None
@@ -112,6 +121,7 @@ class StreamActor:
         """
         self.life.to(State.CONNECTING)
         self.watch.begin_attempt()
+        self._look(self)
         response: Response | None = None
         self._failure = None
         try:
@@ -147,6 +157,7 @@ class StreamActor:
         self.request_id = response.request_id
         self.rate_limits = response.rate_limits
         self._begin()
+        self._look(self)
 
     def _read(self, chunk: bytes) -> None:
         """Frames what was read and takes in as much as the lossless consumers allow."""
@@ -180,16 +191,23 @@ class StreamActor:
             if watch.first_event is None:
                 watch.first_event = now
             if assembler.contents != contents:
+                first = watch.first_content is None
                 watch.content(now, assembler.contents - contents)
+                if first:
+                    self._look(self)
             self._notify()
         return whole
 
     async def _wait_for_room(self) -> None:
         self._room = anyio.Event()
+        self.watch.paused = True
         try:
             await self._room.wait()
         finally:
             self._room = None
+            self.watch.paused = False
+            self.watch.resumed = self.watch.clock()
+            self._look(self)
 
     def _bytes_ended(self, info: ErrorInfo) -> None:
         """No more bytes will come: `info` says why, unless what did come is an ending by itself."""
@@ -227,6 +245,33 @@ class StreamActor:
             self._begin()
             self._notify()
         return delay
+
+    def next_due(self) -> tuple[float, DeadlineName] | None:
+        """When its next deadline passes, and which."""
+        return None if self.life.ended else next_due(self.deadlines, self.life.state, self.watch)
+
+    def after_deadline(self) -> float | None:
+        """The deadline `expired` has passed, and the attempt it ended is closed. Returns as `attempt` does."""
+        name = self.expired
+        assert name is not None
+        self.expired = None
+        seconds = getattr(self.deadlines, name)
+        info = ErrorInfo(
+            type="deadline_exceeded",
+            message=f"the deadline {name} of {seconds:g} s passed",
+            request_id=self.request_id,
+            retryable=name not in ("queued", "total"),
+            deadline=name,
+        )
+        if self.life.ended:
+            return None
+        if self.life.state is State.BACKOFF and name != "total":
+            return 0.0  # the attempt failed of itself at the same moment
+        if self.life.state not in (State.CONNECTING, State.STREAMING):
+            self._finish("failed", info)
+            return None
+        self._failure = info
+        return self._after_failure()
 
     def requeue(self) -> None:
         """The wait before another attempt is over."""

@@ -8,15 +8,23 @@ if TYPE_CHECKING:
     from .result import StreamResult
 
 __all__ = [
+    "DEADLINE_ERRORS",
     "STATUS_OF_TYPE",
     "ApiError",
+    "ConnectDeadlineExceeded",
     "ConnectionFailed",
     "DeadlineExceeded",
     "ErrorInfo",
+    "FirstContentDeadlineExceeded",
+    "FirstEventDeadlineExceeded",
+    "IdleDeadlineExceeded",
     "ProtocolError",
+    "QueuedDeadlineExceeded",
+    "SilenceDeadlineExceeded",
     "StreamCancelled",
     "StreamError",
     "StreamTruncated",
+    "TotalDeadlineExceeded",
 ]
 
 STATUS_OF_TYPE = {
@@ -41,7 +49,8 @@ class ErrorInfo:
 
     type: str
     """The API's own error type, such as `overloaded_error`; or one of ours: `request_error` (it could not be sent),
-    `connection_error`, `protocol_error`, `truncated`."""
+    `connection_error`, `protocol_error`, `truncated`,
+    `deadline_exceeded`."""
     message: str
     status: int | None = None
     """The HTTP status, or the one the type stands for when the error came inside a stream; None without a response."""
@@ -78,6 +87,46 @@ class DeadlineExceeded(StreamError):
     def __init__(self, message: str, result: "StreamResult", deadline: str) -> None:
         super().__init__(message, result)
         self.deadline = deadline
+
+
+class QueuedDeadlineExceeded(DeadlineExceeded):
+    """It waited too long for a slot."""
+
+
+class ConnectDeadlineExceeded(DeadlineExceeded):
+    """The connection was not made in time."""
+
+
+class SilenceDeadlineExceeded(DeadlineExceeded):
+    """Nothing came, not even a ping."""
+
+
+class FirstEventDeadlineExceeded(DeadlineExceeded):
+    """The first event did not come in time."""
+
+
+class FirstContentDeadlineExceeded(DeadlineExceeded):
+    """The first content did not come in time."""
+
+
+class IdleDeadlineExceeded(DeadlineExceeded):
+    """The answer did not go on in time."""
+
+
+class TotalDeadlineExceeded(DeadlineExceeded):
+    """The whole took too long."""
+
+
+DEADLINE_ERRORS: dict[str, type[DeadlineExceeded]] = {
+    "queued": QueuedDeadlineExceeded,
+    "connect": ConnectDeadlineExceeded,
+    "silence": SilenceDeadlineExceeded,
+    "first_event": FirstEventDeadlineExceeded,
+    "first_content": FirstContentDeadlineExceeded,
+    "idle": IdleDeadlineExceeded,
+    "total": TotalDeadlineExceeded,
+}
+"""The exception for each deadline."""
 
 
 class ConnectionFailed(StreamError):

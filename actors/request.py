@@ -5,6 +5,7 @@ from typing import Any, Protocol, Required, TypedDict, cast
 
 import attrs
 
+from .deadlines import Deadlines
 from .parts import EMPTY
 from .retry import RetryPolicy
 
@@ -89,6 +90,8 @@ class StreamRequest:
     extra_headers: Mapping[str, str] = attrs.field(default=EMPTY, kw_only=True, repr=False)
     extra_body: Mapping[str, Any] = attrs.field(default=EMPTY, kw_only=True, repr=False)
     extra_query: Mapping[str, Any] = attrs.field(default=EMPTY, kw_only=True, repr=False)
+    deadlines: Deadlines | None = attrs.field(default=None, kw_only=True)
+    """How long each stage may take; None for the engine's deadlines."""
     retry: RetryPolicy | None = attrs.field(default=None, kw_only=True)
     """How failures before the first content are tried again; None for the engine's policy."""
     priority: int = attrs.field(default=0, kw_only=True)

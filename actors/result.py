@@ -7,9 +7,9 @@ from typing import Any, Literal, Self
 import attrs
 
 from .errors import (
+    DEADLINE_ERRORS,
     ApiError,
     ConnectionFailed,
-    DeadlineExceeded,
     ErrorInfo,
     ProtocolError,
     StreamCancelled,
@@ -148,7 +148,7 @@ class StreamResult:
         elif info is None:
             raised = StreamTruncated(f"{name} ended without message_stop", self)
         elif info.deadline is not None:
-            raised = DeadlineExceeded(f"{name}: {info.message}", self, info.deadline)
+            raised = DEADLINE_ERRORS[info.deadline](f"{name}: {info.message}", self, info.deadline)
         elif self.state == "truncated":
             raised = StreamTruncated(f"{name}: {info.message}", self)
         elif info.type == "connection_error":

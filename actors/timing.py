@@ -21,7 +21,9 @@ class Stopwatch:
         "first_content",
         "first_event",
         "last_byte",
+        "paused",
         "queued",
+        "resumed",
         "sent",
         "submitted",
     )
@@ -41,6 +43,10 @@ class Stopwatch:
         self.first_event: float | None = None
         self.first_content: float | None = None
         self.last_byte: float | None = None
+        self.paused = False
+        """Whether nothing is read because a consumer holds the stream back."""
+        self.resumed = 0.0
+        """When reading went on after such a pause."""
         self._last_content: float | None = None
         self.contents = 0
         # Gaps between reads that brought content; the contents of one read are 0 apart and need no entry.

@@ -1,10 +1,27 @@
-"""Many streams: admission, HTTP clients, combinators, runs, the command line and the simulator."""
+"""Many streams: admission, HTTP clients, combinators, runs, the command line and the simulator.
 
-from .admission import EngineBusy
-from .combine import MergeChannel
-from .engine import Engine, EngineStats
-from .model import AnthropicModel, MissingCredentialsError
-from .stream import Stream
+The names are imported when they are first used: the command's help and the pytest fixture need none of them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .admission import EngineBusy
+    from .combine import MergeChannel
+    from .engine import Engine, EngineStats
+    from .model import AnthropicModel, MissingCredentialsError
+    from .stream import Stream
+
+_HOMES = {
+    "AnthropicModel": "model",
+    "Engine": "engine",
+    "EngineBusy": "admission",
+    "EngineStats": "engine",
+    "MergeChannel": "combine",
+    "MissingCredentialsError": "model",
+    "Stream": "stream",
+}
 
 __all__ = [
     "AnthropicModel",
@@ -15,3 +32,9 @@ __all__ = [
     "MissingCredentialsError",
     "Stream",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

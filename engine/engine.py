@@ -17,6 +17,7 @@ from anyio import TaskHandle
 from anyio.abc import ObjectSendStream, TaskGroup
 
 from ..actors.actor import StreamActor
+from ..actors.deadlines import DeadlineName, Deadlines
 from ..actors.errors import ErrorInfo
 from ..actors.events import PartEvent
 from ..actors.handle import StreamHandle
@@ -31,6 +32,7 @@ from .combine import MergeContext, gather, pipe
 from .loop import HomeLoop
 from .model import AnthropicModel, Connection
 from .stream import StreamContext
+from .watchdog import Watchdog
 
 __all__ = ["Engine", "EngineBusy", "EngineStats", "RequestLike"]
 
@@ -66,8 +68,9 @@ class _Job:
 class Engine:
     """Runs many streams at once, in one event loop: `async with Engine(model) as engine`.
 
-    `max_concurrency` streams run at a time; more wait, at most `max_queued` of them (None: any number). `retry` is how
-    failures before the first content are tried again. Leaving the block refuses new work, ends what waits, and lets
+    `max_concurrency` streams run at a time; more wait, at most `max_queued` of them (None: any number). `deadlines` are
+    how long each stage of a stream may take, `retry` how failures before the first content are tried again; a request
+    may bring its own. Leaving the block refuses new work, ends what waits, and lets
     what runs finish for `grace` seconds before it is cancelled; leaving it with an exception cancels at once. Either
     way nothing of the engine runs any more when the block is left.
 
@@ -81,6 +84,7 @@ class Engine:
         *,
         max_concurrency: int = 100,
         max_queued: int | None = None,
+        deadlines: Deadlines | None = None,
         retry: RetryPolicy | None = None,
         grace: float = 30.0,
     ) -> None:
@@ -90,6 +94,7 @@ class Engine:
             raise ValueError(f"max_queued is at least 0, not {max_queued}")
         self._model = model
         self._max_concurrency = max_concurrency
+        self._deadlines = deadlines or Deadlines()
         self._retry = retry or RetryPolicy()
         self._grace = grace
         self._admission = Admission(max_concurrency, max_queued)
@@ -111,6 +116,8 @@ class Engine:
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._tasks = tasks
+        self._watchdog = Watchdog(self._loop.clock, self._expired)
+        self.start_helper(self._watchdog.run())
         return self
 
     async def __aexit__(
@@ -264,11 +271,14 @@ class Engine:
             clock=loop.clock,
             on_abandon=on_abandon,
             abandoned=self._abandoned,
+            deadlines=request.deadlines or self._deadlines,
+            look=self._watchdog.look_at,
         )
         job = _Job(actor, model, contextvars.copy_context(), ended)
         job.ticket = Ticket(lambda: self._admitted(job))
         self._jobs[actor.stream_id] = job
         actor.life.to(State.QUEUED)
+        self._watchdog.look_at(actor)
         self._admission.enter(job.ticket, request.priority)
         return actor
 
@@ -293,32 +303,60 @@ class Engine:
         if job.turn is not None:
             job.turn.set()
         elif job.task is None:
-            assert self._tasks is not None
-            job.task = self._tasks.create_task(self._run(job), name=job.actor.stream_id, context=job.context)
+            job.actor.watch.queued = job.actor.watch.clock()
+            self._start(job, None)
 
-    async def _run(self, job: _Job) -> None:
+    def _start(self, job: _Job, delay: float | None) -> None:
+        assert self._tasks is not None
+        job.task = self._tasks.create_task(self._run(job, delay), name=job.actor.stream_id, context=job.context.copy())
+
+    async def _run(self, job: _Job, delay: float | None) -> None:
+        """A stream's task: attempts, with a wait of `delay` seconds and for a slot before all but the first."""
         actor = job.actor
-        actor.watch.queued = actor.watch.clock()
+        handed_on = False
         try:
-            while (delay := await actor.attempt(self._connect(job.model))) is not None:
-                self._admission.leave(job.ticket)
-                await anyio.sleep(delay)
-                actor.requeue()
-                await self._next_turn(job)
+            while True:
+                if delay is not None:
+                    self._admission.leave(job.ticket)
+                    await anyio.sleep(delay)
+                    actor.requeue()
+                    await self._next_turn(job)
+                delay = await actor.attempt(self._connect(job.model))
+                if delay is None:
+                    break
         except anyio.get_cancelled_exc_class():
-            actor.finish_cancelled("engine")
+            # The watchdog cancels this task to end an attempt; the next attempt then gets a task of its own.
+            expired = actor.expired is not None and actor.cancel_request is None
+            delay = actor.after_deadline() if expired else None
+            if delay is not None and not self._closing:
+                self._start(job, delay)
+                handed_on = True
+            else:
+                actor.finish_cancelled("engine")
             raise
         except BaseException:
             actor.finish_failed(ErrorInfo(type="engine_error", message="the engine crashed"))
             raise
         finally:
-            self._end(job)
+            if not handed_on:
+                self._end(job)
 
     async def _next_turn(self, job: _Job) -> None:
         job.turn = anyio.Event()
         job.ticket = Ticket(lambda: self._admitted(job))
         self._admission.enter(job.ticket, job.actor.request.priority)
         await job.turn.wait()
+
+    def _expired(self, actor: StreamActor, deadline: DeadlineName) -> None:
+        job = self._jobs.get(actor.stream_id)
+        if job is None or actor.expired is not None:
+            return
+        actor.expired = deadline
+        if job.task is not None:
+            job.task.cancel()
+        else:
+            actor.after_deadline()
+            self._end(job)
 
     def _request_cancel(self, actor: StreamActor, reason: str | None) -> None:
         if self._loop is not None:

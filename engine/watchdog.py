@@ -1,0 +1,66 @@
+"""The watchdog: one task that looks after the deadlines of all of an engine's streams.
+
+Each stream is looked at when its next deadline would be due if nothing happened meanwhile; what did happen has only
+moved it. So a stream costs a look once in its shortest deadline, however many events it has.
+"""
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+
+import anyio
+
+from ..actors.actor import StreamActor
+from ..actors.deadlines import DeadlineName
+
+__all__ = ["Watchdog"]
+
+_RESOLUTION = 0.02  # seconds: deadlines that fall together are looked at together
+
+
+class Watchdog:
+    """Calls `expired(actor, deadline)` for every stream that passes a deadline, late by at most 50 ms."""
+
+    def __init__(self, clock: Callable[[], float], expired: Callable[[StreamActor, DeadlineName], None]) -> None:
+        self._clock = clock
+        self._expired = expired
+        self._looks: list[tuple[float, int, StreamActor]] = []
+        self._numbers = count()
+        self._sooner: anyio.Event | None = None
+
+    def look_at(self, actor: StreamActor) -> None:
+        """A stream has come to a stage in which another deadline may be the next."""
+        due = actor.next_due()
+        if due is None or (actor.looked_at is not None and actor.looked_at <= due[0]):
+            return
+        actor.looked_at = due[0]
+        heapq.heappush(self._looks, (due[0], next(self._numbers), actor))
+        if self._sooner is not None and self._looks[0][0] == due[0]:
+            self._sooner.set()
+
+    async def run(self) -> None:
+        """Looks after them until it is cancelled."""
+        while True:
+            self._look()
+            self._sooner = anyio.Event()
+            if not self._looks:
+                await self._sooner.wait()
+            else:
+                with anyio.move_on_after(max(_RESOLUTION, self._looks[0][0] - self._clock())):
+                    await self._sooner.wait()
+                    await anyio.sleep(_RESOLUTION)
+
+    def _look(self) -> None:
+        now = self._clock()
+        while self._looks and self._looks[0][0] <= now:
+            moment, _, actor = heapq.heappop(self._looks)
+            if actor.looked_at != moment:
+                continue  # an earlier look has taken its place
+            actor.looked_at = None
+            due = actor.next_due()
+            if due is None:
+                continue
+            if due[0] <= now:
+                self._expired(actor, due[1])
+            else:
+                self.look_at(actor)

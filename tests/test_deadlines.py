@@ -1,0 +1,133 @@
+"""Deadlines: each stage has its own, and a stream that passes one ends with its name, or is tried again."""
+
+import math
+from typing import Any
+
+import attrs
+import pytest
+
+from manystream import AnthropicModel, DeadlineExceeded, Deadlines, Engine, RetryPolicy, StreamRequest
+from manystream.actors.deadlines import next_due
+from manystream.actors.errors import DEADLINE_ERRORS
+from manystream.actors.lifecycle import State
+from manystream.actors.timing import Stopwatch
+from manystream.engine.simulator import Simulator, Stall
+
+
+def all_deadlines() -> Deadlines:
+    return Deadlines(queued=1, connect=2, silence=10, first_event=20, first_content=30, idle=40, total=1000)
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("state", "moments", "due"),
+    [
+        (State.QUEUED, {}, (101, "queued")),
+        (State.QUEUED, {"queued": 100.5}, (1100, "total")),
+        (State.CONNECTING, {"queued": 100, "sent": 100}, (110, "silence")),
+        (State.STREAMING, {"queued": 100, "sent": 100, "connected": 105}, (115, "silence")),
+        (State.STREAMING, {"queued": 100, "sent": 100, "last_byte": 115}, (120, "first_event")),
+        (State.STREAMING, {"queued": 100, "sent": 100, "last_byte": 125, "first_event": 119}, (130, "first_content")),
+        (State.BACKOFF, {"queued": 100, "sent": 100, "last_byte": 125}, (1100, "total")),
+    ],
+)
+def test_which_deadline_is_next(state: State, moments: dict[str, Any], due: tuple[float, str]) -> None:
+    watch = Stopwatch(Clock())
+    for name, moment in moments.items():
+        setattr(watch, name, moment)
+    assert next_due(all_deadlines(), state, watch) == due
+
+
+def test_a_ping_proves_life_but_not_progress() -> None:
+    watch = Stopwatch(Clock())
+    watch.queued = watch.sent = watch.connected = watch.first_event = 100
+    watch.content(100, 1)
+    deadlines = attrs.evolve(all_deadlines(), silence=60)
+    for ping in (110, 120, 130):
+        watch.last_byte = ping
+        assert next_due(deadlines, State.STREAMING, watch) == (140, "idle")
+
+
+def test_the_clock_stands_still_while_a_consumer_holds_the_stream_back() -> None:
+    watch = Stopwatch(Clock())
+    watch.queued = watch.sent = watch.first_event = watch.last_byte = 100
+    watch.content(100, 1)
+    watch.paused = True
+    assert next_due(all_deadlines(), State.STREAMING, watch) == (1100, "total")
+    watch.paused, watch.resumed = False, 500
+    assert next_due(all_deadlines(), State.STREAMING, watch) == (510, "silence")
+
+
+def test_a_deadline_is_a_positive_number_or_none() -> None:
+    for wrong in (0, -1, math.nan):
+        with pytest.raises(ValueError, match="the deadline idle is a number of seconds above 0"):
+            Deadlines(idle=wrong)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("name", "stall"),
+    [
+        ("silence", Stall("nothing")),
+        ("silence", Stall(2)),
+        ("first_event", Stall("head")),
+        ("first_content", Stall(0, pings=0.01)),
+        ("idle", Stall(2, pings=0.01)),
+        ("total", Stall(2, pings=0.01)),
+    ],
+)
+async def test_a_stream_that_passes_a_deadline_fails_by_its_name(name: str, stall: Stall) -> None:
+    simulator = Simulator()
+    off = Deadlines(silence=None, connect=None)
+    async with simulator.serve():
+        model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=simulator.url)
+        async with Engine(model, retry=RetryPolicy(max_attempts=1)) as engine:
+            simulator.script([stall, "whole"])
+            request = StreamRequest("hi", deadlines=attrs.evolve(off, **{name: 0.1}))
+            with pytest.raises(DeadlineExceeded) as caught:
+                async with engine.stream(request) as stream:
+                    async for _ in stream:
+                        pass
+            assert type(caught.value) is DEADLINE_ERRORS[name]
+            assert caught.value.deadline == name
+            result = caught.value.result
+            assert result.state == "failed"
+            assert result.error is not None
+            assert result.error.deadline == name
+            assert bool(result.text) == (stall.after == 2)
+            async with engine.stream("and another") as stream:
+                assert "".join([text async for text in stream.text_stream]) == "whole"
+
+
+@pytest.mark.anyio
+async def test_one_that_waits_too_long_for_its_slot_fails() -> None:
+    simulator = Simulator()
+    simulator.script([Stall(1)])
+    async with simulator.serve():
+        model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=simulator.url)
+        async with Engine(model, max_concurrency=1) as engine, engine.stream("first"):
+            waiting = engine.submit(StreamRequest("second", deadlines=Deadlines(queued=0.05)))
+            result = await waiting.wait()
+            assert result.error is not None
+            assert (result.state, result.error.deadline) == ("failed", "queued")
+    assert len(simulator.requests) == 1
+
+
+@pytest.mark.anyio
+async def test_before_content_a_deadline_is_retried() -> None:
+    simulator = Simulator()
+    simulator.script([Stall("nothing"), Stall("head"), "third"])
+    async with simulator.serve():
+        model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=simulator.url)
+        async with Engine(model, retry=RetryPolicy(base_delay=0.001)) as engine:
+            result = await engine.submit(StreamRequest("hi", deadlines=Deadlines(first_content=0.1))).wait()
+            assert (result.state, result.text) == ("complete", "third")
+            errors = [attempt.error.deadline if attempt.error else None for attempt in result.attempts]
+            assert errors == ["first_content", "first_content", None]
+            assert engine.stats().running == 0
