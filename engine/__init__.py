@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .combine import MergeChannel
     from .engine import Engine, EngineStats
     from .model import AnthropicModel, MissingCredentialsError
+    from .simulator import Simulator
     from .stream import Stream
 
 _HOMES = {
@@ -20,6 +21,7 @@ _HOMES = {
     "EngineStats": "engine",
     "MergeChannel": "combine",
     "MissingCredentialsError": "model",
+    "Simulator": "simulator",
     "Stream": "stream",
 }
 
@@ -30,6 +32,7 @@ __all__ = [
     "EngineStats",
     "MergeChannel",
     "MissingCredentialsError",
+    "Simulator",
     "Stream",
 ]
 

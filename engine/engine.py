@@ -122,7 +122,7 @@ class Engine:
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> bool:
+    ) -> None:
         assert self._tasks is not None
         self._closing = True
         cancelled: BaseException | None = exc if isinstance(exc, anyio.get_cancelled_exc_class()) else None
@@ -151,7 +151,6 @@ class Engine:
                     await connection.aclose()
         if cancelled is not None and cancelled is not exc:
             raise cancelled
-        return False
 
     async def _drained(self) -> None:
         while self._jobs:

@@ -193,9 +193,10 @@ def _request(where: str, number: int, entry: object) -> StreamRequest:
 def _check_params(where: str, request: StreamRequest, *, needs_model: bool) -> None:
     """What can be said of the parameters before the API does."""
     params = request.params
-    messages = params["messages"]
+    messages: object = params["messages"]
     if not isinstance(messages, list) or not messages:
-        raise InputError(f"{where}: params.messages is an array of at least one message, not {_kind(messages)}")
+        kind = _kind(cast(object, messages))
+        raise InputError(f"{where}: params.messages is an array of at least one message, not {kind}")
     for number, message in enumerate(cast("list[object]", messages)):
         place = f"params.messages[{number}]"
         fields = _object(where, message, place)

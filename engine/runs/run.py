@@ -198,7 +198,13 @@ def _stopped(result: StreamResult) -> RunStopped:
 class _Draw(AsyncIterator[StreamRequest]):
     """Requests, drawn from a source one by one as slots come free, each with an id."""
 
-    def __init__(self, source: Any, limit: int | None, slots: int, drew: Callable[[StreamRequest], None]) -> None:
+    def __init__(
+        self,
+        source: Iterable[RequestLike] | AsyncIterable[RequestLike],
+        limit: int | None,
+        slots: int,
+        drew: Callable[[StreamRequest], None],
+    ) -> None:
         self._source: Iterator[RequestLike] | AsyncIterator[RequestLike]
         self._source = aiter(source) if isinstance(source, AsyncIterable) else iter(source)
         self._limit = limit
