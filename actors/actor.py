@@ -6,6 +6,7 @@ the connection to close. It decides about attempts, and leaves slots and waiting
 """
 
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -70,6 +71,7 @@ class StreamActor:
         self._look = look
         self._retry = retry
         self._lossless: list[Feed] = []
+        self._draining = False
         self._room: anyio.Event | None = None
         self._frames: deque[Frame] = deque()
         self._failure: ErrorInfo | None = None
@@ -79,6 +81,7 @@ class StreamActor:
         self._begin()
 
     def _begin(self) -> None:
+        self._frames.clear()
         self._framer = SSEFramer()
         self.assembler = Assembler(self.log, beta=bool(self.request.betas), request_id=self.request_id)
 
@@ -86,20 +89,32 @@ class StreamActor:
 
     def add(self, feed: Feed) -> None:
         """A consumer joins."""
+        if self.life.ended:
+            return
         self.feeds.append(feed)
         if feed.buffer is not None:
             self._lossless.append(feed)
+            if self._draining:
+                feed.conflate()
 
     def left(self, feed: Feed) -> None:
         """A consumer leaves."""
-        self.feeds.remove(feed)
-        if feed.buffer is not None:
-            self._lossless.remove(feed)
-            self.has_room()
         if feed in self.parked:
             self.parked.remove(feed)
-        if not self.feeds and not self.life.ended:
+        if feed not in self.feeds:
+            return  # the stream has ended
+        self.feeds.remove(feed)
+        if feed in self._lossless:
+            self._lossless.remove(feed)
+            self.has_room()
+        if not self.feeds:
             self._abandoned(self, feed.on_abandon)
+
+    def drain(self) -> None:
+        """The engine is shutting down: lossless consumers no longer hold the stream back, they get merged events."""
+        self._draining = True
+        for feed in self._lossless:
+            feed.conflate()
 
     def has_room(self) -> None:
         """A lossless consumer took an event."""
@@ -123,7 +138,7 @@ class StreamActor:
         self.watch.begin_attempt()
         self._look(self)
         response: Response | None = None
-        self._failure = None
+        self._failure = self.request_id = None
         try:
             response = await open_response(self.request)
             self._opened(response)
@@ -132,10 +147,12 @@ class StreamActor:
                 self._read(chunk)
                 while self._frames and not self._step():
                     await self._wait_for_room()
+                if self._framer.failure is not None and not self.assembler.stopped:
+                    self._failure = self._failure or _protocol_error(self._framer.failure)
                 if self.assembler.stopped or self._failure is not None:
                     break
             else:
-                self._bytes_ended(self._truncated("the bytes ended without message_stop"))
+                self._bytes_ended()
             if self.assembler.stopped:
                 # The answer is whole: whoever reads it need not wait for the connection.
                 self._finish("complete")
@@ -143,7 +160,7 @@ class StreamActor:
                     async for _ in chunks:
                         pass
         except ResponseFailed as exc:
-            self._bytes_ended(exc.info if response is None else self._truncated(exc.info.message, exc.info.cause))
+            self._failure = exc.info if response is None else self._truncated(exc.info.message, exc.info.cause)
         finally:
             if response is not None:
                 await response.aclose()
@@ -162,11 +179,8 @@ class StreamActor:
     def _read(self, chunk: bytes) -> None:
         """Frames what was read and takes in as much as the lossless consumers allow."""
         self.watch.last_byte = self.watch.clock()
-        frames = self._framer.feed(chunk)
-        self._frames.extend(frames)
+        self._frames.extend(self._framer.feed(chunk))
         self._step()
-        if self._framer.failure is not None and self._failure is None:
-            self._failure = _protocol_error(self._framer.failure)
 
     def _step(self) -> bool:
         """Takes the waiting frames in. Returns False when it had to stop for a lossless consumer."""
@@ -199,25 +213,38 @@ class StreamActor:
         return whole
 
     async def _wait_for_room(self) -> None:
-        self._room = anyio.Event()
-        self.watch.paused = True
+        """Waits until no lossless consumer is full; one that stays full for its `stall_timeout` loses its place."""
+        watch = self.watch
+        self._room = room = anyio.Event()
+        watch.paused = True
+        began = watch.clock()
         try:
-            await self._room.wait()
+            while not room.is_set():
+                full = [feed for feed in self._lossless if feed.full]
+                patience = min(
+                    (feed.stall_timeout for feed in full if feed.stall_timeout is not None), default=math.inf
+                )
+                with anyio.move_on_after(began + patience - watch.clock()):
+                    await room.wait()
+                if not room.is_set():
+                    for feed in full:
+                        if feed.full and feed.stall_timeout == patience:
+                            feed.fail()
+                    self.has_room()
         finally:
             self._room = None
-            self.watch.paused = False
-            self.watch.resumed = self.watch.clock()
+            watch.paused = False
+            watch.resumed = watch.clock()
             self._look(self)
 
-    def _bytes_ended(self, info: ErrorInfo) -> None:
-        """No more bytes will come: `info` says why, unless what did come is an ending by itself."""
+    def _bytes_ended(self) -> None:
+        """The body ended cleanly: a last event that lacks only its blank line still counts."""
+        self._failure = self._truncated("the bytes ended without message_stop")
         for frame in self._framer.close():
             with contextlib.suppress(WireError):  # cut inside: what is missing will not come
                 self.assembler.feed(decode(frame))
         if self.assembler.error is not None:
-            info = _stream_error(self.assembler.error, self.request_id)
-        if not self.assembler.stopped and self._failure is None:
-            self._failure = info
+            self._failure = _stream_error(self.assembler.error, self.request_id)
 
     def _truncated(self, message: str, cause: BaseException | None = None) -> ErrorInfo:
         return ErrorInfo(type="truncated", message=message, request_id=self.request_id, retryable=True, cause=cause)
@@ -286,7 +313,7 @@ class StreamActor:
                 number=number,
                 started=started - submitted,
                 ended=self.watch.clock() - submitted,
-                request_id=self.request_id,
+                request_id=self.request_id or (info.request_id if info else None),
                 usage=self.assembler.usage,
                 error=info,
             )
@@ -335,7 +362,7 @@ class StreamActor:
             cancelled_by=by,
             cancel_reason=reason,
             attempts=tuple(self.attempts),
-            request_id=self.request_id,
+            request_id=self.request_id or (error.request_id if error else None),
             rate_limits=self.rate_limits,
             timestamp=self.timestamp,
             timings=self.watch.timings(),
@@ -348,6 +375,9 @@ class StreamActor:
         self.log = ended
         self._frames.clear()
         self._notify()
+        # The consumers hold what they need of the stream; it holds none of them.
+        self.feeds.clear()
+        self._lossless.clear()
 
     def snapshot(self) -> SnapshotEvent:
         """All there is up to now; after the end, all but the terminal event."""
@@ -366,7 +396,7 @@ class StreamActor:
 
 
 def _protocol_error(exc: FramingError | WireError) -> ErrorInfo:
-    return ErrorInfo(type="protocol_error", message=str(exc), cause=exc)
+    return ErrorInfo(type="protocol_error", message=str(exc), cause=exc.with_traceback(None))
 
 
 def _stream_error(event: ErrorEvent, request_id: str | None) -> ErrorInfo:

@@ -5,6 +5,7 @@ behind an error are left out: a relay must not give away a prompt, and an except
 """
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .deltas import PartDelta
 from .events import PartEvent
 from .parts import Part
+from .wire import JsonObject
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -31,7 +33,7 @@ def decode_event(data: str | bytes) -> PartEvent:
 
     try:
         return _converter().structure(json.loads(data), cast("type[PartEvent]", PartEvent))
-    except (BaseValidationError, KeyError, TypeError, ValueError) as exc:
+    except (BaseValidationError, KeyError, TypeError, ValueError, RecursionError) as exc:
         raise ValueError(f"not an encoded part event: {type(exc).__name__}") from exc
 
 
@@ -41,6 +43,7 @@ def _converter() -> "Converter":
     from datetime import datetime
 
     from cattrs import Converter
+    from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
     from cattrs.strategies import configure_tagged_union
 
     from .errors import ErrorInfo
@@ -49,16 +52,43 @@ def _converter() -> "Converter":
     converter = Converter()
     converter.register_unstructure_hook(datetime, datetime.isoformat)
     converter.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
-    for union, tag in ((Part, "part_kind"), (PartDelta, "part_delta_kind"), (PartEvent, "event_kind")):
-        for cls, private in ((ErrorInfo, "cause"), (StreamResult, "request")):
-            _leave_out(converter, cls, private)
+    for kind in (str, int, float, bool):
+        converter.register_structure_hook(kind, _exactly)
+    # The API's own JSON goes through as it is, however deep.
+    converter.register_unstructure_hook_func(_is_json, _plain)
+    converter.register_structure_hook_func(_is_json, _json)
+
+    def configure(union: Any, tag: str) -> None:
         configure_tagged_union(union, converter, tag_name=tag, tag_generator=attrgetter(tag))
+
+    def leave_out(cls: type[Any], field: str) -> None:
+        overrides: dict[str, Any] = {field: override(omit=True)}
+        converter.register_unstructure_hook(cls, make_dict_unstructure_fn(cls, converter, **overrides))
+        converter.register_structure_hook(cls, make_dict_structure_fn(cls, converter, **overrides))
+
+    # In this order: each is made from those before it.
+    configure(Part, "part_kind")
+    configure(PartDelta, "part_delta_kind")
+    leave_out(ErrorInfo, "cause")
+    leave_out(StreamResult, "request")
+    configure(PartEvent, "event_kind")
     return converter
 
 
-def _leave_out(converter: "Converter", cls: type[Any], field: str) -> None:
-    from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+def _is_json(kind: Any) -> bool:
+    return kind in (Any, JsonObject, Mapping[str, Any])
 
-    overrides: dict[str, Any] = {field: override(omit=True)}
-    converter.register_unstructure_hook(cls, make_dict_unstructure_fn(cls, converter, **overrides))
-    converter.register_structure_hook(cls, make_dict_structure_fn(cls, converter, **overrides))
+
+def _plain(value: Any) -> Any:
+    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
+
+
+def _json(value: Any, kind: Any) -> Any:
+    return value if kind is Any else _exactly(value, dict)
+
+
+def _exactly(value: Any, kind: type[Any]) -> Any:
+    """`value`, which must be of this kind already: a string of digits is not a number."""
+    if type(value) is kind or (kind is float and type(value) is int):
+        return value
+    raise TypeError(f"a {type(value).__name__} instead of a {kind.__name__}")

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import anyio
+import attrs
 from anyio.abc import ObjectReceiveStream
 from anyio.lowlevel import checkpoint
 
@@ -134,25 +135,25 @@ def _join(
 ) -> tuple[list[SnapshotEvent | PartStartEvent], Cursor]:
     """What a consumer that joins now is told first, and where in the log it goes on."""
     log = actor.log
+    if isinstance(start, int):
+        if not 0 <= start <= log.seq:
+            raise ValueError(f"start={start}: stream {actor.stream_id} is at event {log.seq}")
+        if start >= log.base:
+            return [], Cursor.after(log, start)
+        # What it missed is no longer kept one by one: one event stands for all of it.
+        cursor = Cursor.after(log, log.base) if actor.life.ended else Cursor(log)
+        return [attrs.evolve(actor.snapshot(), first_seq=start + 1)], cursor
     if actor.life.ended:
-        snapshot = actor.snapshot()
-        told = snapshot.seq > (start if isinstance(start, int) else 0)
-        return [snapshot] if told else [], Cursor.after(log, log.base)
+        return [actor.snapshot()] if log.base else [], Cursor.after(log, log.base)
     if start == "start":
         return [actor.snapshot()] if log.seq else [], Cursor(log)
-    if start == "now":
-        # They stand for the numbers up to now, so that what follows goes on without a gap.
-        parts = actor.assembler.open_parts()
-        number = log.seq - len(parts)
-        return [
-            PartStartEvent(index, part, stream_id=actor.stream_id, first_seq=number + i, seq=number + i)
-            for i, (index, part) in enumerate(parts, 1)
-        ], Cursor(log)
-    if start > log.seq or start < 0:
-        raise ValueError(f"start={start}: stream {actor.stream_id} is at event {log.seq}")
-    if start < log.base:
-        return [actor.snapshot()], Cursor(log)
-    return [], Cursor.after(log, start)
+    # They stand for the numbers up to now, so that what follows goes on without a gap.
+    parts = actor.assembler.open_parts()
+    number = log.seq - len(parts)
+    return [
+        PartStartEvent(index, part, stream_id=actor.stream_id, first_seq=number + i, seq=number + i)
+        for i, (index, part) in enumerate(parts, 1)
+    ], Cursor(log)
 
 
 class Snapshots(ObjectReceiveStream[SnapshotEvent]):
@@ -165,17 +166,20 @@ class Snapshots(ObjectReceiveStream[SnapshotEvent]):
     def __init__(self, actor: StreamActor) -> None:
         self._actor = actor
         self._seen = -1
-        self._changed = anyio.Event()
+        self._changed: anyio.Event | None = None  # set when there is something new; None while nobody asked
         self._closed = False
 
     def wake(self) -> None:
         """There is something new."""
-        self._changed.set()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     async def receive(self) -> SnapshotEvent:
         """The latest state, once it differs from the one given before.
 
         Raises `anyio.EndOfStream` when the last state was given, and `anyio.ClosedResourceError` after `aclose`.
+        Cancellation loses nothing.
         """
         await checkpoint()
         while True:
@@ -187,19 +191,15 @@ class Snapshots(ObjectReceiveStream[SnapshotEvent]):
                 return snapshot
             if self._actor.life.ended:
                 raise anyio.EndOfStream
-            self._changed = anyio.Event()
-            self._actor.parked.append(self)
-            try:
-                await self._changed.wait()
-            finally:
-                if self in self._actor.parked:
-                    self._actor.parked.remove(self)
+            if self._changed is None:
+                self._changed = anyio.Event()
+                self._actor.parked.append(self)
+            await self._changed.wait()
 
     async def aclose(self) -> None:
-        """Ends the channel."""
+        """Ends the channel; whoever waits in `receive` gets `anyio.ClosedResourceError`."""
         self._closed = True
-        self._changed.set()
+        if self in self._actor.parked:
+            self._actor.parked.remove(self)
+        self.wake()
         await checkpoint()
-
-    async def __aenter__(self) -> Self:
-        return self

@@ -12,8 +12,10 @@ number of a run's n-th string is the run's first plus n, so both readings are ex
 from collections.abc import Callable
 from typing import Any
 
-from .deltas import PartDelta
-from .events import PartDeltaEvent, PartEvent, UsageEvent
+import attrs
+
+from .deltas import PartDelta, ThinkingPartDelta
+from .events import PartDeltaEvent, PartEvent, StreamEndEvent, UsageEvent
 
 __all__ = ["Cursor", "EventLog", "Run"]
 
@@ -90,7 +92,8 @@ class Cursor:
         entries = log.entries
         while cursor.seq < seq:
             entry = entries[cursor._entry]
-            if isinstance(entry, Run) and entry.first_seq + len(entry.pieces) > seq + 1:
+            if isinstance(entry, Run) and entry.first_seq + len(entry.pieces) > seq:
+                # At the run's very end too: it may still grow.
                 cursor._piece = seq - entry.first_seq + 1
                 cursor.seq = seq
             else:
@@ -101,8 +104,8 @@ class Cursor:
     def take(self, *, merge: bool) -> PartEvent | None:
         """The next event, or None when there is none yet.
 
-        With `merge` a run is read as one delta up to its end, and of adjacent usages only the last is given; without
-        it every event comes as it happened.
+        With `merge` a run is read as one delta up to its end, adjacent deltas of thinking (with its estimates, or its
+        signature) as one, and of adjacent usages only the last is given; without it every event comes as it happened.
         """
         while True:
             entries = self._log.entries
@@ -130,20 +133,63 @@ class Cursor:
                     entry.index, entry.make(text), stream_id=self._log.stream_id, first_seq=first, seq=self.seq
                 )
             self._entry += 1
-            if merge and isinstance(entry, UsageEvent):
+            if merge:
+                entry = self._merged(entry)
+            self.seq = entry.seq
+            return entry
+
+    def _merged(self, entry: PartEvent) -> PartEvent:
+        """`entry` with those right behind it that make one event with it."""
+        entries = self._log.entries
+        match entry:
+            case UsageEvent():
                 last = entry
                 while self._entry < len(entries) and isinstance(later := entries[self._entry], UsageEvent):
                     last = later
                     self._entry += 1
-                if last is not entry:
-                    entry = UsageEvent(last.usage, stream_id=last.stream_id, first_seq=entry.first_seq, seq=last.seq)
-            self.seq = entry.seq
-            return entry
+                return entry if last is entry else attrs.evolve(last, first_seq=entry.first_seq)
+            case PartDeltaEvent(delta=ThinkingPartDelta() as delta):
+                deltas, seq = [delta], entry.seq
+                while (
+                    self._entry < len(entries)
+                    and isinstance(later := entries[self._entry], PartDeltaEvent)
+                    and later.index == entry.index
+                    and isinstance(later.delta, ThinkingPartDelta)
+                ):
+                    deltas.append(later.delta)
+                    seq = later.seq
+                    self._entry += 1
+                return entry if len(deltas) == 1 else attrs.evolve(entry, delta=_joined(deltas), seq=seq)
+            case _:
+                return entry
 
     @property
     def pending(self) -> int:
         """How many events, as they happened, are still to be read."""
-        log: EventLog = self._log
+        return self._last_log.seq - self.seq
+
+    @property
+    def ended(self) -> bool:
+        """Whether the terminal event has happened, read or not."""
+        entries = self._last_log.entries
+        return bool(entries) and isinstance(entries[-1], StreamEndEvent)
+
+    @property
+    def _last_log(self) -> EventLog:
+        log = self._log
         while log.next is not None:
             log = log.next
-        return log.seq - self.seq
+        return log
+
+
+def _joined(deltas: list[ThinkingPartDelta]) -> ThinkingPartDelta:
+    """One delta that does what all of them do, one after the other."""
+    contents = [delta.content_delta for delta in deltas if delta.content_delta is not None]
+    signatures = [delta.signature_delta for delta in deltas if delta.signature_delta is not None]
+    estimates = [delta.estimated_tokens for delta in deltas if delta.estimated_tokens is not None]
+    return ThinkingPartDelta(
+        "".join(contents) if contents else None,
+        signatures[-1] if signatures else None,
+        sum(estimates) if estimates else None,
+        {name: value for delta in deltas for name, value in delta.extra.items()},
+    )

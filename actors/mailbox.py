@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectStreamStatistics
 
 from .events import PartEvent, StreamEndEvent
-from .log import Cursor
+from .log import Cursor, EventLog
 
 __all__ = ["Conflate", "Feed", "Lossless", "Mailbox", "OnAbandon", "Parked", "Policy", "Producer"]
 
@@ -34,9 +34,16 @@ class Conflate:
 
 @attrs.frozen
 class Lossless:
-    """Give every event as it happened. While `buffer` events wait, the stream's socket is not read."""
+    """Give every event as it happened. While `buffer` events wait, the stream's socket is not read.
+
+    A consumer that takes nothing for `stall_timeout` seconds while it holds the stream back loses its subscription:
+    reading it raises `anyio.BrokenResourceError`. The stream goes on. None waits for as long as it takes.
+    """
 
     buffer: int = attrs.field(default=256, validator=attrs.validators.ge(1))
+    stall_timeout: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.gt(0)), kw_only=True
+    )
 
 
 Policy = Conflate | Lossless
@@ -78,10 +85,12 @@ class Feed:
         "_merge",
         "_parked",
         "_producer",
+        "broken",
         "buffer",
         "ended",
         "on_abandon",
         "readers",
+        "stall_timeout",
         "waiters",
     )
 
@@ -99,8 +108,12 @@ class Feed:
         self._first = deque(first)  # what a late joiner is told before the log goes on
         self._merge = isinstance(policy, Conflate)
         self._parked = False
-        self.buffer = policy.buffer if isinstance(policy, Lossless) else None
-        self.ended = False  # the terminal event was taken
+        self.buffer: int | None = None  # how many events may wait; None for any number
+        self.stall_timeout: float | None = None
+        if isinstance(policy, Lossless):
+            self.buffer, self.stall_timeout = policy.buffer, policy.stall_timeout
+        self.ended = cursor.ended and not cursor.pending  # the terminal event was taken, here or by an earlier joiner
+        self.broken = False
         self.readers = 0
         self.waiters: deque[anyio.Event] = deque()
 
@@ -111,8 +124,7 @@ class Feed:
         event = self._cursor.take(merge=self._merge)
         if isinstance(event, StreamEndEvent):
             self.ended = True
-            while self.waiters:
-                self.waiters.popleft().set()
+            self.wake_all()
         if self.buffer is not None and event is not None:
             self._producer.has_room()
         return event
@@ -132,6 +144,25 @@ class Feed:
         """Whether the producer has to wait for this consumer."""
         return self.buffer is not None and self._cursor.pending >= self.buffer
 
+    @property
+    def producer_ended(self) -> bool:
+        """Whether nothing more will come than what is pending."""
+        return self.broken or self._cursor.ended
+
+    def conflate(self) -> None:
+        """Merges from now on, and holds the producer back no longer."""
+        self._merge = True
+        self.buffer = None
+        self._producer.has_room()
+
+    def fail(self) -> None:
+        """Breaks this subscription, which held the producer back for too long. What waits in it is dropped."""
+        self.broken = True
+        self._first.clear()
+        self._cursor = Cursor(EventLog(""))
+        self.conflate()
+        self.wake_all()
+
     def park(self) -> None:
         """Asks the producer for a wake."""
         if not self._parked:
@@ -147,6 +178,22 @@ class Feed:
         """Wakes the waiter that has waited longest, if there is one."""
         if self.waiters:
             self.waiters.popleft().set()
+
+    def wake_all(self) -> None:
+        """Wakes all waiters, to look for themselves: it ended, it broke, or one of them was closed."""
+        while self.waiters:
+            self.waiters.popleft().set()
+
+    def give_up(self, waiter: anyio.Event) -> None:
+        """A waiter stops waiting. The wake it may have had is for the others: for the next one if there is something
+        to take, else for all of them later."""
+        if not waiter.is_set():
+            self.waiters.remove(waiter)
+        elif self.waiters:
+            if self.ready:
+                self.wake_one()
+            else:
+                self.park()
 
     def leave(self) -> None:
         """One of the readers is gone."""
@@ -175,8 +222,9 @@ class Mailbox(ObjectReceiveStream[PartEvent]):
     def receive_nowait(self) -> PartEvent:
         """The next event, without waiting.
 
-        Raises `anyio.WouldBlock` when there is none yet, `anyio.EndOfStream` after the terminal event, and
-        `anyio.ClosedResourceError` when this mailbox was closed.
+        Raises `anyio.WouldBlock` when there is none yet, `anyio.EndOfStream` after the terminal event,
+        `anyio.ClosedResourceError` when this mailbox was closed, and `anyio.BrokenResourceError` when it lost its
+        subscription to the policy's `stall_timeout`.
         """
         if self._closed:
             raise anyio.ClosedResourceError
@@ -185,13 +233,16 @@ class Mailbox(ObjectReceiveStream[PartEvent]):
             return event
         if self._feed.ended:
             raise anyio.EndOfStream
+        if self._feed.broken:
+            raise anyio.BrokenResourceError("this consumer held its stream back for longer than its stall_timeout")
         raise anyio.WouldBlock
 
     async def receive(self) -> PartEvent:
         """The next event, once there is one. It gives way to other tasks at least every 32 events.
 
-        Raises `anyio.EndOfStream` after the terminal event and `anyio.ClosedResourceError` when this mailbox was
-        closed. Cancellation loses nothing: an event is only taken when it is returned.
+        Raises `anyio.EndOfStream` after the terminal event, `anyio.ClosedResourceError` when this mailbox was closed,
+        even while it waited, and `anyio.BrokenResourceError` when it lost its subscription to the policy's
+        `stall_timeout`. Cancellation loses nothing: an event is only taken when it is returned.
         """
         if self._taken >= _ITEMS_PER_CHECKPOINT:
             self._taken = 0
@@ -213,7 +264,7 @@ class Mailbox(ObjectReceiveStream[PartEvent]):
         """
         if self._closed:
             raise anyio.ClosedResourceError
-        if self._feed.ready or self._feed.ended:
+        if self._feed.ready or self._feed.producer_ended:
             await checkpoint()
         while True:
             try:
@@ -234,14 +285,9 @@ class Mailbox(ObjectReceiveStream[PartEvent]):
         try:
             await waiter.wait()
         except BaseException:
-            if waiter.is_set():
-                # The wake was for whoever can use it.
-                if feed.ready or feed.ended:
-                    feed.wake_one()
-            else:
-                feed.waiters.remove(waiter)
+            feed.give_up(waiter)
             raise
-        if len(feed.waiters) and feed.ready:
+        if feed.waiters and feed.ready:
             # Whatever this reader leaves is for the next one, which will find nothing if it takes all.
             feed.wake_one()
 
@@ -260,16 +306,18 @@ class Mailbox(ObjectReceiveStream[PartEvent]):
         return MemoryObjectStreamStatistics(
             current_buffer_used=feed.pending,
             max_buffer_size=float("inf") if feed.buffer is None else feed.buffer,
-            open_send_streams=0 if feed.ended else 1,
+            open_send_streams=0 if feed.producer_ended else 1,
             open_receive_streams=feed.readers,
-            tasks_waiting_send=0,
+            tasks_waiting_send=1 if feed.full else 0,
             tasks_waiting_receive=len(feed.waiters),
         )
 
     def close(self) -> None:
-        """Leaves the stream. When it was the last consumer, the subscription's `on_abandon` decides what follows."""
+        """Leaves the stream; whoever waits in `receive` of this mailbox gets `anyio.ClosedResourceError`. When it was
+        the last consumer, the subscription's `on_abandon` decides what follows."""
         if not self._closed:
             self._closed = True
+            self._feed.wake_all()
             self._feed.leave()
 
     async def aclose(self) -> None:

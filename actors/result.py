@@ -16,7 +16,7 @@ from .errors import (
     StreamError,
     StreamTruncated,
 )
-from .parts import EMPTY, Part, TextPart, ToolCallPart
+from .parts import EMPTY, FallbackPart, Part, TextPart, ToolCallPart
 from .request import StreamRequest
 from .turn import to_message_param
 from .usage import Usage
@@ -118,8 +118,12 @@ class StreamResult:
 
     @property
     def tool_calls(self) -> tuple[ToolCallPart, ...]:
-        """The calls of the caller's own tools that arrived whole, in order. Cut or invalid ones are not among them."""
-        return tuple(part for part in self.parts if isinstance(part, ToolCallPart) and part.is_whole)
+        """The calls of the caller's own tools that arrived whole, in order, and are to be answered.
+
+        Cut or invalid ones are not among them, nor those of a model that gave way to another (`FallbackPart`).
+        """
+        begin = max((i for i, part in enumerate(self.parts) if isinstance(part, FallbackPart)), default=0)
+        return tuple(part for part in self.parts[begin:] if isinstance(part, ToolCallPart) and part.is_whole)
 
     def to_message_param(self, *, keep_tools: bool = False) -> JsonObject | None:
         """The assistant turn that the API will take back, or None when nothing of it is left.

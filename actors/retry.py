@@ -7,6 +7,7 @@ the API asked for in `retry-after-ms` or `retry-after` if it asked.
 """
 
 import email.utils
+import math
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -40,15 +41,14 @@ class RetryPolicy:
     ) -> float | None:
         """Seconds to wait before the attempt after number `attempt`, or None when there is to be none.
 
-        `asked` is what the API asked to wait, in seconds; jitter is added on top so that not all come back at once.
+        `asked` is what the API asked to wait, in seconds; the backoff comes on top so that not all come back at once.
         """
         if not retryable or attempt >= self.max_attempts:
             return None
-        if asked is None:
-            return uniform(0.0, min(self.max_delay, self.base_delay * 2.0 ** (attempt - 1)))
-        if asked > _LONGEST_WAIT:
+        if asked is not None and asked > _LONGEST_WAIT:
             return None
-        return asked + uniform(0.0, self.base_delay)
+        doubled = 2.0 ** min(attempt - 1, 1000)
+        return (asked or 0.0) + uniform(0.0, min(self.max_delay, self.base_delay * doubled))
 
 
 def is_retryable(status: int, headers: Mapping[str, str], error_code: str | None = None) -> bool:
@@ -75,15 +75,28 @@ def error_code(error: Mapping[str, Any]) -> str | None:
 
 def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
     """The wait the API asks for, in seconds; None when it asks for none that can be read."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return max(0.0, milliseconds / 1000)
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    if seconds is None and value is not None:
+        seconds = _seconds_until(value, now or datetime.now(UTC))
+    return None if seconds is None else max(0.0, seconds)
+
+
+def _number(value: str | None) -> float | None:
     try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
-        if value := headers.get("retry-after"):
-            try:
-                return max(0.0, float(value))
-            except ValueError:
-                date = email.utils.parsedate_to_datetime(value)
-                return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
-    except (ValueError, TypeError):
+        number = float(value or "")
+    except ValueError:
         return None
-    return None
+    return number if math.isfinite(number) else None
+
+
+def _seconds_until(value: str, now: datetime) -> float | None:
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):  # what garbage makes of it, release by release
+        return None
+    # HTTP dates are in GMT, whether they say so or not.
+    return (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()

@@ -76,11 +76,11 @@ class Stopwatch:
         zeros = max(0, self.contents - 1 - len(gaps))
         total = zeros + len(gaps)
 
-        def percentile(share: float) -> float | None:
-            # Nearest rank: the smallest value that at least this share of all values does not exceed.
+        def percentile(percent: int) -> float | None:
+            # Nearest rank: the smallest value that at least `percent` of a hundred values do not exceed.
             if not total:
                 return None
-            rank = max(1, -int(-share * total // 1))
+            rank = -(-percent * total // 100)
             return 0.0 if rank <= zeros else gaps[rank - zeros - 1]
 
         return Timings(
@@ -89,9 +89,9 @@ class Stopwatch:
             connected=since(self.connected),
             first_event=since(self.first_event),
             first_content=since(self.first_content),
-            end=since(self.clock() if self.ended is None else self.ended) or 0.0,
+            end=(self.clock() if self.ended is None else self.ended) - self.submitted,
             contents=self.contents,
-            inter_content_p50=percentile(0.5),
-            inter_content_p90=percentile(0.9),
-            inter_content_p99=percentile(0.99),
+            inter_content_p50=percentile(50),
+            inter_content_p90=percentile(90),
+            inter_content_p99=percentile(99),
         )

@@ -4,11 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .parts import (
+    FallbackPart,
     Part,
+    RedactedThinkingPart,
     ServerToolCallPart,
     ServerToolResultPart,
     TextPart,
+    ThinkingPart,
     ToolCallPart,
+    UnknownPart,
 )
 from .wire import JsonObject
 
@@ -18,21 +22,48 @@ __all__ = ["to_message_param", "tool_result"]
 def to_message_param(parts: Sequence[Part], *, interrupted: bool, keep_tools: bool) -> JsonObject | None:
     """The assistant turn made of `parts`; see `StreamResult.to_message_param`."""
     answered = {part.tool_call_id for part in parts if isinstance(part, ServerToolResultPart) and part.complete}
-    content: list[JsonObject] = []
-    for part in parts:
+    boundary = max((place for place, part in enumerate(parts) if isinstance(part, FallbackPart)), default=0)
+    kept: list[Part] = []
+    left_out: set[str] = set()
+    for place, part in enumerate(parts):
+        declined = place < boundary  # by a model that declined to go on, before another took over
         match part:
             case TextPart():
                 # The API refuses text blocks that are empty or only white space.
                 keep = bool(part.content.strip())
+            case ThinkingPart():
+                keep = part.complete and bool(part.signature) and not declined
+            case RedactedThinkingPart():
+                keep = part.complete and not declined
             case ToolCallPart():
-                keep = part.is_whole and (keep_tools or not interrupted)
+                keep = part.is_whole and (keep_tools or not interrupted) and not declined
             case ServerToolCallPart():
-                keep = part.is_whole and (not interrupted or part.tool_call_id in answered)
+                keep = part.is_whole and (part.tool_call_id in answered or not (interrupted or declined))
+                if not keep:
+                    left_out.add(part.tool_call_id)
+            case ServerToolResultPart():
+                keep = part.complete and part.tool_call_id not in left_out
+            case UnknownPart():
+                # With deltas that nobody could apply it is only a beginning.
+                keep = part.complete and not part.unknown_deltas and not declined
             case _:
                 keep = part.complete
         if keep:
-            content.append(part.to_block())
+            kept.append(part)
+    while kept and isinstance(kept[-1], ThinkingPart | RedactedThinkingPart):
+        # "The final block in an assistant message cannot be `thinking`."
+        kept.pop()
+    content = [_to_block(part) for part in kept]
     return {"role": "assistant", "content": content} if content else None
+
+
+def _to_block(part: Part) -> JsonObject:
+    block = part.to_block()
+    if isinstance(part, TextPart) and part.citations:
+        # The API sends `file_id` in citations and refuses it there (anthropic-sdk-python, issue 1450).
+        cited = ({name: value for name, value in found.items() if name != "file_id"} for found in part.citations)
+        return {**block, "citations": list(cited)}
+    return block
 
 
 def tool_result(

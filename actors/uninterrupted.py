@@ -23,4 +23,7 @@ async def uninterrupted(wait: Callable[[], Awaitable[object]]) -> None:
         except anyio.get_cancelled_exc_class() as exc:
             cancelled = cancelled or exc
     if cancelled is not None:
-        raise cancelled
+        try:
+            raise cancelled
+        finally:
+            del cancelled  # else this frame and the exception would hold each other, and all frames above

@@ -51,7 +51,7 @@ def merge_usage(total: JsonObject, update: Mapping[str, Any]) -> bool:
 def usage_from_json(total: Mapping[str, Any]) -> Usage:
     """The usage in the API's JSON. A figure that isn't a whole number is left among the details."""
     details = {name: value for name, value in total.items() if value is not None}
-    counts = {name: details.pop(name) for name in _COUNTS if isinstance(details.get(name), int)}
+    counts = {name: details.pop(name) for name in _COUNTS if type(details.get(name)) is int}
     split = details.get("output_tokens_details")
     thinking = cast("object", split.get("thinking_tokens")) if isinstance(split, dict) else None  # pyright: ignore[reportUnknownMemberType]
-    return Usage(**counts, thinking_tokens=thinking if isinstance(thinking, int) else None, details=details or EMPTY)
+    return Usage(**counts, thinking_tokens=thinking if type(thinking) is int else None, details=details or EMPTY)

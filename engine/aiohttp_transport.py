@@ -4,15 +4,27 @@ It is our own, rather than the SDK's, for two things: a response can be *aborted
 connection at once, where closing would wait for a silent TLS peer), and chunks come as they were read, uncut.
 """
 
+import math
 import ssl
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
+from typing import Any
 
 import aiohttp
 import httpx2
 import yarl
 
 __all__ = ["AiohttpTransport"]
+
+
+class _Connector(aiohttp.TCPConnector):
+    """aiohttp closes a connection gracefully when its request is cancelled before the response's head; over TLS that
+    waits for the peer. Here what is not to be used again is aborted."""
+
+    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+        if should_close:
+            protocol.abort()
+        super()._release(key, protocol, should_close=should_close)
 
 
 class _Body(httpx2.AsyncByteStream):
@@ -25,14 +37,10 @@ class _Body(httpx2.AsyncByteStream):
                 yield chunk
 
     async def aclose(self) -> None:
-        # A body that was read to its end has given its connection back by itself.
         self.abort()
 
     def abort(self) -> None:
-        """Drops the connection at once, unless it was given back."""
-        connection = self._response.connection
-        if connection is not None and connection.transport is not None:
-            connection.transport.abort()
+        """Drops the connection at once, unless it was given back, as it is when the body was read to its end."""
         self._response.close()
 
 
@@ -52,7 +60,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         """Sends the request; raises httpx2's exceptions."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl_context),
+                connector=_Connector(limit=0, ssl=self._ssl_context),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 requote_redirect_url=False,
@@ -73,7 +81,12 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
                 data=body,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(sock_connect=timeout.get("connect"), sock_read=timeout.get("read")),
+                timeout=aiohttp.ClientTimeout(
+                    connect=timeout.get("connect"),  # to find the address included
+                    sock_connect=timeout.get("connect"),
+                    sock_read=timeout.get("read"),
+                    ceil_threshold=math.inf,  # to the point, not to the next whole second
+                ),
                 proxy=None if proxy is None else str(proxy.url),
                 proxy_auth=None if proxy is None or proxy.auth is None else aiohttp.BasicAuth(*proxy.auth),
                 proxy_headers=None if proxy is None else dict(proxy.headers),

@@ -5,6 +5,10 @@ out removes it from there at once, then closes it. How many requests run at a ti
 client has no limit of its own in which a stream could wait unseen.
 """
 
+import os
+import ssl
+import weakref
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -14,7 +18,7 @@ import httpx2
 import sniffio
 from anyio.lowlevel import RunVar
 
-__all__ = ["ClientLease", "acquire_shared_client", "client_timeout"]
+__all__ = ["ClientLease", "acquire_shared_client", "client_timeout", "no_cookies"]
 
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
@@ -25,6 +29,21 @@ def client_timeout() -> httpx2.Timeout:
     return httpx2.Timeout(None, connect=_CONNECT_SECONDS)
 
 
+def no_cookies() -> CookieJar:
+    """A cookie jar that takes none in."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+
+
+def _ssl_context() -> ssl.SSLContext:
+    """The context for the certificates that the environment names. It holds no connection, and serves all threads."""
+    return _make_ssl_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@cache  # to load the certificates takes a tenth of a second, in which the event loop stands still
+def _make_ssl_context(cert_file: str | None, cert_dir: str | None) -> ssl.SSLContext:  # pyright: ignore[reportUnusedParameter]
+    return httpx2.create_ssl_context()
+
+
 class _AiohttpClient(httpx2.AsyncClient):
     """httpx2's client with our transport on aiohttp below it, behind the environment's proxies too."""
 
@@ -32,25 +51,25 @@ class _AiohttpClient(httpx2.AsyncClient):
         return self._aiohttp_transport(None)
 
     def _init_proxy_transport(self, proxy: httpx2.Proxy, *args: Any, **kwargs: Any) -> httpx2.AsyncBaseTransport:
+        if proxy.url.scheme not in ("http", "https"):  # aiohttp doesn't speak SOCKS
+            return super()._init_proxy_transport(proxy, *args, **kwargs)
         return self._aiohttp_transport(proxy)
 
     def _aiohttp_transport(self, proxy: httpx2.Proxy | None) -> httpx2.AsyncBaseTransport:
         from .aiohttp_transport import AiohttpTransport
 
-        return AiohttpTransport(ssl_context=httpx2.create_ssl_context(), proxy=proxy)
+        return AiohttpTransport(ssl_context=_ssl_context(), proxy=proxy)
 
 
 def _make_client() -> httpx2.AsyncClient:
-    cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # takes none in
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=15.0)
     if sniffio.current_async_library() == "asyncio":
-        return _AiohttpClient(timeout=client_timeout(), follow_redirects=True, cookies=cookies)
+        return _AiohttpClient(
+            timeout=client_timeout(), follow_redirects=True, cookies=no_cookies(), limits=limits, verify=_ssl_context()
+        )
     from anthropic import DefaultAsyncHttpxClient  # with its keep-alive options for sockets
 
-    return DefaultAsyncHttpxClient(
-        timeout=client_timeout(),
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=15.0),
-        cookies=cookies,
-    )
+    return DefaultAsyncHttpxClient(timeout=client_timeout(), cookies=no_cookies(), limits=limits, verify=_ssl_context())
 
 
 @attrs.define(eq=False)
@@ -59,7 +78,14 @@ class _Shared:
     leases: int = 0
 
 
-_shared: RunVar[_Shared | None] = RunVar("manystream_shared_client", None)
+# A reference that is weak: the client knows its event loop, which would never be freed if the loop's own variable held
+# the client when an engine was never left. The leases keep the client.
+_shared: RunVar[weakref.ref[_Shared] | None] = RunVar("manystream_shared_client", None)
+
+
+def _current() -> _Shared | None:
+    reference = _shared.get()
+    return None if reference is None else reference()
 
 
 @attrs.define(eq=False)
@@ -77,23 +103,33 @@ class ClientLease:
     async def aclose(self) -> None:
         """Gives the share back. The last share closes the client, for at most two seconds whatever happens; closing
         twice does nothing."""
+        if self._give_back():
+            with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+                await self._shared.client.aclose()
+
+    def drop(self) -> None:
+        """Gives a share back that nothing was sent by, in the step that acquired it. A client that has just been made
+        has nothing open that would have to be closed."""
+        self._give_back()
+
+    def _give_back(self) -> bool:
+        """Returns whether it was the last share, whose client nobody can acquire any more."""
         if self._closed:
-            return
+            return False
         self._closed = True
         self._shared.leases -= 1
         if self._shared.leases:
-            return
-        if _shared.get() is self._shared:
+            return False
+        if _current() is self._shared:
             _shared.set(None)
-        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-            await self._shared.client.aclose()
+        return True
 
 
 def acquire_shared_client() -> ClientLease:
     """A share in this event loop's client, which is made if there is none. To be called inside the event loop."""
-    shared = _shared.get()
+    shared = _current()
     if shared is None:
         shared = _Shared(_make_client())
-        _shared.set(shared)
+        _shared.set(weakref.ref(shared))
     shared.leases += 1
     return ClientLease(shared)

@@ -16,6 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from ..actors.actor import StreamActor
 from ..actors.events import PartEvent, StreamEndEvent, TaggedEvent
+from ..actors.handle import StreamHandle
 from ..actors.log import Cursor
 from ..actors.mailbox import Conflate, Feed
 from ..actors.result import StreamResult
@@ -90,7 +91,8 @@ class _Fleet:
     async def stop(self, reason: str) -> None:
         """Cancels what still runs, and returns when it has stopped, whatever happens meanwhile."""
         for actor in list(self._running):
-            self._engine.request_cancel(actor, "consumer", reason)
+            if not actor.life.ended:  # one that has ended is about to give its connection back
+                self._engine.request_cancel(actor, "consumer", reason)
         await uninterrupted(self.join)
 
 
@@ -121,19 +123,20 @@ async def gather(engine: "Engine", requests: "Requests", limit: int | None) -> l
 
 async def pipe(engine: "Engine", request: "RequestLike", send_stream: ObjectSendStream[PartEvent]) -> StreamResult:
     """See `Engine.pipe`."""
-    handle = engine.submit(request)
+    actor = engine.launch(request)
+    handle = StreamHandle(actor, lambda actor, reason: engine.request_cancel(actor, "consumer", reason))
     try:
         async with handle.subscribe() as mailbox:
             async for event in mailbox:
                 await send_stream.send(event)
-        return await handle.wait()
     except anyio.BrokenResourceError:
         handle.cancel("its receiver is gone")
-        return await handle.wait()
     except BaseException:
         handle.cancel("pipe was left")
         await uninterrupted(handle.wait)
         raise
+    await uninterrupted(handle.wait)
+    return handle.result
 
 
 class _Source(Feed):
@@ -311,6 +314,10 @@ class MergeContext:
             await self._fleet.launch_all(self._requests)
         except Exception as exc:
             self._channel.exhaust(exc)
+        except BaseException:
+            # The engine is left, or the block: a consumer that still waits, in another task, must not wait for ever.
+            self._channel.exhaust(RuntimeError("the merge was stopped before all of its requests had begun"))
+            raise
         else:
             self._channel.exhaust()
 
@@ -320,5 +327,7 @@ class MergeContext:
         assert self._launcher is not None
         self._launcher.cancel()
         self._channel.close()
-        await uninterrupted(self._launcher.wait)
-        await self._fleet.stop("the merged channel was left")
+        try:
+            await uninterrupted(self._launcher.wait)
+        finally:
+            await self._fleet.stop("the merged channel was left")

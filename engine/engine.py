@@ -6,6 +6,8 @@ mistaken for ours.
 """
 
 import contextvars
+import math
+from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +31,7 @@ from ..actors.retry import RetryPolicy
 from ..actors.source import Open
 from .admission import Admission, EngineBusy, Ticket
 from .combine import MergeContext, gather, pipe
+from .contest import HedgeContext, RaceContext, Until
 from .loop import HomeLoop
 from .model import AnthropicModel, Connection
 from .stream import StreamContext
@@ -40,6 +43,7 @@ RequestLike = StreamRequest | Mapping[str, Any] | str
 """A request, or what one is made of: Messages parameters, or the text of one user message."""
 
 _LINGER_SECONDS = 10.0
+_ENOUGH_TTFTS = 20
 
 
 @attrs.frozen
@@ -103,6 +107,7 @@ class Engine:
         self._helpers: set[TaskHandle[None]] = set()
         self._loop: HomeLoop | None = None
         self._tasks: TaskGroup | None = None
+        self._ttfts: deque[float] = deque(maxlen=1000)
         self._closing = False
         self._idle: anyio.Event | None = None
 
@@ -130,6 +135,8 @@ class Engine:
             if job.task is None:
                 self._cancel(job, "engine", "the engine shut down")
         if exc is None:
+            for job in self._jobs.values():
+                job.actor.drain()
             try:
                 with anyio.move_on_after(self._grace):
                     await self._drained()
@@ -143,8 +150,9 @@ class Engine:
             # Only a cancellation concerns the task group: any other exception of the body comes out as it is.
             await self._tasks.__aexit__(type(cancelled) if cancelled else None, cancelled, None)
         finally:
+            # Whatever task never came to run leaves its stream to us.
             for job in list(self._jobs.values()):
-                self._cancel(job, "engine", "the engine shut down")
+                job.actor.finish_cancelled("engine", "the engine shut down")
                 self._end(job)
             with anyio.CancelScope(shield=True):
                 for connection, _ in self._connections.values():
@@ -182,7 +190,7 @@ class Engine:
         Raises `TypeError` for what is not a request, `EngineBusy` when `max_queued` requests wait already, and
         `RuntimeError` when the engine is not running, or not here.
         """
-        return StreamHandle(self.launch(request), self._request_cancel)
+        return StreamHandle(self.launch(request), self.ask_to_cancel)
 
     def stream(self, request: RequestLike, *, policy: Policy | None = None) -> StreamContext:
         """One stream to read directly: `async with engine.stream(request) as stream`, then iterate `stream` or
@@ -193,12 +201,12 @@ class Engine:
         (unless it has other consumers) and returns when its connection is gone or back in the pool. The block may be
         entered and left in different tasks.
         """
-        return StreamContext(lambda: self.launch(request, on_abandon="cancel"), self._request_cancel, policy)
+        return StreamContext(lambda: self.launch(request, on_abandon="cancel"), self.ask_to_cancel, policy)
 
     def get(self, stream_id: str) -> StreamHandle | None:
         """The handle of a stream that waits or runs; None for others: the engine forgets what has ended."""
         job = self._jobs.get(stream_id)
-        return None if job is None else StreamHandle(job.actor, self._request_cancel)
+        return None if job is None else StreamHandle(job.actor, self.ask_to_cancel)
 
     def stats(self) -> EngineStats:
         """What the engine is doing now."""
@@ -233,6 +241,32 @@ class Engine:
         stream, and is raised when it has stopped.
         """
         return await pipe(self, request, send_stream)
+
+    def race(
+        self, requests: Iterable[RequestLike], *, until: Until = "first_content", policy: Policy | None = None
+    ) -> RaceContext:
+        """Starts all requests and keeps the fastest: `async with engine.race(requests) as stream`.
+
+        The block is entered once there is a winner: the first to show content, or the first to be `complete`. The
+        stream is the winner's, from its beginning, and reads as `engine.stream`'s does; `stream.losers` tells what the
+        others used, which are cancelled at once and have stopped when the block is left. Entering raises an
+        `ExceptionGroup` of `StreamError`s when all failed, and as `submit` does.
+        """
+        return RaceContext(self, requests, until, policy)
+
+    def hedge(self, request: RequestLike, *, after: float | None = None, policy: Policy | None = None) -> HedgeContext:
+        """One request with a second try: `async with engine.hedge(request) as stream`.
+
+        When the first try shows no content for `after` seconds, a second is started; whichever shows content first is
+        the stream, from its beginning, and the other is cancelled. By default `after` is the 95th percentile of this
+        engine's own times to first content, and no second try is made before there are 20 of them. When neither shows
+        content, reading raises the first one's error. Entering raises as `submit` does.
+        """
+        return HedgeContext(self, request, self._usual_ttft() if after is None else after, policy)
+
+    def _usual_ttft(self) -> float | None:
+        ttfts = sorted(self._ttfts)
+        return None if len(ttfts) < _ENOUGH_TTFTS else ttfts[math.ceil(0.95 * len(ttfts)) - 1]
 
     # -- for the combinators
 
@@ -357,7 +391,8 @@ class Engine:
             actor.after_deadline()
             self._end(job)
 
-    def _request_cancel(self, actor: StreamActor, reason: str | None) -> None:
+    def ask_to_cancel(self, actor: StreamActor, reason: str | None) -> None:
+        """What a handle's `cancel` does: from any thread."""
         if self._loop is not None:
             self._loop.call(lambda: self.request_cancel(actor, "handle", reason))
 
@@ -388,7 +423,10 @@ class Engine:
         if self._jobs.pop(job.actor.stream_id, None) is None:
             return
         self._admission.leave(job.ticket)
+        del job.ticket, job.task  # they know the job: without this, a finished stream would wait for the collector
         job.actor.released.set()
+        if job.actor.result is not None and (ttft := job.actor.result.timings.ttft) is not None:
+            self._ttfts.append(ttft)
         if job.ended is not None:
             job.ended(job.actor)
         if self._idle is not None and not self._jobs:

@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import httpx2
 
+from .clients import no_cookies
+
 __all__ = ["adapt"]
 
 
@@ -58,4 +60,6 @@ def _mapped(exc: httpx.HTTPError) -> httpx2.HTTPError:
 
 def adapt(client: httpx.AsyncClient) -> httpx2.AsyncClient:
     """An httpx2 client that sends through `client`, which stays the caller's to close."""
-    return httpx2.AsyncClient(transport=_Transport(client), follow_redirects=True, timeout=None)
+    return httpx2.AsyncClient(
+        transport=_Transport(client), follow_redirects=True, timeout=None, cookies=no_cookies(), trust_env=False
+    )

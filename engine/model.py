@@ -95,6 +95,8 @@ class AnthropicModel:
         known = _known_parameters(beta=bool(request.betas))
         for name in params:
             if name not in known:
+                if name in _known_parameters(beta=True):
+                    raise TypeError(f"the parameter {name!r} is in beta: name its beta header in betas=")
                 near = get_close_matches(name, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else "newer ones go into extra_body"
                 raise TypeError(f"the Messages API has no parameter {name!r}; {hint}")
@@ -116,19 +118,24 @@ class AnthropicModel:
         if http_client is None:
             lease = acquire_shared_client()
             http_client = lease.client
-        client = anthropic.AsyncAnthropic(
-            api_key=self._api_key,
-            base_url=self._base_url,
-            http_client=http_client,
-            max_retries=0,
-            timeout=client_timeout(),
-            open_telemetry=False,
-        )
-        headers = {name.lower() for name in client.default_headers}
-        if client.credentials is None and not headers & {"x-api-key", "authorization"}:
-            raise MissingCredentialsError(
-                "no API key: set the environment variable ANTHROPIC_API_KEY, or pass api_key= to AnthropicModel"
+        try:
+            client = anthropic.AsyncAnthropic(
+                api_key=self._api_key,
+                base_url=self._base_url,
+                http_client=http_client,
+                max_retries=0,
+                timeout=client_timeout(),
+                open_telemetry=False,
             )
+            headers = {name.lower() for name in client.default_headers}
+            if client.credentials is None and not headers & {"x-api-key", "authorization"}:
+                raise MissingCredentialsError(
+                    "no API key: set the environment variable ANTHROPIC_API_KEY, or pass api_key= to AnthropicModel"
+                )
+        except BaseException:
+            if lease is not None:
+                lease.drop()
+            raise
         return Connection(client, lease)
 
 

@@ -12,9 +12,11 @@ from typing import Any, Protocol
 
 import anthropic
 import anyio
+import attrs
 import httpx2
 from anthropic.lib.bedrock import AsyncAnthropicBedrock
 
+from ..actors.deadlines import Deadlines
 from ..actors.errors import STATUS_OF_TYPE, ErrorInfo
 from ..actors.request import StreamRequest
 from ..actors.retry import is_retryable, retry_after
@@ -24,17 +26,24 @@ from .model import AnthropicModel, Connection
 __all__ = ["open_route"]
 
 _CLOSE_SECONDS = 1.0
+_LIMIT_ENDINGS = ("-limit", "-remaining", "-reset")  # such as those of the priority tier
 _TYPE_OF_STATUS = {status: type for type, status in STATUS_OF_TYPE.items()}
 
 
-def open_route(model: AnthropicModel, connection: Connection) -> Open:
-    """A function that sends requests to `model` through `connection` and returns their open responses."""
+def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlines | None = None) -> Open:
+    """A function that sends requests to `model` through `connection` and returns their open responses.
+
+    The deadline `connect`, of the request or else of `deadlines`, is the HTTP client's to keep.
+    """
     client: Any = connection.client
+    usual = deadlines or Deadlines()
     legacy_bedrock = isinstance(client, AsyncAnthropicBedrock)
 
     async def open_response(request: StreamRequest) -> Response:
         params = model.params_for(request)
+        seconds = (request.deadlines or usual).connect
         options: dict[str, Any] = {
+            "timeout": httpx2.Timeout(None, connect=seconds),
             "extra_headers": {"accept-encoding": "identity", **request.extra_headers},
             "extra_body": dict(request.extra_body) or None,
             "extra_query": dict(request.extra_query) or None,
@@ -49,7 +58,11 @@ def open_route(model: AnthropicModel, connection: Connection) -> Open:
             manager = messages.with_streaming_response.create(stream=True, **params, **options)
             return _ByteResponse((await manager.__aenter__()).http_response, manager)
         except Exception as exc:
-            raise ResponseFailed(_error_info(exc)) from None
+            info = _error_info(exc)
+            if isinstance(info.cause and info.cause.__cause__, httpx2.ConnectTimeout):
+                message = f"the deadline connect of {seconds:g} s passed"
+                info = attrs.evolve(info, type="deadline_exceeded", message=message, deadline="connect")
+            raise ResponseFailed(info) from None
 
     return open_response
 
@@ -69,7 +82,7 @@ class _Head:
         return {
             name: value
             for name, value in self.http_response.headers.items()
-            if name.startswith("anthropic-") and "ratelimit" in name
+            if name.startswith("anthropic-") and ("ratelimit" in name or name.endswith(_LIMIT_ENDINGS))
         }
 
     async def _close(self, close: Callable[[], Awaitable[object]]) -> None:
@@ -161,7 +174,7 @@ def _connection_error(exc: Exception) -> ErrorInfo:
     return ErrorInfo(
         type="connection_error",
         message=str(cause) or type(cause).__name__,
-        retryable=True,
+        retryable=not isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError),  # our own fault
         cause=_bare(exc),
     )
 

@@ -3,14 +3,10 @@
 The first Ctrl-C drains, the second cancels, the third ends the process on the spot.
 """
 
-import ipaddress
 import signal
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from enum import IntEnum
-from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 import attrs
@@ -25,7 +21,7 @@ from ..runs.output import OutputError
 from ..runs.run import Run, RunStopped, open_run
 from .display import Display, LineDisplay, LiveDisplay, summary
 
-__all__ = ["Job", "Status", "fail", "perform"]
+__all__ = ["Job", "Status", "fail", "perform", "say"]
 
 
 class Status(IntEnum):
@@ -51,16 +47,126 @@ def fail(message: object) -> None:
 class Job:
     """What to run."""
 
-    model_name: str
-    source: RequestFile | list[StreamRequest]
+    model: AnthropicModel
+    source: RequestFile | Sequence[StreamRequest]
     output: str
     concurrency: int
     limit: int | None = None
     overwrite: bool = False
-    defaults: dict[str, Any] = attrs.field(factory=dict[str, Any])
-    api_key: str | None = None
-    base_url: str | None = None
 
-    def engine(self) -> Engine:
-        """The engine that will run it."""
-        return Engine(self._model(self.api_key), max_concurrency=self.concurrency)
+
+def perform(job: Job, *, backend: str = "asyncio") -> Status:
+    """Runs the job to its end, shows how it goes and how it went, and returns what to exit with."""
+    session = _Session(job)
+    try:
+        anyio.run(session.main, backend=backend)
+    except KeyboardInterrupt:
+        # Where signals can't be received, as on Windows, or not yet: the first Ctrl-C cancels.
+        session.interrupted = True
+    return session.conclude()
+
+
+class _Session:
+    """One run, from its engine to its exit status."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._run: Run | None = None
+        self._display: Display | None = None
+        self._failure: Exception | None = None
+        self.interrupted = False
+
+    async def main(self) -> None:
+        """Runs; what goes wrong is kept for `conclude`."""
+        try:
+            async with Engine(self._job.model, max_concurrency=self._job.concurrency) as engine:
+                await self._with_interrupts(engine)
+        except MissingCredentialsError:
+            self._failure = MissingCredentialsError("no API key: set the environment variable ANTHROPIC_API_KEY")
+
+    async def _with_interrupts(self, engine: Engine) -> None:
+        try:
+            receiver = anyio.open_signal_receiver(signal.SIGINT)
+            signals = receiver.__enter__()
+        except NotImplementedError:
+            await self._drive(engine)
+            return
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._obey, signals, tasks)
+                await self._drive(engine)
+                tasks.cancel_scope.cancel()
+        finally:
+            receiver.__exit__(None, None, None)
+
+    async def _obey(self, signals: AsyncIterator[signal.Signals], tasks: TaskGroup) -> None:
+        async for _ in signals:
+            if self._run is None or self.interrupted:
+                self.interrupted = True
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                tasks.cancel_scope.cancel()
+                return
+            self.interrupted = True
+            self._run.drain()
+            if self._display is not None:
+                running = self._run.figures.running
+                self._display.note(f"stopping: {running:,} still running will finish; Ctrl-C again cancels them")
+
+    async def _drive(self, engine: Engine) -> None:
+        job = self._job
+        try:
+            async with open_run(engine, job.source, job.output, overwrite=job.overwrite, limit=job.limit) as run:
+                self._run = run
+                async with anyio.create_task_group() as tasks:
+                    with _display_for(run, job.output) as self._display:
+                        tasks.start_soon(self._refresh, self._display)
+                        await self._exhaust(run)
+                        tasks.cancel_scope.cancel()
+        except (InputError, OutputError) as exc:
+            self._failure = exc
+
+    async def _exhaust(self, run: Run) -> None:
+        try:
+            async for _ in run:
+                pass
+        except (InputError, OutputError, RunStopped) as exc:
+            self._failure = exc
+
+    async def _refresh(self, display: Display) -> None:
+        while True:
+            await anyio.sleep(display.interval)
+            display.update()
+
+    def conclude(self) -> Status:
+        """Prints the summary; returns the exit status."""
+        failure = self._failure
+        if failure is not None:
+            fail(f"stopped by {failure}" if isinstance(failure, RunStopped) else failure)
+        if self._run is None:
+            if failure is None:
+                say("interrupted: nothing was sent")
+            return Status.UNUSABLE if failure is not None else Status.INTERRUPTED
+        figures = self._run.figures
+        interrupted = self.interrupted and (figures.not_run > 0 or figures.total is None)
+        *lines, last = summary(figures, self._run.output_name)
+        say(*lines, f"interrupted: {last}" if interrupted else last)
+        if isinstance(failure, OutputError):
+            return Status.UNWRITTEN
+        if isinstance(failure, InputError):
+            return Status.UNUSABLE
+        if interrupted:
+            return Status.INTERRUPTED
+        return Status.FAILED if failure is not None or figures.failed else Status.SUCCEEDED
+
+
+def _display_for(run: Run, output: str) -> Display:
+    console = Console(stderr=True)
+    # Results and figures on one terminal would overwrite each other.
+    if console.is_terminal and not console.is_dumb_terminal and not (output == "-" and sys.stdout.isatty()):
+        return LiveDisplay(run.figures, console)
+    return LineDisplay(run.figures)
+
+
+def say(*lines: str) -> None:
+    """Prints on standard error: standard output is for results."""
+    print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201

@@ -70,7 +70,7 @@ def would_fail_all(result: StreamResult, *, only_model: bool, any_response: bool
     info = result.error
     if result.state == "complete" or info is None:
         return False
-    if info.type == "connection_error":
+    if info.type == "connection_error" or info.deadline == "connect":
         return not any_response
     if info.status in (401, 402, 403):
         return True

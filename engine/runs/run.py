@@ -7,7 +7,7 @@ answer.
 
 import os
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Any, Self
 
@@ -77,6 +77,11 @@ class Run(AsyncIterator[StreamResult]):
         self.figures = Figures()
         """What the run has done so far."""
 
+    @property
+    def output_name(self) -> str:
+        """The results file's path, or `stdout`."""
+        return self._output.name
+
     async def __aenter__(self) -> Self:
         if self._requests is not None:
             raise RuntimeError("a run is entered once; open another")
@@ -86,7 +91,7 @@ class Run(AsyncIterator[StreamResult]):
             source = await to_thread.run_sync(read_requests, source)
         if isinstance(source, RequestFile):
             path = source.name
-        total = source.count if isinstance(source, RequestFile) else None
+        total = len(source) if isinstance(source, Sized) else None
         if self._limit is not None and total is not None:
             total = min(total, self._limit)
         self.figures = Figures(total)

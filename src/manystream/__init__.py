@@ -17,6 +17,8 @@ _FACES = ("actors", "engine")
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return _names()
     if not name.startswith("_"):
         for face in _FACES:
             module = import_module(f".{face}", __name__)
@@ -28,4 +30,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *(name for face in _FACES for name in import_module(f".{face}", __name__).__all__)})
+    return sorted({*globals(), *_names()})
+
+
+def _names() -> list[str]:
+    return [name for face in _FACES for name in import_module(f".{face}", __name__).__all__]

@@ -1,1 +1,166 @@
-"""The command."""
+"""The command: `manystream`, or `python -m manystream`.
+
+What a command does is imported when it runs, so that `--help` is quick.
+"""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from . import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["app", "main"]
+
+_STATUS = """
+Exit status: 0 all requests succeeded; 1 some failed, or one failure stopped the run; 2 nothing was sent, since the
+command line, the input or the credentials were wrong; 3 the results could not be written; 130 interrupted.
+"""
+
+app = typer.Typer(
+    name="manystream",
+    help="Runs hundreds to thousands of Claude streams at once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Backend = Annotated[Literal["asyncio", "trio"], typer.Option(hidden=True)]
+Concurrency = Annotated[int, typer.Option(min=1, help="How many requests run at a time.")]
+Seed = Annotated[int, typer.Option(help="The same seed makes the same prompts and answers.")]
+
+
+def _exit(command: "Callable[[], int]") -> None:
+    try:
+        status = command()
+    except KeyboardInterrupt:
+        print("interrupted: nothing was sent", file=sys.stderr)  # noqa: T201
+        status = 130
+    raise typer.Exit(status)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"manystream {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def manystream(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=_STATUS)
+def demo(
+    requests: Annotated[int, typer.Option(min=1, help="How many prompts.")] = 200,
+    concurrency: Concurrency = 50,
+    seed: Seed = 0,
+    output: Annotated[
+        str, typer.Option("-o", "--output", help="The results file; `-` is standard output.")
+    ] = "manystream-demo.jsonl",
+    backend: Backend = "asyncio",
+) -> None:
+    """Run prompts against a simulator inside this process: no key, no network.
+
+    An earlier demo's results file is overwritten.
+    """
+
+    def command() -> int:
+        from .engine.cli.demo import demo
+
+        return demo(requests=requests, concurrency=concurrency, seed=seed, output=output, backend=backend)
+
+    _exit(command)
+
+
+@app.command(epilog=_STATUS)
+def run(
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="Requests, one JSON object a line: a Message Batches request {custom_id, params}, or {prompt}. Or one"
+            " Message Batches body {requests: [...]}. `-` is standard input."
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option("-o", "--output", help="The results file, as Message Batches have it; `-` is standard output."),
+    ],
+    model: Annotated[str | None, typer.Option(help="The model of requests that name none.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="For requests that don't say. [4096]")] = None,
+    system: Annotated[str | None, typer.Option(help="The system prompt of requests without one.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Where the API is, if not at Anthropic's. On this machine no key is needed.")
+    ] = None,
+    concurrency: Concurrency = 50,
+    limit: Annotated[int | None, typer.Option(min=1, help="Run the first few only.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
+    backend: Backend = "asyncio",
+) -> None:
+    """Run a file of requests and write their results as they come.
+
+    All of the input is checked before anything is sent. The key is read from ANTHROPIC_API_KEY. A request that fails
+    doesn't stop the others; a failure that would fail them all, such as a wrong key, stops the run. Ctrl-C lets running
+    requests finish and begins no more; a second one cancels them.
+    """
+
+    def command() -> int:
+        from .engine.cli.file_run import run_file
+
+        defaults: dict[str, Any] = {"max_tokens": max_tokens, "system": system}
+        return run_file(
+            file,
+            output,
+            model=model,
+            defaults={name: value for name, value in defaults.items() if value is not None},
+            base_url=base_url,
+            concurrency=concurrency,
+            limit=limit,
+            overwrite=overwrite,
+            backend=backend,
+        )
+
+    _exit(command)
+
+
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")] = 8765,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    seed: Seed = 0,
+    time_to_first_token: Annotated[float, typer.Option(min=0, help="Seconds; 0 is at once.")] = 0.0,
+    tokens_per_second: Annotated[float, typer.Option(min=0, help="0 is as fast as possible.")] = 0.0,
+    backend: Backend = "asyncio",
+) -> None:
+    """Serve a simulated Messages API until Ctrl-C."""
+
+    def command() -> int:
+        from .engine.cli.simulate import simulate
+
+        return simulate(
+            host=host,
+            port=port,
+            seed=seed,
+            time_to_first_token=time_to_first_token,
+            tokens_per_second=tokens_per_second,
+            backend=backend,
+        )
+
+    _exit(command)
+
+
+def main() -> None:
+    """Runs the command and exits."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

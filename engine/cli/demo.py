@@ -1,0 +1,103 @@
+"""The demo: many prompts against a simulator of its own, in one process and without a key."""
+
+import os
+from random import Random
+from typing import Any
+
+from ...actors.request import StreamRequest
+from ..model import AnthropicModel
+from ..simulator import Simulator
+from .session import Job, Status, fail, perform, say
+
+__all__ = ["demo", "demo_requests"]
+
+_MODEL = "claude-opus-5-5"
+_FIRST_TOKEN = 0.35  # seconds; these two are as of a small, fast model
+_TOKENS_PER_SECOND = 160.0
+_OURS = b'{"custom_id":"demo-'
+
+_QUESTIONS = (
+    "Explain {} to a ten-year-old.",
+    "Write three sentences about {}.",
+    "What do most people get wrong about {}?",
+    "Compare {} with its nearest relative.",
+    "A haiku about {}, please, then a word on why it works.",
+)
+_TOPICS = (
+    "rivers",
+    "lighthouses",
+    "structured concurrency",
+    "sourdough",
+    "the tides",
+    "sonnets",
+    "glaciers",
+    "back-pressure",
+    "honeybees",
+    "medieval maps",
+    "orbital mechanics",
+    "hash tables",
+    "volcanoes",
+    "the sense of smell",
+    "suspension bridges",
+    "migrating birds",
+)
+_CITIES = ("Lisbon", "Oslo", "Nairobi", "Kyoto", "Quito", "Tallinn")
+_WEATHER: dict[str, Any] = {
+    "name": "get_weather",
+    "description": "The weather in a city.",
+    "input_schema": {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string"},
+            "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
+            "days": {"type": "integer", "minimum": 1, "maximum": 7},
+        },
+        "required": ["city", "unit"],
+    },
+}
+
+
+def demo_requests(count: int, seed: int) -> list[StreamRequest]:
+    """So many prompts, the same for the same seed: most plain, every fifth with thinking, every eighth with a tool."""
+    random = Random(seed)
+    return [_request(number, random) for number in range(1, count + 1)]
+
+
+def _request(number: int, random: Random) -> StreamRequest:
+    prompt = random.choice(_QUESTIONS).format(random.choice(_TOPICS))
+    params: dict[str, Any] = {"max_tokens": random.randint(160, 400)}
+    if number % 5 == 0:
+        params["thinking"] = {"type": "adaptive"}
+    if number % 8 == 0:
+        prompt = f"What will the weather be like in {random.choice(_CITIES)}, and should I pack an umbrella?"
+        params["tools"] = [_WEATHER]
+    params["messages"] = [{"role": "user", "content": prompt}]
+    return StreamRequest(params, custom_id=f"demo-{number:03}")
+
+
+def demo(*, requests: int, concurrency: int, seed: int, output: str, backend: str) -> Status:
+    """Runs the demo; returns what to exit with. An earlier demo's results are overwritten, nobody else's."""
+    simulator = Simulator(seed=seed, time_to_first_token=_FIRST_TOKEN, tokens_per_second=_TOKENS_PER_SECOND)
+    try:
+        ours = _is_ours(output)
+    except OSError as exc:
+        fail(f"{output}: {(exc.strerror or str(exc)).lower()}")
+        return Status.UNUSABLE
+    with simulator.in_thread() as served:
+        say(f"{requests:,} prompts, {concurrency:,} at once, against a simulated Messages API at {served.url}")
+        job = Job(
+            model=AnthropicModel(_MODEL, api_key="demo", base_url=served.url),
+            source=demo_requests(requests, seed),
+            output=output,
+            concurrency=concurrency,
+            overwrite=ours,
+        )
+        return perform(job, backend=backend)
+
+
+def _is_ours(path: str) -> bool:
+    """Whether the file holds results of an earlier demo."""
+    if path == "-" or not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(_OURS)) == _OURS

@@ -1,0 +1,72 @@
+"""`manystream run`: a file of requests against the API, or whatever speaks it at a base URL."""
+
+import ipaddress
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..model import AnthropicModel
+from ..runs.input import InputError, read_requests
+from ..runs.output import OutputError, ResultFile
+from .session import Job, Status, fail, perform
+
+__all__ = ["run_file"]
+
+
+def run_file(
+    source: str,
+    output: str,
+    *,
+    model: str | None,
+    defaults: dict[str, Any],
+    base_url: str | None,
+    concurrency: int,
+    limit: int | None,
+    overwrite: bool,
+    backend: str,
+) -> Status:
+    """Runs all requests of `source`; returns what to exit with. `model` and `defaults` are for requests without."""
+    try:
+        if base_url is not None:
+            _check_url(base_url)
+        ResultFile(output, overwrite=overwrite).check(source)
+        requests = read_requests(source, needs_model=model is None)
+    except (InputError, OutputError) as exc:
+        fail(exc)
+        return Status.UNUSABLE
+    name = model or requests.model_name
+    assert name is not None
+    job = Job(
+        model=AnthropicModel(name, api_key=_local_key(base_url), base_url=base_url, defaults=defaults),
+        source=requests,
+        output=output,
+        concurrency=concurrency,
+        limit=limit,
+        overwrite=overwrite,
+    )
+    return perform(job, backend=backend)
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InputError(f"--base-url {url!r} is not a URL such as http://127.0.0.1:8765")
+
+
+def _local_key(base_url: str | None) -> str | None:
+    """A key for a server on this machine when the environment has none: a simulator takes any.
+
+    Elsewhere None: the environment's credentials, without which nothing is sent.
+    """
+    if base_url is None or os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
+        return None
+    host = urlsplit(base_url).hostname or ""
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    return "local" if local else None
