@@ -306,7 +306,12 @@ class MergeContext:
     async def __aenter__(self) -> MergeChannel:
         if self._launcher is not None:
             raise RuntimeError("a merge is entered once; ask the engine for another")
-        self._launcher = self._engine.start_helper(self._launch())
+        launching = self._launch()
+        try:
+            self._launcher = self._engine.start_helper(launching)
+        except BaseException:
+            launching.close()
+            raise
         return self._channel
 
     async def _launch(self) -> None:

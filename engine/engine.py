@@ -171,7 +171,7 @@ class Engine:
             from .route import open_route
 
             connection = model.connect()
-            self._connections[model] = found = connection, open_route(model, connection)
+            self._connections[model] = found = connection, open_route(model, connection, self._deadlines)
         return found[1]
 
     def _check(self) -> HomeLoop:
@@ -398,7 +398,9 @@ class Engine:
 
     def _cancel(self, job: _Job, by: str, reason: str | None) -> None:
         actor = job.actor
-        if actor.cancel_request is None and not actor.life.ended:
+        if actor.life.ended:
+            return  # it is giving its connection back
+        if actor.cancel_request is None:
             actor.cancel_request = by, reason
         if job.task is not None:
             job.task.cancel()

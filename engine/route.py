@@ -30,18 +30,17 @@ _LIMIT_ENDINGS = ("-limit", "-remaining", "-reset")  # such as those of the prio
 _TYPE_OF_STATUS = {status: type for type, status in STATUS_OF_TYPE.items()}
 
 
-def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlines | None = None) -> Open:
+def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlines) -> Open:
     """A function that sends requests to `model` through `connection` and returns their open responses.
 
     The deadline `connect`, of the request or else of `deadlines`, is the HTTP client's to keep.
     """
     client: Any = connection.client
-    usual = deadlines or Deadlines()
     legacy_bedrock = isinstance(client, AsyncAnthropicBedrock)
 
     async def open_response(request: StreamRequest) -> Response:
         params = model.params_for(request)
-        seconds = (request.deadlines or usual).connect
+        seconds = (request.deadlines or deadlines).connect
         options: dict[str, Any] = {
             "timeout": httpx2.Timeout(None, connect=seconds),
             "extra_headers": {"accept-encoding": "identity", **request.extra_headers},

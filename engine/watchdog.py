@@ -7,6 +7,7 @@ moved it. So a stream costs a look once in its shortest deadline, however many e
 import heapq
 from collections.abc import Callable
 from itertools import count
+from weakref import ref
 
 import anyio
 
@@ -24,7 +25,8 @@ class Watchdog:
     def __init__(self, clock: Callable[[], float], expired: Callable[[StreamActor, DeadlineName], None]) -> None:
         self._clock = clock
         self._expired = expired
-        self._looks: list[tuple[float, int, StreamActor]] = []
+        # Weak, since a look may be due long after its stream has ended: it keeps no answer in memory.
+        self._looks: list[tuple[float, int, ref[StreamActor]]] = []
         self._numbers = count()
         self._sooner: anyio.Event | None = None
 
@@ -34,7 +36,7 @@ class Watchdog:
         if due is None or (actor.looked_at is not None and actor.looked_at <= due[0]):
             return
         actor.looked_at = due[0]
-        heapq.heappush(self._looks, (due[0], next(self._numbers), actor))
+        heapq.heappush(self._looks, (due[0], next(self._numbers), ref(actor)))
         if self._sooner is not None and self._looks[0][0] == due[0]:
             self._sooner.set()
 
@@ -53,9 +55,10 @@ class Watchdog:
     def _look(self) -> None:
         now = self._clock()
         while self._looks and self._looks[0][0] <= now:
-            moment, _, actor = heapq.heappop(self._looks)
-            if actor.looked_at != moment:
-                continue  # an earlier look has taken its place
+            moment, _, look_at = heapq.heappop(self._looks)
+            actor = look_at()
+            if actor is None or actor.looked_at != moment:
+                continue  # it is gone, or an earlier look has taken this one's place
             actor.looked_at = None
             due = actor.next_due()
             if due is None:

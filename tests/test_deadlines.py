@@ -3,7 +3,9 @@
 import math
 from typing import Any
 
+import anyio
 import attrs
+import httpx2
 import pytest
 
 from manystream import AnthropicModel, DeadlineExceeded, Deadlines, Engine, RetryPolicy, StreamRequest
@@ -11,7 +13,9 @@ from manystream.actors.deadlines import next_due
 from manystream.actors.errors import DEADLINE_ERRORS
 from manystream.actors.lifecycle import State
 from manystream.actors.timing import Stopwatch
-from manystream.engine.simulator import Simulator, Stall
+from manystream.engine.simulator import Fail, Simulator, Stall
+
+from .virtual import virtual_backends
 
 
 def all_deadlines() -> Deadlines:
@@ -70,52 +74,87 @@ def test_a_deadline_is_a_positive_number_or_none() -> None:
             Deadlines(idle=wrong)
 
 
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Every stream here runs on virtual time."""
+    return virtual_backends()[request.param]
+
+
+def engine_on(simulator: Simulator, **options: Any) -> Engine:
+    client = httpx2.AsyncClient(transport=simulator.transport())
+    model = AnthropicModel("claude-opus-5-5", api_key="k", base_url="http://simulated", http_client=client)
+    return Engine(model, **options)
+
+
+OFF = Deadlines(silence=None)
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("name", "stall"),
+    ("name", "stall", "when"),
     [
-        ("silence", Stall("nothing")),
-        ("silence", Stall(2)),
-        ("first_event", Stall("head")),
-        ("first_content", Stall(0, pings=0.01)),
-        ("idle", Stall(2, pings=0.01)),
-        ("total", Stall(2, pings=0.01)),
+        ("silence", Stall("nothing"), 60),
+        ("silence", Stall(2), 60),
+        ("first_event", Stall("head"), 60),
+        ("first_content", Stall(0, pings=7), 60),
+        ("idle", Stall(2, pings=7), 60),
+        ("total", Stall(2, pings=7), 60),
     ],
 )
-async def test_a_stream_that_passes_a_deadline_fails_by_its_name(name: str, stall: Stall) -> None:
+async def test_a_stream_that_passes_a_deadline_fails_by_its_name(name: str, stall: Stall, when: float) -> None:
     simulator = Simulator()
-    off = Deadlines(silence=None, connect=None)
-    async with simulator.serve():
-        model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=simulator.url)
-        async with Engine(model, retry=RetryPolicy(max_attempts=1)) as engine:
-            simulator.script([stall, "whole"])
-            request = StreamRequest("hi", deadlines=attrs.evolve(off, **{name: 0.1}))
-            with pytest.raises(DeadlineExceeded) as caught:
-                async with engine.stream(request) as stream:
-                    async for _ in stream:
-                        pass
-            assert type(caught.value) is DEADLINE_ERRORS[name]
-            assert caught.value.deadline == name
-            result = caught.value.result
-            assert result.state == "failed"
-            assert result.error is not None
-            assert result.error.deadline == name
-            assert bool(result.text) == (stall.after == 2)
-            async with engine.stream("and another") as stream:
-                assert "".join([text async for text in stream.text_stream]) == "whole"
+    simulator.script([stall, "whole"])
+    async with engine_on(simulator, retry=RetryPolicy(max_attempts=1)) as engine:
+        began = anyio.current_time()
+        request = StreamRequest("hi", deadlines=attrs.evolve(OFF, **{name: when}))
+        with pytest.raises(DeadlineExceeded) as caught:
+            async with engine.stream(request) as stream:
+                async for _ in stream:
+                    pass
+        assert 0 <= anyio.current_time() - began - when <= 0.05
+        assert type(caught.value) is DEADLINE_ERRORS[name]
+        assert caught.value.deadline == name
+        result = caught.value.result
+        assert (result.state, result.error and result.error.deadline) == ("failed", name)
+        assert bool(result.text) == (stall.after == 2)
+        assert simulator.requests[0].outcome == "disconnected"
+        async with engine.stream("and another") as stream:
+            assert "".join([text async for text in stream.text_stream]) == "whole"
+
+
+@pytest.mark.anyio
+async def test_pings_keep_the_line_alive_and_do_not_count_as_progress() -> None:
+    simulator = Simulator()
+    simulator.script([Stall(2, pings=50)])
+    async with engine_on(simulator, retry=RetryPolicy(max_attempts=1)) as engine:
+        began = anyio.current_time()
+        result = await engine.submit(StreamRequest("hi", deadlines=Deadlines(silence=60, idle=1000))).wait()
+        assert result.error is not None
+        assert result.error.deadline == "idle"
+        assert 1000 <= anyio.current_time() - began <= 1000.05
+
+
+@pytest.mark.anyio
+async def test_a_silent_line_fails_after_two_minutes_by_default() -> None:
+    simulator = Simulator()
+    simulator.script([Stall(2)])
+    async with engine_on(simulator) as engine:
+        began = anyio.current_time()
+        result = await engine.submit("hi").wait()
+        assert result.error is not None
+        assert result.error.deadline == "silence"
+        assert 120 <= anyio.current_time() - began <= 120.05
 
 
 @pytest.mark.anyio
 async def test_one_that_waits_too_long_for_its_slot_fails() -> None:
     simulator = Simulator()
     simulator.script([Stall(1)])
-    async with simulator.serve():
-        model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=simulator.url)
-        async with Engine(model, max_concurrency=1) as engine, engine.stream("first"):
-            waiting = engine.submit(StreamRequest("second", deadlines=Deadlines(queued=0.05)))
-            result = await waiting.wait()
-            assert result.error is not None
-            assert (result.state, result.error.deadline) == ("failed", "queued")
+    async with engine_on(simulator, max_concurrency=1) as engine, engine.stream("first"):
+        began = anyio.current_time()
+        result = await engine.submit(StreamRequest("second", deadlines=Deadlines(queued=5))).wait()
+        assert (result.state, result.error and result.error.deadline) == ("failed", "queued")
+        assert 5 <= anyio.current_time() - began <= 5.05
     assert len(simulator.requests) == 1
 
 
@@ -123,11 +162,22 @@ async def test_one_that_waits_too_long_for_its_slot_fails() -> None:
 async def test_before_content_a_deadline_is_retried() -> None:
     simulator = Simulator()
     simulator.script([Stall("nothing"), Stall("head"), "third"])
-    async with simulator.serve():
-        model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=simulator.url)
-        async with Engine(model, retry=RetryPolicy(base_delay=0.001)) as engine:
-            result = await engine.submit(StreamRequest("hi", deadlines=Deadlines(first_content=0.1))).wait()
-            assert (result.state, result.text) == ("complete", "third")
-            errors = [attempt.error.deadline if attempt.error else None for attempt in result.attempts]
-            assert errors == ["first_content", "first_content", None]
-            assert engine.stats().running == 0
+    async with engine_on(simulator) as engine:
+        result = await engine.submit(StreamRequest("hi", deadlines=Deadlines(first_content=10))).wait()
+        assert (result.state, result.text) == ("complete", "third")
+        errors = [attempt.error.deadline if attempt.error else None for attempt in result.attempts]
+        assert errors == ["first_content", "first_content", None]
+        assert result.timings.end > 20
+        assert engine.stats().running == 0
+
+
+@pytest.mark.anyio
+async def test_the_total_counts_what_waits_between_attempts() -> None:
+    simulator = Simulator()
+    simulator.script([Fail(529, headers={"retry-after": "50"})] * 3)
+    async with engine_on(simulator) as engine:
+        began = anyio.current_time()
+        result = await engine.submit(StreamRequest("hi", deadlines=Deadlines(total=70))).wait()
+        assert (result.state, result.error and result.error.deadline) == ("failed", "total")
+        assert 70 <= anyio.current_time() - began <= 70.05
+        assert len(simulator.requests) == 2

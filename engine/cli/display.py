@@ -129,7 +129,7 @@ class LiveDisplay:
 def summary(figures: Figures, output: str) -> list[str]:
     """A run in a few lines, its outcome last."""
     lines: list[str] = []
-    if figures.over:
+    if figures.done or figures.output_tokens:
         rate = figures.events / figures.seconds if figures.seconds else 0.0
         tokens = figures.output_tokens / figures.seconds if figures.seconds else 0.0
         lines += [

@@ -11,7 +11,8 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
 from typing import IO, Any, NoReturn, cast
@@ -36,13 +37,18 @@ class InputError(ValueError):
 class RequestFile:
     """Requests that have been checked. Iterating reads the file anew and holds one request at a time."""
 
-    name: str
-    """The file's path, or `stdin`."""
+    path: str | None
+    """Where the file is; None for standard input."""
     count: int
     """How many requests there are."""
     model_name: str | None
     """The model that the first request names."""
     _open: Callable[[], IO[bytes]] = attrs.field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The file's path, or `stdin`."""
+        return "stdin" if self.path is None else self.path
 
     def __len__(self) -> int:
         return self.count
@@ -50,8 +56,8 @@ class RequestFile:
     def __iter__(self) -> Iterator[StreamRequest]:
         """The requests in their order. Raises `InputError` when the file has changed and is wrong now."""
         with _opened(self.name, self._open) as file:
-            for where, number, entry in _entries(self.name, file):
-                yield _request(where, number, entry)
+            for entry in _entries(self.name, file):
+                yield _request(entry)
 
 
 def read_requests(path: str | os.PathLike[str], *, needs_model: bool = False) -> RequestFile:
@@ -61,10 +67,10 @@ def read_requests(path: str | os.PathLike[str], *, needs_model: bool = False) ->
     With `needs_model` each request has to name its model. Raises `InputError` for the first thing that is wrong, a file
     without requests included. Blocks; of a correct file it imports `anthropic`, to know the API's parameters.
     """
-    name = os.fspath(path)
+    name = where_it_is = os.fspath(path)
     open_again: Callable[[], IO[bytes]] = partial(open, name, "rb")
     if name == "-":
-        name, open_again = "stdin", partial(io.BytesIO, sys.stdin.buffer.read())
+        name, where_it_is, open_again = "stdin", None, partial(io.BytesIO, sys.stdin.buffer.read())
     else:
         with _opened(name, open_again) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -72,77 +78,76 @@ def read_requests(path: str | os.PathLike[str], *, needs_model: bool = False) ->
     places: dict[str, str] = {}
     model_name: str | None = None
     with _opened(name, open_again) as file:
-        for where, number, entry in _entries(name, file):
-            request = _request(where, number, entry)
+        for entry in _entries(name, file):
+            request = _request(entry)
             custom_id = cast(str, request.custom_id)
             if custom_id in places:
-                raise InputError(f"{where}: custom_id {custom_id!r} was used before, at {places[custom_id]}")
-            places[custom_id] = where.removeprefix(f"{name}:").strip() if "[" in where else f"line {number}"
-            _check_params(where, request, needs_model=needs_model)
+                raise InputError(f"{entry.where}: custom_id {custom_id!r} was used before, in {places[custom_id]}")
+            places[custom_id] = entry.place
+            _check_params(entry.where, request, needs_model=needs_model)
             if model_name is None:
                 model_name = request.params.get("model")
     if not places:
         raise InputError(f"{name}: there are no requests in it")
-    return RequestFile(name, len(places), model_name, open_again)
+    return RequestFile(where_it_is, len(places), model_name, open_again)
 
 
-class _opened:  # noqa: N801
+@contextmanager
+def _opened(name: str, open_file: Callable[[], IO[bytes]]) -> Generator[IO[bytes]]:
     """A file that is closed again; what can't be opened or read is an `InputError`."""
-
-    def __init__(self, name: str, open_file: Callable[[], IO[bytes]]) -> None:
-        self._name = name
-        self._open = open_file
-
-    def __enter__(self) -> IO[bytes]:
-        try:
-            self._file = self._open()
-        except OSError as exc:
-            self._refuse(exc)
-        return self._file
-
-    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: object) -> None:
-        self._file.close()
-        if isinstance(exc, OSError):
-            self._refuse(exc)
-
-    def _refuse(self, exc: OSError) -> NoReturn:
-        raise InputError(f"{self._name}: {(exc.strerror or str(exc)).lower()}") from exc
+    try:
+        with open_file() as file:
+            yield file
+    except OSError as exc:
+        raise InputError(f"{name}: {(exc.strerror or str(exc)).lower()}") from exc
 
 
 # -- from bytes to JSON values and their places
 
 
-def _entries(name: str, file: IO[bytes]) -> Iterator[tuple[str, int, object]]:
-    """The JSON values that are to be requests: for each the place that errors name, its number, and the value."""
+@attrs.frozen
+class _Entry:
+    """A JSON value that is to be a request."""
+
+    where: str
+    """File and place, as errors name them."""
+    place: str
+    """The place alone."""
+    default_id: str
+    value: object
+
+
+def _entries(name: str, file: IO[bytes]) -> Iterator[_Entry]:
     head = file.read(_HEAD_BYTES)
     file.seek(0)
     if _BODY.match(head.removeprefix(_BOM)):
-        yield from _body_entries(name, _json(name, file.read().removeprefix(_BOM)))
+        yield from _body_entries(name, _json(name, 1, file.read().removeprefix(_BOM)))
         return
     for number, line in enumerate(file, 1):
         if number == 1:
             line = line.removeprefix(_BOM)
         if line.strip():
-            where = f"{name}:{number}"
-            yield where, number, _json(where, line)
+            value = _json(name, number, line.rstrip())
+            yield _Entry(f"{name}:{number}", f"line {number}", f"line-{number}", value)
 
 
-def _body_entries(name: str, body: Any) -> Iterator[tuple[str, int, object]]:
-    requests = body.get("requests")
+def _body_entries(name: str, body: Any) -> Iterator[_Entry]:
+    requests = body["requests"]
     if not isinstance(requests, list):
-        raise InputError(f"{name}: `requests` is an array, not {_kind(requests)}")
-    for number, entry in enumerate(cast("list[object]", requests)):
-        yield f"{name}: requests[{number}]", number, entry
+        raise InputError(f"{name}: requests is an array, not {_kind(requests)}")
+    for number, value in enumerate(cast("list[object]", requests)):
+        place = f"requests[{number}]"
+        yield _Entry(f"{name}: {place}", place, f"request-{number}", value)
 
 
-def _json(where: str, data: bytes) -> object:
+def _json(name: str, first_line: int, data: bytes) -> object:
+    where = f"{name}:{first_line}"
     try:
         return json.loads(data.decode(), parse_constant=_refuse_constant)
     except UnicodeDecodeError as exc:
         raise InputError(f"{where}: not UTF-8: {exc.reason} at byte {exc.start + 1}") from None
     except json.JSONDecodeError as exc:
-        if exc.lineno > 1:
-            where = f"{where}:{exc.lineno}"
+        where = f"{name}:{first_line + exc.lineno - 1}"
         raise InputError(f"{where}: not JSON: {exc.msg} at column {exc.colno}") from None
     except RecursionError:
         raise InputError(f"{where}: nested too deeply") from None
@@ -157,9 +162,10 @@ def _refuse_constant(name: str) -> NoReturn:
 # -- from JSON values to requests
 
 
-def _request(where: str, number: int, entry: object) -> StreamRequest:
+def _request(entry: _Entry) -> StreamRequest:
     """The request that an entry is. Raises `InputError` when it is none."""
-    fields = _object(where, entry, "a request")
+    where = entry.where
+    fields = _object(where, entry.value, "a request")
     known = ("custom_id", "prompt" if "prompt" in fields and "params" not in fields else "params")
     for name in fields:
         if name not in known:
@@ -174,7 +180,7 @@ def _request(where: str, number: int, entry: object) -> StreamRequest:
         if not isinstance(prompt, str) or not prompt:
             raise InputError(f"{where}: prompt is a text, not {_kind(prompt)}")
         params: Mapping[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
-        custom_id = fields.get("custom_id", f"line-{number}")
+        custom_id = fields.get("custom_id", entry.default_id)
     else:
         for name in ("params", "custom_id"):
             if name not in fields:

@@ -53,7 +53,7 @@ class ResultFile:
             raise self._failure(exc) from exc
         if stat.S_ISDIR(found.st_mode):
             raise OutputError(f"{self._path}: is a directory")
-        if source is not None and os.path.exists(source) and os.path.samefile(source, self._path):
+        if source not in (None, "-") and os.path.exists(source) and os.path.samefile(source, self._path):
             raise OutputError(f"{self._path}: the output is the input")
         # What isn't a regular file (a device, a pipe) holds nothing that could be lost; neither does an empty file.
         if stat.S_ISREG(found.st_mode) and found.st_size and not self._overwrite:

@@ -17,7 +17,7 @@ from typing import Any
 from ...actors.errors import ErrorInfo
 from ...actors.result import StreamResult
 
-__all__ = ["batch_result", "encode_line", "would_fail_all"]
+__all__ = ["batch_result", "encode_line", "unreached", "would_fail_all"]
 
 # Error types of ours, as the API would have called them.
 _API_TYPES = {
@@ -61,23 +61,27 @@ def encode_line(custom_id: str | None, result: dict[str, Any]) -> bytes:
         return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
 
-def would_fail_all(result: StreamResult, *, only_model: bool, any_response: bool) -> bool:
+def would_fail_all(result: StreamResult, *, only_model: bool) -> bool:
     """Whether the failure concerns not this request but all of the run.
 
-    Wrong credentials, billing, missing permission and a reached spend limit do. An unknown model does when every
-    request so far asked for it (`only_model`), a connection that can't be made when none ever could (`any_response`).
+    Wrong credentials, billing, missing permission and a reached spend limit do. So does an unknown model, when every
+    request so far asked for it (`only_model`).
     """
     info = result.error
     if result.state == "complete" or info is None:
         return False
-    if info.type == "connection_error" or info.deadline == "connect":
-        return not any_response
     if info.status in (401, 402, 403):
         return True
     if info.status == 404:
         # Files and containers can be missing too, which concerns only who asks for them.
         return only_model and info.message.startswith("model")
     return info.status == 429 and _spend_limit_reached(info)
+
+
+def unreached(result: StreamResult) -> bool:
+    """Whether no connection could be made, or none that lasted until a response."""
+    info = result.error
+    return info is not None and (info.type == "connection_error" or info.deadline == "connect")
 
 
 def _spend_limit_reached(info: ErrorInfo) -> bool:

@@ -8,6 +8,7 @@ answer.
 import os
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,13 +24,16 @@ from ..combine import MergeChannel
 from ..engine import Engine, RequestLike
 from .figures import Figures
 from .input import RequestFile, read_requests
-from .output import ResultFile
-from .results import batch_result, encode_line, would_fail_all
+from .output import OutputError, ResultFile
+from .results import batch_result, encode_line, unreached, would_fail_all
 
 __all__ = ["Run", "RunStopped", "Source", "open_run"]
 
 Source = str | os.PathLike[str] | RequestFile | Iterable[RequestLike] | AsyncIterable[RequestLike]
 """A file's path (`-` for standard input), a file that was read, or the requests themselves."""
+
+
+_UNREACHED = 3  # so many failed connections, with never a response, and the run stops
 
 
 class RunStopped(Exception):
@@ -73,6 +77,7 @@ class Run(AsyncIterator[StreamResult]):
         self._results: deque[StreamResult] = deque()
         self._models: set[str] = set()
         self._any_response = False
+        self._unreached: list[StreamResult] = []
         self._stopped_by: StreamResult | None = None
         self.figures = Figures()
         """What the run has done so far."""
@@ -86,17 +91,14 @@ class Run(AsyncIterator[StreamResult]):
         if self._requests is not None:
             raise RuntimeError("a run is entered once; open another")
         source = self._source
-        path = None
         if isinstance(source, str | os.PathLike):
             source = await to_thread.run_sync(read_requests, source)
-        if isinstance(source, RequestFile):
-            path = source.name
         total = len(source) if isinstance(source, Sized) else None
         if self._limit is not None and total is not None:
             total = min(total, self._limit)
         self.figures = Figures(total)
         self._requests = _Draw(source, self._limit, self._engine.max_concurrency, self._drew)
-        self._output.check(path)
+        self._output.check(source.path if isinstance(source, RequestFile) else None)
         self._output.open()
         try:
             self._merge = self._engine.merge(self._requests)
@@ -111,13 +113,11 @@ class Run(AsyncIterator[StreamResult]):
     ) -> None:
         assert self._channel is not None
         try:
-            try:
-                # What has ended by now is an answer, even when nobody will iterate to it.
+            # What has ended by now is an answer, even when nobody will iterate to it.
+            with suppress(anyio.WouldBlock, anyio.EndOfStream, anyio.ClosedResourceError):
                 while True:
                     self._take(self._channel.receive_nowait())
-            except Exception:
-                pass
-            if exc_type is None or not issubclass(exc_type, Exception):
+            if not isinstance(exc, OutputError):
                 await self._write()
         finally:
             try:
@@ -141,8 +141,8 @@ class Run(AsyncIterator[StreamResult]):
                 batch = await self._channel.receive_batch()
             except anyio.EndOfStream:
                 self.figures.stop_clock()
-                if self._stopped_by is not None:
-                    raise _stopped(self._stopped_by) from None
+                if (result := self._stopped_by or next(iter(self._unreached), None)) is not None:
+                    raise _stopped(result) from None
                 raise StopAsyncIteration from None
             for tagged in batch:
                 self._take(tagged)
@@ -158,19 +158,36 @@ class Run(AsyncIterator[StreamResult]):
         """Counts an event; of an ending it makes a line to write."""
         event = tagged.event
         self.figures.events += event.seq - event.first_seq + 1
-        if isinstance(event, StreamStartEvent):
-            self._any_response = True
+        if isinstance(event, StreamStartEvent) and not self._any_response:
+            self._responded()
         if not isinstance(event, StreamEndEvent):
             return
         result = event.result
         self.figures.ended(result)
         assert self._requests is not None
         self._requests.ended()
-        self._any_response |= result.error is not None and result.error.status is not None
-        if would_fail_all(result, only_model=len(self._models) == 1, any_response=self._any_response):
-            self._stopped_by = self._stopped_by or result
-            self.drain()
-        elif (answer := batch_result(result)) is not None:
+        if would_fail_all(result, only_model=len(self._models) == 1):
+            self._stop(result)
+        elif unreached(result) and not self._any_response:
+            # Nobody has been reached yet. Bad luck of this request, or of them all? A few more will tell.
+            self._unreached.append(result)
+            if len(self._unreached) >= _UNREACHED:
+                self._stop(result)
+        else:
+            self._answer(result)
+
+    def _responded(self) -> None:
+        self._any_response = True
+        missed, self._unreached = self._unreached, []
+        for result in missed:
+            self._answer(result)
+
+    def _stop(self, result: StreamResult) -> None:
+        self._stopped_by = self._stopped_by or result
+        self.drain()
+
+    def _answer(self, result: StreamResult) -> None:
+        if (answer := batch_result(result)) is not None:
             self._output.add(encode_line(result.custom_id, answer))
             self._unwritten.append((result, _kind(answer)))
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import attrs
 from anyio.from_thread import start_blocking_portal
@@ -15,6 +16,9 @@ from .performance import Pace
 from .responder import Responder
 from .script import Script, ScriptStep
 from .server import Server
+
+if TYPE_CHECKING:
+    from .transport import SimulatorTransport
 
 __all__ = ["InThread", "Serving", "Simulator"]
 
@@ -107,6 +111,15 @@ class Simulator:
         simulator is being served already. Leaving aborts what is still running.
         """
         return Serving(self, self._place, Server(self._responder, self._ledger, host, port))
+
+    def transport(self) -> SimulatorTransport:
+        """Return an httpx2 transport that answers in memory: `httpx2.AsyncClient(transport=simulator.transport())`.
+
+        It serves no URL: any base URL goes through it. On virtual time it keeps the model's pace.
+        """
+        from .transport import SimulatorTransport
+
+        return SimulatorTransport(self._responder, self._ledger)
 
     def in_thread(self, host: str = "127.0.0.1", port: int = 0) -> InThread:
         """Return a context manager that serves from a thread of its own, with its own event loop.

@@ -1,0 +1,158 @@
+"""A stream without an engine or a network: a test writes the response's bytes, and reads the stream as users do."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Self
+
+import anyio
+import attrs
+from anyio.lowlevel import checkpoint
+
+from manystream.actors import (
+    Deadlines,
+    ErrorInfo,
+    Part,
+    PartDeltaEvent,
+    PartEndEvent,
+    PartEvent,
+    PartStartEvent,
+    RestartEvent,
+    RetryPolicy,
+    SnapshotEvent,
+    State,
+    StreamEndEvent,
+    StreamHandle,
+    StreamRequest,
+)
+from manystream.actors.actor import StreamActor
+from manystream.actors.mailbox import OnAbandon
+from manystream.actors.source import ResponseFailed
+
+__all__ = ["NO_WAIT", "Stage", "assert_gapless", "fold", "settle"]
+
+NO_WAIT = RetryPolicy(max_attempts=1000, base_delay=1e-9)
+
+Item = bytes | ResponseFailed | None
+
+
+class Wire:
+    """A response whose bytes the test writes, also after it was opened. It is the iterator over them, too."""
+
+    request_id = "req_stage"
+    rate_limits: Mapping[str, str] = {}
+
+    def __init__(self) -> None:
+        self._items: deque[Item] = deque()
+        self._more = anyio.Event()
+        self.reads = 0
+
+    def write(self, item: Item) -> None:
+        self._items.append(item)
+        self._more.set()
+
+    def chunks(self) -> Self:
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._items:
+            self._more = anyio.Event()
+            await self._more.wait()
+        item = self._items.popleft()
+        if item is None:
+            raise StopAsyncIteration
+        if isinstance(item, ResponseFailed):
+            raise item
+        self.reads += 1
+        return item
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Stage:
+    """One stream. Start `run` in a task group; `write`, `end` and `fail` are the server's side."""
+
+    def __init__(self, *, on_abandon: OnAbandon = "detach", clock: Callable[[], float] = lambda: 0.0) -> None:
+        self.wire = Wire()
+        self.abandoned: list[OnAbandon] = []
+        self.scope = anyio.CancelScope()
+        self.actor = StreamActor(
+            "s",
+            StreamRequest("the prompt"),
+            retry=NO_WAIT,
+            clock=clock,
+            on_abandon=on_abandon,
+            abandoned=lambda _, how: self.abandoned.append(how),
+            deadlines=Deadlines(),
+            look=lambda _: None,
+        )
+        self.handle = StreamHandle(self.actor, lambda _actor, _reason: self.scope.cancel())
+
+    async def run(self) -> None:
+        """The stream's task: attempts without a pause between them."""
+        actor = self.actor
+        actor.life.to(State.QUEUED)
+        with self.scope:
+            while await actor.attempt(self._open) is not None:
+                actor.requeue()
+        actor.finish_cancelled("handle")
+        actor.released.set()
+
+    async def _open(self, _request: StreamRequest) -> Wire:
+        return self.wire
+
+    def write(self, *chunks: bytes) -> None:
+        for chunk in chunks:
+            self.wire.write(chunk)
+
+    def end(self) -> None:
+        self.wire.write(None)
+
+    def fail(self) -> None:
+        """Breaks the connection; before any content another attempt follows, and reads what is written then."""
+        wire, self.wire = self.wire, Wire()
+        wire.write(ResponseFailed(ErrorInfo("connection_error", "broken", retryable=True)))
+
+
+async def settle() -> None:
+    """Lets the other tasks do what they can."""
+    for _ in range(8):
+        await checkpoint()
+
+
+def fold(events: Iterable[PartEvent]) -> tuple[Mapping[int, Part], StreamEndEvent | None]:
+    """What a consumer holds after these events: the parts by index, and how the stream ended. Nothing but the end may
+    follow the end."""
+    parts: dict[int, Part] = {}
+    end: StreamEndEvent | None = None
+    for event in events:
+        assert end is None
+        match event:
+            case SnapshotEvent(parts=told):
+                parts = dict(told)
+            case RestartEvent():
+                parts = {}
+            case PartStartEvent(index, part):
+                parts[index] = part
+            case PartDeltaEvent(index, delta):
+                parts[index] = delta.apply(parts[index])
+            case PartEndEvent(index, part):
+                assert attrs.evolve(parts[index], complete=part.complete) == part
+                parts[index] = part
+            case StreamEndEvent():
+                end = event
+            case _:
+                pass
+    return parts, end
+
+
+def assert_gapless(events: Iterable[PartEvent], *, after: int | None = None) -> None:
+    """Each event begins one after the event before it ended; the first one right after `after`, if that is given."""
+    for event in events:
+        assert event.first_seq <= event.seq
+        if after is not None:
+            assert event.first_seq == after + 1
+        after = event.seq

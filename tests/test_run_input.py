@@ -1,0 +1,142 @@
+"""What `manystream run` reads: three forms of input, and an error that says where for everything else."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from manystream import StreamRequest
+from manystream.engine.runs import InputError, read_requests
+
+ASK = [{"role": "user", "content": "Hello"}]
+
+
+def request(custom_id: str = "a", **params: Any) -> str:
+    return json.dumps({"custom_id": custom_id, "params": {"model": "claude-opus-5-5", "messages": ASK, **params}})
+
+
+def told(path: Path, content: str | bytes, **options: Any) -> str:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(InputError) as caught:
+        read_requests(path, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(str(path))
+
+
+def test_batch_requests_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text(request("a", max_tokens=5) + "\n\n" + request("b", stream=True) + "\r\n")
+    requests = read_requests(path, needs_model=True)
+    assert len(requests) == 2
+    assert requests.model_name == "claude-opus-5-5"
+    assert list(requests) == [
+        StreamRequest({"model": "claude-opus-5-5", "messages": ASK, "max_tokens": 5}, custom_id="a"),
+        StreamRequest({"model": "claude-opus-5-5", "messages": ASK}, custom_id="b"),
+    ]
+    assert list(requests) == list(requests)
+
+
+def test_prompts_take_their_ids_from_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(
+        b'\xef\xbb\xbf{"prompt": "Hello"}\n\n{"prompt": "Hello", "custom_id": "mine"}\n{"prompt": "Hello"}'
+    )
+    assert [request.custom_id for request in read_requests(path)] == ["line-1", "mine", "line-4"]
+    assert all(request.params == {"messages": ASK} for request in read_requests(path))
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_one_batches_body(tmp_path: Path, indent: int | None) -> None:
+    path = tmp_path / "body.json"
+    path.write_text(json.dumps({"requests": [json.loads(request("a")), json.loads(request("b"))]}, indent=indent))
+    assert [request.custom_id for request in read_requests(path)] == ["a", "b"]
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(request().encode() + b"\n{}")))
+    with pytest.raises(InputError, match="^stdin:2: params is missing$"):
+        read_requests("-")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(request().encode())))
+    requests = read_requests("-")
+    assert list(requests) == list(requests)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=lambda: path.write_text(request()))
+    writer.start()
+    requests = read_requests(path)
+    writer.join()
+    assert [request.custom_id for request in requests] == ["a"]
+
+
+WRONG = [
+    ("", ": there are no requests in it"),
+    (" \n\n", ": there are no requests in it"),
+    ('{"requests": []}', ": there are no requests in it"),
+    ('{"requests": {}}', ": requests is an array, not an object"),
+    ('{"requests": [\n\n', ":3: not JSON: Expecting value at column 1"),
+    (f'{{"requests": [{request()}, 3]}}', ": requests[1]: a request is an object, not a number"),
+    (f'{{"requests": [{request()}, {request()}]}}', ": requests[1]: custom_id 'a' was used before, in requests[0]"),
+    (request() + '\n{"prompt":\n', ":2: not JSON: Expecting value at column 11"),
+    (request() + '\n{"prompt": NaN}', ":2: not JSON: it has no NaN"),
+    (b'{"prompt": "\xff"}', ":1: not UTF-8: invalid start byte at byte 13"),
+    ("[" * 100_000, ":1: nested too deeply"),
+    ('["a"]', ":1: a request is an object, not an array"),
+    ("null", ":1: a request is an object, not null"),
+    ('{"prompt": ""}', ":1: prompt is a text, not an empty text"),
+    ('{"prompt": 3}', ":1: prompt is a text, not a number"),
+    ('{"promt": "Hello"}', ":1: unknown key 'promt'; did you mean 'prompt'?"),
+    (
+        '{"url": "/v1", "body": {}}',
+        ":1: unknown key 'url'; a request has custom_id and params, or prompt",
+    ),
+    ('{"prompt": "Hello", "params": {}}', ":1: unknown key 'prompt'; a request has params or prompt, not both"),
+    ('{"custom_id": "a"}', ":1: params is missing"),
+    ('{"params": {}}', ":1: custom_id is missing"),
+    ('{"custom_id": "a", "params": []}', ":1: params is an object, not an empty array"),
+    ('{"custom_id": 3, "params": {}}', ":1: custom_id is a text, not a number"),
+    (request("a b"), ":1: custom_id \"a b\" is not 1 to 64 of A-Z, a-z, 0-9, '_' and '-'"),
+    (request("a" * 65), f":1: custom_id \"{'a' * 65}\" is not 1 to 64 of A-Z, a-z, 0-9, '_' and '-'"),
+    (request("a\n"), ":1: custom_id \"a\\n\" is not 1 to 64 of A-Z, a-z, 0-9, '_' and '-'"),
+    (f"{request()}\n\n{request()}", ":3: custom_id 'a' was used before, in line 1"),
+    ('{"custom_id": "line-2", "params": {"messages": [{"role": "user", "content": "Hello"}]}}\n{"prompt": "Hello"}',
+     ":2: custom_id 'line-2' was used before, in line 1"),
+    ('{"custom_id": "a", "params": {}}', ":1: params: a request needs `messages`"),
+    (request(messages="Hello"), ":1: params.messages is an array of at least one message, not a text"),
+    (request(messages=[]), ":1: params.messages is an array of at least one message, not an empty array"),
+    (request(messages=["Hello"]), ":1: params.messages[0] is an object, not a text"),
+    (request(messages=[*ASK, {"role": "user"}]), ":1: params.messages[1].content is missing"),
+    (request(model=""), ":1: params.model is a model's name, not an empty text"),
+    (request(max_tokens="10"), ":1: params.max_tokens is a number of tokens, not \"10\""),
+    (request(max_tokens=True), ":1: params.max_tokens is a number of tokens, not true"),
+    (request(max_token=1), ":1: params: the Messages API has no parameter 'max_token'; did you mean 'max_tokens'?"),
+    (request(qwertz=1), ":1: params: the Messages API has no parameter 'qwertz'"),
+    (request(timeout=1), ":1: params: a request takes no timeout: streams end by deadlines, see `deadlines`"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "message"), WRONG)
+def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, content: str | bytes, message: str) -> None:
+    assert told(tmp_path / "in.jsonl", content) == message
+
+
+def test_a_request_without_a_model(tmp_path: Path) -> None:
+    content = request() + '\n{"prompt": "Hello"}'
+    assert told(tmp_path / "in", content, needs_model=True) == ":2: no model: name one in params, or give --model"
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="absent: no such file or directory$"):
+        read_requests(tmp_path / "absent")
+    with pytest.raises(InputError, match=": is a directory$"):
+        read_requests(tmp_path)

@@ -1,0 +1,164 @@
+"""The results file: whole lines only, and nothing of the user's lost by mistake."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import anthropic
+import httpx2
+import pytest
+from anthropic.types.messages import MessageBatchIndividualResponse
+
+from manystream import ErrorInfo, StreamResult
+from manystream.engine.runs.output import OutputError, ResultFile
+from manystream.engine.runs.results import batch_result, encode_line, would_fail_all
+
+
+def test_what_may_not_be_written(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    for path, source, message in (
+        (taken, None, "exists already; --overwrite replaces it"),
+        (tmp_path, None, "is a directory"),
+        (tmp_path / "no" / "out", None, f"there is no directory {tmp_path / 'no'}"),
+    ):
+        with pytest.raises(OutputError) as caught:
+            ResultFile(path).check(source)
+        assert str(caught.value) == f"{path}: {message}"
+    with pytest.raises(OutputError, match="the output is the input"):
+        ResultFile(tmp_path / "." / "taken", overwrite=True).check(str(taken))
+    ResultFile(taken, overwrite=True).check("elsewhere")
+    assert taken.read_text() == "mine"
+
+
+def test_an_empty_file_and_a_device_hold_nothing_to_lose(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    ResultFile(tmp_path / "empty").check()
+    ResultFile(os.devnull).check()
+
+
+def test_lines_are_there_when_they_are_flushed(tmp_path: Path) -> None:
+    file = ResultFile(tmp_path / "out")
+    file.open()
+    file.add(b"one\n")
+    file.add(b"two\n")
+    assert (tmp_path / "out").read_bytes() == b""
+    file.flush()
+    file.flush()
+    assert (tmp_path / "out").read_bytes() == b"one\ntwo\n"
+    assert file.lines == 2
+    file.close()
+    file.close()
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = 10
+    write = os.write
+
+    def write_some(descriptor: int, data: bytes) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(28, "No space left on device")
+        written = write(descriptor, data[: min(room, 4)])
+        room -= written
+        return written
+
+    file = ResultFile(tmp_path / "out")
+    file.open()
+    for line in (b"one\n", b"two\n", b"three\n"):
+        file.add(line)
+    monkeypatch.setattr(os, "write", write_some)
+    with pytest.raises(OutputError, match="out: no space left on device$"):
+        file.flush()
+    monkeypatch.undo()
+    file.close()
+    assert (tmp_path / "out").read_bytes() == b"one\ntwo\n"
+    assert file.lines == 2
+
+
+def test_flushes_that_meet_write_each_line_once(tmp_path: Path) -> None:
+    file = ResultFile(tmp_path / "out")
+    file.open()
+    for number in range(1000):
+        file.add(b"%d\n" % number)
+    threads = [threading.Thread(target=file.flush) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    file.close()
+    assert (tmp_path / "out").read_bytes() == b"".join(b"%d\n" % number for number in range(1000))
+
+
+def test_half_a_surrogate_pair_is_written_as_an_escape() -> None:
+    assert encode_line("a", {"text": "é"}) == '{"custom_id":"a","result":{"text":"é"}}\n'.encode()
+    assert encode_line("a", {"text": "\ud83d"}) == b'{"custom_id":"a","result":{"text":"\\ud83d"}}\n'
+
+
+# -- endings as results
+
+Make = Callable[..., StreamResult]
+
+
+@pytest.fixture
+def make() -> Make:
+    import datetime
+
+    def make(state: str, **fields: object) -> StreamResult:
+        return StreamResult(state=state, stream_id="s", timestamp=datetime.datetime.now(datetime.UTC), **fields)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kind", "written"),
+    [
+        ("overloaded_error", "overloaded_error"),
+        ("brand_new_error", "brand_new_error"),
+        ("connection_error", "api_error"),
+        ("protocol_error", "api_error"),
+        ("request_error", "invalid_request_error"),
+    ],
+)
+def test_failures_are_errors_of_the_api_s_kinds(make: Make, kind: str, written: str) -> None:
+    result = batch_result(make("failed", error=ErrorInfo(kind, "why", request_id="req_1")))
+    error = {"type": "error", "error": {"type": written, "message": "why"}, "request_id": "req_1"}
+    assert result == {"type": "errored", "error": error}
+
+
+def test_the_sdk_reads_every_kind_of_line(make: Make) -> None:
+    deadline = ErrorInfo("deadline_exceeded", "late", deadline="queued")
+    for result, kind in (
+        (make("truncated", error=ErrorInfo("truncated", "cut"), request_id="req_1"), "errored"),
+        (make("failed", error=ErrorInfo("deadline_exceeded", "late", deadline="idle")), "errored"),
+        (make("failed", error=deadline), "expired"),
+        (make("cancelled", cancelled_by="handle"), "canceled"),
+    ):
+        line = encode_line("a", batch_result(result) or {})
+        assert MessageBatchIndividualResponse.model_validate_json(line).result.type == kind
+
+
+def test_an_interruption_is_no_answer(make: Make) -> None:
+    assert batch_result(make("cancelled", cancelled_by="engine")) is None
+    assert batch_result(make("cancelled", cancelled_by="consumer")) is None
+
+
+def test_failures_that_would_fail_all(make: Make) -> None:
+    def would(status: int | None, message: str = "", *, only_model: bool = True, **fields: object) -> bool:
+        info = ErrorInfo("some_error", message, status, **fields)  # type: ignore[arg-type]
+        return would_fail_all(make("failed", error=info), only_model=only_model)
+
+    assert [status for status in (400, 401, 402, 403, 404, 413, 500, 529, None) if would(status)] == [401, 402, 403]
+    assert would(404, "model: claude-nobody")
+    assert not would(404, "model: claude-nobody", only_model=False)
+    assert would(429)  # inside a stream, and not to be retried
+    assert not would(429, retryable=True)
+    request = httpx2.Request("POST", "http://localhost")
+    limited = anthropic.RateLimitError("no", response=httpx2.Response(429, request=request), body=None)
+    assert not would(429, cause=limited)
+    assert would(429, cause=SimpleNamespace(error_code="enforced_spend_limit_reached"))
+    assert not would_fail_all(make("complete"), only_model=True)
