@@ -396,7 +396,8 @@ class StreamActor:
 
 
 def _protocol_error(exc: FramingError | WireError) -> ErrorInfo:
-    return ErrorInfo(type="protocol_error", message=str(exc), cause=exc.with_traceback(None))
+    exc.__context__ = exc.__traceback__ = None  # their frames hold the actor
+    return ErrorInfo(type="protocol_error", message=str(exc), cause=exc)
 
 
 def _stream_error(event: ErrorEvent, request_id: str | None) -> ErrorInfo:
@@ -409,4 +410,5 @@ def _stream_error(event: ErrorEvent, request_id: str | None) -> ErrorInfo:
         status=status,
         request_id=event.request_id or request_id,
         retryable=is_retryable(status or 500, EMPTY, error_code(event.error)),
+        code=error_code(event.error),
     )

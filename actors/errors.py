@@ -55,6 +55,8 @@ class ErrorInfo:
     status: int | None = None
     """The HTTP status, or the one the type stands for when the error came inside a stream; None without a response."""
     request_id: str | None = None
+    code: str | None = None
+    """The API's own code where the type alone does not say, such as `enforced_spend_limit_reached`."""
     retryable: bool = False
     """Whether another attempt may succeed, by the rules of `RetryPolicy`. It says nothing of whether one was made."""
     retry_after: float | None = None

@@ -94,6 +94,8 @@ class StreamRequest:
     """How long each stage may take; None for the engine's deadlines."""
     retry: RetryPolicy | None = attrs.field(default=None, kw_only=True)
     """How failures before the first content are tried again; None for the engine's policy."""
+    group: str | None = attrs.field(default=None, kw_only=True)
+    """A name it shares with other requests, to cancel them together."""
     priority: int = attrs.field(default=0, kw_only=True)
     """Of the requests that wait, those with a higher number go first."""
 

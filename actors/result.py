@@ -99,7 +99,7 @@ class StreamResult:
     """Whether the API said its last word on usage. If not, more may be billed than `usage` says."""
     error: ErrorInfo | None = None
     cancelled_by: str | None = None
-    """Who cancelled: `consumer`, `handle`, `engine` or `task`."""
+    """Who cancelled: `consumer`, `handle`, `group` or `engine`."""
     cancel_reason: str | None = None
     attempts: tuple[Attempt, ...] = ()
     request_id: str | None = None

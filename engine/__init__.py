@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .combine import MergeChannel
     from .engine import Engine, EngineStats
     from .model import AnthropicModel, MissingCredentialsError
+    from .runs import Figures, InputError, OutputError, RequestFile, Run, RunStopped, open_run, read_requests
     from .simulator import Simulator
     from .stream import Stream
 
@@ -23,6 +24,14 @@ _HOMES = {
     "MissingCredentialsError": "model",
     "Simulator": "simulator",
     "Stream": "stream",
+    "Figures": "runs",
+    "InputError": "runs",
+    "OutputError": "runs",
+    "RequestFile": "runs",
+    "Run": "runs",
+    "RunStopped": "runs",
+    "open_run": "runs",
+    "read_requests": "runs",
 }
 
 __all__ = [
@@ -30,10 +39,18 @@ __all__ = [
     "Engine",
     "EngineBusy",
     "EngineStats",
+    "Figures",
+    "InputError",
     "MergeChannel",
     "MissingCredentialsError",
+    "OutputError",
+    "RequestFile",
+    "Run",
+    "RunStopped",
     "Simulator",
     "Stream",
+    "open_run",
+    "read_requests",
 ]
 
 

@@ -4,6 +4,7 @@ It is our own, rather than the SDK's, for two things: a response can be *aborted
 connection at once, where closing would wait for a silent TLS peer), and chunks come as they were read, uncut.
 """
 
+import base64
 import math
 import ssl
 from collections.abc import AsyncIterator, Generator
@@ -22,8 +23,8 @@ class _Connector(aiohttp.TCPConnector):
     waits for the peer. Here what is not to be used again is aborted."""
 
     def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
-        if should_close:
-            protocol.abort()
+        if should_close and protocol.transport is not None:
+            protocol.transport.abort()
         super()._release(key, protocol, should_close=should_close)
 
 
@@ -72,12 +73,20 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             assert isinstance(request.stream, httpx2.AsyncByteStream)
             body = aiter(request.stream)
             request.headers.pop("transfer-encoding", None)  # aiohttp sets it
-        proxy = self._proxy
+        headers, proxy, proxy_headers = request.headers.multi_items(), self._proxy, None
+        if proxy is not None:
+            proxy_headers = list(proxy.headers.multi_items())
+            if proxy.auth is not None:
+                credentials = base64.b64encode(":".join(proxy.auth).encode()).decode()
+                proxy_headers.append(("Proxy-Authorization", f"Basic {credentials}"))
+            if request.url.scheme == "http":
+                # There is no CONNECT that the proxy's headers would go with: the proxy reads the request's.
+                headers, proxy_headers = headers + proxy_headers, None
         with _mapped_errors(before_response=True):
             response = await self._session.request(
                 request.method,
                 yarl.URL(str(request.url), encoded=True),
-                headers=request.headers.multi_items(),
+                headers=headers,
                 skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
                 data=body,
                 allow_redirects=False,
@@ -88,8 +97,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                     ceil_threshold=math.inf,  # to the point, not to the next whole second
                 ),
                 proxy=None if proxy is None else str(proxy.url),
-                proxy_auth=None if proxy is None or proxy.auth is None else aiohttp.BasicAuth(*proxy.auth),
-                proxy_headers=None if proxy is None else dict(proxy.headers),
+                proxy_headers=proxy_headers,
             )
         stream = _Body(response)
         return httpx2.Response(

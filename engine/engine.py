@@ -208,6 +208,16 @@ class Engine:
         job = self._jobs.get(stream_id)
         return None if job is None else StreamHandle(job.actor, self.ask_to_cancel)
 
+    def cancel_group(self, group: str, *, reason: str | None = None) -> None:
+        """Asks all streams of a group to stop, those that wait too. From any thread, as a handle's `cancel`."""
+        if self._loop is not None:
+            self._loop.call(lambda: self._cancel_group(group, reason))
+
+    def _cancel_group(self, group: str, reason: str | None) -> None:
+        for job in list(self._jobs.values()):
+            if job.actor.request.group == group:
+                self._cancel(job, "group", reason)
+
     def stats(self) -> EngineStats:
         """What the engine is doing now."""
         return EngineStats(self._admission.running, self._admission.waiting)

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..actors.parts import EMPTY
-from ..actors.request import StreamRequest
+from ..actors.request import MessageParams, StreamRequest
 from .clients import ClientLease, acquire_shared_client, client_timeout
 
 if TYPE_CHECKING:
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     # The clients for AWS, Foundry and Google Cloud are kinds of AsyncAnthropic.
     AnthropicClient = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex
 
-__all__ = ["DEFAULT_MAX_TOKENS", "AnthropicModel", "Connection", "MissingCredentialsError"]
+__all__ = ["DEFAULT_MAX_TOKENS", "AnthropicModel", "Connection", "MissingCredentialsError", "sdk_parameters"]
 
 DEFAULT_MAX_TOKENS = 4096
 """What `max_tokens` is when neither the request nor the model's defaults say."""
+
+# Some, such as `temperature`, the SDK's `create` names no more, though older models take them: they go into the body.
+_BODY_PARAMETERS = frozenset(MessageParams.__annotations__)
 
 
 class MissingCredentialsError(RuntimeError):
@@ -92,12 +95,14 @@ class AnthropicModel:
         Raises `TypeError` for a parameter that the Messages API doesn't have.
         """
         params = {"max_tokens": DEFAULT_MAX_TOKENS, "model": self._model_name, **self._defaults, **request.params}
-        known = _known_parameters(beta=bool(request.betas))
+        known = sdk_parameters(beta=bool(request.betas))
         for name in params:
-            if name not in known:
-                if name in _known_parameters(beta=True):
-                    raise TypeError(f"the parameter {name!r} is in beta: name its beta header in betas=")
-                near = get_close_matches(name, known, 1)
+            if name in known:
+                continue
+            if name in sdk_parameters(beta=True):
+                raise TypeError(f"the parameter {name!r} is in beta: name its beta header in betas=")
+            if name not in _BODY_PARAMETERS:
+                near = get_close_matches(name, known | _BODY_PARAMETERS, 1)
                 hint = f"did you mean {near[0]!r}?" if near else "newer ones go into extra_body"
                 raise TypeError(f"the Messages API has no parameter {name!r}; {hint}")
         return params
@@ -181,7 +186,7 @@ def _check_http_client(client: object) -> "httpx2.AsyncClient":
 
 
 @cache
-def _known_parameters(*, beta: bool) -> frozenset[str]:
+def sdk_parameters(*, beta: bool) -> frozenset[str]:
     """The names that the SDK's `create` takes as the API's own parameters."""
     from anthropic.resources.beta.messages import AsyncMessages as BetaMessages
     from anthropic.resources.messages import AsyncMessages

@@ -1,32 +1,33 @@
 """The way to the API and back: a request goes out through the SDK, the response comes back as bytes.
 
 The SDK builds, signs and sends the request and maps its errors; its streaming-response route leaves the body to us.
-Only the legacy Bedrock client, which does not speak SSE, gives decoded events, which are written as SSE again, so that
-one reading of the wire serves all.
+Only the legacy Bedrock client does not speak SSE: the SDK's decoder reads its events, which are written as SSE again,
+so that one reading of the wire serves all.
 """
 
 import contextlib
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any, Protocol, Self
 
 import anthropic
 import anyio
 import attrs
 import httpx2
 from anthropic.lib.bedrock import AsyncAnthropicBedrock
+from anthropic.lib.bedrock._stream_decoder import AWSEventStreamDecoder
 
 from ..actors.deadlines import Deadlines
 from ..actors.errors import STATUS_OF_TYPE, ErrorInfo
 from ..actors.request import StreamRequest
 from ..actors.retry import is_retryable, retry_after
 from ..actors.source import Open, Response, ResponseFailed
-from .model import AnthropicModel, Connection
+from .model import AnthropicModel, Connection, sdk_parameters
 
 __all__ = ["open_route"]
 
 _CLOSE_SECONDS = 1.0
 _LIMIT_ENDINGS = ("-limit", "-remaining", "-reset")  # such as those of the priority tier
+_BROKEN = (httpx2.HTTPError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 _TYPE_OF_STATUS = {status: type for type, status in STATUS_OF_TYPE.items()}
 
 
@@ -40,11 +41,13 @@ def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlin
 
     async def open_response(request: StreamRequest) -> Response:
         params = model.params_for(request)
+        named = sdk_parameters(beta=bool(request.betas))
+        unnamed = {name: params.pop(name) for name in params.keys() - named}
         seconds = (request.deadlines or deadlines).connect
         options: dict[str, Any] = {
             "timeout": httpx2.Timeout(None, connect=seconds),
             "extra_headers": {"accept-encoding": "identity", **request.extra_headers},
-            "extra_body": dict(request.extra_body) or None,
+            "extra_body": {**unnamed, **request.extra_body} or None,
             "extra_query": dict(request.extra_query) or None,
         }
         messages = client.messages
@@ -52,25 +55,31 @@ def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlin
             messages = client.beta.messages
             options["betas"] = list(request.betas)
         try:
-            if legacy_bedrock:
-                return _EventResponse(await messages.create(stream=True, **params, **options))
             manager = messages.with_streaming_response.create(stream=True, **params, **options)
-            return _ByteResponse((await manager.__aenter__()).http_response, manager)
+            response: httpx2.Response = (await manager.__aenter__()).http_response
         except Exception as exc:
             info = _error_info(exc)
             if isinstance(info.cause and info.cause.__cause__, httpx2.ConnectTimeout):
                 message = f"the deadline connect of {seconds:g} s passed"
                 info = attrs.evolve(info, type="deadline_exceeded", message=message, deadline="connect")
             raise ResponseFailed(info) from None
+        body = _eventstream_as_sse(response) if legacy_bedrock else _sse_bytes(response)
+        return _Response(response, manager, body)
 
     return open_response
 
 
-class _Head:
-    """What both kinds of response read from the HTTP response's head."""
+class _Manager(Protocol):
+    async def __aexit__(self, exc_type: None, exc: None, tb: None, /) -> object: ...
 
-    def __init__(self, http_response: httpx2.Response) -> None:
+
+class _Response:
+    """An open response. `body` gives its bytes as SSE."""
+
+    def __init__(self, http_response: httpx2.Response, manager: _Manager, body: AsyncGenerator[bytes]) -> None:
         self.http_response = http_response
+        self._manager = manager
+        self._body = body
 
     @property
     def request_id(self) -> str | None:
@@ -84,61 +93,50 @@ class _Head:
             if name.startswith("anthropic-") and ("ratelimit" in name or name.endswith(_LIMIT_ENDINGS))
         }
 
-    async def _close(self, close: Callable[[], Awaitable[object]]) -> None:
-        abort: Callable[[], None] | None = self.http_response.extensions.get("abort")
-        if abort is not None and not self.http_response.is_closed:
-            abort()
+    def chunks(self) -> "_Response":
+        # Not a generator: one that is left before its end would wait, with the response, for the garbage collector.
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._body)
+        except (httpx2.TransportError, httpx2.DecodingError) as exc:
+            raise ResponseFailed(_connection_error(exc)) from None
+
+    async def aclose(self) -> None:
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+            if not self.http_response.is_closed:
+                await self._leave_body()
             # When closing fails, the connection is gone all the same.
-            with contextlib.suppress(httpx2.HTTPError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                await close()
+            with contextlib.suppress(*_BROKEN):
+                await self._manager.__aexit__(None, None, None)
+
+    async def _leave_body(self) -> None:
+        """The body is left before its end. It may be a chain of generators down to the socket, which only end, all of
+        them and at once, when the innermost is interrupted."""
+        abort: Callable[[], None] | None = self.http_response.extensions.get("abort")
+        if abort is not None:
+            abort()
+        with contextlib.suppress(*_BROKEN), anyio.CancelScope() as scope:
+            scope.cancel()
+            async for _ in self._body:
+                pass
 
 
-class _Manager(Protocol):
-    async def __aexit__(self, exc_type: None, exc: None, tb: None, /) -> object: ...
+def _sse_bytes(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    plain = response.headers.get("content-encoding", "identity") == "identity"
+    return response.aiter_raw() if plain else response.aiter_bytes()
 
 
-class _ByteResponse(_Head):
-    """An SSE body, read as bytes."""
-
-    def __init__(self, http_response: httpx2.Response, manager: _Manager) -> None:
-        super().__init__(http_response)
-        self._manager = manager
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        response = self.http_response
-        plain = response.headers.get("content-encoding", "identity") == "identity"
-        try:
-            async for chunk in response.aiter_raw() if plain else response.aiter_bytes():
-                yield chunk
-        except (httpx2.TransportError, httpx2.DecodingError) as exc:
-            raise ResponseFailed(_connection_error(exc)) from None
-
-    async def aclose(self) -> None:
-        await self._close(lambda: self._manager.__aexit__(None, None, None))
-
-
-class _EventResponse(_Head):
-    """Legacy Bedrock's events, written as SSE."""
-
-    def __init__(self, stream: anthropic.AsyncStream[Any]) -> None:
-        super().__init__(stream.response)
-        self._stream = stream
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        try:
-            async for event in self._stream:
-                data = json.dumps(event.to_dict(mode="json"), separators=(",", ":"))
-                yield f"data: {data}\n\n".encode()
-        except (httpx2.TransportError, httpx2.DecodingError) as exc:
-            raise ResponseFailed(_connection_error(exc)) from None
-        except anthropic.APIStatusError as exc:
-            info = _status_error(exc)
-            error = {"type": "error", "error": {"type": info.type, "message": info.message}}
-            yield f"event: error\ndata: {json.dumps(error)}\n\n".encode()
-
-    async def aclose(self) -> None:
-        await self._close(self._stream.close)
+async def _eventstream_as_sse(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    """What the SDK's decoder finds in an AWS event stream: each event's own JSON, as it was sent."""
+    decoder: Any = AWSEventStreamDecoder()
+    async for event in decoder.aiter_bytes(response.aiter_bytes()):
+        data = event.data.replace("\n", "\ndata: ")
+        yield f"event: {event.event}\ndata: {data}\n\n".encode()
 
 
 def _error_info(exc: Exception) -> ErrorInfo:

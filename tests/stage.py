@@ -32,7 +32,7 @@ __all__ = ["NO_WAIT", "Stage", "assert_gapless", "fold", "settle"]
 
 NO_WAIT = RetryPolicy(max_attempts=1000, base_delay=1e-9)
 
-Item = bytes | ResponseFailed | None
+BROKEN = b"(the connection breaks)"
 
 
 class Wire:
@@ -42,11 +42,11 @@ class Wire:
     rate_limits: Mapping[str, str] = {}
 
     def __init__(self) -> None:
-        self._items: deque[Item] = deque()
+        self._items: deque[bytes | None] = deque()
         self._more = anyio.Event()
         self.reads = 0
 
-    def write(self, item: Item) -> None:
+    def write(self, item: bytes | None) -> None:
         self._items.append(item)
         self._more.set()
 
@@ -63,8 +63,11 @@ class Wire:
         item = self._items.popleft()
         if item is None:
             raise StopAsyncIteration
-        if isinstance(item, ResponseFailed):
-            raise item
+        if item == BROKEN:
+            try:
+                raise ConnectionResetError
+            except OSError as exc:
+                raise ResponseFailed(ErrorInfo("connection_error", "broken", retryable=True, cause=exc)) from exc
         self.reads += 1
         return item
 
@@ -77,19 +80,20 @@ class Stage:
 
     def __init__(self, *, on_abandon: OnAbandon = "detach", clock: Callable[[], float] = lambda: 0.0) -> None:
         self.wire = Wire()
-        self.abandoned: list[OnAbandon] = []
-        self.scope = anyio.CancelScope()
+        # Neither the actor nor the handle holds the stage, or what they leave behind could not be told from it.
+        self.abandoned = abandoned = list[OnAbandon]()
+        self.scope = scope = anyio.CancelScope()
         self.actor = StreamActor(
             "s",
             StreamRequest("the prompt"),
             retry=NO_WAIT,
             clock=clock,
             on_abandon=on_abandon,
-            abandoned=lambda _, how: self.abandoned.append(how),
+            abandoned=lambda _, how: abandoned.append(how),
             deadlines=Deadlines(),
             look=lambda _: None,
         )
-        self.handle = StreamHandle(self.actor, lambda _actor, _reason: self.scope.cancel())
+        self.handle = StreamHandle(self.actor, lambda _actor, _reason: scope.cancel())
 
     async def run(self) -> None:
         """The stream's task: attempts without a pause between them."""
@@ -114,7 +118,7 @@ class Stage:
     def fail(self) -> None:
         """Breaks the connection; before any content another attempt follows, and reads what is written then."""
         wire, self.wire = self.wire, Wire()
-        wire.write(ResponseFailed(ErrorInfo("connection_error", "broken", retryable=True)))
+        wire.write(BROKEN)
 
 
 async def settle() -> None:

@@ -133,7 +133,7 @@ async def test_a_result_tells_all(engine: Engine, simulator: Simulator) -> None:
 
 async def test_what_a_request_brings_is_sent(engine: Engine, simulator: Simulator) -> None:
     request = StreamRequest(
-        {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 7, "stream": False},
+        {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 7, "temperature": 0.5, "stream": False},
         betas=["one-2026-01-01", "two-2026-01-01"],
         extra_headers={"x-extra": "yes"},
         extra_body={"novelty": 1},
@@ -142,7 +142,7 @@ async def test_what_a_request_brings_is_sent(engine: Engine, simulator: Simulato
     await engine.submit(request).wait()
     (recorded,) = simulator.requests
     assert recorded.json["stream"] is True
-    assert (recorded.json["max_tokens"], recorded.json["novelty"]) == (7, 1)
+    assert (recorded.json["max_tokens"], recorded.json["temperature"], recorded.json["novelty"]) == (7, 0.5, 1)
     assert recorded.headers["anthropic-beta"] == "one-2026-01-01,two-2026-01-01"
     assert recorded.headers["x-extra"] == "yes"
     assert recorded.headers["accept-encoding"] == "identity"

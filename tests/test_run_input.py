@@ -61,7 +61,7 @@ def test_one_batches_body(tmp_path: Path, indent: int | None) -> None:
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(request().encode() + b"\n{}")))
-    with pytest.raises(InputError, match="^stdin:2: params is missing$"):
+    with pytest.raises(InputError, match=r"^stdin:2: params is missing$"):
         read_requests("-")
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(request().encode())))
     requests = read_requests("-")
@@ -136,7 +136,7 @@ def test_a_request_without_a_model(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="absent: no such file or directory$"):
+    with pytest.raises(InputError, match=r"absent: no such file or directory$"):
         read_requests(tmp_path / "absent")
-    with pytest.raises(InputError, match=": is a directory$"):
+    with pytest.raises(InputError, match=r": is a directory$"):
         read_requests(tmp_path)

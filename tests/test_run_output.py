@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import anthropic
 import httpx2
@@ -72,7 +73,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
     for line in (b"one\n", b"two\n", b"three\n"):
         file.add(line)
     monkeypatch.setattr(os, "write", write_some)
-    with pytest.raises(OutputError, match="out: no space left on device$"):
+    with pytest.raises(OutputError, match=r"out: no space left on device$"):
         file.flush()
     monkeypatch.undo()
     file.close()
@@ -101,17 +102,9 @@ def test_half_a_surrogate_pair_is_written_as_an_escape() -> None:
 
 # -- endings as results
 
-Make = Callable[..., StreamResult]
 
-
-@pytest.fixture
-def make() -> Make:
-    import datetime
-
-    def make(state: str, **fields: object) -> StreamResult:
-        return StreamResult(state=state, stream_id="s", timestamp=datetime.datetime.now(datetime.UTC), **fields)  # type: ignore[arg-type]
-
-    return make
+def make(state: Any, **fields: Any) -> StreamResult:
+    return StreamResult(state=state, stream_id="s", timestamp=datetime.now(UTC), **fields)
 
 
 @pytest.mark.parametrize(
@@ -124,13 +117,13 @@ def make() -> Make:
         ("request_error", "invalid_request_error"),
     ],
 )
-def test_failures_are_errors_of_the_api_s_kinds(make: Make, kind: str, written: str) -> None:
+def test_failures_are_errors_of_the_api_s_kinds(kind: str, written: str) -> None:
     result = batch_result(make("failed", error=ErrorInfo(kind, "why", request_id="req_1")))
     error = {"type": "error", "error": {"type": written, "message": "why"}, "request_id": "req_1"}
     assert result == {"type": "errored", "error": error}
 
 
-def test_the_sdk_reads_every_kind_of_line(make: Make) -> None:
+def test_the_sdk_reads_every_kind_of_line() -> None:
     deadline = ErrorInfo("deadline_exceeded", "late", deadline="queued")
     for result, kind in (
         (make("truncated", error=ErrorInfo("truncated", "cut"), request_id="req_1"), "errored"),
@@ -142,14 +135,14 @@ def test_the_sdk_reads_every_kind_of_line(make: Make) -> None:
         assert MessageBatchIndividualResponse.model_validate_json(line).result.type == kind
 
 
-def test_an_interruption_is_no_answer(make: Make) -> None:
+def test_an_interruption_is_no_answer() -> None:
     assert batch_result(make("cancelled", cancelled_by="engine")) is None
     assert batch_result(make("cancelled", cancelled_by="consumer")) is None
 
 
-def test_failures_that_would_fail_all(make: Make) -> None:
-    def would(status: int | None, message: str = "", *, only_model: bool = True, **fields: object) -> bool:
-        info = ErrorInfo("some_error", message, status, **fields)  # type: ignore[arg-type]
+def test_failures_that_would_fail_all() -> None:
+    def would(status: int | None, message: str = "", *, only_model: bool = True, **fields: Any) -> bool:
+        info = ErrorInfo("some_error", message, status, **fields)
         return would_fail_all(make("failed", error=info), only_model=only_model)
 
     assert [status for status in (400, 401, 402, 403, 404, 413, 500, 529, None) if would(status)] == [401, 402, 403]

@@ -197,7 +197,16 @@ def test_the_check_checks() -> None:
         assert_sendable({"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm"}]})
 
 
-@pytest.mark.parametrize("stream", [s for s in STREAMS.values() if s.comparable], ids=lambda stream: stream.name)
+# The types can't know what is yet to come, nor a tool without a schema.
+_NOT_IN_THE_TYPES = ("unknown fields of blocks", "unknown server tool", "beta, mcp_tool_listing")
+KNOWN = [
+    stream
+    for stream in STREAMS.values()
+    if stream.comparable and b"of_the_future" not in stream.body and stream.name not in _NOT_IN_THE_TYPES
+]
+
+
+@pytest.mark.parametrize("stream", KNOWN, ids=lambda stream: stream.name)
 def test_turns_have_the_request_types_shapes(stream: ReferenceStream) -> None:
     assembler, stopped = assemble(stream)
     parts = tuple(part for _, part in assembler.parts())

@@ -156,7 +156,7 @@ class _Session:
             return Status.UNUSABLE
         if interrupted:
             return Status.INTERRUPTED
-        return Status.FAILED if failure is not None or figures.failed else Status.SUCCEEDED
+        return Status.FAILED if failure is not None or figures.failed or figures.not_run else Status.SUCCEEDED
 
 
 def _display_for(run: Run, output: str) -> Display:

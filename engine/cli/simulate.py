@@ -1,11 +1,11 @@
 """The simulator as a server of its own, until Ctrl-C."""
 
-import sys
+import signal
 
 import anyio
 
 from ..simulator import ListenError, Simulator
-from .session import Status, fail
+from .session import Status, fail, say
 
 __all__ = ["simulate"]
 
@@ -19,7 +19,12 @@ def simulate(
     async def serve() -> None:
         async with simulator.serve(host, port):
             _greet(simulator.url)
-            await anyio.sleep_forever()
+            try:
+                # Also where Python would ignore it: in the background of a script.
+                with anyio.open_signal_receiver(signal.SIGINT) as signals:
+                    await anext(signals)
+            except NotImplementedError:
+                await anyio.sleep_forever()
 
     try:
         anyio.run(serve, backend=backend)
@@ -27,7 +32,8 @@ def simulate(
         fail(exc)
         return Status.UNUSABLE
     except KeyboardInterrupt:
-        print(f"answered {len(simulator.requests):,} requests", file=sys.stderr)  # noqa: T201
+        pass  # where signals can't be received, as on Windows
+    say("stopped")
     return Status.SUCCEEDED
 
 

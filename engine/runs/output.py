@@ -4,6 +4,7 @@ import contextlib
 import os
 import stat
 import threading
+from collections import deque
 
 __all__ = ["OutputError", "ResultFile"]
 
@@ -26,7 +27,7 @@ class ResultFile:
         self._descriptor = -1
         self._regular = False
         self._size = 0
-        self._waiting: list[bytes] = []
+        self._waiting: deque[bytes] = deque()
         self._lock = threading.Lock()
         self.lines = 0
         """How many lines have been written whole."""
@@ -84,7 +85,9 @@ class ResultFile:
         From any thread, and again after an interruption: no line is written twice.
         """
         with self._lock:
-            lines, self._waiting = self._waiting, []
+            lines: list[bytes] = []
+            while self._waiting:
+                lines.append(self._waiting.popleft())
             data = memoryview(b"".join(lines))
             written = 0
             try:

@@ -1,0 +1,274 @@
+"""The command, in processes of its own where that matters: signals, standard streams, exit status, imports."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from manystream import __version__
+from manystream.__main__ import app
+from manystream.engine.simulator import Simulator, Stall
+
+PROMPTS = "".join(f'{{"prompt": "Tell me of {number}"}}\n' for number in range(10))
+MODEL = ("--model", "claude-opus-5-5")
+
+
+@pytest.fixture(autouse=True)
+def in_a_clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    Path("in.jsonl").write_text(PROMPTS)
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator().in_thread() as simulator:
+        yield simulator
+
+
+def start(*args: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "manystream", *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(app, ["run", *args])
+
+
+def results(path: str = "out.jsonl") -> dict[str, dict[str, Any]]:
+    content = Path(path).read_text()
+    assert content == "" or content.endswith("\n")
+    return {line["custom_id"]: line["result"] for line in map(json.loads, content.splitlines())}
+
+
+# -- before anything is sent
+
+
+def test_help_is_light() -> None:
+    program = (
+        "import sys; sys.argv = ['manystream', *sys.argv[1:]]; from manystream.__main__ import main\n"
+        "try: main()\n"
+        "finally: print([name for name in ('anthropic', 'anyio', 'httpx2', 'aiohttp', 'attrs') if name in sys.modules])"
+    )
+    for args in (["--help"], ["run", "--help"], ["--version"]):
+        done = subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True)
+        assert done.returncode == 0
+        assert done.stdout.splitlines()[-1] == "[]"
+    assert done.stdout.splitlines()[0] == f"manystream {__version__}"
+
+
+def test_help_tells_the_exit_status() -> None:
+    for command in ("run", "demo"):
+        told = " ".join(CliRunner().invoke(app, [command, "--help"]).output.split())
+        for words in ("0 all requests succeeded", "1 some failed", "2 nothing was sent", "3 the results", "130 interr"):
+            assert words in told
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["in.jsonl", "-o", "out.jsonl"], "in.jsonl:1: no model: name one in params, or give --model"),
+        (["bad.jsonl", "-o", "out.jsonl", *MODEL], "bad.jsonl:2: unknown key 'prompts'; did you mean 'prompt'?"),
+        (["absent", "-o", "out.jsonl"], "absent: no such file or directory"),
+        (["in.jsonl", "-o", "in.jsonl", *MODEL], "in.jsonl: the output is the input"),
+        (["in.jsonl", "-o", "no/out.jsonl", *MODEL], "no/out.jsonl: there is no directory no"),
+        (["in.jsonl", "-o", "taken", *MODEL], "taken: exists already; --overwrite replaces it"),
+        (["in.jsonl", "-o", "out.jsonl", *MODEL], "no API key: set the environment variable ANTHROPIC_API_KEY"),
+        (
+            ["in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", "localhost:80"],
+            "--base-url 'localhost:80' is not a URL such as http://127.0.0.1:8765",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_line(args: list[str], message: str) -> None:
+    Path("bad.jsonl").write_text('{"prompt": "Hello"}\n{"prompts": "Hello"}\n')
+    Path("taken").write_text("mine")
+    done = run(*args)
+    assert done.exit_code == 2
+    assert done.stderr == f"error: {message}\n"
+    assert done.stdout == ""
+    assert not Path("out.jsonl").exists()
+    assert Path("taken").read_text() == "mine"
+    assert Path("in.jsonl").read_text() == PROMPTS
+
+
+def test_options_that_make_no_sense() -> None:
+    for args in (["--limit", "0"], ["--concurrency", "0"], ["--max-tokens", "x"], ["--no-such"]):
+        assert run("in.jsonl", "-o", "out.jsonl", *args).exit_code == 2
+
+
+# -- runs
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_run(simulator: Simulator, backend: str) -> None:
+    args = ("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, "--backend", backend)
+    done = run(*args, "--max-tokens", "20", "--system", "Be brief", "--concurrency", "3")
+    assert done.exit_code == 0
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1] == "10 succeeded of 10; results in out.jsonl"
+    assert "to first content   p50" in done.stderr
+    assert sorted(results()) == sorted(f"line-{number}" for number in range(1, 11))
+    assert {result["type"] for result in results().values()} == {"succeeded"}
+    for request in simulator.requests:
+        assert (request.json["max_tokens"], request.json["system"]) == (20, "Be brief")
+
+
+def test_requests_keep_their_own_parameters(simulator: Simulator) -> None:
+    own = {"model": "claude-haiku-5-5", "max_tokens": 7, "messages": [{"role": "user", "content": "Hello"}]}
+    Path("in.jsonl").write_text(json.dumps({"requests": [{"custom_id": "a", "params": own}]}))
+    assert run("in.jsonl", "-o", "out.jsonl", "--max-tokens", "9", "--base-url", simulator.url).exit_code == 0
+    assert simulator.requests[0].json == own | {"stream": True}
+
+
+def test_some_failures(simulator: Simulator) -> None:
+    simulator.script(["fine", 400])
+    done = run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, "--limit", "3")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-2:] == [
+        "errored            1 invalid_request_error",
+        "2 succeeded, 1 errored of 3; results in out.jsonl",
+    ]
+    assert sorted(result["type"] for result in results().values()) == ["errored", "succeeded", "succeeded"]
+
+
+def test_a_wrong_key_stops_at_once(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "invalid")
+    done = run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, "--concurrency", "2")
+    assert done.exit_code == 1
+    first, last = done.stderr.splitlines()
+    assert first.startswith("error: stopped by 401 authentication_error: ")
+    assert last == "10 not run of 10; results in out.jsonl"
+    assert results() == {}
+    assert len(simulator.requests) <= 4
+    # Nothing was lost, so that the same command may be given again.
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "right")
+    assert run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url).exit_code == 0
+
+
+def test_standard_input(simulator: Simulator) -> None:
+    args = ["run", "-", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url]
+    assert CliRunner().invoke(app, args, input=PROMPTS).exit_code == 0
+    assert len(results()) == 10
+    done = CliRunner().invoke(app, args, input="Hello")
+    assert (done.exit_code, done.stderr) == (2, "error: out.jsonl: exists already; --overwrite replaces it\n")
+    done = CliRunner().invoke(app, [*args, "--overwrite"], input="Hello")
+    assert (done.exit_code, done.stderr) == (2, "error: stdin:1: not JSON: Expecting value at column 1\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_results_that_cannot_be_written(simulator: Simulator) -> None:
+    done = run("in.jsonl", "-o", "/dev/full", *MODEL, "--base-url", simulator.url)
+    assert done.exit_code == 3
+    assert done.stderr.splitlines()[0] == "error: /dev/full: no space left on device"
+    assert done.stderr.splitlines()[-1] == "10 not run of 10; results in /dev/full"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_ctrl_c_drains_and_again_cancels() -> None:
+    slow = Simulator(time_to_first_token=2.0)
+    stalling = Simulator()
+    stalling.script(["fine", "fine", *[Stall(1, text="stalls here")] * 3])
+    with slow.in_thread(), stalling.in_thread():
+        processes = [
+            start("run", "in.jsonl", "-o", output, *MODEL, "--base-url", url, "--concurrency", "3", *more)
+            for output, url, more in (
+                ("once.jsonl", slow.url, ()),
+                ("twice.jsonl", stalling.url, ("--backend", "trio")),
+            )
+        ]
+        once, twice = processes
+
+        slow.wait_until(lambda it: len(it.requests) == 3, timeout=20)
+        once.send_signal(signal.SIGINT)
+        _, told = once.communicate(timeout=20)
+        assert once.returncode == 130
+        assert "stopping: 3 still running will finish; Ctrl-C again cancels them" in told
+        assert told.splitlines()[-1] == "interrupted: 3 succeeded, 7 not run of 10; results in once.jsonl"
+        assert sorted(results("once.jsonl")) == ["line-1", "line-2", "line-3"]
+
+        stalled = ["complete", "complete", "running", "running", "running"]
+        stalling.wait_until(
+            lambda it: (
+                sorted(request.outcome for request in it.requests) == stalled
+                and all(request.bytes_sent for request in it.requests)
+            ),
+            timeout=20,
+        )
+        twice.send_signal(signal.SIGINT)
+        assert twice.stderr is not None
+        assert twice.stderr.readline().startswith("stopping: 3 still running")
+        twice.send_signal(signal.SIGINT)
+        _, told = twice.communicate(timeout=20)
+        assert twice.returncode == 130
+        assert told.splitlines()[-1] == "interrupted: 2 succeeded, 8 not run of 10; results in twice.jsonl"
+        assert [result["message"]["content"][0]["text"] for result in results("twice.jsonl").values()] == ["fine"] * 2
+        stalling.wait_until(lambda it: [request.outcome for request in it.requests].count("disconnected") == 3)
+
+
+# -- the demo and the simulator
+
+
+def test_the_demo() -> None:
+    process = start("demo", "--requests", "8", "--concurrency", "8", "-o", "-")
+    out, told = process.communicate(timeout=30)
+    assert process.returncode == 0
+    first, *_, last = told.splitlines()
+    assert first.startswith("8 prompts, 8 at once, against a simulated Messages API at http://127.0.0.1:")
+    assert last == "8 succeeded of 8; results in stdout"
+    messages = [json.loads(line)["result"]["message"] for line in out.splitlines()]
+    assert len(messages) == 8
+    assert {block["type"] for message in messages for block in message["content"]} == {"text", "thinking", "tool_use"}
+
+
+def test_the_demo_overwrites_its_own_results_alone() -> None:
+    own = "manystream-demo.jsonl"
+    Path(own).write_text('{"custom_id":"demo-001","result":{}}\n')
+    Path("taken").write_text("mine")
+    assert CliRunner().invoke(app, ["demo", "--requests", "1"]).exit_code == 0
+    assert results(own)["demo-001"]["type"] == "succeeded"
+    done = CliRunner().invoke(app, ["demo", "-o", "taken"])
+    assert done.exit_code == 2
+    assert "error: taken: exists already" in done.stderr
+    assert Path("taken").read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_simulate_serves_until_ctrl_c(backend: str) -> None:
+    process = start("simulate", "--port", "0", "--backend", backend)
+    assert process.stdout is not None
+    greeting = "".join(process.stdout.readline() for _ in range(3))
+    url = re.findall(r"http://127\.0\.0\.1:\d+", greeting)[0]
+    assert run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", url).exit_code == 0
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert f"export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=" in greeting
+    assert told == "stopped\n"
+
+
+def test_simulate_says_when_the_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = CliRunner().invoke(app, ["simulate", "--port", str(port)])
+    assert done.exit_code == 2
+    assert done.stderr == f"error: cannot listen on 127.0.0.1:{port}: the port is in use\n"
