@@ -59,7 +59,20 @@ _DELTA_FIELDS = {"stop_reason", "stop_sequence", "stop_details", "container"}
 class _Block:
     """A content block while it is being put together."""
 
-    __slots__ = ("args", "base", "index", "make_text", "open", "part", "pieces", "placeholder", "raw", "replaced", "takes", "whole")
+    __slots__ = (
+        "args",
+        "base",
+        "index",
+        "make_text",
+        "open",
+        "part",
+        "pieces",
+        "placeholder",
+        "raw",
+        "replaced",
+        "takes",
+        "whole",
+    )
 
     def __init__(self, index: int, raw: JsonObject) -> None:
         self.index = index

@@ -55,14 +55,14 @@ class ErrorInfo:
     status: int | None = None
     """The HTTP status, or the one the type stands for when the error came inside a stream; None without a response."""
     request_id: str | None = None
-    code: str | None = None
-    """The API's own code where the type alone does not say, such as `enforced_spend_limit_reached`."""
     retryable: bool = False
     """Whether another attempt may succeed, by the rules of `RetryPolicy`. It says nothing of whether one was made."""
     retry_after: float | None = None
     """How long the API asked to wait before another attempt, in seconds."""
     deadline: str | None = None
     """Which deadline passed, if one did."""
+    code: str | None = attrs.field(default=None, kw_only=True)
+    """The API's own code where the type alone does not say, such as `enforced_spend_limit_reached`."""
     cause: BaseException | None = attrs.field(default=None, repr=False, eq=False)
     """The exception behind it, such as the SDK's. It does not survive `encode_event`."""
 

@@ -135,9 +135,13 @@ class StreamResult:
 
     def raise_for_state(self) -> Self:
         """Returns the result when it is `complete`; otherwise raises the `StreamError` for its ending."""
-        if error := self.exception():
+        error = self.exception()
+        if error is None:
+            return self
+        try:
             raise error
-        return self
+        finally:
+            del error  # its traceback holds this frame, and with it the result
 
     def exception(self) -> StreamError | None:
         """The `StreamError` for this ending, with the exception behind it as `__cause__`; None when `complete`."""

@@ -33,46 +33,46 @@ _EVENTS_PER_TURN = 32
 
 
 class _Fleet:
-    """The streams a combinator has started. At most `limit` of them are held at a time."""
+    """The streams a combinator has started. At most `limit` of them are held at a time: until their connections are
+    released when the combinator wants to know of that by `released`, and until they are `done` otherwise."""
 
     def __init__(
         self,
         engine: "Engine",
         limit: int,
-        started: Callable[[StreamActor], None],
         released: Callable[[StreamActor], None] | None = None,
     ) -> None:
         self._engine = engine
         self._limit = limit
-        self._started = started
         self._on_released = released
         self._held: set[StreamActor] = set()
         self._running: set[StreamActor] = set()
         self._changed = anyio.Event()
 
-    async def launch_all(self, requests: "Requests") -> None:
-        """Starts every request in its turn, and returns when the last has started."""
+    async def launch_all(self, requests: "Requests", started: Callable[[StreamActor], None]) -> None:
+        """Starts every request in its turn, calls `started` with each, and returns when the last has started."""
         if isinstance(requests, AsyncIterable):
             async for request in requests:
-                await self._launch(request)
+                await self._launch(request, started)
         else:
             for request in requests:
-                await self._launch(request)
+                await self._launch(request, started)
 
-    async def _launch(self, request: "RequestLike") -> None:
+    async def _launch(self, request: "RequestLike", started: Callable[[StreamActor], None]) -> None:
         await checkpoint()
         while len(self._held) >= self._limit:
             await self._wait()
         actor = self._engine.launch(request, bounded=False, ended=self._released)
         self._held.add(actor)
         self._running.add(actor)
-        self._started(actor)
+        started(actor)
 
     def _released(self, actor: StreamActor) -> None:
         self._running.discard(actor)
         self._changed.set()
         if self._on_released is not None:
             self._on_released(actor)
+            self._held.discard(actor)
 
     def done(self, actor: StreamActor) -> None:
         """The combinator holds this stream no longer: another may start."""
@@ -109,11 +109,10 @@ async def gather(engine: "Engine", requests: "Requests", limit: int | None) -> l
 
     def ended(actor: StreamActor) -> None:
         results[numbers.pop(actor)] = actor.result
-        fleet.done(actor)
 
-    fleet = _Fleet(engine, min(limit or engine.max_concurrency, engine.max_concurrency), started, ended)
+    fleet = _Fleet(engine, min(limit or engine.max_concurrency, engine.max_concurrency), ended)
     try:
-        await fleet.launch_all(requests)
+        await fleet.launch_all(requests, started)
         await fleet.join()
     except BaseException:
         await fleet.stop("gather was left")
@@ -299,13 +298,15 @@ class MergeContext:
     def __init__(self, engine: "Engine", requests: "Requests") -> None:
         self._engine = engine
         self._requests = requests
-        self._channel = MergeChannel(lambda actor: self._fleet.done(actor))
-        self._fleet = _Fleet(engine, engine.max_concurrency, self._channel.add)
+        self._fleet = _Fleet(engine, engine.max_concurrency)
+        self._channel = MergeChannel(self._fleet.done)
         self._launcher: TaskHandle[None] | None = None
+        self._entered = False
 
     async def __aenter__(self) -> MergeChannel:
-        if self._launcher is not None:
+        if self._entered:
             raise RuntimeError("a merge is entered once; ask the engine for another")
+        self._entered = True
         launching = self._launch()
         try:
             self._launcher = self._engine.start_helper(launching)
@@ -316,7 +317,7 @@ class MergeContext:
 
     async def _launch(self) -> None:
         try:
-            await self._fleet.launch_all(self._requests)
+            await self._fleet.launch_all(self._requests, self._channel.add)
         except Exception as exc:
             self._channel.exhaust(exc)
         except BaseException:
@@ -329,10 +330,12 @@ class MergeContext:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        assert self._launcher is not None
-        self._launcher.cancel()
+        # Not kept: how the task ended knows its frames, and they know us.
+        launcher, self._launcher = self._launcher, None
+        assert launcher is not None
+        launcher.cancel()
         self._channel.close()
         try:
-            await uninterrupted(self._launcher.wait)
+            await uninterrupted(launcher.wait)
         finally:
             await self._fleet.stop("the merged channel was left")

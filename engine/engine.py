@@ -376,7 +376,8 @@ class Engine:
                 handed_on = True
             else:
                 actor.finish_cancelled("engine")
-            raise
+            # This is the task's end, so the cancellation has done its work: raised on, the handle would keep it, and
+            # by its frames the stream.
         except BaseException:
             actor.finish_failed(ErrorInfo(type="engine_error", message="the engine crashed"))
             raise

@@ -159,6 +159,7 @@ def _status_error(exc: anthropic.APIStatusError) -> ErrorInfo:
         message=exc.api_message or f"the API answered {status}",
         status=STATUS_OF_TYPE.get(kind, 500) if status == 200 else status,
         request_id=exc.request_id,
+        code=exc.error_code,
         retryable=is_retryable(status, headers, exc.error_code),
         retry_after=retry_after(headers),
         cause=_bare(exc),

@@ -10,7 +10,16 @@ from manystream import AnthropicModel, Engine, RetryPolicy, StreamEndEvent, Stre
 from manystream.actors import PartEvent
 from manystream.engine.simulator import RecordedRequest, Simulator
 
-__all__ = ["AT_ONCE", "assert_one_ending", "engine_for", "first_text", "happens", "model_for", "outcomes", "requests_named"]
+__all__ = [
+    "AT_ONCE",
+    "assert_one_ending",
+    "engine_for",
+    "first_text",
+    "happens",
+    "model_for",
+    "outcomes",
+    "requests_named",
+]
 
 AT_ONCE = RetryPolicy(base_delay=0.001, max_delay=0.001)
 """Retries that hardly wait."""
@@ -24,7 +33,8 @@ def model_for(simulator: Simulator, **arguments: Any) -> AnthropicModel:
 
 def engine_for(simulator: Simulator, **arguments: Any) -> Engine:
     """An engine whose model the simulator serves, and which hardly waits before it tries again."""
-    return Engine(model_for(simulator), **{"retry": AT_ONCE} | arguments)
+    arguments.setdefault("retry", AT_ONCE)
+    return Engine(model_for(simulator), **arguments)
 
 
 def requests_named(*names: str) -> list[StreamRequest]:

@@ -2,10 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Self
+from contextlib import AbstractAsyncContextManager
+from typing import Self, cast
 
 import anyio
 import attrs
+from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from manystream.actors import (
@@ -28,7 +30,7 @@ from manystream.actors.actor import StreamActor
 from manystream.actors.mailbox import OnAbandon
 from manystream.actors.source import ResponseFailed
 
-__all__ = ["NO_WAIT", "Stage", "assert_gapless", "fold", "settle"]
+__all__ = ["NO_WAIT", "Stage", "assert_gapless", "fold", "settle", "task_group"]
 
 NO_WAIT = RetryPolicy(max_attempts=1000, base_delay=1e-9)
 
@@ -80,6 +82,9 @@ class Stage:
 
     def __init__(self, *, on_abandon: OnAbandon = "detach", clock: Callable[[], float] = lambda: 0.0) -> None:
         self.wire = Wire()
+        """The response that is written to now; the stream may lag behind."""
+        self._wires = [self.wire]
+        self._attempts = 0
         # Neither the actor nor the handle holds the stage, or what they leave behind could not be told from it.
         self.abandoned = abandoned = list[OnAbandon]()
         self.scope = scope = anyio.CancelScope()
@@ -106,7 +111,8 @@ class Stage:
         actor.released.set()
 
     async def _open(self, _request: StreamRequest) -> Wire:
-        return self.wire
+        self._attempts += 1
+        return self._wires[min(self._attempts, len(self._wires)) - 1]
 
     def write(self, *chunks: bytes) -> None:
         for chunk in chunks:
@@ -117,8 +123,14 @@ class Stage:
 
     def fail(self) -> None:
         """Breaks the connection; before any content another attempt follows, and reads what is written then."""
-        wire, self.wire = self.wire, Wire()
-        wire.write(BROKEN)
+        self.wire.write(BROKEN)
+        self.wire = Wire()
+        self._wires.append(self.wire)
+
+
+def task_group() -> "AbstractAsyncContextManager[TaskGroup, None]":
+    """A task group for tests: what it raises is never swallowed, which its own type does not say."""
+    return cast("AbstractAsyncContextManager[TaskGroup, None]", anyio.create_task_group())
 
 
 async def settle() -> None:

@@ -125,7 +125,7 @@ def delta(kind: str, **fields: Any) -> str:
 def test_a_part_of_text_event_by_event() -> None:
     stop = '{"type":"content_block_stop","index":0}'
     events = events_of(START, TEXT, delta("text_delta", text="Hel"), delta("text_delta", text="lo"), stop)
-    ids = {"stream_id": "s"}
+    ids: dict[str, Any] = {"stream_id": "s"}
     assert events == [
         StreamStartEvent("msg_1", "claude-x", None, first_seq=1, seq=1, **ids),
         attrs.evolve(events[1], first_seq=2, seq=2),
@@ -155,10 +155,10 @@ def test_what_is_unknown_survives_as_it_was() -> None:
     assert isinstance(events[1], PartStartEvent)
     assert isinstance(events[1].part, UnknownPart)
     assert events[1].part.raw == {"type": "poem", "metre": "iamb"}
-    raws = [{"type": "verse_delta", "verse": "O"}, {"type": "text_delta", "text": "t"}]
-    assert [event.delta for event in events[2:4] if isinstance(event, PartDeltaEvent)] == list(
-        map(UnknownPartDelta, raws)
-    )
+    raws: list[dict[str, Any]] = [{"type": "verse_delta", "verse": "O"}, {"type": "text_delta", "text": "t"}]
+    assert [event.delta for event in events[2:4] if isinstance(event, PartDeltaEvent)] == [
+        UnknownPartDelta(raw) for raw in raws
+    ]
     assert isinstance(events[4], PartEndEvent)
     assert events[4].part.unknown_deltas == tuple(raws)
 
@@ -214,6 +214,7 @@ def test_cut_tool_arguments_are_never_repaired() -> None:
     body = "".join(f"data: {line}\n\n" for line in (START, tool, delta("input_json_delta", partial_json='{"a": "b')))
     assembler, log = assemble(body.encode())
     part = fold(read(log))[0]
+    assert isinstance(part, ToolCallPart)
     assert part == ToolCallPart("f", '{"a": "b', "t", complete=False)
     assert not part.is_whole
     with pytest.raises(ValueError, match="before they were complete"):

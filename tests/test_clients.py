@@ -33,7 +33,7 @@ def simulator() -> Iterator[Simulator]:
 
 def client_of(engine: Engine) -> httpx2.AsyncClient:
     """The HTTP client below an engine's first model."""
-    ((connection, _),) = engine._connections.values()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    ((connection, _),) = engine._connections.values()  # pyright: ignore[reportPrivateUsage]
     client: Any = connection.client
     return client._client
 
@@ -148,7 +148,9 @@ def test_event_loops_in_threads_each_have_their_own(simulator: Simulator) -> Non
             results.extend(await engine.gather(["x"] * 5))
             await anyio.to_thread.run_sync(both.wait)
 
-    threads = [threading.Thread(target=anyio.run, args=(run,), kwargs={"backend": name}) for name in ("asyncio", "trio")]
+    threads = [
+        threading.Thread(target=anyio.run, args=(run,), kwargs={"backend": name}) for name in ("asyncio", "trio")
+    ]
     simulator.script(["short"] * 10)
     for thread in threads:
         thread.start()
@@ -162,7 +164,7 @@ def test_an_engine_that_is_never_left_does_not_keep_its_event_loop(simulator: Si
     async def run() -> "weakref.ref[asyncio.AbstractEventLoop]":
         lease = acquire_shared_client()
         await lease.client.get(f"{simulator.url}/v1/models", headers={"x-api-key": "k", "anthropic-version": "1"})
-        transport: Any = lease.client._transport  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        transport: Any = lease.client._transport  # pyright: ignore[reportPrivateUsage]
         await transport.aclose()
         return weakref.ref(asyncio.get_running_loop())
 
@@ -194,7 +196,7 @@ async def test_it_has_no_hidden_limit(simulator: Simulator, steps: int) -> None:
 
 
 def mounts_of(client: httpx2.AsyncClient) -> dict[str, Any]:
-    mounts: Any = client._mounts  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    mounts: Any = client._mounts  # pyright: ignore[reportPrivateUsage]
     return {pattern.pattern: transport for pattern, transport in mounts.items()}
 
 

@@ -97,7 +97,17 @@ deltas: st.SearchStrategy[PartDelta] = st.one_of(
 )
 usages = st.builds(Usage, numbers, numbers, numbers, numbers, st.none() | numbers, objects)
 seconds = st.none() | st.floats(0, 1e6)
-errors = st.builds(ErrorInfo, texts, texts, st.none() | numbers, maybe_text, st.booleans(), seconds, maybe_text)
+errors = st.builds(
+    ErrorInfo,
+    texts,
+    texts,
+    status=st.none() | numbers,
+    request_id=maybe_text,
+    retryable=st.booleans(),
+    retry_after=seconds,
+    deadline=maybe_text,
+    code=maybe_text,
+)
 results = st.builds(
     StreamResult,
     state=st.sampled_from(["complete", "truncated", "cancelled", "failed"]),
@@ -239,7 +249,20 @@ def test_what_a_newer_release_adds_is_no_error() -> None:
     assert decode_event(json.dumps(data)) == PartEndEvent(3, TextPart("a"))
 
 
-GOOD = json.loads(encode_event(PartStartEvent(0, TextPart("a"), stream_id="s", first_seq=2, seq=2)))
+GOOD: dict[str, Any] = json.loads(encode_event(PartStartEvent(0, TextPart("a"), stream_id="s", first_seq=2, seq=2)))
+WRONG: list[tuple[str, Any]] = [
+    ("index", "0"),
+    ("index", None),
+    ("index", 0.5),
+    ("index", True),
+    ("stream_id", 1),
+    ("extra", []),
+    ("part", None),
+    ("part", {"part_kind": "poem"}),
+    ("part", {**GOOD["part"], "content": 1}),
+    ("part", {**GOOD["part"], "complete": "yes"}),
+    ("part", {**GOOD["part"], "citations": 1}),
+]
 
 
 @pytest.mark.parametrize(
@@ -257,22 +280,7 @@ GOOD = json.loads(encode_event(PartStartEvent(0, TextPart("a"), stream_id="s", f
         '{"event_kind":"novelty"}',
         '{"event_kind":["part_start"]}',
         '{"event_kind":"part_start"}',
-        *(
-            json.dumps({**GOOD, name: value})
-            for name, value in (
-                ("index", "0"),
-                ("index", None),
-                ("index", 0.5),
-                ("index", True),
-                ("stream_id", 1),
-                ("extra", []),
-                ("part", None),
-                ("part", {"part_kind": "poem"}),
-                ("part", {**GOOD["part"], "content": 1}),
-                ("part", {**GOOD["part"], "complete": "yes"}),
-                ("part", {**GOOD["part"], "citations": 1}),
-            )
-        ),
+        *(json.dumps({**GOOD, name: value}) for name, value in WRONG),
     ],
     ids=lambda data: repr(data)[:60],
 )

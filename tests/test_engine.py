@@ -5,12 +5,11 @@ import contextlib
 import contextvars
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import anthropic
 import anyio
-import anyio.lowlevel
 import anyio.to_thread
 import httpx2
 import pytest
@@ -27,9 +26,9 @@ from manystream import (
     RestartEvent,
     RetryPolicy,
     State,
-    StreamCancelled,
     StreamEndEvent,
     StreamError,
+    StreamHandle,
     StreamRequest,
     StreamResult,
     StreamStartEvent,
@@ -154,7 +153,7 @@ async def test_a_stream_may_be_entered_and_left_in_different_tasks(engine: Engin
     context = engine.stream("Hi")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(context.__aenter__)
-    stream = engine.get(next(iter([key for key in engine._jobs])))  # noqa: C416, SLF001 # pyright: ignore[reportPrivateUsage]
+    stream = engine.get(next(iter([key for key in engine._jobs])))  # noqa: C416 # pyright: ignore[reportPrivateUsage]
     assert stream is not None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(context.__aexit__, None, None, None)
@@ -399,7 +398,9 @@ async def test_no_more_run_than_may(simulator: Simulator) -> None:
             assert engine.stats().running <= 3
             handle.cancel()
             await handle.wait()
-            await happens(simulator, lambda simulator, number=number: outcomes(simulator).count("disconnected") > number)
+            await happens(
+                simulator, lambda simulator, number=number: outcomes(simulator).count("disconnected") > number
+            )
         assert (engine.stats().running, engine.stats().waiting) == (0, 0)
 
 
@@ -415,23 +416,26 @@ async def test_gather_keeps_the_order(engine: Engine, simulator: Simulator) -> N
         await engine.gather(["a"], limit=0)
 
 
-async def test_requests_are_taken_as_slots_come_free(simulator: Simulator) -> None:
+async def test_requests_are_taken_as_slots_come_free(engine: Engine, simulator: Simulator) -> None:
     taken = 0
 
-    async def endless() -> AsyncIterator[str]:
+    async def endless() -> AsyncGenerator[str]:
         nonlocal taken
         while True:
             taken += 1
             yield f"{taken}"
 
     simulator.script([Stall("head")] * 4)
-    requests = endless()
-    async with engine_for(simulator, max_concurrency=4) as engine, contextlib.aclosing(requests):  # pyright: ignore[reportArgumentType]
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(engine.gather, requests)
-            await happens(simulator, lambda simulator: len(simulator.requests) == 4)
-            assert taken <= 5
-            tasks.cancel_scope.cancel()
+    async with contextlib.aclosing(endless()) as requests, anyio.create_task_group() as tasks:
+
+        async def gather() -> None:
+            await engine.gather(requests, limit=4)
+
+        tasks.start_soon(gather)
+        await happens(simulator, lambda simulator: len(simulator.requests) == 4)
+        assert taken <= 5
+        tasks.cancel_scope.cancel()
+    assert engine.stats().running == 0
 
 
 async def test_what_the_requests_raise_is_raised(engine: Engine, simulator: Simulator) -> None:
@@ -503,6 +507,7 @@ async def test_pipe_feeds_the_callers_channel(engine: Engine, simulator: Simulat
     simulator.script(["a b c"])
     send, receive = anyio.create_memory_object_stream[PartEvent](0)
     results: list[StreamResult] = []
+    events: list[PartEvent] = []
 
     async def feed() -> None:
         async with send:
@@ -510,7 +515,7 @@ async def test_pipe_feeds_the_callers_channel(engine: Engine, simulator: Simulat
 
     async with anyio.create_task_group() as tasks, receive:
         tasks.start_soon(feed)
-        events = [event async for event in receive]
+        events.extend([event async for event in receive])
     assert assert_one_ending(events).result is results[0]
     assert results[0].text == "a b c"
 
@@ -594,7 +599,7 @@ async def test_a_stream_runs_in_its_submitters_context(simulator: Simulator) -> 
     async with httpx2.AsyncClient(transport=seen) as http_client:
         model = model_for(simulator, http_client=http_client)
         async with Engine(model, max_concurrency=1) as engine:
-            handles = []
+            handles: list[StreamHandle] = []
             for user in ("ann", "bob"):  # the second has to wait for its slot
                 USER.set(user)
                 handles.append(engine.submit("Hi"))

@@ -209,6 +209,8 @@ def test_what_an_import_costs(module: str) -> None:
 
 
 def test_actors_know_nothing_of_the_engine() -> None:
-    program = "import sys; import manystream.actors; print([n for n in sys.modules if n.startswith('manystream.engine')])"
+    program = (
+        "import sys; import manystream.actors; print([n for n in sys.modules if n.startswith('manystream.engine')])"
+    )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -6,11 +6,8 @@ import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import anthropic
-import httpx2
 import pytest
 from anthropic.types.messages import MessageBatchIndividualResponse
 
@@ -148,10 +145,7 @@ def test_failures_that_would_fail_all() -> None:
     assert [status for status in (400, 401, 402, 403, 404, 413, 500, 529, None) if would(status)] == [401, 402, 403]
     assert would(404, "model: claude-nobody")
     assert not would(404, "model: claude-nobody", only_model=False)
-    assert would(429)  # inside a stream, and not to be retried
-    assert not would(429, retryable=True)
-    request = httpx2.Request("POST", "http://localhost")
-    limited = anthropic.RateLimitError("no", response=httpx2.Response(429, request=request), body=None)
-    assert not would(429, cause=limited)
-    assert would(429, cause=SimpleNamespace(error_code="enforced_spend_limit_reached"))
+    assert would(429, code="enforced_spend_limit_reached")
+    assert not would(429, code="ramp_limit_exceeded")
+    assert not would(429)
     assert not would_fail_all(make("complete"), only_model=True)

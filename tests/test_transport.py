@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -57,7 +57,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Server]:
     server = Server(answer)
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
     server.url = f"http{'s' if tls else ''}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
@@ -69,7 +69,7 @@ async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIte
 
 async def ask(server: Server, **arguments: Any) -> StreamResult:
     model = AnthropicModel("claude-opus-5-5", api_key="key", base_url=server.url)
-    async with Engine(model, **{"retry": AT_ONCE} | arguments) as engine:
+    async with Engine(model, retry=AT_ONCE, **arguments) as engine:
         return await engine.submit("Hi").wait()
 
 
@@ -86,7 +86,7 @@ async def whole(number: int, writer: asyncio.StreamWriter) -> bool:
 async def test_the_environments_certificates_are_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     ca = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("127.0.0.1").configure_cert(context)
+    ca.issue_cert("127.0.0.1").configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     async with serving(whole, context) as server:
         result = await ask(server)

@@ -75,17 +75,10 @@ def would_fail_all(result: StreamResult, *, only_model: bool) -> bool:
     if info.status == 404:
         # Files and containers can be missing too, which concerns only who asks for them.
         return only_model and info.message.startswith("model")
-    return info.status == 429 and _spend_limit_reached(info)
+    return info.code == "enforced_spend_limit_reached"
 
 
 def unreached(result: StreamResult) -> bool:
     """Whether no connection could be made, or none that lasted until a response."""
     info = result.error
     return info is not None and (info.type == "connection_error" or info.deadline == "connect")
-
-
-def _spend_limit_reached(info: ErrorInfo) -> bool:
-    if info.cause is None:
-        # The error came inside a stream: without headers to say so, only this kind of 429 is not to be retried.
-        return not info.retryable
-    return getattr(info.cause, "error_code", None) == "enforced_spend_limit_reached"

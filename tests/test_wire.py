@@ -1,0 +1,142 @@
+"""Wire events: what is known comes back typed, what isn't comes back whole, and only what is no JSON raises."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manystream.actors.framing import Frame, SSEFramer
+from manystream.actors.wire import (
+    ContentBlockDelta,
+    ErrorEvent,
+    Extended,
+    MessageStop,
+    Ping,
+    TextDelta,
+    UnknownDelta,
+    UnknownDeltaEvent,
+    UnknownWireEvent,
+    WireError,
+    WireEvent,
+    decode,
+)
+
+
+def frame(data: str | bytes, event: str = "") -> Frame:
+    """The frame of an event with this data, as the framer makes it."""
+    name = f"event: {event}\n" if event else ""
+    data = data.encode() if isinstance(data, str) else data
+    (made,) = SSEFramer().feed(name.encode() + b"data: " + data + b"\n\n")
+    return made
+
+
+def decoded(value: Any, event: str = "") -> WireEvent:
+    return decode(frame(json.dumps(value), event))
+
+
+def delta(**fields: Any) -> dict[str, Any]:
+    return {"type": "content_block_delta", "index": 1, "delta": fields}
+
+
+def test_what_is_known_is_typed() -> None:
+    assert decoded(delta(type="text_delta", text="a")) == ContentBlockDelta(1, TextDelta("a"))
+    assert decoded({"type": "message_stop"}) == MessageStop()
+    assert decoded({"type": "ping"}) == Ping()
+
+
+def test_the_json_decides_not_the_frames_name() -> None:
+    assert decoded({"type": "message_stop"}, "content_block_start") == MessageStop()
+
+
+@pytest.mark.parametrize("data", ["", "x", "{", "null"])
+def test_a_ping_is_a_ping_whatever_it_holds(data: str) -> None:
+    assert decode(frame(data or " ", "ping")) == Ping()
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        ('{"type": "error", "error": {"type": "api_error"}}', {"type": "api_error"}),
+        ('{"error": {"type": "api_error"}}', {"type": "api_error"}),
+        ('{"type": "api_error", "message": "m"}', {"type": "api_error", "message": "m"}),
+        ('{"error": "it broke"}', {"type": "api_error", "message": "it broke"}),
+        ("it broke", {"type": "api_error", "message": "it broke"}),
+    ],
+)
+def test_a_frame_named_error_is_an_error_whatever_it_holds(data: str, error: dict[str, str]) -> None:
+    event = decode(frame(data, "error"))
+    assert isinstance(event, ErrorEvent)
+    assert event.error == error
+
+
+def test_unknown_fields_stand_beside_what_is_known() -> None:
+    event = decoded({**delta(type="text_delta", text="a", tone=3), "x": [1]})
+    assert event == Extended(ContentBlockDelta(1, TextDelta("a")), {"x": [1]}, {"tone": 3})
+
+
+@pytest.mark.parametrize("raw", [{"type": "verse_delta", "verse": "O"}, {"type": "text_delta", "text": 7}, {}])
+def test_an_unknown_delta_keeps_its_place_and_its_json(raw: dict[str, Any]) -> None:
+    assert decoded(delta(**raw)) == UnknownDeltaEvent(1, UnknownDelta(raw))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"type": "novelty", "x": [1]},
+        {"type": "content_block_stop", "index": "1"},
+        {"type": "content_block_delta", "index": 1, "delta": "text"},
+        {"type": ["ping"]},
+        {},
+        [],
+        "text",
+        7,
+        None,
+    ],
+)
+def test_an_unknown_event_is_kept_as_it_was(raw: Any) -> None:
+    assert decoded(raw) == UnknownWireEvent(raw)
+
+
+def test_lone_surrogates_are_json() -> None:
+    assert decode(frame(json.dumps(delta(type="text_delta", text="\ud83d")))) == ContentBlockDelta(
+        1, TextDelta("\ud83d")
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ("secret", "not valid JSON"),
+        ('{"type": "ping"', "not valid JSON"),
+        ('{"type": NaN}', "NaN is not JSON"),
+        (b'{"type": "\xff"}', "not valid UTF-8"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_json_raises_and_does_not_quote_it(data: str | bytes, why: str) -> None:
+    with pytest.raises(WireError, match=why) as caught:
+        decode(frame(data, "content_block_delta"))
+    assert "secret" not in str(caught.value)
+    assert "content_block_delta" in str(caught.value)
+
+
+jsons = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+kinds = st.sampled_from(["message_start", "content_block_start", "content_block_delta", "message_delta", "error", "x"])
+
+
+@given(kinds, st.dictionaries(st.sampled_from(["index", "delta", "message", "usage", "error", "y"]), jsons))
+def test_no_json_object_raises_or_vanishes(kind: str, fields: dict[str, Any]) -> None:
+    raw = {"type": kind, **fields}
+    event = decoded(raw)
+    if isinstance(event, UnknownWireEvent):
+        assert event.raw == raw
+    elif isinstance(event, Extended):
+        assert event.event_extra.items() <= raw.items()
+    else:
+        assert kind != "x"
