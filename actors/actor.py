@@ -94,8 +94,6 @@ class StreamActor:
         self.feeds.append(feed)
         if feed.buffer is not None:
             self._lossless.append(feed)
-            if self._draining:
-                feed.conflate()
 
     def left(self, feed: Feed) -> None:
         """A consumer leaves."""
@@ -111,10 +109,14 @@ class StreamActor:
             self._abandoned(self, feed.on_abandon)
 
     def drain(self) -> None:
-        """The engine is shutting down: lossless consumers no longer hold the stream back, they get merged events."""
+        """The engine is shutting down: a lossless consumer that holds the stream back gets merged events instead."""
         self._draining = True
-        for feed in self._lossless:
-            feed.conflate()
+        self._conflate_full()
+
+    def _conflate_full(self) -> None:
+        for feed in list(self._lossless):
+            if feed.full:
+                feed.conflate()
 
     def has_room(self) -> None:
         """A lossless consumer took an event."""
@@ -214,6 +216,9 @@ class StreamActor:
 
     async def _wait_for_room(self) -> None:
         """Waits until no lossless consumer is full; one that stays full for its `stall_timeout` loses its place."""
+        if self._draining:
+            self._conflate_full()
+            return
         watch = self.watch
         self._room = room = anyio.Event()
         watch.paused = True

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .admission import EngineBusy
-    from .combine import MergeChannel
+    from .completion import CompletionChannel
     from .engine import Engine, EngineStats
+    from .merge import MergeChannel
     from .model import AnthropicModel, MissingCredentialsError
     from .runs import Figures, InputError, OutputError, RequestFile, Run, RunStopped, open_run, read_requests
     from .simulator import Simulator
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AnthropicModel": "model",
+    "CompletionChannel": "completion",
     "Engine": "engine",
     "EngineBusy": "admission",
     "EngineStats": "engine",
-    "MergeChannel": "combine",
+    "MergeChannel": "merge",
     "MissingCredentialsError": "model",
     "Simulator": "simulator",
     "Stream": "stream",
@@ -36,6 +38,7 @@ _HOMES = {
 
 __all__ = [
     "AnthropicModel",
+    "CompletionChannel",
     "Engine",
     "EngineBusy",
     "EngineStats",

@@ -30,9 +30,12 @@ from ..actors.result import StreamResult
 from ..actors.retry import RetryPolicy
 from ..actors.source import Open
 from .admission import Admission, EngineBusy, Ticket
-from .combine import MergeContext, gather, pipe
+from .combine import gather, pipe
+from .completion import CompletionChannel, as_completed
 from .contest import HedgeContext, RaceContext, Until
+from .fleet import FleetContext
 from .loop import HomeLoop
+from .merge import MergeChannel, merge
 from .model import AnthropicModel, Connection
 from .stream import StreamContext
 from .watchdog import Watchdog
@@ -224,14 +227,24 @@ class Engine:
 
     # -- many streams
 
-    def merge(self, requests: Iterable[RequestLike] | AsyncIterable[RequestLike]) -> MergeContext:
+    def merge(self, requests: Iterable[RequestLike] | AsyncIterable[RequestLike]) -> FleetContext[MergeChannel]:
         """The events of many streams in one channel: `async with engine.merge(requests) as channel`.
 
         An ending is a value here, a `StreamEndEvent` among the others. The channel gives `TaggedEvent(custom_id,
         event)`, in order within a stream, and ends when all streams have. Requests are taken from the iterable as
         slots come free. Leaving the block cancels what still runs, and returns when it has stopped.
         """
-        return MergeContext(self, requests)
+        return merge(self, requests)
+
+    def as_completed(
+        self, requests: Iterable[RequestLike] | AsyncIterable[RequestLike]
+    ) -> FleetContext[CompletionChannel]:
+        """The results of many requests as they come: `async with engine.as_completed(requests) as done`.
+
+        An ending is a value here, a `StreamResult` like any other. Requests are taken from the iterable as slots come
+        free and results are taken. Leaving the block cancels what still runs, and returns when it has stopped.
+        """
+        return as_completed(self, requests)
 
     async def gather(
         self, requests: Iterable[RequestLike] | AsyncIterable[RequestLike], *, limit: int | None = None

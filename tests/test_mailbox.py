@@ -38,6 +38,14 @@ three_loops = pytest.mark.parametrize(
     ],
 )
 
+asyncios_own = pytest.mark.parametrize(
+    "anyio_backend",
+    [
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    ],
+)
+
 BEGUN = start() + begin(0, "text", text="")  # four events: the start, the usage, the part's start
 ENDED = stop(0) + last() + END
 POLICIES = [Conflate(), Lossless(1000)]
@@ -374,43 +382,6 @@ async def test_a_worker_that_is_cancelled_passes_its_wake_on(pause: int) -> None
         tasks.cancel_scope.cancel()
 
 
-async def test_a_wake_that_came_to_nothing_leaves_no_worker_asleep() -> None:
-    """The event was snatched away, and the worker woken for it was cancelled: the next one is for the other worker."""
-    stage = Stage()
-    got: list[PartEvent] = []
-    async with task_group() as tasks:
-        mailbox = await begun(stage, tasks)
-        first_scope = anyio.CancelScope()
-
-        async def first() -> None:
-            with first_scope:
-                await mailbox.clone().receive()
-
-        async def second() -> None:
-            got.append(await mailbox.clone().receive())
-
-        tasks.start_soon(first)
-        await settle()
-        tasks.start_soon(second)
-        await settle()
-
-        class Thief:
-            """Parked as well, behind the workers: it acts when they were woken and have not run yet."""
-
-            def wake(self) -> None:
-                mailbox.receive_nowait()
-                first_scope.cancel()
-
-        stage.actor.parked.append(Thief())
-        stage.write(word("a"))
-        await settle()
-        stage.write(word("b"))
-        await settle()
-        tasks.cancel_scope.cancel()
-    # On trio the woken worker could not be cancelled any more, and waits again behind the second.
-    assert words(got) == ["b"]
-
-
 def receiving(mailbox: Mailbox, taken: list[PartEvent], *, batch: bool = False) -> "asyncio.Task[None]":
     """A task of asyncio's own, that receives once."""
 
@@ -420,13 +391,7 @@ def receiving(mailbox: Mailbox, taken: list[PartEvent], *, batch: bool = False) 
     return asyncio.ensure_future(receive())
 
 
-@pytest.mark.parametrize(
-    "anyio_backend",
-    [
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-    ],
-)
+@asyncios_own
 @pytest.mark.parametrize("pause", range(4))
 @pytest.mark.parametrize("batch", [False, True])
 async def test_asyncios_own_cancellation_loses_nothing_either(pause: int, batch: bool) -> None:
@@ -453,6 +418,39 @@ async def test_asyncios_own_cancellation_loses_nothing_either(pause: int, batch:
     taken.sort(key=lambda event: event.seq)
     assert_gapless(taken, after=3)
     assert "".join(words(taken)) == "ab"
+
+
+@asyncios_own
+@pytest.mark.parametrize("stolen", [False, True])
+async def test_a_worker_cancelled_between_its_wake_and_its_turn_leaves_nobody_asleep(stolen: bool) -> None:
+    """What it was woken for is for the next worker at once; if that was snatched away meanwhile, the next event is."""
+    stage = Stage()
+    async with task_group() as tasks:
+        mailbox = await begun(stage, tasks)
+        taken: list[PartEvent] = []
+        first = receiving(mailbox.clone(), taken)
+        await settle()
+        second = receiving(mailbox.clone(), taken)
+        await settle()
+
+        class Villain:
+            """Parked behind the workers: it acts when they were woken and have not run yet."""
+
+            def wake(self) -> None:
+                first.cancel()
+                if stolen:
+                    mailbox.receive_nowait()
+
+        stage.actor.parked.append(Villain())
+        stage.write(word("a"))
+        await settle()
+        assert first.cancelled()
+        assert second.done() is not stolen
+        stage.write(word("b"))
+        await settle()
+        assert second.done()
+        assert words(taken) == ["b" if stolen else "a"]
+        tasks.cancel_scope.cancel()
 
 
 # -- closing
@@ -684,13 +682,7 @@ async def test_an_uninterrupted_wait_ends_before_the_cancellation_is_raised() ->
     assert scope.cancelled_caught
 
 
-@pytest.mark.parametrize(
-    "anyio_backend",
-    [
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-    ],
-)
+@asyncios_own
 async def test_nor_does_asyncios_own_cancellation_end_it_early_not_even_twice() -> None:
     assert sniffio.current_async_library() == "asyncio"
     event = anyio.Event()

@@ -20,8 +20,8 @@ from ...actors.events import StreamEndEvent, StreamStartEvent, TaggedEvent
 from ...actors.request import StreamRequest
 from ...actors.result import StreamResult
 from ...actors.uninterrupted import uninterrupted
-from ..combine import MergeChannel
 from ..engine import Engine, RequestLike
+from ..merge import MergeChannel
 from .figures import Figures
 from .input import RequestFile, read_requests
 from .output import OutputError, ResultFile

@@ -90,6 +90,8 @@ def _check_messages(messages: object) -> None:
             raise _refusal(
                 f"{where}: all messages must have non-empty content except for the optional final assistant message"
             )
+        if role == "assistant" and blocks and blocks[-1]["type"] in ("thinking", "redacted_thinking"):
+            raise _refusal(f"{where}: The final block in an assistant message cannot be `{blocks[-1]['type']}`.")
         asked = _check_tool_results(blocks, asked, where)
     if asked:
         raise _unanswered(asked, f"messages.{len(messages) - 1}")
@@ -107,6 +109,10 @@ def _blocks(content: object, where: str) -> list[dict[str, Any]]:
         kind = _required(block, "type", f"{where}.content.{number}.")
         if kind == "text" and block.get("text") == "":
             raise _refusal("messages: text content blocks must be non-empty")
+        if kind == "text" and isinstance(block.get("text"), str) and not block["text"].strip():
+            raise _refusal("messages: text content blocks must contain non-whitespace text")
+        if kind == "thinking" and not _required(block, "signature", f"{where}.content.{number}.thinking."):
+            raise _refusal(f"{where}.content.{number}: Invalid `signature` in `thinking` block")
         blocks.append(block)
     return blocks
 

@@ -1,0 +1,104 @@
+"""Results as they come: many streams, one channel of their endings."""
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.abc import ObjectReceiveStream
+from anyio.lowlevel import checkpoint
+
+from ..actors.actor import StreamActor
+from ..actors.result import StreamResult
+from .fleet import Fleet, FleetContext
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .fleet import Requests
+
+__all__ = ["CompletionChannel", "as_completed"]
+
+
+class CompletionChannel(ObjectReceiveStream[StreamResult]):
+    """The results of many streams, in the order in which they end. An ending is a value here.
+
+    A result that nobody takes holds its place: no more requests are started than the engine runs at a time. Made by
+    `engine.as_completed`.
+    """
+
+    def __init__(self, engine: "Engine") -> None:
+        self.fleet = Fleet(engine, engine.max_concurrency, self._ended)
+        self._results: deque[tuple[StreamActor, StreamResult]] = deque()
+        self._pending = 0
+        self._changed = anyio.Event()
+        self._exhausted = False
+        self._error: Exception | None = None
+        self._closed = False
+
+    # -- for the block that fills it
+
+    def add(self, actor: StreamActor) -> None:
+        """Another stream has started."""
+        self._pending += 1
+
+    def _ended(self, actor: StreamActor) -> None:
+        assert actor.result is not None
+        self._results.append((actor, actor.result))
+        self._changed.set()
+
+    def exhaust(self, error: Exception | None = None) -> None:
+        """No more streams will come; with `error`, because taking the next request raised it."""
+        self._exhausted = True
+        self._error = error
+        self._changed.set()
+
+    # -- for the consumer
+
+    def receive_nowait(self) -> StreamResult:
+        """The next result, without waiting.
+
+        Raises `anyio.WouldBlock` when there is none yet, `anyio.EndOfStream` when all were given,
+        `anyio.ClosedResourceError` after `aclose`, and what the iterable of requests raised.
+        """
+        if self._closed:
+            raise anyio.ClosedResourceError
+        if self._results:
+            actor, result = self._results.popleft()
+            self._pending -= 1
+            self.fleet.done(actor)
+            return result
+        if self._error is not None:
+            raise self._error
+        if self._exhausted and not self._pending:
+            raise anyio.EndOfStream
+        raise anyio.WouldBlock
+
+    async def receive(self) -> StreamResult:
+        """The next result, once there is one. It gives way to other tasks at every call.
+
+        Raises as `receive_nowait` does, but waits instead of `anyio.WouldBlock`. Cancellation loses nothing.
+        """
+        await checkpoint()
+        while True:
+            try:
+                return self.receive_nowait()
+            except anyio.WouldBlock:
+                if self._changed.is_set():
+                    self._changed = anyio.Event()
+                await self._changed.wait()
+
+    def close(self) -> None:
+        """Gives nothing more. Leaving the block stops the streams."""
+        self._closed = True
+        self._results.clear()
+        self._changed.set()
+
+    async def aclose(self) -> None:
+        """As `close`."""
+        self.close()
+        await checkpoint()
+
+
+def as_completed(engine: "Engine", requests: "Requests") -> FleetContext[CompletionChannel]:
+    """See `Engine.as_completed`."""
+    channel = CompletionChannel(engine)
+    return FleetContext(engine, requests, channel.fleet, channel)
