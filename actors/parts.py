@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, cast
 
 import attrs
 
-from .wire import JsonObject
+from .wire import JsonObject, refuse_constant
 
 __all__ = [
     "CompactionPart",
@@ -101,7 +101,7 @@ class _CallPart(_Part):
         if not self.args and self.complete:
             return {}
         try:
-            value = json.loads(self.args)
+            value = json.loads(self.args, parse_constant=refuse_constant)
         except ValueError as exc:
             cut = "" if self.complete else "; the stream ended before they were complete"
             raise ValueError(f"the arguments of {self.tool_name} are not valid JSON{cut}") from exc

@@ -1,7 +1,8 @@
 """Turns for the next request: an answer as the assistant turn the API takes back, and answers to tool calls."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from .parts import (
     FallbackPart,
@@ -32,7 +33,8 @@ def to_message_param(parts: Sequence[Part], *, interrupted: bool, keep_tools: bo
                 # The API refuses text blocks that are empty or only white space.
                 keep = bool(part.content.strip())
             case ThinkingPart():
-                keep = part.complete and bool(part.signature) and not declined
+                # Signed thinking can't be mended: what is no Unicode text can't be sent.
+                keep = part.complete and bool(part.signature) and not declined and _mended(part.content) == part.content
             case RedactedThinkingPart():
                 keep = part.complete and not declined
             case ToolCallPart():
@@ -53,7 +55,7 @@ def to_message_param(parts: Sequence[Part], *, interrupted: bool, keep_tools: bo
     while kept and isinstance(kept[-1], ThinkingPart | RedactedThinkingPart):
         # "The final block in an assistant message cannot be `thinking`."
         kept.pop()
-    content = [_to_block(part) for part in kept]
+    content = [_mended(_to_block(part)) for part in kept]
     return {"role": "assistant", "content": content} if content else None
 
 
@@ -64,6 +66,21 @@ def _to_block(part: Part) -> JsonObject:
         cited = ({name: value for name, value in found.items() if name != "file_id"} for found in part.citations)
         return {**block, "citations": list(cited)}
     return block
+
+
+def _mended(value: Any) -> Any:
+    """JSON data that a request can carry: half a surrogate pair becomes U+FFFD, and a number beyond all floats null."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case str():
+            return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case dict():
+            return {name: _mended(item) for name, item in cast("JsonObject", value).items()}
+        case list():
+            return [_mended(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
 
 
 def tool_result(

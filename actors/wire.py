@@ -39,6 +39,7 @@ __all__ = [
     "WireError",
     "WireEvent",
     "decode",
+    "refuse_constant",
 ]
 
 JsonObject = dict[str, Any]
@@ -210,7 +211,7 @@ def _decode_generic(frame: Frame) -> WireEvent:
     if frame.event == b"ping":
         return Ping()
     try:
-        raw: object = json.loads(frame.data.decode(), parse_constant=_refuse_constant)
+        raw: object = json.loads(frame.data.decode(), parse_constant=refuse_constant)
     except (ValueError, RecursionError) as exc:
         if frame.event == b"error":
             return ErrorEvent({"type": "api_error", "message": frame.data.decode(errors="replace")})
@@ -267,7 +268,8 @@ def _split(raw: JsonObject, cls: type[_Wire]) -> tuple[JsonObject, JsonObject]:
     return {k: v for k, v in raw.items() if k in fields}, {k: v for k, v in raw.items() if k not in fields}
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """For `json.loads`, which would take `NaN` and `Infinity` otherwise."""
     raise ValueError(f"{name} is not JSON")
 
 

@@ -30,9 +30,9 @@ async def gather(engine: "Engine", requests: "Requests", limit: int | None) -> l
         numbers[actor] = len(results)
         results.append(None)
 
-    def ended(actor: StreamActor) -> None:
+    def ended(actor: StreamActor) -> bool:
         results[numbers.pop(actor)] = actor.result
-        fleet.done(actor)
+        return True
 
     fleet = Fleet(engine, min(limit or engine.max_concurrency, engine.max_concurrency), ended)
     try:

@@ -1,6 +1,7 @@
 """Results as they come: many streams, one channel of their endings."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
@@ -25,8 +26,9 @@ class CompletionChannel(ObjectReceiveStream[StreamResult]):
     `engine.as_completed`.
     """
 
-    def __init__(self, engine: "Engine") -> None:
-        self.fleet = Fleet(engine, engine.max_concurrency, self._ended)
+    def __init__(self) -> None:
+        self.done: Callable[[StreamActor], None] | None = None
+        """Whom to tell that a result was taken, until the channel is closed."""
         self._results: deque[tuple[StreamActor, StreamResult]] = deque()
         self._pending = 0
         self._changed = anyio.Event()
@@ -40,10 +42,13 @@ class CompletionChannel(ObjectReceiveStream[StreamResult]):
         """Another stream has started."""
         self._pending += 1
 
-    def _ended(self, actor: StreamActor) -> None:
+    def ended(self, actor: StreamActor) -> bool:
+        """A stream has ended; its result holds its place until it is taken."""
         assert actor.result is not None
-        self._results.append((actor, actor.result))
-        self._changed.set()
+        if not self._closed:
+            self._results.append((actor, actor.result))
+            self._changed.set()
+        return False
 
     def exhaust(self, error: Exception | None = None) -> None:
         """No more streams will come; with `error`, because taking the next request raised it."""
@@ -64,7 +69,8 @@ class CompletionChannel(ObjectReceiveStream[StreamResult]):
         if self._results:
             actor, result = self._results.popleft()
             self._pending -= 1
-            self.fleet.done(actor)
+            if self.done is not None:
+                self.done(actor)
             return result
         if self._error is not None:
             raise self._error
@@ -89,6 +95,7 @@ class CompletionChannel(ObjectReceiveStream[StreamResult]):
     def close(self) -> None:
         """Gives nothing more. Leaving the block stops the streams."""
         self._closed = True
+        self.done = None
         self._results.clear()
         self._changed.set()
 
@@ -100,5 +107,7 @@ class CompletionChannel(ObjectReceiveStream[StreamResult]):
 
 def as_completed(engine: "Engine", requests: "Requests") -> FleetContext[CompletionChannel]:
     """See `Engine.as_completed`."""
-    channel = CompletionChannel(engine)
-    return FleetContext(engine, requests, channel.fleet, channel)
+    channel = CompletionChannel()
+    fleet = Fleet(engine, engine.max_concurrency, channel.ended)
+    channel.done = fleet.done
+    return FleetContext(engine, requests, fleet, channel)

@@ -24,13 +24,14 @@ __all__ = ["Channel", "Fleet", "FleetContext"]
 
 class Fleet:
     """The streams a combinator has started. It holds at most `limit` at a time, each until the combinator says that it
-    is `done` with it; `released` is called with each whose connection is released."""
+    is `done` with it. `released` is called with each whose connection is released, and may say so too by returning
+    True."""
 
     def __init__(
         self,
         engine: "Engine",
         limit: int,
-        released: Callable[[StreamActor], None] | None = None,
+        released: Callable[[StreamActor], bool] | None = None,
     ) -> None:
         self._engine = engine
         self._limit = limit
@@ -60,8 +61,8 @@ class Fleet:
     def _released(self, actor: StreamActor) -> None:
         self._running.discard(actor)
         self._changed.set()
-        if self._on_released is not None:
-            self._on_released(actor)
+        if self._on_released is not None and self._on_released(actor):
+            self._held.discard(actor)
 
     def done(self, actor: StreamActor) -> None:
         """The combinator holds this stream no longer: another may start."""
@@ -150,4 +151,4 @@ class FleetContext(Generic[ChannelT]):
         try:
             await uninterrupted(launcher.wait)
         finally:
-            await self._fleet.stop("the channel was left")
+            await self._fleet.stop("the block was left")

@@ -251,7 +251,7 @@ async def test_by_cancelling_a_combinator(asked: Asked, state: State, way: str) 
         "merge": merge,
         "pipe": lambda: asked.engine.pipe("Hi", send),
     }
-    reason = {"gather": "gather was left", "merge": "the merged channel was left", "pipe": "pipe was left"}[way]
+    reason = {"gather": "gather was left", "merge": "the block was left", "pipe": "pipe was left"}[way]
     known = set(handles(asked.engine))
     found: list[StreamHandle] = []
     async with anyio.create_task_group() as tasks:
