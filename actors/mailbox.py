@@ -14,16 +14,14 @@ from typing import Literal, Protocol, Self
 
 import anyio
 import attrs
-from anyio.abc import ObjectReceiveStream
 from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectStreamStatistics
 
 from .events import PartEvent, StreamEndEvent
 from .log import Cursor, EventLog
+from .receiving import Receiving
 
 __all__ = ["Conflate", "Feed", "Lossless", "Mailbox", "OnAbandon", "Parked", "Policy", "Producer"]
-
-_ITEMS_PER_CHECKPOINT = 32
 
 
 @attrs.frozen
@@ -202,7 +200,7 @@ class Feed:
             self._producer.left(self)
 
 
-class Mailbox(ObjectReceiveStream[PartEvent]):
+class Mailbox(Receiving[PartEvent]):
     """A consumer's channel to one stream. An ending is a value here: the last event is always a `StreamEndEvent`, and
     `event.result.raise_for_state()` raises if it should.
 
@@ -211,12 +209,9 @@ class Mailbox(ObjectReceiveStream[PartEvent]):
     closed in different tasks. Made by `handle.subscribe`.
     """
 
-    __slots__ = ("_closed", "_feed", "_taken")
-
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self._closed = False
-        self._taken = 0  # since this reader last gave way to others
         feed.readers += 1
 
     def receive_nowait(self) -> PartEvent:
@@ -236,26 +231,6 @@ class Mailbox(ObjectReceiveStream[PartEvent]):
         if self._feed.broken:
             raise anyio.BrokenResourceError("this consumer held its stream back for longer than its stall_timeout")
         raise anyio.WouldBlock
-
-    async def receive(self) -> PartEvent:
-        """The next event, once there is one. It gives way to other tasks at least every 32 events.
-
-        Raises `anyio.EndOfStream` after the terminal event, `anyio.ClosedResourceError` when this mailbox was closed,
-        even while it waited, and `anyio.BrokenResourceError` when it lost its subscription to the policy's
-        `stall_timeout`. Cancellation loses nothing: an event is only taken when it is returned.
-        """
-        if self._taken >= _ITEMS_PER_CHECKPOINT:
-            self._taken = 0
-            await checkpoint()
-        while True:
-            try:
-                event = self.receive_nowait()
-            except anyio.WouldBlock:
-                self._taken = 0
-                await self._wait()
-            else:
-                self._taken += 1
-                return event
 
     async def receive_batch(self) -> list[PartEvent]:
         """All events that are ready, at least one; it waits for the first. It always gives way to other tasks.

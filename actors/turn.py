@@ -76,7 +76,7 @@ def _mended(value: Any) -> Any:
         case str():
             return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case dict():
-            return {name: _mended(item) for name, item in cast("JsonObject", value).items()}
+            return {_mended(name): _mended(item) for name, item in cast("JsonObject", value).items()}
         case list():
             return [_mended(item) for item in cast("list[Any]", value)]
         case _:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio.abc import ObjectReceiveStream
 from anyio.lowlevel import checkpoint
 
 from ..actors.actor import StreamActor
+from ..actors.receiving import Receiving
 from ..actors.result import StreamResult
 from .fleet import Fleet, FleetContext
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CompletionChannel", "as_completed"]
 
 
-class CompletionChannel(ObjectReceiveStream[StreamResult]):
+class CompletionChannel(Receiving[StreamResult]):
     """The results of many streams, in the order in which they end. An ending is a value here.
 
     A result that nobody takes holds its place: no more requests are started than the engine runs at a time. Made by
@@ -78,19 +78,10 @@ class CompletionChannel(ObjectReceiveStream[StreamResult]):
             raise anyio.EndOfStream
         raise anyio.WouldBlock
 
-    async def receive(self) -> StreamResult:
-        """The next result, once there is one. It gives way to other tasks at every call.
-
-        Raises as `receive_nowait` does, but waits instead of `anyio.WouldBlock`. Cancellation loses nothing.
-        """
-        await checkpoint()
-        while True:
-            try:
-                return self.receive_nowait()
-            except anyio.WouldBlock:
-                if self._changed.is_set():
-                    self._changed = anyio.Event()
-                await self._changed.wait()
+    async def _wait(self) -> None:
+        if self._changed.is_set():
+            self._changed = anyio.Event()
+        await self._changed.wait()
 
     def close(self) -> None:
         """Gives nothing more. Leaving the block stops the streams."""

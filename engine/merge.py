@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio.abc import ObjectReceiveStream
 from anyio.lowlevel import checkpoint
 
 from ..actors.actor import StreamActor
 from ..actors.events import StreamEndEvent, TaggedEvent
 from ..actors.log import Cursor
 from ..actors.mailbox import Conflate, Feed
+from ..actors.receiving import Receiving
 from .fleet import Fleet, FleetContext
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class _Source(Feed):
         self._channel.queue(self)
 
 
-class MergeChannel(ObjectReceiveStream[TaggedEvent]):
+class MergeChannel(Receiving[TaggedEvent]):
     """The events of many streams. An ending is a value here, a `StreamEndEvent` among the others.
 
     Streams take turns: at most 32 events of one while others have some. What a lagging consumer has not read is merged,
@@ -51,7 +51,6 @@ class MergeChannel(ObjectReceiveStream[TaggedEvent]):
         self._ready: deque[_Source] = deque()
         self._sources: set[_Source] = set()
         self._turn = 0
-        self._taken = 0
         self._waiter: anyio.Event | None = None
         self._exhausted = False
         self._error: Exception | None = None
@@ -121,24 +120,6 @@ class MergeChannel(ObjectReceiveStream[TaggedEvent]):
         self._sources.discard(source)
         source.leave()
         self._done(source.actor)
-
-    async def receive(self) -> TaggedEvent:
-        """The next event, once there is one. It gives way to other tasks at least every 32 events.
-
-        Raises as `receive_nowait` does, but waits instead of `anyio.WouldBlock`. Cancellation loses nothing.
-        """
-        if self._taken >= _EVENTS_PER_TURN:
-            self._taken = 0
-            await checkpoint()
-        while True:
-            try:
-                event = self.receive_nowait()
-            except anyio.WouldBlock:
-                self._taken = 0
-                await self._wait()
-            else:
-                self._taken += 1
-                return event
 
     async def receive_batch(self) -> list[TaggedEvent]:
         """All events that are ready, at least one; it waits for the first. It always gives way to other tasks.

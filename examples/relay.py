@@ -36,6 +36,7 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self.engine.stream(self.prompt) as stream, aclosing(server_sent(stream)) as self.body_iterator:
+            # uvicorn tells at once that the client has gone. A server of ASGI 2.4 tells when the next event is sent.
             with suppress(ClientDisconnect):
                 await super().__call__(scope, receive, send)
         result = stream.result

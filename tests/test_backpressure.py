@@ -24,7 +24,14 @@ def answer() -> bytes:
     def event(kind: str, **fields: Any) -> bytes:
         return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
 
-    message: dict[str, Any] = {"id": "m", "type": "message", "role": "assistant", "model": "claude-x", "content": [], "usage": {}}
+    message: dict[str, Any] = {
+        "id": "m",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-x",
+        "content": [],
+        "usage": {},
+    }
     piece = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x" * SIZE})
     return b"".join(
         [

@@ -183,6 +183,17 @@ async def test_by_the_handle_from_another_thread(asked: Asked, state: State) -> 
 
 
 @state
+async def test_by_the_group(asked: Asked, state: State) -> None:
+    await asked.prepare(state)
+    handle = asked.engine.submit(StreamRequest("Hi", group="tenant"))
+    await asked.reached(handle, state)
+    asked.engine.cancel_group("another")
+    asked.engine.cancel_group("tenant", reason="left us")
+    await asked.check(await handle.wait(), state, "group", "left us")
+    await asked.check_that_it_goes_on()
+
+
+@state
 async def test_by_leaving(asked: Asked, state: State) -> None:
     await asked.prepare(state)
     async with asked.engine.stream("Hi") as stream:

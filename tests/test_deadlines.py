@@ -98,6 +98,7 @@ OFF = Deadlines(silence=None)
         ("first_event", Stall("head"), 60),
         ("first_content", Stall(0, pings=7), 60),
         ("idle", Stall(2, pings=7), 60),
+        ("total", Stall("nothing"), 60),
         ("total", Stall(2, pings=7), 60),
     ],
 )

@@ -223,11 +223,13 @@ def _check_prefill(body: dict[str, Any]) -> None:
     last = body["messages"][-1]
     if last["role"] != "assistant":
         return
+    blocks = _blocks(last["content"], "messages")
+    if any(block["type"] in ("server_tool_use", "mcp_tool_use") for block in blocks):
+        return  # a paused turn, sent back for the model to go on with it
     version = _VERSION.match(body["model"])
     if version is not None and (int(version[1]), int(version[2] or 0)) >= (4, 6):
         raise _refusal(
             "This model does not support assistant message prefill. The conversation must end with a user message."
         )
-    blocks = _blocks(last["content"], "messages")
     if blocks and str(blocks[-1].get("text", "")).endswith((" ", "\n", "\t")):
         raise _refusal("messages: final assistant content cannot end with trailing whitespace")
