@@ -88,6 +88,8 @@ WAYS: list[Callable[[Engine, StreamRequest, int], Any]] = [by_break, by_handle, 
 
 
 async def test_a_storm_of_cancellations() -> None:
+    gc.collect()
+    actors = living_actors()  # what other tests hold
     chance = random.Random(7)
     ways: Counter[str] = Counter()
     left = iter(range(STREAMS))
@@ -111,12 +113,16 @@ async def test_a_storm_of_cancellations() -> None:
             assert tasks() == before[0]
             result = await engine.submit("and it goes on").wait()
             assert result.state == "complete"
-            idle = open_files() - before[1]
-            assert idle <= AT_ONCE + 5, "more connections than ever ran at a time"
+            # What is left open is idle, and no more than ever ran at a time.
+            await happens(simulator, lambda simulator: simulator.open_connections <= AT_ONCE)
         await happens(simulator, lambda simulator: simulator.open_connections == 0)
         assert sum(ways.values()) == STREAMS
         assert min(ways.values()) > STREAMS / 10
     gc.collect()
-    assert living_actors() == 0
+    assert living_actors() <= actors
+    for _ in range(1_000):
+        if open_files() <= before[1]:
+            break
+        await anyio.lowlevel.checkpoint()  # aborted sockets are closed in the loop's next turns
     # One loop's own files may have come with the first connection; none is left of the storm.
     assert open_files() <= before[1]
