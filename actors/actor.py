@@ -63,6 +63,8 @@ class StreamActor:
         self.cancel_request: tuple[str, str | None] | None = None
         self.on_abandon: OnAbandon = on_abandon
         self._abandoned = abandoned
+        self.abandoned_at: float | None = None
+        """When its last consumer left, while it lingers for another."""
         self.deadlines = deadlines
         self.looked_at: float | None = None
         """When the watchdog will look at it next."""

@@ -439,9 +439,11 @@ class Engine:
             self.start_helper(self._linger(actor))
 
     async def _linger(self, actor: StreamActor) -> None:
+        since = actor.abandoned_at = actor.watch.clock()
         with anyio.move_on_after(_LINGER_SECONDS):
             await actor.released.wait()
-        if not actor.feeds:
+        # Somebody may have joined and left again meanwhile: then that is what counts.
+        if not actor.feeds and actor.abandoned_at == since:
             self.request_cancel(actor, "consumer", "its last consumer left")
 
     def _end(self, job: _Job) -> None:
