@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import anyio.to_thread
+import httpx2
 
 from manystream import AnthropicModel, Engine, RetryPolicy, StreamEndEvent, StreamRequest
 from manystream.actors import PartEvent
@@ -14,6 +15,7 @@ __all__ = [
     "AT_ONCE",
     "assert_one_ending",
     "engine_for",
+    "engine_in_memory",
     "first_text",
     "happens",
     "model_for",
@@ -35,6 +37,13 @@ def engine_for(simulator: Simulator, **arguments: Any) -> Engine:
     """An engine whose model the simulator serves, and which hardly waits before it tries again."""
     arguments.setdefault("retry", AT_ONCE)
     return Engine(model_for(simulator), **arguments)
+
+
+def engine_in_memory(simulator: Simulator, **options: Any) -> Engine:
+    """An engine that reaches the simulator without a socket: the way for virtual time."""
+    client = httpx2.AsyncClient(transport=simulator.transport())
+    model = AnthropicModel("claude-opus-5-5", api_key="k", base_url="http://simulated", http_client=client)
+    return Engine(model, **options)
 
 
 def requests_named(*names: str) -> list[StreamRequest]:

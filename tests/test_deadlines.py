@@ -5,16 +5,16 @@ from typing import Any
 
 import anyio
 import attrs
-import httpx2
 import pytest
 
-from manystream import AnthropicModel, DeadlineExceeded, Deadlines, Engine, RetryPolicy, StreamRequest
+from manystream import DeadlineExceeded, Deadlines, RetryPolicy, StreamRequest
 from manystream.actors.deadlines import next_due
 from manystream.actors.errors import DEADLINE_ERRORS
 from manystream.actors.lifecycle import State
 from manystream.actors.timing import Stopwatch
 from manystream.engine.simulator import Fail, Simulator, Stall
 
+from .engines import engine_in_memory
 from .virtual import virtual_backends
 
 
@@ -80,12 +80,6 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     return virtual_backends()[request.param]
 
 
-def engine_on(simulator: Simulator, **options: Any) -> Engine:
-    client = httpx2.AsyncClient(transport=simulator.transport())
-    model = AnthropicModel("claude-opus-5-5", api_key="k", base_url="http://simulated", http_client=client)
-    return Engine(model, **options)
-
-
 OFF = Deadlines(silence=None)
 
 
@@ -105,7 +99,7 @@ OFF = Deadlines(silence=None)
 async def test_a_stream_that_passes_a_deadline_fails_by_its_name(name: str, stall: Stall, when: float) -> None:
     simulator = Simulator()
     simulator.script([stall, "whole"])
-    async with engine_on(simulator, retry=RetryPolicy(max_attempts=1)) as engine:
+    async with engine_in_memory(simulator, retry=RetryPolicy(max_attempts=1)) as engine:
         began = anyio.current_time()
         request = StreamRequest("hi", deadlines=attrs.evolve(OFF, **{name: when}))
         with pytest.raises(DeadlineExceeded) as caught:
@@ -127,7 +121,7 @@ async def test_a_stream_that_passes_a_deadline_fails_by_its_name(name: str, stal
 async def test_pings_keep_the_line_alive_and_do_not_count_as_progress() -> None:
     simulator = Simulator()
     simulator.script([Stall(2, pings=50)])
-    async with engine_on(simulator, retry=RetryPolicy(max_attempts=1)) as engine:
+    async with engine_in_memory(simulator, retry=RetryPolicy(max_attempts=1)) as engine:
         began = anyio.current_time()
         result = await engine.submit(StreamRequest("hi", deadlines=Deadlines(silence=60, idle=1000))).wait()
         assert result.error is not None
@@ -139,7 +133,7 @@ async def test_pings_keep_the_line_alive_and_do_not_count_as_progress() -> None:
 async def test_a_silent_line_fails_after_two_minutes_by_default() -> None:
     simulator = Simulator()
     simulator.script([Stall(2)])
-    async with engine_on(simulator) as engine:
+    async with engine_in_memory(simulator) as engine:
         began = anyio.current_time()
         result = await engine.submit("hi").wait()
         assert result.error is not None
@@ -151,7 +145,7 @@ async def test_a_silent_line_fails_after_two_minutes_by_default() -> None:
 async def test_one_that_waits_too_long_for_its_slot_fails() -> None:
     simulator = Simulator()
     simulator.script([Stall(1)])
-    async with engine_on(simulator, max_concurrency=1) as engine, engine.stream("first"):
+    async with engine_in_memory(simulator, max_concurrency=1) as engine, engine.stream("first"):
         began = anyio.current_time()
         result = await engine.submit(StreamRequest("second", deadlines=Deadlines(queued=5))).wait()
         assert (result.state, result.error and result.error.deadline) == ("failed", "queued")
@@ -163,7 +157,7 @@ async def test_one_that_waits_too_long_for_its_slot_fails() -> None:
 async def test_before_content_a_deadline_is_retried() -> None:
     simulator = Simulator()
     simulator.script([Stall("nothing"), Stall("head"), "third"])
-    async with engine_on(simulator) as engine:
+    async with engine_in_memory(simulator) as engine:
         result = await engine.submit(StreamRequest("hi", deadlines=Deadlines(first_content=10))).wait()
         assert (result.state, result.text) == ("complete", "third")
         errors = [attempt.error.deadline if attempt.error else None for attempt in result.attempts]
@@ -176,7 +170,7 @@ async def test_before_content_a_deadline_is_retried() -> None:
 async def test_the_total_counts_what_waits_between_attempts() -> None:
     simulator = Simulator()
     simulator.script([Fail(529, headers={"retry-after": "50"})] * 3)
-    async with engine_on(simulator) as engine:
+    async with engine_in_memory(simulator) as engine:
         began = anyio.current_time()
         result = await engine.submit(StreamRequest("hi", deadlines=Deadlines(total=70))).wait()
         assert (result.state, result.error and result.error.deadline) == ("failed", "total")

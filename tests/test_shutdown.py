@@ -4,12 +4,12 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-import httpx2
 import pytest
 
-from manystream import AnthropicModel, Engine, Lossless, StreamEndEvent, StreamHandle
+from manystream import Engine, Lossless, StreamEndEvent, StreamHandle
 from manystream.engine.simulator import Simulator, Stall
 
+from .engines import engine_in_memory
 from .virtual import virtual_backends
 
 pytestmark = pytest.mark.anyio
@@ -18,12 +18,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     return virtual_backends()[request.param]
-
-
-def engine_on(simulator: Simulator, **options: Any) -> Engine:
-    client = httpx2.AsyncClient(transport=simulator.transport())
-    model = AnthropicModel("claude-opus-5-5", api_key="k", base_url="http://simulated", http_client=client)
-    return Engine(model, **options)
 
 
 async def ending(handle: StreamHandle) -> StreamEndEvent:
@@ -42,7 +36,7 @@ async def begun(simulator: Simulator, number: int) -> None:
 async def test_what_runs_finishes_and_what_waits_is_told() -> None:
     simulator = Simulator(time_to_first_token=5)
     simulator.script(["in time"])
-    async with engine_on(simulator, max_concurrency=1) as engine:
+    async with engine_in_memory(simulator, max_concurrency=1) as engine:
         running, waiting = engine.submit("first"), engine.submit("second")
         await begun(simulator, 1)
         left = anyio.current_time()
@@ -65,7 +59,7 @@ async def test_new_work_is_refused_the_moment_shutdown_begins() -> None:
         refused.append(str(caught.value))
 
     async with anyio.create_task_group() as group:
-        async with engine_on(simulator) as engine:
+        async with engine_in_memory(simulator) as engine:
             handle = engine.submit("first")
             group.start_soon(late, engine, handle)
         assert handle.result.state == "complete"
@@ -75,7 +69,7 @@ async def test_new_work_is_refused_the_moment_shutdown_begins() -> None:
 async def test_after_the_grace_what_still_runs_is_cancelled() -> None:
     simulator = Simulator()
     simulator.script([Stall(2)])
-    async with engine_on(simulator, grace=30) as engine:
+    async with engine_in_memory(simulator, grace=30) as engine:
         handle = engine.submit("hi")
         await begun(simulator, 1)
         left = anyio.current_time()
@@ -90,7 +84,7 @@ async def test_leaving_with_an_exception_waits_for_nothing() -> None:
     simulator.script([Stall(2)])
     left = handle = None
     with pytest.raises(KeyError, match="ours"):
-        async with engine_on(simulator, grace=30) as engine:
+        async with engine_in_memory(simulator, grace=30) as engine:
             handle = engine.submit("hi")
             await begun(simulator, 1)
             left = anyio.current_time()
@@ -103,7 +97,7 @@ async def test_leaving_with_an_exception_waits_for_nothing() -> None:
 async def test_a_stalled_consumer_does_not_hold_up_the_shutdown() -> None:
     simulator = Simulator()
     simulator.script(["many words " * 100])
-    async with engine_on(simulator, grace=30) as engine:
+    async with engine_in_memory(simulator, grace=30) as engine:
         handle = engine.submit("hi")
         channel = handle.subscribe(Lossless(buffer=2))
         while channel.statistics().current_buffer_used < 2:
