@@ -311,3 +311,17 @@ def test_every_response_names_request_and_organisation() -> None:
         headers = dict(a_responder().respond(request).headers)
         assert headers["request-id"].startswith("req_01")
         assert len(headers["anthropic-organization-id"]) == 36
+
+
+def test_repeats_are_counted_for_the_newest_questions_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("manystream.engine.simulator.responder._REMEMBERED", 3)
+    responder = a_responder()
+
+    def request_id(content: str) -> str:
+        return dict(responder.respond(a_request(a_body(content))).headers)["request-id"]
+
+    first = request_id("first")
+    assert len({first, request_id("first"), request_id("second"), request_id("first")}) == 4
+    for other in ("third", "fourth", "fifth"):
+        request_id(other)
+    assert request_id("first") == first  # forgotten, and so the first of its kind again

@@ -163,7 +163,7 @@ def test_a_script_refuses_what_is_no_step_and_takes_nothing_of_it(steps: Any, er
         (lambda: Cut(after=0, how="explode"), "how must be"),  # pyright: ignore[reportArgumentType]
         (lambda: Cut(after="nothing", how="end"), "before the response has begun"),
         (lambda: Stall(after="nothing", pings=1), "pings need"),
-        (lambda: Stall(after=0, pings=0), "pings need"),
+        (lambda: Stall(after=0, pings=0), "pings must be"),
     ],
 )
 def test_impossible_misbehaviour_is_refused(make: Callable[[], object], message: str) -> None:

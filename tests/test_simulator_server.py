@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
-from anyio.abc import SocketStream
+from anyio.abc import ByteStream, SocketStream
 
 from manystream.engine.simulator import Cut, ListenError, Simulator, Stall
 
@@ -41,7 +41,7 @@ async def connect(simulator: Simulator) -> SocketStream:
     return await anyio.connect_tcp("127.0.0.1", int(simulator.url.rpartition(":")[2]))
 
 
-async def read_until(stream: SocketStream, mark: bytes) -> bytes:
+async def read_until(stream: ByteStream, mark: bytes) -> bytes:
     """Read until the bytes end with the mark."""
     received = b""
     with anyio.fail_after(5):
@@ -50,7 +50,7 @@ async def read_until(stream: SocketStream, mark: bytes) -> bytes:
     return received
 
 
-async def read_all(stream: SocketStream) -> bytes:
+async def read_all(stream: ByteStream) -> bytes:
     """Read until the server closes; a reset raises BrokenResourceError."""
     received = b""
     with anyio.fail_after(5):

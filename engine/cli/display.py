@@ -1,6 +1,8 @@
 """A run's progress and its summary, on standard error: alive on a terminal, a line every few seconds elsewhere."""
 
 import sys
+from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -11,8 +13,24 @@ from rich.table import Table
 from rich.text import Text
 
 from ..runs.figures import Figures, Rates
+from ..stats import EngineStats
 
-__all__ = ["Display", "LineDisplay", "LiveDisplay", "seconds", "summary"]
+__all__ = ["Display", "LineDisplay", "LiveDisplay", "seconds", "summary", "waiting_text"]
+
+_WAITS = {
+    "concurrency": "for a slot",
+    "adaptive_concurrency": "for what the API bears",
+    "pause": "as the API asked",
+    "pace": "not to go too fast",
+    "requests_per_minute": "for requests per minute",
+    "input_tokens_per_minute": "for input tokens per minute",
+    "output_tokens_per_minute": "for output tokens per minute",
+    "retry_budget": "as there are many retries",
+    "group": "for their group",
+    "cache": "for a shared prompt to be cached",
+    "spend_cap": "for the spend cap",
+    "backoff": "to be tried again",
+}
 
 
 class Display(Protocol):
@@ -41,8 +59,9 @@ class LineDisplay:
 
     interval = 5.0
 
-    def __init__(self, figures: Figures) -> None:
+    def __init__(self, figures: Figures, stats: Callable[[], EngineStats]) -> None:
         self._figures = figures
+        self._stats = stats
         self._rates = Rates(figures)
 
     def __enter__(self) -> Self:
@@ -58,8 +77,10 @@ class LineDisplay:
         figures = self._figures
         events, tokens = self._rates.sample()
         done = f"{figures.done:,}" if figures.total is None else f"{figures.done:,}/{figures.total:,}"
+        stats = self._stats()
+        waiting = f", {waiting_text(stats)}" if stats.waits else ""
         self.note(
-            f"{done} done, {figures.failed:,} failed, {figures.running:,} running, {events:,.0f} events/s,"
+            f"{done} done, {figures.failed:,} failed, {stats.running:,} running{waiting}, {events:,.0f} events/s,"
             f" {tokens:,.0f} tokens/s, first content p50 {seconds(figures.first_content(0.5))}"
             f" p99 {seconds(figures.first_content(0.99))}"
         )
@@ -74,8 +95,9 @@ class LiveDisplay:
 
     interval = 0.1
 
-    def __init__(self, figures: Figures, console: Console) -> None:
+    def __init__(self, figures: Figures, stats: Callable[[], EngineStats], console: Console) -> None:
         self._figures = figures
+        self._stats = stats
         self._rates = Rates(figures)
         # Drawn by `update` alone: a thread of rich's own would compete with the streams.
         self._live = Live(console=console, auto_refresh=False, transient=True)
@@ -101,6 +123,7 @@ class LiveDisplay:
     def _draw(self) -> Table:
         figures = self._figures
         events, tokens = self._rates.sample()
+        stats = self._stats()
         total = figures.total
         head = Table.grid(padding=(0, 2))
         head.add_row(
@@ -112,7 +135,7 @@ class LiveDisplay:
         failed = Text(f"{figures.failed:,}", style="bold red" if figures.failed else "bold")
         cells.add_row("running", "done", "failed", "events/s", "tokens/s", "first content p50", "p99", style="dim")
         cells.add_row(
-            Text(f"{figures.running:,}", style="bold cyan"),
+            Text(f"{stats.running:,}", style="bold cyan"),
             Text(f"{figures.done:,}", style="bold green"),
             failed,
             Text(f"{events:,.0f}", style="bold"),
@@ -123,7 +146,15 @@ class LiveDisplay:
         frame = Table.grid()
         frame.add_row(head)
         frame.add_row(cells)
+        if stats.waits:
+            frame.add_row(Text(waiting_text(stats), style="dim"))
         return frame
+
+
+def waiting_text(stats: EngineStats) -> str:
+    """How many wait, and what for."""
+    counts = Counter(stats.waiting_for).most_common()
+    return f"{len(stats.waits):,} waiting ({', '.join(f'{_WAITS[reason]} {count:,}' for reason, count in counts)})"
 
 
 def summary(figures: Figures, output: str) -> list[str]:

@@ -5,8 +5,10 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
+from ...actors.recovery import Recovery
 from ..model import AnthropicModel
-from ..runs.input import InputError, read_requests
+from ..prices import Prices
+from ..runs.input import InputError, RequestFile, read_requests
 from ..runs.output import OutputError, ResultFile
 from .session import Job, Status, fail, perform
 
@@ -23,6 +25,8 @@ def run_file(
     concurrency: int,
     limit: int | None,
     overwrite: bool,
+    recovery: Recovery,
+    spend_cap: float | None,
     backend: str,
 ) -> Status:
     """Runs all requests of `source`; returns what to exit with. `model` and `defaults` are for requests without."""
@@ -31,6 +35,8 @@ def run_file(
             _check_url(base_url)
         ResultFile(output, overwrite=overwrite).check(source)
         requests = read_requests(source, needs_model=model is None)
+        if spend_cap is not None:
+            _check_prices(requests, model)
     except (InputError, OutputError) as exc:
         fail(exc)
         return Status.UNUSABLE
@@ -43,8 +49,17 @@ def run_file(
         concurrency=concurrency,
         limit=limit,
         overwrite=overwrite,
+        recovery=recovery,
+        spend_cap=spend_cap,
     )
     return perform(job, backend=backend)
+
+
+def _check_prices(requests: RequestFile, model: str | None) -> None:
+    prices = Prices()
+    for name in {str(request.params.get("model", model)) for request in requests}:
+        if prices.price(name) is None:
+            raise InputError(f"{requests.name}: no price is known for the model {name!r}; run it without --spend-cap")
 
 
 def _check_url(url: str) -> None:

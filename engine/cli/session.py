@@ -13,6 +13,7 @@ import attrs
 from anyio.abc import TaskGroup
 from rich.console import Console
 
+from ...actors.recovery import Recovery
 from ...actors.request import StreamRequest
 from ..engine import Engine
 from ..model import AnthropicModel, MissingCredentialsError
@@ -53,6 +54,8 @@ class Job:
     concurrency: int
     limit: int | None = None
     overwrite: bool = False
+    recovery: Recovery = "fail"
+    spend_cap: float | None = None
 
 
 def perform(job: Job, *, backend: str = "asyncio") -> Status:
@@ -79,7 +82,10 @@ class _Session:
     async def main(self) -> None:
         """Runs; what goes wrong is kept for `conclude`."""
         try:
-            async with Engine(self._job.model, max_concurrency=self._job.concurrency) as engine:
+            job = self._job
+            async with Engine(
+                job.model, max_concurrency=job.concurrency, recovery=job.recovery, spend_cap=job.spend_cap
+            ) as engine:
                 await self._with_interrupts(engine)
         except MissingCredentialsError:
             self._failure = MissingCredentialsError("no API key: set the environment variable ANTHROPIC_API_KEY")
@@ -118,7 +124,7 @@ class _Session:
             async with open_run(engine, job.source, job.output, overwrite=job.overwrite, limit=job.limit) as run:
                 self._run = run
                 async with anyio.create_task_group() as tasks:
-                    with _display_for(run, job.output) as self._display:
+                    with _display_for(run, engine, job.output) as self._display:
                         tasks.start_soon(self._refresh, self._display)
                         await self._exhaust(run)
                         tasks.cancel_scope.cancel()
@@ -159,12 +165,12 @@ class _Session:
         return Status.FAILED if failure is not None or figures.failed or figures.not_run else Status.SUCCEEDED
 
 
-def _display_for(run: Run, output: str) -> Display:
+def _display_for(run: Run, engine: Engine, output: str) -> Display:
     console = Console(stderr=True)
     # Results and figures on one terminal would overwrite each other.
     if console.is_terminal and not console.is_dumb_terminal and not (output == "-" and sys.stdout.isatty()):
-        return LiveDisplay(run.figures, console)
-    return LineDisplay(run.figures)
+        return LiveDisplay(run.figures, engine.stats, console)
+    return LineDisplay(run.figures, engine.stats)
 
 
 def say(*lines: str) -> None:

@@ -1,24 +1,34 @@
 """The simulator as a server of its own, until Ctrl-C."""
 
 import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import anyio
+import attrs
 
-from ..simulator import ListenError, Simulator
+from ..simulator import ListenError, Scenario, Simulator, read_scenario
 from .session import Status, fail, say
 
 __all__ = ["simulate"]
 
 
 def simulate(
-    *, host: str, port: int, seed: int, time_to_first_token: float, tokens_per_second: float, backend: str
+    *, host: str, port: int, tls: bool, scenario_file: str | None, overrides: Mapping[str, Any], backend: str
 ) -> Status:
-    """Serves until Ctrl-C; returns what to exit with."""
-    simulator = Simulator(seed=seed, time_to_first_token=time_to_first_token, tokens_per_second=tokens_per_second)
+    """Serves until Ctrl-C; returns what to exit with. `overrides` are settings that go before the scenario's."""
+    try:
+        scenario = Scenario() if scenario_file is None else read_scenario(scenario_file)
+        simulator = Simulator.from_scenario(attrs.evolve(scenario, **overrides))
+        serving = simulator.serve(host, port, tls=tls)
+    except (ImportError, ValueError) as exc:
+        fail(exc)
+        return Status.UNUSABLE
 
     async def serve() -> None:
-        async with simulator.serve(host, port):
-            _greet(simulator.url)
+        async with serving:
+            _greet(simulator.url, simulator.certificate if tls else None)
             try:
                 # Also where Python would ignore it: in the background of a script.
                 with anyio.open_signal_receiver(signal.SIGINT) as signals:
@@ -37,10 +47,11 @@ def simulate(
     return Status.SUCCEEDED
 
 
-def _greet(url: str) -> None:
+def _greet(url: str, certificate: Path | None) -> None:
     print(  # noqa: T201
         f"A simulated Messages API listens at {url} until Ctrl-C. Point a client at it:",
         f"  export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=any-but-invalid",
+        *([] if certificate is None else [f"  export SSL_CERT_FILE={certificate}"]),
         f"  manystream run prompts.jsonl -o results.jsonl --model claude-opus-5-5 --base-url {url}",
         sep="\n",
         flush=True,

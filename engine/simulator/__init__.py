@@ -1,21 +1,38 @@
 """A simulator of the Messages API: a real HTTP server on loopback, scripted or generating its answers."""
 
-from .ledger import Outcome, RecordedRequest
-from .script import Cut, CutHow, Fail, Point, ScriptStep, Stall
+from .conditions import Cache, Condition, Conditions, Limits, Overload, Ramp, SpendLimit
+from .faults import Faults
+from .ledger import Outcome, RecordedRequest, Totals
+from .scenario import Scenario, ScenarioError, read_scenario
+from .script import Bytes, Cut, CutHow, Fail, Point, ScriptStep, Slow, Stall
 from .server import ListenError
 from .simulator import InThread, Serving, Simulator
 
 __all__ = [
+    "Bytes",
+    "Cache",
+    "Condition",
+    "Conditions",
     "Cut",
     "CutHow",
     "Fail",
+    "Faults",
     "InThread",
+    "Limits",
     "ListenError",
     "Outcome",
+    "Overload",
     "Point",
+    "Ramp",
     "RecordedRequest",
+    "Scenario",
+    "ScenarioError",
     "ScriptStep",
     "Serving",
     "Simulator",
+    "Slow",
+    "SpendLimit",
     "Stall",
+    "Totals",
+    "read_scenario",
 ]

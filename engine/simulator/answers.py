@@ -7,67 +7,20 @@ it is streamed makes no difference to it either.
 from __future__ import annotations
 
 import base64
-import json
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 
-from .ids import identifier
+from .blocks import Answer, Block, Text, Thinking
+from .citations import cite, sources_in
 from .jsondata import is_array, is_object, member
 from .prose import random_prose, tokenise
-from .schema import instance_of
+from .tools import call_tools, kind_of_choice, use_server_tools
 
-__all__ = ["Answer", "Block", "Text", "Thinking", "ToolUse", "generate", "input_tokens", "told"]
+__all__ = ["generate", "input_tokens", "told"]
 
 _LONGEST = 1_024  # tokens of prose: beyond this a larger `max_tokens` makes no longer answer
-
-
-@attrs.frozen
-class Text:
-    """A text block, in token-like pieces."""
-
-    pieces: tuple[str, ...] = attrs.field(repr=False)
-
-
-@attrs.frozen
-class Thinking:
-    """A thinking block. `shown` is False where the request wants the signature only."""
-
-    pieces: tuple[str, ...] = attrs.field(repr=False)
-    signature: str = attrs.field(repr=False)
-    shown: bool = True
-
-
-@attrs.frozen
-class ToolUse:
-    """A call of a client tool. The pieces are those of its JSON, which `max_tokens` may have cut short."""
-
-    id: str
-    name: str
-    pieces: tuple[str, ...] = attrs.field(repr=False)
-
-
-Block: TypeAlias = Text | Thinking | ToolUse
-
-
-@attrs.frozen
-class Answer:
-    """A whole answer and why it ends."""
-
-    blocks: tuple[Block, ...]
-    stop_reason: str
-    stop_sequence: str | None = None
-
-    @property
-    def thinking_tokens(self) -> int:
-        """The tokens spent on thinking, shown or not."""
-        return sum(len(block.pieces) for block in self.blocks if isinstance(block, Thinking))
-
-    @property
-    def output_tokens(self) -> int:
-        """All tokens of the answer. Never zero, as an empty answer has its end, too."""
-        return max(1, sum(len(block.pieces) for block in self.blocks))
 
 
 def told(text: str) -> Answer:
@@ -88,11 +41,24 @@ def generate(body: dict[str, Any], random: Random, ids: Random) -> Answer:
     if (thinking := _think(body, random, budget)) is not None:
         blocks.append(thinking)
         budget -= len(thinking.pieces)
-    if calls := _calls(body, random, ids):
-        if _choice(body) == "auto":
-            calls = [Text(tuple(random_prose(random, random.randint(4, 16)))), *calls]
-        return _within(budget, blocks, calls)
-    return _prose(body, random, budget, blocks)
+    used = use_server_tools(body, random, ids)
+    calls = call_tools(body, random, ids)
+    if calls and kind_of_choice(body) == "auto":
+        calls = [Text(tuple(random_prose(random, random.randint(4, 16)))), *calls]
+    for block in (*used, *calls):
+        blocks.append(block)
+        if (budget := budget - len(block.pieces)) < 0:  # cut short, a tool call in mid-JSON too
+            blocks[-1] = attrs.evolve(block, pieces=block.pieces[:budget])
+            break
+    if budget < 0 or (budget == 0 and not calls):
+        return Answer(tuple(blocks), "max_tokens")
+    if calls:
+        return Answer(tuple(blocks), "tool_use")
+    prose = _prose(body, random, budget)
+    cited = [
+        piece for text in prose.blocks if isinstance(text, Text) for piece in cite(text, sources_in(body, used), random)
+    ]
+    return attrs.evolve(prose, blocks=(*blocks, *cited))
 
 
 def input_tokens(body: dict[str, Any]) -> int:
@@ -123,55 +89,7 @@ def _think(body: dict[str, Any], random: Random, budget: int) -> Thinking | None
     return Thinking(tuple(pieces), signature, shown=config.get("display") != "omitted")
 
 
-def _choice(body: dict[str, Any]) -> str:
-    return member(body, "tool_choice").get("type", "auto")
-
-
-def _calls(body: dict[str, Any], random: Random, ids: Random) -> list[Block]:
-    """Return the tool calls that the request forces, or that its last turn suggests."""
-    tools: list[dict[str, Any]] = [tool for tool in body.get("tools") or () if tool.get("type", "custom") == "custom"]
-    choice = member(body, "tool_choice")
-    suggested = [tool for tool in tools if _suggests(body["messages"][-1], tool["name"])]
-    match _choice(body):
-        case "none":
-            return []
-        case "tool":
-            chosen = [tool for tool in tools if tool["name"] == choice.get("name")]
-        case "any":
-            chosen = suggested or ([random.choice(tools)] if tools else [])
-        case _:
-            chosen = suggested
-    if choice.get("disable_parallel_tool_use"):
-        chosen = chosen[:1]
-    return [_call(tool, random, ids) for tool in chosen]
-
-
-def _suggests(message: dict[str, Any], tool_name: str) -> bool:
-    """Whether a user's turn speaks of the tool: by a longer word of its name. Results of tools want no new call."""
-    content: Any = message["content"]
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    if any(block.get("type") == "tool_result" for block in blocks):
-        return False
-    said = " ".join(str(block.get("text", "")) for block in blocks).lower()
-    words = tool_name.lower().replace("-", "_").split("_")
-    return any(word in said for word in (tool_name.lower(), *(word for word in words if len(word) > 3)))
-
-
-def _call(tool: dict[str, Any], random: Random, ids: Random) -> ToolUse:
-    arguments = json.dumps(instance_of(tool["input_schema"], random), ensure_ascii=False)
-    return ToolUse(identifier("toolu", ids), tool["name"], tuple(tokenise(arguments)))
-
-
-def _within(budget: int, blocks: list[Block], more: list[Block]) -> Answer:
-    """Add blocks as far as the tokens suffice; the last one may be cut short, a tool call in mid-JSON too."""
-    for block in more:
-        blocks.append(attrs.evolve(block, pieces=block.pieces[:budget]))
-        if (budget := budget - len(block.pieces)) < 0:
-            return Answer(tuple(blocks), "max_tokens")
-    return Answer(tuple(blocks), "tool_use")
-
-
-def _prose(body: dict[str, Any], random: Random, budget: int, blocks: list[Block]) -> Answer:
+def _prose(body: dict[str, Any], random: Random, budget: int) -> Answer:
     length = max(1, int(min(budget, _LONGEST) * random.uniform(0.25, 1.1)))
     pieces = random_prose(random, min(length, budget))
     reason = "max_tokens" if length > budget else "end_turn"
@@ -185,5 +103,5 @@ def _prose(body: dict[str, Any], random: Random, budget: int, blocks: list[Block
         elif reason == "end_turn":
             stop = random.choice(stops)
         if stop is not None:
-            return Answer((*blocks, Text(tuple(pieces))), "stop_sequence", stop)
-    return Answer((*blocks, Text(tuple(pieces))), reason)
+            return Answer((Text(tuple(pieces)),), "stop_sequence", stop)
+    return Answer((Text(tuple(pieces)),), reason)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import socket
+import ssl
 import struct
 import sys
 from contextlib import suppress
@@ -17,9 +18,10 @@ import anyio
 import h11
 import structlog
 from anyio.abc import SocketAttribute, SocketStream
+from anyio.streams.tls import TLSStream
 
 from .errors import RefusalError
-from .exchange import Abort, Close, Request, Response, Send, Wait
+from .exchange import Abort, BadChunk, Close, Request, Response, Send, Wait
 from .ledger import Exchange, Ledger, Outcome
 from .responder import Responder
 
@@ -32,7 +34,7 @@ _LINGER = 1.0  # seconds the client gets to take leave of a connection that we c
 # SO_LINGER with no time at all: closing sends a reset. The structure has shorts on Windows, integers elsewhere.
 _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _log = structlog.get_logger("manystream.simulator")
-_GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
+_GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError)
 
 
 class _ConnectionOverError(Exception):
@@ -42,7 +44,7 @@ class _ConnectionOverError(Exception):
 class Connection:
     """Serves one client on an accepted socket."""
 
-    def __init__(self, stream: SocketStream, responder: Responder, ledger: Ledger) -> None:
+    def __init__(self, stream: SocketStream | TLSStream, responder: Responder, ledger: Ledger) -> None:
         self._stream = stream
         self._responder = responder
         self._ledger = ledger
@@ -51,6 +53,8 @@ class Connection:
         self._arrived, self._input = anyio.create_memory_object_stream[bytes](_READ_AHEAD)
         self._response_scope: anyio.CancelScope | None = None
         self._client_gone = False
+        self._reading = anyio.CancelScope()
+        self._has_read = anyio.Event()
 
     async def serve(self) -> None:
         """Answer requests until either side ends the connection, which is closed on return.
@@ -73,13 +77,16 @@ class Connection:
 
     async def _read(self) -> None:
         try:
-            while True:
-                await self._arrived.send(await self._stream.receive(_READ_SIZE))
+            with self._reading:
+                while True:
+                    await self._arrived.send(await self._stream.receive(_READ_SIZE))
         except _GONE:
             self._mark_gone()
             self._arrived.close()
             if self._response_scope is not None:
                 self._response_scope.cancel()
+        finally:
+            self._has_read.set()
 
     def _mark_gone(self) -> None:
         if not self._client_gone:
@@ -122,6 +129,7 @@ class Connection:
                         await self._write(self._encoded(h11.InformationalResponse(status_code=100, headers=[])))
                     self._protocol.receive_data(await self._more())
                 case _:  # the client closed its side between two requests
+                    await self._close()
                     raise _ConnectionOverError
 
     async def _more(self) -> bytes:
@@ -149,7 +157,7 @@ class Connection:
             raise _ConnectionOverError
 
     async def _perform(self, response: Response, exchange: Exchange) -> Outcome:
-        head = h11.Response(status_code=response.status, headers=list(response.headers))
+        head = h11.Response(status_code=response.status, headers=response.raw_headers)
         due = anyio.current_time()
         step = next(response.steps, None)
         begun = False
@@ -160,7 +168,7 @@ class Connection:
                     case Send():
                         # Recorded before it is done, so that whoever has received it finds it recorded. The same for
                         # the outcome: a client that has got everything must not find the response still running.
-                        self._ledger.sending(exchange, response.status, len(step.data))
+                        self._ledger.sending(exchange, response, step)
                         if following is None:
                             self._ledger.settled(exchange, "complete")
                         opening = b"" if begun else self._encoded(head)
@@ -172,6 +180,11 @@ class Connection:
                         await _sleep_until(due)
                     case Close():
                         self._ledger.settled(exchange, "cut")
+                        await self._close()
+                        return "cut"
+                    case BadChunk():
+                        self._ledger.settled(exchange, "cut")
+                        await self._write(b"this is no chunk\r\n")
                         await self._close()
                         return "cut"
                     case Abort():
@@ -201,11 +214,16 @@ class Connection:
 
     async def _close(self) -> None:
         """End our side, then let the client end its own: closing with input unread would reset the connection."""
-        with suppress(OSError, *_GONE):
-            await self._stream.send_eof()
-        with anyio.move_on_after(_LINGER):
-            while await self._more():
-                pass
+        with suppress(OSError, *_GONE), anyio.move_on_after(_LINGER):
+            if isinstance(self._stream, TLSStream):
+                # To take leave is to write and to read, which two tasks must not do at a time.
+                self._reading.cancel()
+                await self._has_read.wait()
+                await self._stream.unwrap()
+            else:
+                await self._stream.send_eof()
+                while await self._more():
+                    pass
 
     def _encoded(self, event: h11.Response | h11.InformationalResponse | h11.Data | h11.EndOfMessage) -> bytes:
         return self._protocol.send(event) or b""

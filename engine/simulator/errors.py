@@ -6,6 +6,8 @@ from typing import Any
 
 import attrs
 
+from .conditions import Condition
+
 __all__ = ["RefusalError", "error_body", "error_type"]
 
 # status -> (type, message)
@@ -33,17 +35,27 @@ def error_type(status: int) -> tuple[str, str]:
     return _ERRORS[400] if status < 500 else _ERRORS[500]
 
 
-def error_body(type: str, message: str, request_id: str) -> dict[str, Any]:
+def error_body(type: str, message: str, request_id: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the error as it stands in a response body, and in an `error` event too."""
-    return {"type": "error", "error": {"type": type, "message": message}, "request_id": request_id}
+    error: dict[str, Any] = {"type": type, "message": message}
+    if details is not None:
+        error["details"] = details
+    return {"type": "error", "error": error, "request_id": request_id}
 
 
 @attrs.frozen
 class RefusalError(Exception):
-    """The request cannot be answered; the response is this error instead."""
+    """The request cannot be answered; the response is this error instead.
+
+    `retry_after` is in seconds. `error_code` says more than the type does. `refused_by` is the condition of the
+    service that refuses the request, if it isn't wrong in itself.
+    """
 
     status: int
     message: str
+    retry_after: int | None = attrs.field(default=None, kw_only=True)
+    error_code: str | None = attrs.field(default=None, kw_only=True)
+    refused_by: Condition | None = attrs.field(default=None, kw_only=True)
 
     @property
     def type(self) -> str:

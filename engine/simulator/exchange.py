@@ -6,14 +6,17 @@ travel over a socket or over an in-memory transport on virtual time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import attrs
 import msgspec
 
-__all__ = ["Abort", "Close", "Request", "Response", "Send", "Step", "Wait"]
+from .conditions import Condition
+from .usage import NOTHING, Usage
+
+__all__ = ["Abort", "BadChunk", "Close", "Request", "Response", "Send", "Step", "Wait"]
 
 
 @attrs.frozen
@@ -43,10 +46,14 @@ class Request:
 class Send:
     """Hand these bytes of the body to the connection, as one write.
 
-    The first `Send` takes the status line and the headers along; `Send(b"")` sends just those.
+    The first `Send` takes the status line and the headers along; `Send(b"")` sends just those. `kind` says what it
+    begins: an event's type, or "message" for one that isn't streamed; `tokens` is how many were made for it.
+    Two that hand over the same bytes are equal.
     """
 
     data: bytes = attrs.field(repr=False)
+    kind: str = attrs.field(default="", eq=False)
+    tokens: int = attrs.field(default=0, eq=False)
 
 
 @attrs.frozen
@@ -66,16 +73,34 @@ class Abort:
     """Reset the connection, as a crashed server or a dropped route does."""
 
 
-Step: TypeAlias = Send | Wait | Close | Abort
+@attrs.frozen
+class BadChunk:
+    """Break the rules of HTTP: where a chunk should begin, send what is none, and close the connection."""
+
+
+Step: TypeAlias = Send | Wait | Close | Abort | BadChunk
+
+
+def _free(_: Send) -> Usage:
+    return NOTHING
 
 
 @attrs.frozen
 class Response:
     """What is to be sent. A body without `content-length` is chunked.
 
-    When `steps` run out, the body ends in good order. Nothing follows `Close` and `Abort`.
+    When `steps` run out, the body ends in good order. Nothing follows `Close`, `Abort` and `BadChunk`. `performed` is
+    to be called with each `Send` when its time has come, and returns what is billed for it; the ledger does that.
+    `refused_by` is the condition of the service that refused the request, if one did.
     """
 
     status: int
     headers: tuple[tuple[str, str], ...]
     steps: Iterator[Step] = attrs.field(repr=False)
+    performed: Callable[[Send], Usage] = attrs.field(default=_free, kw_only=True, repr=False)
+    refused_by: Condition | None = attrs.field(default=None, kw_only=True)
+
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers as they are on the wire."""
+        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in self.headers]

@@ -1,16 +1,22 @@
-"""What happened: every request with what became of its response, and the connections. Safe to ask from any thread."""
+"""What happened: every request with what became of its response and what that costs, and the connections.
+
+Safe to ask from any thread.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from .exchange import Request
+from .conditions import Condition
+from .exchange import Request, Response, Send
+from .usage import NOTHING, Usage
 
-__all__ = ["Exchange", "Ledger", "Outcome", "RecordedRequest"]
+__all__ = ["Exchange", "Ledger", "Outcome", "RecordedRequest", "Totals"]
 
 Outcome: TypeAlias = Literal["running", "complete", "cut", "disconnected", "stopped"]
 
@@ -32,6 +38,10 @@ class RecordedRequest:
     `status` is None until the head is on its way. `bytes_sent` counts the bytes of the body that were handed to the
     connection: when the client doesn't read, the last write among them waits. `connection` numbers the connections
     from 1 in the order of their coming. `headers` have lower-case names; `json` is None when the body isn't JSON.
+
+    The tokens are those that would be billed: the input once the message has begun, the output as it is sent, so that
+    an answer cut short costs what had been made of it. `refused_by` is the condition of the service that refused the
+    request; None when none did, and for errors that were scripted.
     """
 
     method: str
@@ -42,11 +52,33 @@ class RecordedRequest:
     status: int | None
     bytes_sent: int
     outcome: Outcome
+    input_tokens: int = 0
+    cache_creation_input_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    output_tokens: int = 0
+    refused_by: Condition | None = None
 
     @property
     def path(self) -> str:
         """The target without its query."""
         return self.target.partition("?")[0]
+
+
+@attrs.frozen(kw_only=True)
+class Totals:
+    """Counts over all requests there have been, also those no longer recorded one by one.
+
+    `statuses` counts the responses that were begun by their status, `refused` those that a condition of the service
+    refused by its name. The tokens are those that would be billed.
+    """
+
+    requests: int
+    statuses: Mapping[int, int]
+    refused: Mapping[Condition, int]
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    output_tokens: int
 
 
 @attrs.define(eq=False)
@@ -58,6 +90,8 @@ class Exchange:
     status: int | None = None
     bytes_sent: int = 0
     outcome: Outcome = "running"
+    usage: Usage = NOTHING
+    refused_by: Condition | None = None
 
 
 class Ledger:
@@ -72,6 +106,9 @@ class Ledger:
         self._exchanges: dict[int, Exchange] = {}
         self._received = 0
         self._waiting = 0
+        self._statuses: Counter[int] = Counter()
+        self._refused: Counter[Condition] = Counter()
+        self._usage = NOTHING
         self.open_connections = 0
         self.total_connections = 0
 
@@ -99,11 +136,20 @@ class Ledger:
             self._changed.notify_all()
         return exchange
 
-    def sending(self, exchange: Exchange, status: int, size: int) -> None:
-        """Note that so many more bytes of a response's body are handed to the connection."""
+    def sending(self, exchange: Exchange, response: Response, step: Send) -> None:
+        """Note that this step of the response is handed to the connection, and what is billed for it."""
+        billed = response.performed(step)
         with self._changed:
-            exchange.status = status
-            exchange.bytes_sent += size
+            if exchange.status is None:
+                exchange.status = response.status
+                exchange.refused_by = response.refused_by
+                self._statuses[response.status] += 1
+                if response.refused_by is not None:
+                    self._refused[response.refused_by] += 1
+            exchange.bytes_sent += len(step.data)
+            if billed is not NOTHING:
+                exchange.usage += billed
+                self._usage += billed
             if self._waiting:
                 self._changed.notify_all()
 
@@ -126,9 +172,27 @@ class Ledger:
                     status=exchange.status,
                     bytes_sent=exchange.bytes_sent,
                     outcome=exchange.outcome,
+                    input_tokens=exchange.usage.input_tokens,
+                    cache_creation_input_tokens=exchange.usage.cache_creation_input_tokens,
+                    cache_read_input_tokens=exchange.usage.cache_read_input_tokens,
+                    output_tokens=exchange.usage.output_tokens,
+                    refused_by=exchange.refused_by,
                 )
                 for exchange in self._exchanges.values()
             ]
+
+    def totals(self) -> Totals:
+        """Return the counts as they stand now."""
+        with self._changed:
+            return Totals(
+                requests=self._received,
+                statuses=dict(self._statuses),
+                refused=dict(self._refused),
+                input_tokens=self._usage.input_tokens,
+                cache_creation_input_tokens=self._usage.cache_creation_input_tokens,
+                cache_read_input_tokens=self._usage.cache_read_input_tokens,
+                output_tokens=self._usage.output_tokens,
+            )
 
     def wait_until(self, condition: Callable[[], bool], timeout: float) -> None:
         """Block the calling thread until the condition holds.

@@ -1,68 +1,179 @@
-"""The figures behind the rate-limit headers: used-up allowances that refill evenly over a minute.
+"""Rate limits: for each model a token bucket of requests, of input and of output, and the headers that tell of them.
 
-They are only told, never enforced: a request beyond them is still answered.
+A request is let in when one request, its input and a token of output are there. It takes the first two then; output
+is taken as it is produced, so that what runs can put that bucket in debt, and nothing is let in until it is out of it.
+Input that is read from the prompt cache is free. Input larger than a whole bucket is let in when the bucket is full,
+and leaves it in debt.
+
+The real service differs in that some models share their limits, that workspaces, priority and fast traffic and the
+batch API have limits of their own, and that some older models count cache reads.
 """
 
 from __future__ import annotations
 
+import math
+from collections import OrderedDict
 from datetime import UTC, datetime
 
 import attrs
 
-__all__ = ["Allowance", "RateLimits"]
+from .conditions import Condition, Limits
+from .errors import RefusalError
+
+__all__ = ["Bucket", "RateLimits", "retry_after"]
+
+_MODELS_KEPT = 1_000
+_ALMOST_THERE = 1e-6  # seconds: a clock that counts from 1970 resolves no less, and who waited as told is let in
+_LAST_SECOND = 253_402_300_799  # of the year 9999
+# What the headers tell of a limit that isn't set.
+_GENEROUS = {
+    "requests_per_minute": 4_000,
+    "input_tokens_per_minute": 400_000,
+    "output_tokens_per_minute": 80_000,
+}
 
 
 @attrs.define
-class Allowance:
-    """So much a minute. `used` is what had been taken and not refilled by `since` (seconds since the epoch)."""
+class Bucket:
+    """So much a second, up to `capacity`. `level` is what was there at `since` (seconds); debts are below zero."""
 
-    limit: int
-    unit: int = 1
-    used: float = 0.0
-    since: float = 0.0
+    rate: float
+    capacity: float
+    since: float
+    level: float = attrs.field(default=attrs.Factory(lambda bucket: bucket.capacity, takes_self=True))
 
-    def take(self, amount: int, now: float) -> None:
-        """Use up `amount`, after what has refilled by `now`; never more than all of it."""
-        self.used = min(self.limit, self._used_at(now) + amount)
+    def level_at(self, now: float) -> float:
+        """Return what is there at that time."""
+        return min(self.capacity, self.level + max(0.0, now - self.since) * self.rate)
+
+    def wait(self, amount: float, now: float) -> float:
+        """Return the seconds until so much is there, or the bucket is full if it can't hold as much; 0 when it is."""
+        seconds = (min(amount, self.capacity) - self.level_at(now)) / self.rate
+        return seconds if seconds > _ALMOST_THERE else 0.0
+
+    def take(self, amount: float, now: float) -> None:
+        """Take so much out, whether it is there or not."""
+        self.level = self.level_at(now) - amount
         self.since = now
 
-    def headers(self, name: str, now: float) -> list[tuple[str, str]]:
-        """Return the limit, what remains (rounded down to `unit`), and when all of it is there again."""
-        used = self._used_at(now)
-        remaining = int((self.limit - used) // self.unit) * self.unit
-        reset = datetime.fromtimestamp(now + used * 60 / self.limit, UTC)
-        prefix = f"anthropic-ratelimit-{name}"
-        return [
-            (f"{prefix}-limit", str(self.limit)),
-            (f"{prefix}-remaining", str(remaining)),
-            (f"{prefix}-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ")),
-        ]
+    def change(self, rate: float, capacity: float, now: float) -> None:
+        """From now on refill at another rate, up to another capacity."""
+        self.take(0, now)
+        self.rate, self.capacity = rate, capacity
 
-    def _used_at(self, now: float) -> float:
-        return max(0.0, self.used - (now - self.since) * self.limit / 60)
+
+def retry_after(wait: float) -> int:
+    """Return a wait in seconds as the header has it: whole seconds, not less than one."""
+    return max(1, math.ceil(wait - _ALMOST_THERE))
+
+
+@attrs.define
+class _Limit:
+    """One limit of one model, enforced or only told of."""
+
+    name: Condition
+    header: str
+    per_minute: int
+    enforced: bool
+    unit: int  # what the headers round to
+    bucket: Bucket
+
+    def wait(self, amount: float, now: float) -> float:
+        return self.bucket.wait(amount, now) if self.enforced else 0.0
+
+    def take(self, amount: float, now: float) -> None:
+        self.bucket.take(amount, now)
+        if not self.enforced:
+            self.bucket.level = max(0.0, self.bucket.level)
+
+    def remaining(self, now: float) -> int:
+        there = max(0.0, self.bucket.level_at(now))
+        return int(there + _ALMOST_THERE) if self.unit == 1 else round(there / self.unit) * self.unit
+
+    def full_at(self, now: float) -> float:
+        return now + self.bucket.wait(self.bucket.capacity, now)
+
+
+@attrs.define
+class _Model:
+    """The limits of one model."""
+
+    requests: _Limit
+    input: _Limit
+    output: _Limit
 
 
 class RateLimits:
-    """The four allowances of one organisation."""
+    """The limits of one organisation."""
 
-    def __init__(self) -> None:
-        self._requests = Allowance(4_000)
-        self._input = Allowance(400_000, unit=1_000)
-        self._output = Allowance(80_000, unit=1_000)
-        self._tokens = Allowance(480_000, unit=1_000)
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._models: OrderedDict[str, _Model] = OrderedDict()
 
-    def take(self, input_tokens: int, output_tokens: int, now: float) -> None:
-        """Count one request with these tokens."""
-        self._requests.take(1, now)
-        self._input.take(input_tokens, now)
-        self._output.take(output_tokens, now)
-        self._tokens.take(input_tokens + output_tokens, now)
+    def check(self, model: str, input_tokens: int, now: float) -> None:
+        """Raise RefusalError (429) when a request with so much input that isn't cached has to wait.
 
-    def headers(self, now: float) -> list[tuple[str, str]]:
-        """Return the headers that tell where the allowances stand."""
+        It names the limit that it has to wait for the longest.
+        """
+        of = self._of(model, now)
+        waits = ((of.requests, 1), (of.input, input_tokens), (of.output, 1))
+        wait, limit = max(((limit.wait(amount, now), limit) for limit, amount in waits), key=lambda pair: pair[0])
+        if wait > 0:
+            what = limit.header.replace("-", " ")
+            message = (
+                f"This request would exceed your organization's rate limit of {limit.per_minute:,} {what} per minute "
+                f"(model: {model}). Please try again later."
+            )
+            raise RefusalError(429, message, retry_after=retry_after(wait), refused_by=limit.name)
+
+    def let_in(self, model: str, input_tokens: int, now: float) -> None:
+        """Count a request with so much input that isn't cached."""
+        of = self._of(model, now)
+        of.requests.take(1, now)
+        of.input.take(input_tokens, now)
+
+    def produced(self, model: str, tokens: int, now: float) -> None:
+        """Count tokens that a model has made."""
+        self._of(model, now).output.take(tokens, now)
+
+    def headers(self, model: str, now: float) -> list[tuple[str, str]]:
+        """Return the headers that tell where the limits stand; none where the service doesn't tell."""
+        if not self._limits.headers:
+            return []
+        of = self._of(model, now)
         return [
-            *self._requests.headers("requests", now),
-            *self._tokens.headers("tokens", now),
-            *self._input.headers("input-tokens", now),
-            *self._output.headers("output-tokens", now),
+            *_headers("requests", [of.requests], now),
+            *_headers("tokens", [of.input, of.output], now),
+            *_headers("input-tokens", [of.input], now),
+            *_headers("output-tokens", [of.output], now),
         ]
+
+    def _of(self, model: str, now: float) -> _Model:
+        if (known := self._models.get(model)) is not None:
+            return known
+        made = self._models[model] = _Model(
+            self._limit("requests_per_minute", "requests", 1, now),
+            self._limit("input_tokens_per_minute", "input-tokens", 1_000, now),
+            self._limit("output_tokens_per_minute", "output-tokens", 1_000, now),
+        )
+        if len(self._models) > _MODELS_KEPT:  # any name that begins with "claude-" is a model
+            self._models.popitem(last=False)
+        return made
+
+    def _limit(self, name: Condition, header: str, unit: int, now: float) -> _Limit:
+        configured: int | None = getattr(self._limits, name)
+        per_minute = configured or _GENEROUS[name]
+        bucket = Bucket(per_minute / 60, per_minute * self._limits.burst_seconds / 60, now)
+        return _Limit(name, header, per_minute, configured is not None, unit, bucket)
+
+
+def _headers(name: str, limits: list[_Limit], now: float) -> list[tuple[str, str]]:
+    """The limit, what remains, and when all of it is there again; of several limits together, their sum."""
+    full = math.ceil(max(limit.full_at(now) for limit in limits) - _ALMOST_THERE)
+    reset = datetime.fromtimestamp(min(full, _LAST_SECOND), UTC)
+    prefix = f"anthropic-ratelimit-{name}"
+    return [
+        (f"{prefix}-limit", str(sum(limit.per_minute for limit in limits))),
+        (f"{prefix}-remaining", str(sum(limit.remaining(now) for limit in limits))),
+        (f"{prefix}-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ")),
+    ]

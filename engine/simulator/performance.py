@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator
 from random import Random
+from typing import cast
 
 import attrs
 
-from .errors import error_body
-from .exchange import Abort, Close, Send, Step, Wait
-from .script import Cut, Fail, Stall
-from .wire import PING, Event, encode_event
+from .exchange import Send, Step, Wait
+from .misbehaviour import half_way, is_event, strike, strike_body, trickle
+from .script import Bytes, Cut, Fault, Slow, Stall
+from .wire import Event
 
-__all__ = ["Pace", "perform_body", "perform_events", "perform_recording"]
-
-_EVENT_END = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
-_GARBAGE = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_de\n\n'
+__all__ = ["Pace", "perform_body", "perform_events"]
 
 
 def _check_not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not isinstance(cast(object, value), int | float) or isinstance(value, bool) or not value < math.inf:
+        raise ValueError(f"{attribute.name} must be a number, not {value!r}")
     if value < 0:
         raise ValueError(f"{attribute.name} must not be negative")
 
@@ -48,75 +47,79 @@ class Pace:
 
 
 def perform_events(
-    events: Iterable[Event], pace: Pace, random: Random, fault: Cut | Stall | None, request_id: str
+    events: Iterable[Event], pace: Pace, random: Random, fault: Fault | None, request_id: str
 ) -> Iterator[Step]:
-    """Yield the steps of a streamed answer, each event a write of its own, up to where the fault comes."""
-    after = None if fault is None else fault.after
-    if fault is not None and after == "nothing":
-        yield from _ending(fault, request_id)
+    """Yield the steps of a streamed answer, each event a write of its own, with what comes at the fault."""
+    if isinstance(fault, Slow):
+        yield from pace.first(random)
+        yield from trickle((_send(event) for event in events), fault.bytes_per_second)
         return
-    yield from pace.first(random)
-    if fault is not None and after == "head":
-        yield Send(b"")
-        yield from _ending(fault, request_id)
-        return
-    deltas = 0
-    for event in events:
-        is_delta = event.kind == "content_block_delta"
-        # With no delta to come before it, the fault waits for the block to open; with too few, for the last event.
-        if fault is not None and ((deltas == after and (is_delta or deltas > 0)) or event.kind == "message_stop"):
-            yield from _ending(fault, request_id)
-            return
-        yield from pace.next(event.tokens, random)
-        yield Send(event.data)
-        deltas += is_delta
-
-
-def perform_body(body: bytes, tokens: int, pace: Pace, random: Random, fault: Cut | Stall | None) -> Iterator[Step]:
-    """Yield the steps of an answer that isn't streamed; what breaks it off comes in the middle of the body."""
     if fault is not None and fault.after == "nothing":
-        yield from _silence_or_end(fault)
-        return
+        if not (yield from strike(fault, request_id)):
+            return
+        fault = None
+    yield from pace.first(random)
+    if fault is not None and fault.after in ("head", Bytes(0)):
+        yield Send(b"")
+        if not (yield from strike(fault, request_id)):
+            return
+        fault = None
+    deltas = sent = 0
+    for event in events:
+        part = None if fault is None else _before(fault, event, deltas, sent)
+        if part is None or fault is None:
+            yield from pace.next(event.tokens, random)
+            yield _send(event)
+        else:
+            if part:
+                yield from pace.next(event.tokens, random)
+                yield Send(event.data[:part], event.kind, event.tokens)
+            if not (yield from strike(fault, request_id)):
+                return
+            fault = None
+            if part:
+                yield Send(event.data[part:])
+            else:
+                yield from pace.next(event.tokens, random)
+                yield _send(event)
+        deltas += event.kind == "content_block_delta"
+        sent += len(event.data)
+    if fault is not None:  # a recording that has no last event
+        yield from strike(fault, request_id)
+
+
+def _send(event: Event) -> Send:
+    return Send(event.data, event.kind, event.tokens)
+
+
+def _before(fault: Cut | Stall, event: Event, deltas: int, sent: int) -> int | None:
+    """Return how many bytes of an event come before the fault; None when all of it does."""
+    if isinstance(fault.after, Bytes):
+        part = fault.after.count - sent
+        if part < len(event.data):
+            return 0 if is_event(fault) else part
+    # With no delta to come before it, the fault waits for the block to open.
+    elif deltas == fault.after and (deltas > 0 or event.kind == "content_block_delta"):
+        return 0
+    return 0 if event.kind == "message_stop" else None
+
+
+def perform_body(body: bytes, tokens: int, pace: Pace, random: Random, fault: Fault | None) -> Iterator[Step]:
+    """Yield the steps of an answer that isn't streamed; what breaks it off comes in the middle of the body."""
+    if isinstance(fault, Cut | Stall) and fault.after == "nothing":
+        if not (yield from strike_body(fault)):
+            return
+        fault = None
     yield from pace.first(random)
     yield from pace.next(tokens, random)
-    if fault is None:
-        yield Send(body)
-    else:
-        yield Send(body[: len(body) // 2])
-        yield from _silence_or_end(fault)
-
-
-def perform_recording(body: bytes, pace: Pace, random: Random) -> Iterator[Step]:
-    """Yield the steps of a recorded event stream: its very bytes, an event a write, at the pace of a token each."""
-    yield from pace.first(random)
-    for event in _EVENT_END.split(body):
-        if event:
-            yield from pace.next(1, random)
-            yield Send(event)
-
-
-def _ending(fault: Cut | Stall, request_id: str) -> Iterator[Step]:
-    """Yield what happens to a stream at the point of its fault."""
-    if isinstance(fault, Stall) and fault.pings is not None:
-        while True:
-            yield Wait(fault.pings)
-            yield Send(PING)
+    whole = Send(body, "message", tokens)
     match fault:
-        case Cut(how=Fail() as error):
-            yield Send(encode_event("error", error_body(error.type, error.message, request_id)))
-        case Cut(how="garbage"):
-            yield Send(_GARBAGE)
+        case None:
+            yield whole
+        case Slow():
+            yield from trickle(iter([whole]), fault.bytes_per_second)
         case _:
-            yield from _silence_or_end(fault)
-
-
-def _silence_or_end(fault: Cut | Stall) -> Iterator[Step]:
-    match fault:
-        case Stall():
-            yield Wait(math.inf)
-        case Cut(how="close"):
-            yield Close()
-        case Cut(how="reset"):
-            yield Abort()
-        case _:
-            pass  # the body just ends here
+            part = half_way(fault, body)
+            yield Send(body[:part], "message", tokens)
+            if (yield from strike_body(fault)):
+                yield Send(body[part:])

@@ -8,48 +8,104 @@ left, generated answers resume. A step is one of
 - `bytes`: the body of an event stream, replayed byte for byte;
 - `Fail`: an error response in every detail;
 - `Cut`: an answer that ends before its time;
-- `Stall`: an answer that falls silent.
+- `Stall`: an answer that falls silent, for a time or for good;
+- `Slow`: an answer whose bytes come in a trickle.
 
-`Cut` and `Stall` say where: `after="nothing"` (not a byte was sent), `after="head"` (status and headers were), or
-`after=n`, with n content deltas sent. An answer with fewer deltas than n breaks off just before `message_stop`. Of an
-answer that isn't streamed, `"nothing"` is as above, and anything else is half of the body.
+`Cut` and `Stall` say where: `after="nothing"` (not a byte was sent), `after="head"` (status and headers were),
+`after=n`, with n content deltas sent, or `after=Bytes(n)`, with n bytes of the body sent, in the middle of an event or
+of a character if so. An answer with fewer breaks off just before `message_stop`. What is an event itself (an error,
+broken ones, pings) doesn't come inside another one, but before the one in which the n bytes end. Of an answer that
+isn't streamed, everything but `"nothing"` and `Bytes(n)` means half of the body.
 """
 
 from __future__ import annotations
 
+import math
+import re
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import attrs
 
 from .errors import error_type
 
-__all__ = ["Cut", "CutHow", "Fail", "Point", "Script", "ScriptStep", "Stall"]
+__all__ = ["Bytes", "Cut", "CutHow", "Fail", "Fault", "Point", "Script", "ScriptStep", "Slow", "Stall"]
 
-Point: TypeAlias = int | Literal["nothing", "head"]
-CutHow: TypeAlias = Literal["end", "close", "reset", "garbage"]
+CutHow: TypeAlias = Literal["end", "close", "reset", "garbage", "bad-utf8", "bad-chunk", "html"]
 
-_CUT_HOW: tuple[CutHow, ...] = ("end", "close", "reset", "garbage")
+_CUT_HOW: tuple[CutHow, ...] = ("end", "close", "reset", "garbage", "bad-utf8", "bad-chunk", "html")
+_IMPOSSIBLE_AT_FIRST = ("end", "garbage", "bad-utf8", "bad-chunk")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PRINTABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 def _check_status(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if not 400 <= value <= 599:
-        raise ValueError(f"{attribute.name} must lie between 400 and 599, not {value}")
+    if not _is_count(value) or not 400 <= value <= 599:
+        raise ValueError(f"{attribute.name} must lie between 400 and 599, not {value!r}")
+
+
+def _check_count(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+    if not _is_count(value):
+        raise ValueError(f"{attribute.name} must be a whole number, 0 or more, not {value!r}")
 
 
 def _check_point(_: object, attribute: attrs.Attribute[Point], value: Point) -> None:
-    if value not in ("nothing", "head") and (not isinstance(cast(object, value), int) or value < 0):
-        raise ValueError(f'{attribute.name} must be "nothing", "head" or a number of deltas, not {value!r}')
+    if value not in ("nothing", "head") and not isinstance(value, Bytes) and not _is_count(value):
+        raise ValueError(f'{attribute.name} must be "nothing", "head", a number of deltas or Bytes(n), not {value!r}')
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _check_headers(_: object, attribute: attrs.Attribute[Mapping[str, str]], value: Mapping[str, str]) -> None:
+    if not isinstance(cast(object, value), Mapping):
+        raise ValueError(f"{attribute.name} must map names to values, not {value!r}")
+    for name, text in cast("Mapping[object, object]", value).items():
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise ValueError(f"{attribute.name}: {name!r} is not the name of a header")
+        if name.lower() in ("content-length", "transfer-encoding"):
+            raise ValueError(f"{attribute.name}: {name} is for the server to set")
+        if not isinstance(text, str) or not _PRINTABLE.fullmatch(text) or text != text.strip(" \t"):
+            raise ValueError(
+                f"{attribute.name}: the value of {name} must be text of latin-1 characters on one line, without "
+                "spaces around it"
+            )
+
+
+def _check_positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not isinstance(cast(object, value), int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{attribute.name} must be a number above 0, not {value!r}")
+
+
+def _check_text(_: object, attribute: attrs.Attribute[Any], value: str) -> None:
+    if not isinstance(cast(object, value), str):
+        raise ValueError(f"{attribute.name} must be a text, not {value!r}")
 
 
 def _usual_type(failure: Fail) -> str:
-    return error_type(failure.status)[0]
+    return _usual(failure)[0]
 
 
 def _usual_message(failure: Fail) -> str:
-    return error_type(failure.status)[1]
+    return _usual(failure)[1]
+
+
+def _usual(failure: Fail) -> tuple[str, str]:
+    # Defaults are made before anything is checked.
+    return error_type(failure.status) if _is_count(failure.status) else ("", "")
+
+
+@attrs.frozen
+class Bytes:
+    """A place in a body: after so many bytes of it, not counting the chunked encoding's own."""
+
+    count: int = attrs.field(validator=_check_count)
+
+
+Point: TypeAlias = int | Literal["nothing", "head"] | Bytes
 
 
 @attrs.frozen
@@ -61,9 +117,11 @@ class Fail:
     """
 
     status: int = attrs.field(validator=_check_status)
-    type: str = attrs.field(default=attrs.Factory(_usual_type, takes_self=True), kw_only=True)
-    message: str = attrs.field(default=attrs.Factory(_usual_message, takes_self=True), kw_only=True)
-    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], kw_only=True)
+    type: str = attrs.field(default=attrs.Factory(_usual_type, takes_self=True), kw_only=True, validator=_check_text)
+    message: str = attrs.field(
+        default=attrs.Factory(_usual_message, takes_self=True), kw_only=True, validator=_check_text
+    )
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], kw_only=True, validator=_check_headers)
 
 
 @attrs.frozen
@@ -76,6 +134,10 @@ class Cut:
     - `"close"`: the connection is closed, the body being incomplete by HTTP's rules;
     - `"reset"`: the connection is reset; the client has received at most what came before;
     - `"garbage"`: an event whose JSON breaks off, then the body ends in good order;
+    - `"bad-utf8"`: an event whose text isn't UTF-8, then the body ends in good order;
+    - `"bad-chunk"`: what should be the next chunk's size isn't one, then the connection is closed;
+    - `"html"`: the HTML page of a proxy, then the body ends in good order. `after="nothing"` makes it all of a
+      response that says 200 and `text/html`;
     - a `Fail`: an `error` event, then the body ends in good order. `after="nothing"` makes it a plain error response.
 
     `text` is the answer to cut; without it, one is generated.
@@ -83,34 +145,57 @@ class Cut:
 
     after: Point = attrs.field(validator=_check_point)
     how: CutHow | Fail
-    text: str | None = attrs.field(default=None, kw_only=True, repr=False)
+    text: str | None = attrs.field(
+        default=None, kw_only=True, repr=False, validator=attrs.validators.optional(_check_text)
+    )
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.how, Fail) and self.how not in _CUT_HOW:
             raise ValueError(f"how must be a Fail or one of {', '.join(_CUT_HOW)}, not {self.how!r}")
-        if self.after == "nothing" and self.how in ("end", "garbage"):
-            raise ValueError("a body cannot end in good order before the response has begun")
+        if self.after == "nothing" and self.how in _IMPOSSIBLE_AT_FIRST:
+            raise ValueError(f'how cannot be "{self.how}" before the response has begun')
 
 
 @attrs.frozen
 class Stall:
-    """An answer that falls silent and stays so until the client goes, its connection open.
+    """An answer that falls silent, its connection open: until the client goes, or for so many `seconds`.
 
-    `pings` is the number of seconds between pings, None for none at all. `text` is the answer that stalls; without
-    it, one is generated.
+    After `seconds` it goes on as if nothing had been, so that `Stall(after="nothing", seconds=5)` is a head that comes
+    late. `pings` is the number of seconds between pings meanwhile, None for none at all. `text` is the answer that
+    stalls; without it, one is generated.
     """
 
     after: Point = attrs.field(validator=_check_point)
-    pings: float | None = attrs.field(default=None, kw_only=True)
-    text: str | None = attrs.field(default=None, kw_only=True, repr=False)
+    seconds: float | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(_check_positive)
+    )
+    pings: float | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(_check_positive))
+    text: str | None = attrs.field(
+        default=None, kw_only=True, repr=False, validator=attrs.validators.optional(_check_text)
+    )
 
     def __attrs_post_init__(self) -> None:
-        if self.pings is not None and (self.after == "nothing" or self.pings <= 0):
-            raise ValueError("pings need a response that has begun, and a number of seconds between them")
+        if self.pings is not None and self.after == "nothing":
+            raise ValueError("pings need a response that has begun")
 
 
-ScriptStep: TypeAlias = int | str | bytes | Fail | Cut | Stall
-QueuedStep: TypeAlias = str | bytes | Fail | Cut | Stall  # a status having become the Fail it is short for
+@attrs.frozen
+class Slow:
+    """An answer that comes in a trickle of `bytes_per_second`, whatever the model's pace.
+
+    Each byte is a write of its own, up to a hundred writes a second; faster than that, the writes are larger. `text`
+    is the answer; without it, one is generated.
+    """
+
+    bytes_per_second: float = attrs.field(validator=_check_positive)
+    text: str | None = attrs.field(
+        default=None, kw_only=True, repr=False, validator=attrs.validators.optional(_check_text)
+    )
+
+
+Fault: TypeAlias = Cut | Stall | Slow
+ScriptStep: TypeAlias = int | str | bytes | Fail | Fault
+QueuedStep: TypeAlias = str | bytes | Fail | Fault  # a status having become the Fail it is short for
 
 
 class Script:
@@ -125,7 +210,7 @@ class Script:
 
         Raises TypeError for what isn't a step, ValueError for a status that is no error.
         """
-        checked = [_check_step(step) for step in _refuse_bare(steps)]
+        checked = check_steps(steps)
         with self._lock:
             self._steps.extend(checked)
 
@@ -135,11 +220,12 @@ class Script:
             return self._steps.popleft() if self._steps else None
 
 
-def _refuse_bare(steps: Iterable[ScriptStep]) -> Iterable[ScriptStep]:
+def check_steps(steps: Iterable[ScriptStep]) -> tuple[QueuedStep, ...]:
+    """Return the steps of a script, each status as the error it is short for; raises what `Script.extend` does."""
     # A string is iterable too, and would become one answer for each of its characters.
     if isinstance(cast(object, steps), str | bytes):
         raise TypeError("a script is a list of steps: [...]")
-    return steps
+    return tuple(map(_check_step, steps))
 
 
 def _check_step(step: ScriptStep) -> QueuedStep:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import attrs
 from anyio.from_thread import start_blocking_portal
 
-from .ledger import Ledger, RecordedRequest
+from .conditions import Conditions
+from .faults import NO_FAULTS, Faults
+from .ledger import Ledger, RecordedRequest, Totals
 from .performance import Pace
+from .recordings import read_recordings
 from .responder import Responder
+from .scenario import Scenario
 from .script import Script, ScriptStep
 from .server import Server
+from .tls import Certificate
 
 if TYPE_CHECKING:
     from .transport import SimulatorTransport
@@ -25,9 +34,10 @@ __all__ = ["InThread", "Serving", "Simulator"]
 
 @attrs.define
 class _Place:
-    """Where the simulator is being served, if it is: its URL, and the thread of the event loop."""
+    """Where the simulator is being served, if it is: its URL, its certificate, and the thread of the event loop."""
 
     url: str | None = None
+    certificate: Certificate | None = None
     thread: int | None = None
 
     def enter(self) -> None:
@@ -36,7 +46,7 @@ class _Place:
         self.thread = threading.get_ident()
 
     def leave(self) -> None:
-        self.url = self.thread = None
+        self.url = self.certificate = self.thread = None
 
 
 class Simulator:
@@ -44,7 +54,11 @@ class Simulator:
 
     The same seed and the same requests make the same answers, whatever the order of the requests, as long as no
     script is used. `time_to_first_token` (seconds) and `tokens_per_second` set the pace, 0 is as fast as possible;
-    each wait varies by up to a half, by the seed. Any API key is accepted but the `rejected_keys`.
+    each wait varies by up to a half, by the seed. Any API key is accepted but the `rejected_keys`. `conditions` are
+    those of the service: rate limits, overload, the prompt cache. `faults` make answers misbehave by chance.
+    `recordings` is a folder of `.sse` files, to be replayed instead of generated answers where a stream is asked for:
+    the seed and the request decide which. `clock` returns the time in seconds since the epoch; on virtual time give it
+    `anyio.current_time`.
 
     Start it with `async with simulator.serve():` or `with simulator.in_thread():`, one at a time; script, record and
     counts outlive the server. Everything else may be used from any thread at any time.
@@ -57,12 +71,34 @@ class Simulator:
         time_to_first_token: float = 0.0,
         tokens_per_second: float = 0.0,
         rejected_keys: Collection[str] = ("invalid",),
+        conditions: Conditions | None = None,
+        faults: Faults = NO_FAULTS,
+        recordings: str | PathLike[str] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """Raises ValueError for settings that make no sense and for recordings that can't be read."""
         self._script = Script()
         self._ledger = Ledger()
         pace = Pace(time_to_first_token, tokens_per_second)
-        self._responder = Responder(self._script, pace, seed=seed, rejected_keys=rejected_keys)
+        self._responder = Responder(
+            self._script,
+            pace,
+            seed=seed,
+            rejected_keys=rejected_keys,
+            faults=faults,
+            recordings=() if recordings is None else read_recordings(recordings),
+            conditions=conditions,
+            clock=clock,
+        )
         self._place = _Place()
+
+    @classmethod
+    def from_scenario(cls, scenario: Scenario, *, clock: Callable[[], float] = time.time) -> Simulator:
+        """Return a simulator with these settings and this script; raises ValueError as making one by hand does."""
+        settings = {name: value for name, value in attrs.asdict(scenario, recurse=False).items() if name != "script"}
+        simulator = cls(**settings, clock=clock)
+        simulator.script(scenario.script)
+        return simulator
 
     def script(self, steps: Iterable[ScriptStep]) -> None:
         """Add steps: each valid request to `/v1/messages` takes the next one; then generated answers resume.
@@ -79,9 +115,28 @@ class Simulator:
         return self._place.url
 
     @property
+    def certificate(self) -> Path:
+        """While it is served with TLS, a file (PEM) with the authority that clients have to trust.
+
+        For the environment of another program: `SSL_CERT_FILE`, `NODE_EXTRA_CA_CERTS`. Raises RuntimeError otherwise.
+        """
+        if self._place.certificate is None:
+            raise RuntimeError("the simulator is not being served with TLS")
+        return self._place.certificate.authority
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """Return a context for clients that trust this server alone; raises RuntimeError as `certificate` does."""
+        return ssl.create_default_context(cafile=self.certificate)
+
+    @property
     def requests(self) -> list[RecordedRequest]:
         """The newest 10,000 requests, oldest first, each as it stands now."""
         return self._ledger.requests()
+
+    @property
+    def totals(self) -> Totals:
+        """The counts over all requests so far: by status, by what refused them, and the tokens billed."""
+        return self._ledger.totals()
 
     @property
     def open_connections(self) -> int:
@@ -104,13 +159,18 @@ class Simulator:
             raise RuntimeError("this would block the server; use anyio.to_thread.run_sync(simulator.wait_until, ...)")
         self._ledger.wait_until(lambda: condition(self), timeout)
 
-    def serve(self, host: str = "127.0.0.1", port: int = 0) -> Serving:
+    def serve(self, host: str = "127.0.0.1", port: int = 0, *, tls: bool = False) -> Serving:
         """Return an async context manager that serves in the running event loop, on asyncio or trio.
 
         Port 0 takes a free one. Entering raises ListenError when the address can't be had, RuntimeError when this
         simulator is being served already. Leaving aborts what is still running.
+
+        `tls` serves https, by a certificate made on the spot, which `ssl_context` and `certificate` let clients trust.
+        It raises ImportError without the extra `tls`.
         """
-        return Serving(self, self._place, Server(self._responder, self._ledger, host, port))
+        certificate = Certificate(host) if tls else None
+        server = Server(self._responder, self._ledger, host, port, tls=certificate.context if certificate else None)
+        return Serving(self, self._place, server, certificate)
 
     def transport(self) -> SimulatorTransport:
         """Return an httpx2 transport that answers in memory: `httpx2.AsyncClient(transport=simulator.transport())`.
@@ -121,29 +181,34 @@ class Simulator:
 
         return SimulatorTransport(self._responder, self._ledger)
 
-    def in_thread(self, host: str = "127.0.0.1", port: int = 0) -> InThread:
+    def in_thread(self, host: str = "127.0.0.1", port: int = 0, *, tls: bool = False) -> InThread:
         """Return a context manager that serves from a thread of its own, with its own event loop.
 
         Otherwise as `serve`. Leaving blocks until the thread has ended.
         """
-        return InThread(self.serve(host, port))
+        return InThread(self.serve(host, port, tls=tls))
 
 
 class Serving:
     """A simulator served in the running event loop; enter and leave it in the same task."""
 
-    def __init__(self, simulator: Simulator, place: _Place, server: Server) -> None:
+    def __init__(
+        self, simulator: Simulator, place: _Place, server: Server, certificate: Certificate | None = None
+    ) -> None:
         self._simulator = simulator
         self._place = place
         self._server = server
+        self._certificate = certificate
+        self._open = ExitStack()
 
     async def __aenter__(self) -> Simulator:
-        self._place.enter()
-        try:
+        with ExitStack() as stack:
+            self._place.enter()
+            stack.callback(self._place.leave)
+            if self._certificate is not None:
+                self._place.certificate = stack.enter_context(self._certificate)
             self._place.url = await self._server.__aenter__()
-        except BaseException:
-            self._place.leave()
-            raise
+            self._open = stack.pop_all()
         return self._simulator
 
     async def __aexit__(
@@ -152,7 +217,7 @@ class Serving:
         try:
             await self._server.__aexit__(exc_type, exc, traceback)
         finally:
-            self._place.leave()
+            self._open.close()
 
 
 class InThread:

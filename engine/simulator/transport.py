@@ -44,7 +44,7 @@ class SimulatorTransport(httpx2.AsyncBaseTransport):
         await body.begin()
         return httpx2.Response(
             response.status,
-            headers=list(response.headers),
+            headers=response.raw_headers,
             stream=body,
             request=request,
             extensions={"http_version": b"HTTP/1.1"},
@@ -75,9 +75,9 @@ class _Body(httpx2.AsyncByteStream):
         await checkpoint()
         for step in self._response.steps:
             match step:
-                case Send(data):
-                    self._ledger.sending(self._exchange, self._response.status, len(data))
-                    return data
+                case Send():
+                    self._ledger.sending(self._exchange, self._response, step)
+                    return step.data
                 case Wait(seconds):
                     # Due times instead of naps: what the consumer takes is not added to the model's time.
                     self._due += seconds

@@ -10,7 +10,8 @@ from typing import Any
 import attrs
 import msgspec
 
-from .answers import Answer, Block, Text, Thinking, ToolUse
+from .blocks import Answer, Block, ServerToolResult, ServerToolUse, Text, Thinking, ToolUse
+from .usage import Usage
 
 __all__ = ["PING", "Event", "Head", "encode_event", "message_json", "stream_events"]
 
@@ -23,7 +24,7 @@ class Head:
 
     message_id: str
     model: str
-    input_tokens: int
+    usage: Usage
 
 
 @attrs.frozen
@@ -45,8 +46,7 @@ def message_json(head: Head, answer: Answer) -> bytes:
     """Return the whole message as one JSON body."""
     message = _opening(head)
     message["content"] = [_whole(block) for block in answer.blocks]
-    message["stop_reason"] = answer.stop_reason
-    message["stop_sequence"] = answer.stop_sequence
+    message |= _ending(head, answer)
     message["usage"] |= _closing_usage(head, answer)
     return msgspec.json.encode(message)
 
@@ -65,8 +65,7 @@ def stream_events(head: Head, answer: Answer, random: Random) -> Iterator[Event]
         for tokens, delta in _deltas(block, random):
             yield event("content_block_delta", tokens, index=index, delta=delta)
         yield event("content_block_stop", index=index)
-    ending = {"stop_reason": answer.stop_reason, "stop_sequence": answer.stop_sequence, "stop_details": None}
-    yield event("message_delta", delta=ending, usage=_closing_usage(head, answer))
+    yield event("message_delta", delta=_ending(head, answer), usage=_closing_usage(head, answer))
     yield event("message_stop")
 
 
@@ -81,10 +80,13 @@ def _opening(head: Head) -> dict[str, Any]:
         "stop_sequence": None,
         "stop_details": None,
         "usage": {
-            "input_tokens": head.input_tokens,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+            "input_tokens": head.usage.input_tokens,
+            "cache_creation_input_tokens": head.usage.cache_creation_input_tokens,
+            "cache_read_input_tokens": head.usage.cache_read_input_tokens,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": head.usage.cache_creation_input_tokens - head.usage.one_hour_tokens,
+                "ephemeral_1h_input_tokens": head.usage.one_hour_tokens,
+            },
             "output_tokens": 1,
             "service_tier": "standard",
             "inference_geo": "global",
@@ -92,15 +94,30 @@ def _opening(head: Head) -> dict[str, Any]:
     }
 
 
+def _ending(head: Head, answer: Answer) -> dict[str, Any]:
+    ending: dict[str, Any] = {
+        "stop_reason": answer.stop_reason,
+        "stop_sequence": answer.stop_sequence,
+        "stop_details": None,
+    }
+    if answer.server_calls("code_execution") or answer.server_calls("bash_code_execution"):
+        container_id = head.message_id.replace("msg", "container", 1)
+        ending["container"] = {"id": container_id, "expires_at": "2030-01-01T00:00:00Z"}
+    return ending
+
+
 def _closing_usage(head: Head, answer: Answer) -> dict[str, Any]:
     usage: dict[str, Any] = {
-        "input_tokens": head.input_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
+        "input_tokens": head.usage.input_tokens,
+        "cache_creation_input_tokens": head.usage.cache_creation_input_tokens,
+        "cache_read_input_tokens": head.usage.cache_read_input_tokens,
         "output_tokens": answer.output_tokens,
     }
     if answer.thinking_tokens:
         usage["output_tokens_details"] = {"thinking_tokens": answer.thinking_tokens}
+    if any(isinstance(block, ServerToolUse) for block in answer.blocks):
+        searches, fetches = answer.server_calls("web_search"), answer.server_calls("web_fetch")
+        usage["server_tool_use"] = {"web_search_requests": searches, "web_fetch_requests": fetches}
     return usage
 
 
@@ -108,21 +125,31 @@ def _empty(block: Block) -> dict[str, Any]:
     """The block as `content_block_start` has it."""
     match block:
         case Text():
-            return {"type": "text", "text": ""}
+            return {"citations": [], "type": "text", "text": ""} if block.citations else {"type": "text", "text": ""}
         case Thinking():
             return {"type": "thinking", "thinking": "", "signature": ""}
         case ToolUse():
             return {"type": "tool_use", "id": block.id, "name": block.name, "input": {}, "caller": {"type": "direct"}}
+        case ServerToolUse(server_name=None):
+            return {"type": "server_tool_use", "id": block.id, "name": block.name, "input": {}}
+        case ServerToolUse():
+            called = {"type": "mcp_tool_use", "id": block.id, "name": block.name, "server_name": block.server_name}
+            return {**called, "input": {}}
+        case ServerToolResult():
+            result = {"type": block.type, "tool_use_id": block.tool_use_id, "content": block.content}
+            return {**result, "is_error": False} if block.type == "mcp_tool_result" else result
 
 
 def _whole(block: Block) -> dict[str, Any]:
     text = "".join(block.pieces)
     match block:
         case Text():
-            return _empty(block) | {"text": text}
+            return _empty(block) | {"text": text} | ({"citations": list(block.citations)} if block.citations else {})
         case Thinking():
             return _empty(block) | {"thinking": text if block.shown else "", "signature": block.signature}
-        case ToolUse():
+        case ServerToolResult():
+            return _empty(block)
+        case _:
             try:
                 return _empty(block) | {"input": json.loads(text)}
             except ValueError:  # cut short by `max_tokens`; a JSON message has no way to show half a call
@@ -133,6 +160,8 @@ def _deltas(block: Block, random: Random) -> Iterator[tuple[int, dict[str, Any]]
     """Yield each delta with the number of tokens in it."""
     match block:
         case Text():
+            for citation in block.citations:
+                yield 0, {"type": "citations_delta", "citation": citation}
             for tokens, text in _grouped(block.pieces, random):
                 yield tokens, {"type": "text_delta", "text": text}
         case Thinking():
@@ -141,7 +170,9 @@ def _deltas(block: Block, random: Random) -> Iterator[tuple[int, dict[str, Any]]
                     yield tokens, {"type": "thinking_delta", "thinking": text}
             hidden = 0 if block.shown else len(block.pieces)
             yield hidden, {"type": "signature_delta", "signature": block.signature}
-        case ToolUse():
+        case ServerToolResult():
+            pass
+        case _:
             yield 0, {"type": "input_json_delta", "partial_json": ""}
             text = "".join(block.pieces)
             start = 0

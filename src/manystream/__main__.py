@@ -20,6 +20,24 @@ Exit status: 0 all requests succeeded; 1 some failed, or one failure stopped the
 command line, the input or the credentials were wrong; 3 the results could not be written; 130 interrupted.
 """
 
+_SCENARIO = """
+A scenario says what the service is like, in TOML; everything may be left out:
+
+  seed = 7
+
+  tokens_per_second = 80
+
+  recordings = "folder"  # of .sse files, to replay instead of generated answers
+
+  script = [529, "hello", {cut = {after = 3, how = "reset"}}]  # what the first requests get
+
+  limits = {requests_per_minute = 60, output_tokens_per_minute = 8000}
+
+  overload = {probability = 0.01, outages = [[10, 20]]}  # seconds
+
+  faults = {close = 0.02, error = 0.01}  # probabilities
+"""
+
 app = typer.Typer(
     name="manystream",
     help="Runs hundreds to thousands of Claude streams at once.",
@@ -103,6 +121,13 @@ def run(
     concurrency: Concurrency = 50,
     limit: Annotated[int | None, typer.Option(min=1, help="Run the first few only.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
+    recovery: Annotated[
+        Literal["fail", "restart", "continue"],
+        typer.Option(help="What becomes of an answer that breaks off: it fails, begins anew, or is continued."),
+    ] = "fail",
+    spend_cap: Annotated[
+        float | None, typer.Option(min=0.0001, help="Dollars: what would go beyond is not begun.")
+    ] = None,
     backend: Backend = "asyncio",
 ) -> None:
     """Run a file of requests and write their results as they come.
@@ -125,19 +150,27 @@ def run(
             concurrency=concurrency,
             limit=limit,
             overwrite=overwrite,
+            recovery=recovery,
+            spend_cap=spend_cap,
             backend=backend,
         )
 
     _exit(command)
 
 
-@app.command()
+@app.command(epilog=_SCENARIO)
 def simulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")] = 8765,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    seed: Seed = 0,
-    time_to_first_token: Annotated[float, typer.Option(min=0, help="Seconds; 0 is at once.")] = 0.0,
-    tokens_per_second: Annotated[float, typer.Option(min=0, help="0 is as fast as possible.")] = 0.0,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Serve https, by a certificate made on the spot; needs the extra tls.")
+    ] = False,
+    scenario: Annotated[
+        str | None, typer.Option(help="A TOML file of settings, as below; the options here go before it.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed makes the same answers. [0]")] = None,
+    time_to_first_token: Annotated[float | None, typer.Option(min=0, help="Seconds. [0, at once]")] = None,
+    tokens_per_second: Annotated[float | None, typer.Option(min=0, help="[0, as fast as possible]")] = None,
     backend: Backend = "asyncio",
 ) -> None:
     """Serve a simulated Messages API until Ctrl-C."""
@@ -145,12 +178,17 @@ def simulate(
     def command() -> int:
         from .engine.cli.simulate import simulate
 
+        settings = {
+            "seed": seed,
+            "time_to_first_token": time_to_first_token,
+            "tokens_per_second": tokens_per_second,
+        }
         return simulate(
             host=host,
             port=port,
-            seed=seed,
-            time_to_first_token=time_to_first_token,
-            tokens_per_second=tokens_per_second,
+            tls=tls,
+            scenario_file=scenario,
+            overrides={name: value for name, value in settings.items() if value is not None},
             backend=backend,
         )
 

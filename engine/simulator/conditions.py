@@ -1,0 +1,154 @@
+"""The service's conditions: how much the simulated API takes, how fast that may grow, and when it has no room.
+
+Plain settings, checked when they are made; each error names its setting. What is left at its default restricts
+nothing. Rates are per minute, times in seconds, probabilities between 0 and 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeAlias, cast
+
+import attrs
+
+__all__ = ["Cache", "Condition", "Conditions", "Limits", "Overload", "Ramp", "SpendLimit"]
+
+Condition: TypeAlias = Literal[
+    "requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "ramp", "spend", "overload"
+]
+"""What may refuse a request, by the names of the settings."""
+
+
+def _check_positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not _is_number(value) or not 0 < value < math.inf:
+        raise ValueError(f"{attribute.name} must be a number above 0, not {value!r}")
+
+
+def _check_count(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+    if not isinstance(cast(object, value), int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{attribute.name} must be a whole number above 0, not {value!r}")
+
+
+def _check_not_negative(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+    if not isinstance(cast(object, value), int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{attribute.name} must be a whole number, 0 or more, not {value!r}")
+
+
+def _check_growth(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not _is_number(value) or not 1 <= value < math.inf:
+        raise ValueError(f"{attribute.name} must be a number, 1 or more, not {value!r}")
+
+
+def _check_probability(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f"{attribute.name} must be a number between 0 and 1, not {value!r}")
+
+
+def _check_flag(_: object, attribute: attrs.Attribute[bool], value: bool) -> None:
+    if not isinstance(cast(object, value), bool):
+        raise ValueError(f"{attribute.name} must be true or false, not {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _as_pairs(value: Any) -> Any:
+    """Make lists of lists, as JSON and TOML have them, tuples of tuples; what is neither is left for the check."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return value
+    parts = cast("Iterable[object]", value)
+    return tuple(tuple(cast("list[object]", part)) if isinstance(part, list) else part for part in parts)
+
+
+def _check_outages(
+    _: object, attribute: attrs.Attribute[tuple[tuple[float, float], ...]], value: tuple[tuple[float, float], ...]
+) -> None:
+    if not isinstance(cast(object, value), tuple):
+        raise ValueError(f"{attribute.name} must be a list of pairs (start, end), not {value!r}")
+    for number, outage in enumerate(cast("tuple[object, ...]", value)):
+        pair = cast("tuple[object, ...]", outage) if isinstance(outage, tuple) else ()
+        if len(pair) != 2 or not all(map(_is_number, pair)) or not 0 <= cast(float, pair[0]) < cast(float, pair[1]):
+            raise ValueError(
+                f"{attribute.name}[{number}] must be a pair (start, end) of seconds, 0 <= start < end, not {outage!r}"
+            )
+
+
+def _check_is(kind: type) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, kind):
+            raise TypeError(f"{attribute.name} must be a {kind.__name__}, not {value!r}")
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What an organisation may use of each model: token buckets that start full and refill evenly.
+
+    A limit that is None is not enforced; the headers then speak of a generous one. A bucket holds what refills in
+    `burst_seconds`: 60 makes 60 requests a minute available at once, 1 makes them one a second.
+    """
+
+    requests_per_minute: int | None = attrs.field(default=None, validator=attrs.validators.optional(_check_count))
+    input_tokens_per_minute: int | None = attrs.field(default=None, validator=attrs.validators.optional(_check_count))
+    """Input that is not read from the prompt cache."""
+    output_tokens_per_minute: int | None = attrs.field(default=None, validator=attrs.validators.optional(_check_count))
+    """Counted as they are produced; what a request may produce at most (`max_tokens`) doesn't count."""
+    burst_seconds: float = attrs.field(default=60.0, validator=_check_positive)
+    headers: bool = attrs.field(default=True, validator=_check_flag)
+    """Whether responses tell the limits in `anthropic-ratelimit-*`; some platforms don't."""
+
+
+@attrs.frozen(kw_only=True)
+class Ramp:
+    """The acceleration limit: how fast an organisation's requests may become more.
+
+    Allowed are `requests_per_minute` at first, available `burst_seconds` ahead. As long as at least half of it is
+    used, the allowed rate grows by the factor `growth` a minute, and while less is used it falls likewise, never below
+    where it began.
+    """
+
+    requests_per_minute: float = attrs.field(validator=_check_positive)
+    growth: float = attrs.field(default=2.0, validator=_check_growth)
+    burst_seconds: float = attrs.field(default=10.0, validator=_check_positive)
+
+
+@attrs.frozen(kw_only=True)
+class SpendLimit:
+    """What may be spent before every further request is refused for good: so many output tokens, of all models."""
+
+    output_tokens: int = attrs.field(validator=_check_not_negative)
+
+
+@attrs.frozen(kw_only=True)
+class Overload:
+    """When the service has no room: by chance, and in outages.
+
+    A request is refused with `probability`, and without exception in `outages`, each a pair of its start and its end
+    in seconds since the first request for a message. What was let in goes on to its end.
+    """
+
+    probability: float = attrs.field(default=0.0, validator=_check_probability)
+    outages: tuple[tuple[float, float], ...] = attrs.field(default=(), converter=_as_pairs, validator=_check_outages)
+
+
+@attrs.frozen(kw_only=True)
+class Cache:
+    """The prompt cache: the shortest prefix it takes, and how long an entry lives after its last use."""
+
+    minimum_tokens: int = attrs.field(default=1_024, validator=_check_not_negative)
+    ttl: float = attrs.field(default=300.0, validator=_check_positive)
+    """Seconds. An entry whose `cache_control` asks for `"1h"` lives for an hour."""
+
+
+@attrs.frozen(kw_only=True)
+class Conditions:
+    """All conditions of the service. The default refuses nothing, and caches as the API does."""
+
+    limits: Limits = attrs.field(factory=Limits, validator=_check_is(Limits))
+    ramp: Ramp | None = attrs.field(default=None, validator=attrs.validators.optional(_check_is(Ramp)))
+    spend: SpendLimit | None = attrs.field(default=None, validator=attrs.validators.optional(_check_is(SpendLimit)))
+    overload: Overload = attrs.field(factory=Overload, validator=_check_is(Overload))
+    cache: Cache = attrs.field(factory=Cache, validator=_check_is(Cache))
