@@ -10,8 +10,10 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Protocol
 
 import anyio
+import attrs
 
 from .assembler import Assembler
 from .deadlines import DeadlineName, Deadlines, next_due
@@ -21,7 +23,8 @@ from .framing import Frame, FramingError, SSEFramer
 from .lifecycle import Lifecycle, State
 from .log import EventLog
 from .mailbox import Feed, OnAbandon, Parked
-from .parts import EMPTY
+from .parts import EMPTY, TextPart
+from .recovery import NextStep, Recovery, continuation, next_step, takes_continuation
 from .request import StreamRequest
 from .result import Attempt, Ending, StreamResult
 from .retry import RetryPolicy, error_code, is_retryable
@@ -29,9 +32,27 @@ from .source import Open, Response, ResponseFailed
 from .timing import Stopwatch
 from .wire import ErrorEvent, WireError, decode
 
-__all__ = ["StreamActor"]
+__all__ = ["Owner", "StreamActor"]
 
+_CHARACTERS_A_TOKEN = 4
 _DRAIN_SECONDS = 0.1  # for what follows message_stop, so that the connection can be used again
+
+
+class Owner(Protocol):
+    """Who runs the actors, and is told what concerns more than one stream. Called in the middle of a step: it decides
+    and returns."""
+
+    def look_at(self, actor: "StreamActor") -> None:
+        """The stream has come to a stage in which another deadline may be the next."""
+        ...
+
+    def began(self, actor: "StreamActor") -> None:
+        """The first event of an attempt's answer has been read."""
+        ...
+
+    def abandoned(self, actor: "StreamActor", on_abandon: OnAbandon) -> None:
+        """The stream's last consumer has left."""
+        ...
 
 
 class StreamActor:
@@ -45,9 +66,9 @@ class StreamActor:
         retry: RetryPolicy,
         clock: Callable[[], float],
         on_abandon: OnAbandon,
-        abandoned: Callable[["StreamActor", OnAbandon], None],
         deadlines: Deadlines,
-        look: Callable[["StreamActor"], None],
+        owner: Owner,
+        recovery: Recovery = "fail",
     ) -> None:
         self.stream_id = stream_id
         self.request = request
@@ -62,7 +83,7 @@ class StreamActor:
         self.attempts: list[Attempt] = []
         self.cancel_request: tuple[str, str | None] | None = None
         self.on_abandon: OnAbandon = on_abandon
-        self._abandoned = abandoned
+        self._owner = owner
         self.abandoned_at: float | None = None
         """When its last consumer left, while it lingers for another."""
         self.deadlines = deadlines
@@ -70,22 +91,19 @@ class StreamActor:
         """When the watchdog will look at it next."""
         self.expired: DeadlineName | None = None
         """The deadline that passed and is not dealt with yet."""
-        self._look = look
         self._retry = retry
+        self._recovery: Recovery = recovery
         self._lossless: list[Feed] = []
         self._draining = False
         self._room: anyio.Event | None = None
         self._frames: deque[Frame] = deque()
+        self._framer = SSEFramer()
         self._failure: ErrorInfo | None = None
+        self._next_request = request  # what the next attempt sends
         self.request_id: str | None = None
         self.rate_limits: Mapping[str, str] = EMPTY
         self.log = EventLog(stream_id)
-        self._begin()
-
-    def _begin(self) -> None:
-        self._frames.clear()
-        self._framer = SSEFramer()
-        self.assembler = Assembler(self.log, beta=bool(self.request.betas), request_id=self.request_id)
+        self.assembler = Assembler(self.log, beta=bool(request.betas))
 
     # -- consumers
 
@@ -108,7 +126,7 @@ class StreamActor:
             self._lossless.remove(feed)
             self.has_room()
         if not self.feeds:
-            self._abandoned(self, feed.on_abandon)
+            self._owner.abandoned(self, feed.on_abandon)
 
     def drain(self) -> None:
         """The engine is shutting down: a lossless consumer that holds the stream back gets merged events instead."""
@@ -140,11 +158,11 @@ class StreamActor:
         """
         self.life.to(State.CONNECTING)
         self.watch.begin_attempt()
-        self._look(self)
+        self._owner.look_at(self)
         response: Response | None = None
         self._failure = self.request_id = None
         try:
-            response = await open_response(self.request)
+            response = await open_response(self._next_request)
             self._opened(response)
             chunks = response.chunks()
             async for chunk in chunks:
@@ -177,8 +195,10 @@ class StreamActor:
         self.watch.connected = self.watch.clock()
         self.request_id = response.request_id
         self.rate_limits = response.rate_limits
-        self._begin()
-        self._look(self)
+        self.assembler.request_id = self.request_id
+        self._frames.clear()
+        self._framer = SSEFramer()
+        self._owner.look_at(self)
 
     def _read(self, chunk: bytes) -> None:
         """Frames what was read and takes in as much as the lossless consumers allow."""
@@ -208,11 +228,12 @@ class StreamActor:
             now = watch.last_byte or watch.clock()
             if watch.first_event is None:
                 watch.first_event = now
+                self._owner.began(self)
             if assembler.contents != contents:
                 first = watch.first_content is None
                 watch.content(now, assembler.contents - contents)
                 if first:
-                    self._look(self)
+                    self._owner.look_at(self)
             self._notify()
         return whole
 
@@ -242,7 +263,7 @@ class StreamActor:
             self._room = None
             watch.paused = False
             watch.resumed = watch.clock()
-            self._look(self)
+            self._owner.look_at(self)
 
     def _bytes_ended(self) -> None:
         """The body ended cleanly: a last event that lacks only its blank line still counts."""
@@ -262,23 +283,48 @@ class StreamActor:
         info = self._failure
         assert info is not None
         number = self._close_attempt(info)
+        step = self._next_step()
         delay = None
-        if self.assembler.contents == 0:
+        if step != "end":
             delay = self._retry.delay(number, retryable=info.retryable, asked=info.retry_after)
         if delay is None:
             self._finish("truncated" if info.type == "truncated" else "failed", info)
             return None
         self.life.to(State.BACKOFF)
+        if step == "continue":
+            self._continue()
+        else:
+            self._begin_anew(number + 1)
+        return delay
+
+    def _next_step(self) -> NextStep:
+        request, assembler = self.request, self.assembler
+        return next_step(
+            self._recovery,
+            contents=assembler.contents,
+            parts=[part for _, part in assembler.parts()],
+            stop_reason=assembler.stop_reason,
+            continuable=self._recovery == "continue" and takes_continuation(request.params, request.extra_body),
+        )
+
+    def _continue(self) -> None:
+        """The next attempt goes on where this one broke off."""
+        text = "".join(part.content for _, part in self.assembler.parts() if isinstance(part, TextPart))
+        self._next_request = attrs.evolve(self.request, params=continuation(self.request.params, text))
+        self.assembler.go_on()
+        self._notify()  # of what a last event without its blank line brought
+
+    def _begin_anew(self, number: int) -> None:
+        """The next attempt, of this number, begins the answer anew."""
         if self.log.seq > self.log.base:
             # Something of this attempt was told already: what follows replaces it.
             self.assembler.close()
             following = EventLog(self.stream_id, self.log.seq)
             self.log.run, self.log.next = None, following
             self.log = following
-            following.add(RestartEvent, number + 1)
-            self._begin()
+            following.add(RestartEvent, number)
             self._notify()
-        return delay
+        self.assembler = Assembler(self.log, beta=bool(self.request.betas))
 
     def next_due(self) -> tuple[float, DeadlineName] | None:
         """When its next deadline passes, and which."""
@@ -314,6 +360,7 @@ class StreamActor:
     def _close_attempt(self, info: ErrorInfo | None) -> int:
         number = len(self.attempts) + 1
         submitted = self.watch.submitted
+        whole = self.assembler.stop_reason is not None  # then the API has said its last word on usage
         started = self.watch.sent if self.watch.sent is not None else self.watch.clock()
         self.attempts.append(
             Attempt(
@@ -321,7 +368,8 @@ class StreamActor:
                 started=started - submitted,
                 ended=self.watch.clock() - submitted,
                 request_id=self.request_id or (info.request_id if info else None),
-                usage=self.assembler.usage,
+                usage=self.assembler.attempt_usage,
+                output_estimate=None if whole else self.assembler.attempt_characters // _CHARACTERS_A_TOKEN,
                 error=info,
             )
         )
@@ -381,6 +429,7 @@ class StreamActor:
         ended.add(StreamEndEvent, self.result)
         self.log = ended
         self._frames.clear()
+        self._next_request = self.request
         self._notify()
         # The consumers hold what they need of the stream; it holds none of them.
         self.feeds.clear()

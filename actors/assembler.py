@@ -1,7 +1,8 @@
 """The assembler: wire events in, part events (into an `EventLog`) and the finished message out. It does no I/O.
 
-One instance serves one attempt. Blocks are kept by their index on the wire, in the order in which they began. Text is
-kept in pieces and joined once, when its part ends or when somebody asks, so the work is linear in the stream's size.
+One instance serves one answer: that of one attempt, or of several when an interrupted answer is continued. Blocks are
+kept by their index on the wire, in the order in which they began. Text is kept in pieces and joined once, when its part
+ends or when somebody asks, so the work is linear in the stream's size.
 
 The finished message is built the way the SDK builds it, field by field, for the route the request took: the beta route
 copies more of `message_delta` than the stable one.
@@ -39,7 +40,7 @@ from .parts import (
     part_from_block,
 )
 from .times import normalise_container
-from .usage import Usage, merge_usage, usage_from_json
+from .usage import Usage, merge_usage, sum_of_usages, usage_from_json
 from .wire import JsonObject
 
 __all__ = ["Assembler"]
@@ -118,6 +119,16 @@ class _Block:
             case part:
                 return attrs.evolve(part, complete=complete)
 
+    @property
+    def characters(self) -> int:
+        """How much text, thinking or JSON it has."""
+        if self.takes is None:
+            return 0
+        part = self.part or self.base
+        assert isinstance(part, TextPart | ThinkingPart | ToolCallPart | ServerToolCallPart)
+        so_far = part.content if isinstance(part, TextPart | ThinkingPart) else part.args
+        return len(so_far) + sum(map(len, self.pieces))
+
     def end(self, *, complete: bool) -> Part:
         """Closes the block and returns its part."""
         self.open = False
@@ -148,20 +159,28 @@ class _Block:
 
 
 class Assembler:
-    """Puts one attempt's wire events together.
+    """Puts the wire events of one answer together.
 
     `beta` says which route the request took. `started` and `stopped` tell of `message_start` and `message_stop`;
     `error` is the error the API sent inside the stream, if it did; `contents` counts the content events so far.
+
+    After `go_on` the events of a continuation follow. Its blocks get the indexes after those there are, except that its
+    first block, when that is text, is more of the text that was open. The message is then the last attempt's (its id,
+    model and stop reason), with all content, and the usage of all attempts together.
     """
 
     def __init__(self, log: EventLog, *, beta: bool = False, request_id: str | None = None) -> None:
         self._log = log
         self._beta = beta
-        self._request_id = request_id
+        self.request_id = request_id
         self._blocks: list[_Block] = []  # in the order in which they began
-        self._current: dict[int, _Block] = {}  # the block that an index stands for now
+        self._current: dict[int, _Block] = {}  # the block that an index on the wire stands for now
+        self._offset = 0  # from an index on the wire to that of its part
+        self._cut: _Block | None = None  # the open text that a continuation may go on with, until its first block
         self._message: JsonObject | None = None
         self._usage: JsonObject = {}
+        self._earlier_usage: JsonObject | None = None  # of the attempts that this one continues
+        self._earlier_characters = 0
         self.started = False
         self.stopped = False
         self.error: wire.ErrorEvent | None = None
@@ -201,14 +220,44 @@ class Assembler:
         """Ends what is still open, as not complete: the stream is over."""
         for block in self._blocks:
             if block.open:
-                self._end_block(block, complete=self.stopped and block.whole)
+                # A continuation without any content had nothing to add to the text that was open.
+                self._end_block(block, complete=self.stopped and (block.whole or block is self._cut))
+
+    def go_on(self) -> None:
+        """The attempt was cut, in or after text; the events of one that continues the answer follow."""
+        self._earlier_usage = sum_of_usages(self._earlier_usage or {}, self._usage)
+        self._earlier_characters += self.attempt_characters
+        self._usage = {}
+        self._current.clear()
+        last = max((block.index for block in self._blocks), default=-1)
+        self._offset = last + 1
+        self._cut = None
+        for block in self._blocks:
+            if block.open and block.index == last:
+                self._cut = block
+            elif block.open:
+                self._end_block(block, complete=False)
+        self.started = self.stopped = False
+        self.error = None
 
     # -- what has been put together
 
     @property
     def usage(self) -> Usage:
         """The usage so far."""
+        if self._earlier_usage is None:
+            return usage_from_json(self._usage)
+        return usage_from_json(sum_of_usages(self._earlier_usage, self._usage))
+
+    @property
+    def attempt_usage(self) -> Usage:
+        """The usage of the last attempt alone."""
         return usage_from_json(self._usage)
+
+    @property
+    def attempt_characters(self) -> int:
+        """How much text, thinking and JSON the last attempt brought."""
+        return sum(block.characters for block in self._blocks) - self._earlier_characters
 
     @property
     def message_id(self) -> str | None:
@@ -249,7 +298,7 @@ class Assembler:
 
         None before there is anything to parse. Raises `KeyError` when no tool call has begun at `index`.
         """
-        block = self._current.get(index)
+        block = self._current.get(index - self._offset)
         if block is None or not isinstance(block.base, ToolCallPart | ServerToolCallPart):
             raise KeyError(f"no tool call has begun at index {index}")
         if block.args is None:
@@ -264,8 +313,13 @@ class Assembler:
         """The message as far as it has come, as plain JSON data; None before `message_start`."""
         if self._message is None:
             return None
-        content = [block.to_message_block() for block in self._in_order()]
-        return {**self._message, "content": content}
+        message = {**self._message, "content": [block.to_message_block() for block in self._in_order()]}
+        if self._earlier_usage is not None:
+            own: object = message.get("usage") if self.started else None
+            message["usage"] = sum_of_usages(
+                self._earlier_usage, cast("JsonObject", own) if isinstance(own, dict) else {}
+            )
+        return message
 
     def _in_order(self) -> list[_Block]:
         return sorted(self._blocks, key=lambda block: block.index)
@@ -287,7 +341,7 @@ class Assembler:
         block.pieces.append(text)
         if block.args is not None:
             block.args.feed(text)
-        self._log.add_text(index, block.make_text, text)
+        self._log.add_text(block.index, block.make_text, text)
 
     def _rare_delta(self, index: int, delta: wire.Delta, extra: Mapping[str, Any] = EMPTY) -> None:
         """A delta that is not just more text for its part."""
@@ -340,8 +394,14 @@ class Assembler:
         earlier = self._current.get(index)
         if earlier is not None and earlier.open:
             self._end_block(earlier, complete=earlier.whole)
-        block = _Block(index, raw)
+        block = _Block(index + self._offset, raw)
         block.whole = whole
+        if self._cut is not None:
+            cut, self._cut = self._cut, None
+            if index == 0 and isinstance(block.base, TextPart) and not block.base.citations:
+                self._join(cut, block, extra)
+                return
+            self._end_block(cut, complete=False)
         self._blocks.append(block)
         self._current[index] = block
         if block.takes is None:
@@ -350,7 +410,19 @@ class Assembler:
             to = raw.get("to")
             if isinstance(to, dict) and "model" in to:
                 self._message["model"] = to["model"]
-        self._log.add(PartStartEvent, index, block.base, extra)
+        self._log.add(PartStartEvent, block.index, block.base, extra)
+
+    def _join(self, block: _Block, more: _Block, extra: Mapping[str, Any]) -> None:
+        """The text that a continuation begins with is more of the text that was cut."""
+        self._offset = block.index
+        self._current[0] = block
+        block.whole = more.whole
+        assert isinstance(more.base, TextPart)
+        text, extra = more.base.content, {**extra, **more.base.extra}
+        if text or extra:
+            block.raw = {**more.raw, **block.raw}
+            part_delta = TextPartDelta(text, extra)
+            self._append(block, part_delta, text, attrs.evolve(part_delta, content_delta=""))
 
     def _stop_block(self, index: int, extra: Mapping[str, Any] = EMPTY) -> None:
         block = self._current.get(index)
@@ -379,7 +451,7 @@ class Assembler:
         if isinstance(usage, dict):
             message["usage"] = dict(usage)  # pyright: ignore[reportUnknownArgumentType]
             merge_usage(self._usage, usage)  # pyright: ignore[reportUnknownArgumentType]
-        self._log.add(StreamStartEvent, self.message_id, self.model_name, self._request_id)
+        self._log.add(StreamStartEvent, self.message_id, self.model_name, self.request_id)
         if self._usage:
             self._log.add(UsageEvent, self.usage)
         content: object = message.get("content")
@@ -389,10 +461,10 @@ class Assembler:
                     self._start_block(index, block, whole=True)  # pyright: ignore[reportUnknownArgumentType]
 
     def _message_delta(self, event: wire.MessageDelta) -> None:
-        if self._message is None:
+        message, delta = self._message, event.delta
+        if message is None or not self.started:
             self._log.add(UnknownEvent, msgspec.to_builtins(event))
             return
-        message, delta = self._message, event.delta
         for name in ("stop_reason", "stop_sequence", "stop_details"):
             if delta.get(name) is not None or name not in message:
                 message[name] = delta.get(name)
@@ -413,7 +485,8 @@ class Assembler:
                     total[name] = usage[name]
         if merge_usage(self._usage, usage):
             self._log.add(UsageEvent, self.usage)
-        self.usage_is_final = message.get("stop_reason") is not None
+        # The attempt that was cut did not get to say its last word.
+        self.usage_is_final = self._earlier_usage is None and message.get("stop_reason") is not None
 
     # -- what came with more than we know
 

@@ -76,7 +76,7 @@ def _converter() -> "Converter":
 
 
 def _is_json(kind: Any) -> bool:
-    return kind in (Any, JsonObject, Mapping[str, Any])
+    return kind in (Any, JsonObject, Mapping[str, Any], Mapping[str, str])
 
 
 def _plain(value: Any) -> Any:

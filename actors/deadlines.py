@@ -28,8 +28,8 @@ class Deadlines:
     """How long each stage may take, in seconds; None is for ever.
 
     `queued` and `total` count from submission, the others from the beginning of each attempt or from what happened
-    last in it. Passing `connect`, `first_event` or `first_content`, or any before content has come, is retried as
-    other failures are; `queued` and `total` are final.
+    last in it. Passing one before content has come is retried as other failures are, and after it as the request's
+    `recovery` says; `queued` and `total` are final.
     """
 
     queued: float | None = attrs.field(default=None, validator=_positive)

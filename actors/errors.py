@@ -1,8 +1,11 @@
 """How a stream can fail: the facts as a frozen value, and the exceptions that carry them to who reads one stream."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import attrs
+
+from .parts import EMPTY
 
 if TYPE_CHECKING:
     from .result import StreamResult
@@ -63,6 +66,8 @@ class ErrorInfo:
     """Which deadline passed, if one did."""
     code: str | None = attrs.field(default=None, kw_only=True)
     """The API's own code where the type alone does not say, such as `enforced_spend_limit_reached`."""
+    rate_limits: Mapping[str, str] = attrs.field(default=EMPTY, kw_only=True, repr=False)
+    """The rate-limit headers of a response that refused, by their lower-case names."""
     cause: BaseException | None = attrs.field(default=None, repr=False, eq=False)
     """The exception behind it, such as the SDK's. It does not survive `encode_event`."""
 

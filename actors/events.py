@@ -43,7 +43,8 @@ class _Event:
 
 @attrs.frozen
 class StreamStartEvent(_Event):
-    """The API began to answer."""
+    """The API began to answer; or, when it comes again without a `RestartEvent` before it, to go on with an answer that
+    was interrupted."""
 
     event_kind: ClassVar[Literal["stream_start"]] = "stream_start"
     message_id: str | None

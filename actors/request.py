@@ -1,12 +1,16 @@
 """A request: what to ask, and how to treat it while it runs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import base64
+import io
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, Required, TypedDict, cast
 
 import attrs
 
 from .deadlines import Deadlines
 from .parts import EMPTY
+from .recovery import Recovery, check_recovery
 from .retry import RetryPolicy
 
 __all__ = ["MessageParams", "Model", "StreamRequest"]
@@ -65,7 +69,33 @@ def _read_params(value: object) -> Mapping[str, Any]:
     if "messages" not in params:
         raise TypeError("a request needs `messages`")
     params.pop("stream", None)
-    return params
+    return {name: value if type(value) in _PLAIN else _rereadable(value, _DEEPEST) for name, value in params.items()}
+
+
+_DEEPEST = 7  # where the data of an image in a tool's result stands, counted from the parameter `messages`
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def _rereadable(value: Any, depth: int) -> Any:
+    """`value` with what could be read only once, iterators and open files, read: a request may be sent more often."""
+    kind = cast("type[object]", type(value))
+    if kind is dict:
+        fields = cast("dict[Any, Any]", value)
+        values = list(fields.values())
+        read = _rereadable(values, depth)
+        return fields if read is values else dict(zip(fields, read, strict=True))
+    if kind is not list:
+        if isinstance(value, io.IOBase):
+            content: str | bytes = value.read()  # the SDK takes files where base64 is wanted
+            return base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
+        if not isinstance(value, Iterator):
+            return value
+        value = list(cast("Iterator[Any]", value))
+    items = cast("list[Any]", value)
+    if depth == 0:
+        return items
+    read = [item if type(item) in _PLAIN else _rereadable(item, depth - 1) for item in items]
+    return read if any(map(operator.is_not, read, items)) else items
 
 
 def _read_betas(value: Iterable[str]) -> tuple[str, ...]:
@@ -78,7 +108,8 @@ def _read_betas(value: Iterable[str]) -> tuple[str, ...]:
 class StreamRequest:
     """One request for one streamed answer.
 
-    `params` are the Messages API's parameters; a plain string is one user message. `custom_id` comes back in the
+    `params` are the Messages API's parameters; a plain string is one user message. Iterators and open files among them
+    are read at once, as a request may be sent more than once. `custom_id` comes back in the
     result. `betas` sends the request by the beta route with these beta headers. `model` overrides the engine's model,
     and goes with no other name in `params["model"]`. Raises `TypeError` for what is not a request.
     """
@@ -93,7 +124,14 @@ class StreamRequest:
     deadlines: Deadlines | None = attrs.field(default=None, kw_only=True)
     """How long each stage may take; None for the engine's deadlines."""
     retry: RetryPolicy | None = attrs.field(default=None, kw_only=True)
-    """How failures before the first content are tried again; None for the engine's policy."""
+    """How often and how long apart failures are tried again; None for the engine's policy."""
+    recovery: Recovery | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(check_recovery)
+    )
+    """What a failure after the first content leads to; None for the engine's choice. `"fail"`: the stream ends.
+    `"restart"`: it is tried again from the beginning, and a `RestartEvent` says that what came before is void.
+    `"continue"`: the model is asked to go on where the answer broke off, if that was plain text; else the stream ends.
+    """
     group: str | None = attrs.field(default=None, kw_only=True)
     """A name it shares with other requests, to cancel them together."""
     priority: int = attrs.field(default=0, kw_only=True)

@@ -39,7 +39,10 @@ class Attempt:
     """When it was over, in seconds since submission."""
     request_id: str | None = None
     usage: Usage = Usage()
-    """What the API said it used; zeros when it never said."""
+    """What the API said this attempt used; zeros when it never said. An attempt that was cut did not get to its last
+    word, which counts most of the output."""
+    output_estimate: int | None = None
+    """Where the API never said its last word: about how many output tokens came, at four characters a token."""
     error: ErrorInfo | None = None
     """Why it failed, or None."""
 
@@ -77,6 +80,10 @@ class StreamResult:
 
     `state` is `complete`; `truncated` when the bytes ended without `message_stop`; `cancelled`; or `failed`. In all of
     them the parts, the usage and the message hold what had come by then.
+
+    An answer that was interrupted and continued is one answer: its parts and its message have the content of all
+    attempts that were joined, and its usage is theirs together. Its ids, model and stop reason are those of the last
+    attempt that the API began to answer. An answer that was begun anew is the last attempt's alone.
     """
 
     state: Ending
@@ -95,8 +102,10 @@ class StreamResult:
     """The message as plain JSON data, as the SDK's `get_final_message().to_dict(mode="json")` has it; None when the API
     never began one. Tool arguments that are not whole JSON are given as their text."""
     usage: Usage = Usage()
+    """What this answer used; see `billed` for all attempts."""
     usage_is_final: bool = False
-    """Whether the API said its last word on usage. If not, more may be billed than `usage` says."""
+    """Whether the API said its last word on usage. If not, as always when an answer was continued, more may be billed
+    than `usage` says."""
     error: ErrorInfo | None = None
     cancelled_by: str | None = None
     """Who cancelled: `consumer`, `handle`, `group` or `engine`."""
@@ -115,6 +124,12 @@ class StreamResult:
     def text(self) -> str:
         """All text parts, joined."""
         return "".join(part.content for part in self.parts if isinstance(part, TextPart))
+
+    @property
+    def billed(self) -> Usage:
+        """What all attempts used together, those too that were begun anew, as far as the API said. Of an attempt that
+        was cut its last word is missing, and with it most of the output: more may be billed."""
+        return sum((attempt.usage for attempt in self.attempts), Usage())
 
     @property
     def tool_calls(self) -> tuple[ToolCallPart, ...]:

@@ -22,7 +22,8 @@ _LONGEST_WAIT = 60.0  # seconds: a longer retry-after is not waited for unseen, 
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often, and how long apart, a request is tried again before its first content."""
+    """How often, and how long apart, a request is tried again: before its first content always, after it as far as its
+    `recovery` goes."""
 
     max_attempts: int = attrs.field(default=4, validator=attrs.validators.ge(1))
     """Attempts in all; 1 never retries."""

@@ -17,7 +17,7 @@ from .parts import (
 )
 from .wire import JsonObject
 
-__all__ = ["to_message_param", "tool_result"]
+__all__ = ["mended", "to_message_param", "tool_result"]
 
 
 def to_message_param(parts: Sequence[Part], *, interrupted: bool, keep_tools: bool) -> JsonObject | None:
@@ -34,7 +34,7 @@ def to_message_param(parts: Sequence[Part], *, interrupted: bool, keep_tools: bo
                 keep = bool(part.content.strip())
             case ThinkingPart():
                 # Signed thinking can't be mended: what is no Unicode text can't be sent.
-                keep = part.complete and bool(part.signature) and not declined and _mended(part.content) == part.content
+                keep = part.complete and bool(part.signature) and not declined and mended(part.content) == part.content
             case RedactedThinkingPart():
                 keep = part.complete and not declined
             case ToolCallPart():
@@ -55,7 +55,7 @@ def to_message_param(parts: Sequence[Part], *, interrupted: bool, keep_tools: bo
     while kept and isinstance(kept[-1], ThinkingPart | RedactedThinkingPart):
         # "The final block in an assistant message cannot be `thinking`."
         kept.pop()
-    content = [_mended(_to_block(part)) for part in kept]
+    content = [mended(_to_block(part)) for part in kept]
     return {"role": "assistant", "content": content} if content else None
 
 
@@ -68,7 +68,7 @@ def _to_block(part: Part) -> JsonObject:
     return block
 
 
-def _mended(value: Any) -> Any:
+def mended(value: Any) -> Any:
     """JSON data that a request can carry: half a surrogate pair becomes U+FFFD, and a number beyond all floats null."""
     match value:
         case float():
@@ -76,9 +76,9 @@ def _mended(value: Any) -> Any:
         case str():
             return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case dict():
-            return {_mended(name): _mended(item) for name, item in cast("JsonObject", value).items()}
+            return {mended(name): mended(item) for name, item in cast("JsonObject", value).items()}
         case list():
-            return [_mended(item) for item in cast("list[Any]", value)]
+            return [mended(item) for item in cast("list[Any]", value)]
         case _:
             return value
 

@@ -1,7 +1,7 @@
-"""Token usage of one message: cumulative figures that overwrite each other.
+"""Token usage: cumulative figures within one message, that overwrite each other; sums over several messages.
 
-The rule (Messages API, `message_delta`): figures are totals so far, and a field that is absent or null keeps what an
-earlier event said.
+The rule within a message (Messages API, `message_delta`): figures are totals so far, and a field that is absent or null
+keeps what an earlier event said.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import attrs
 from .parts import EMPTY
 from .wire import JsonObject
 
-__all__ = ["Usage", "merge_usage", "usage_from_json"]
+__all__ = ["Usage", "merge_usage", "sum_of_usages", "usage_from_json"]
 
 
 @attrs.frozen
@@ -34,6 +34,18 @@ class Usage:
         """All input: uncached, written to the cache and read from it."""
         return self.input_tokens + self.cache_creation_input_tokens + self.cache_read_input_tokens
 
+    def __add__(self, other: "Usage") -> "Usage":
+        """What both used together. Of the details, numbers are added up, lists joined, and names are the later's."""
+        thinking = [usage.thinking_tokens for usage in (self, other) if usage.thinking_tokens is not None]
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_creation_input_tokens + other.cache_creation_input_tokens,
+            self.cache_read_input_tokens + other.cache_read_input_tokens,
+            sum(thinking) if thinking else None,
+            sum_of_usages(self.details, other.details) or EMPTY,
+        )
+
 
 _COUNTS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
@@ -46,6 +58,29 @@ def merge_usage(total: JsonObject, update: Mapping[str, Any]) -> bool:
             total[name] = value
             changed = True
     return changed
+
+
+def sum_of_usages(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> JsonObject:
+    """What two messages used together, in the API's JSON."""
+    return {name: _sum(earlier.get(name), later.get(name)) for name in {**earlier, **later}}
+
+
+def _sum(earlier: Any, later: Any) -> Any:
+    match earlier, later:
+        case None, value:
+            return value
+        case value, None:
+            return value
+        case bool(), _:
+            return later
+        case int() | float(), int() | float():
+            return earlier + later
+        case dict(), dict():
+            return sum_of_usages(cast("JsonObject", earlier), cast("JsonObject", later))
+        case list(), list():
+            return [*cast("list[Any]", earlier), *cast("list[Any]", later)]
+        case _:
+            return later
 
 
 def usage_from_json(total: Mapping[str, Any]) -> Usage:

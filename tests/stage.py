@@ -28,6 +28,7 @@ from manystream.actors import (
 )
 from manystream.actors.actor import StreamActor
 from manystream.actors.mailbox import OnAbandon
+from manystream.actors.recovery import Recovery
 from manystream.actors.source import ResponseFailed
 
 __all__ = ["NO_WAIT", "Stage", "assert_gapless", "fold", "settle", "task_group"]
@@ -77,26 +78,51 @@ class Wire:
         pass
 
 
+class _Owner:
+    """Nobody else is on the stage."""
+
+    def __init__(self, abandoned: list[OnAbandon]) -> None:
+        self._abandoned = abandoned
+
+    def look_at(self, actor: StreamActor) -> None:
+        pass
+
+    def began(self, actor: StreamActor) -> None:
+        pass
+
+    def abandoned(self, actor: StreamActor, on_abandon: OnAbandon) -> None:
+        self._abandoned.append(on_abandon)
+
+
 class Stage:
     """One stream. Start `run` in a task group; `write`, `end` and `fail` are the server's side."""
 
-    def __init__(self, *, on_abandon: OnAbandon = "detach", clock: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        on_abandon: OnAbandon = "detach",
+        clock: Callable[[], float] = lambda: 0.0,
+        recovery: Recovery = "fail",
+        retry: RetryPolicy = NO_WAIT,
+        request: StreamRequest | None = None,
+    ) -> None:
         self.wire = Wire()
         """The response that is written to now; the stream may lag behind."""
         self._wires = [self.wire]
-        self._attempts = 0
+        self.sent: list[StreamRequest] = []
+        """What each attempt sent."""
         # Neither the actor nor the handle holds the stage, or what they leave behind could not be told from it.
         self.abandoned = abandoned = list[OnAbandon]()
         self.scope = scope = anyio.CancelScope()
         self.actor = StreamActor(
             "s",
-            StreamRequest("the prompt"),
-            retry=NO_WAIT,
+            request or StreamRequest("the prompt"),
+            retry=retry,
             clock=clock,
             on_abandon=on_abandon,
-            abandoned=lambda _, how: abandoned.append(how),
             deadlines=Deadlines(),
-            look=lambda _: None,
+            owner=_Owner(abandoned),
+            recovery=recovery,
         )
         self.handle = StreamHandle(self.actor, lambda _actor, _reason: scope.cancel())
 
@@ -110,9 +136,9 @@ class Stage:
         actor.finish_cancelled("handle")
         actor.released.set()
 
-    async def _open(self, _request: StreamRequest) -> Wire:
-        self._attempts += 1
-        return self._wires[min(self._attempts, len(self._wires)) - 1]
+    async def _open(self, request: StreamRequest) -> Wire:
+        self.sent.append(request)
+        return self._wires[min(len(self.sent), len(self._wires)) - 1]
 
     def write(self, *chunks: bytes) -> None:
         for chunk in chunks:
@@ -122,7 +148,7 @@ class Stage:
         self.wire.write(None)
 
     def fail(self) -> None:
-        """Breaks the connection; before any content another attempt follows, and reads what is written then."""
+        """Breaks the connection; if another attempt follows, it reads what is written then."""
         self.wire.write(BROKEN)
         self.wire = Wire()
         self._wires.append(self.wire)
