@@ -7,13 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .admission import EngineBusy
+    from .admission import EngineBusy, Group, Limits
     from .completion import CompletionChannel
-    from .engine import Engine, EngineStats
+    from .engine import Engine
     from .merge import MergeChannel
     from .model import AnthropicModel, MissingCredentialsError
+    from .prices import Price
     from .runs import Figures, InputError, OutputError, RequestFile, Run, RunStopped, open_run, read_requests
     from .simulator import Simulator
+    from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
     from .stream import Stream
 
 _HOMES = {
@@ -21,11 +23,17 @@ _HOMES = {
     "CompletionChannel": "completion",
     "Engine": "engine",
     "EngineBusy": "admission",
-    "EngineStats": "engine",
+    "EngineStats": "stats",
+    "Group": "admission",
+    "LimitStats": "stats",
+    "Limits": "admission",
     "MergeChannel": "merge",
     "MissingCredentialsError": "model",
+    "PoolStats": "stats",
+    "Price": "prices",
     "Simulator": "simulator",
     "Stream": "stream",
+    "WaitingRequest": "stats",
     "Figures": "runs",
     "InputError": "runs",
     "OutputError": "runs",
@@ -43,15 +51,21 @@ __all__ = [
     "EngineBusy",
     "EngineStats",
     "Figures",
+    "Group",
     "InputError",
+    "LimitStats",
+    "Limits",
     "MergeChannel",
     "MissingCredentialsError",
     "OutputError",
+    "PoolStats",
+    "Price",
     "RequestFile",
     "Run",
     "RunStopped",
     "Simulator",
     "Stream",
+    "WaitingRequest",
     "open_run",
     "read_requests",
 ]

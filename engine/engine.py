@@ -1,35 +1,34 @@
-"""The engine: it takes requests, decides who runs, owns the tasks that run them, and shuts them down.
+"""The engine: the face of it all. It takes requests, is entered and left, and holds together what does the work: the
+connections, admission, the roster of streams, the combinators.
 
 Its task group is entered and left by hand, in the task of `async with Engine`, so that what the body raises comes out
-as it is. Streams are cancelled one by one, by their own task handles, so that the caller's own cancellation is never
-mistaken for ours.
+as it is.
 """
 
 import contextvars
 import math
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args
 from uuid import uuid4
 
 import anyio
-import attrs
 from anyio import TaskHandle
-from anyio.abc import ObjectSendStream, TaskGroup
+from anyio.abc import ObjectSendStream
 
 from ..actors.actor import StreamActor
-from ..actors.deadlines import DeadlineName, Deadlines
-from ..actors.errors import ErrorInfo
+from ..actors.deadlines import Deadlines
 from ..actors.events import PartEvent
 from ..actors.handle import StreamHandle
-from ..actors.lifecycle import State
 from ..actors.mailbox import OnAbandon, Policy
+from ..actors.recovery import Recovery, takes_continuation
 from ..actors.request import StreamRequest
 from ..actors.result import StreamResult
 from ..actors.retry import RetryPolicy
 from ..actors.source import Open
-from .admission import Admission, EngineBusy, Ticket
+from .admission import Admission, EngineBusy, Group, Limits, Ticket
 from .combine import gather, pipe
 from .completion import CompletionChannel, as_completed
 from .contest import HedgeContext, RaceContext, Until
@@ -37,49 +36,36 @@ from .fleet import FleetContext
 from .loop import HomeLoop
 from .merge import MergeChannel, merge
 from .model import AnthropicModel, Connection
+from .prices import Price, Prices
+from .prompt import measure
+from .roster import Job, Roster
+from .stats import EngineStats, engine_stats
 from .stream import StreamContext
-from .watchdog import Watchdog
 
 __all__ = ["Engine", "EngineBusy", "EngineStats", "RequestLike"]
 
 RequestLike = StreamRequest | Mapping[str, Any] | str
 """A request, or what one is made of: Messages parameters, or the text of one user message."""
 
-_LINGER_SECONDS = 10.0
 _ENOUGH_TTFTS = 20
-
-
-@attrs.frozen
-class EngineStats:
-    """What an engine is doing."""
-
-    running: int
-    """Streams that hold a slot."""
-    waiting: int
-    """Requests that wait for one."""
-
-
-@attrs.define(eq=False)
-class _Job:
-    """A stream and what the engine needs to run it."""
-
-    actor: StreamActor
-    model: AnthropicModel
-    context: contextvars.Context
-    ended: Callable[[StreamActor], None] | None
-    ticket: Ticket = attrs.field(init=False)
-    task: TaskHandle[None] | None = None
-    turn: anyio.Event | None = None
 
 
 class Engine:
     """Runs many streams at once, in one event loop: `async with Engine(model) as engine`.
 
-    `max_concurrency` streams run at a time; more wait, at most `max_queued` of them (None: any number). `deadlines` are
-    how long each stage of a stream may take, `retry` how failures before the first content are tried again; a request
-    may bring its own. Leaving the block refuses new work, ends what waits, and lets
-    what runs finish for `grace` seconds before it is cancelled; leaving it with an exception cancels at once. Either
-    way nothing of the engine runs any more when the block is left.
+    At most `max_concurrency` streams run at a time, and fewer when the API bears no more; others wait, at most
+    `max_queued` of them (None: any number). The API's limits per minute are learnt from its headers, and kept; `limits`
+    sets them by hand, for all pools or by the pool's name (the model's, unless its `limits_pool` says otherwise).
+    `groups` says how the requests of a group are treated beside others.
+
+    `deadlines` are how long each stage of a stream may take, `retry` how failures are tried again, and `recovery` what
+    happens after content has come (see `StreamRequest`); a request may bring its own. `spend_cap` is in dollars: what
+    would go beyond it is not begun, what runs finishes, and what waits ends as failed with the error type
+    `spend_cap_reached`, no attempt made. `prices` are used before the known ones, by the model's name.
+
+    Leaving the block refuses new work, ends what waits, and lets what runs finish for `grace` seconds before it is
+    cancelled; leaving it with an exception cancels at once. Either way nothing of the engine runs any more when the
+    block is left.
 
     Entering raises `MissingCredentialsError` when the model has none. An engine is used once, in the task, thread and
     event loop that entered it; elsewhere its methods raise `RuntimeError`.
@@ -91,8 +77,13 @@ class Engine:
         *,
         max_concurrency: int = 100,
         max_queued: int | None = None,
+        limits: Limits | Mapping[str, Limits] | None = None,
+        groups: Mapping[str, Group] | None = None,
         deadlines: Deadlines | None = None,
         retry: RetryPolicy | None = None,
+        recovery: Recovery = "fail",
+        spend_cap: float | None = None,
+        prices: Mapping[str, Price] | None = None,
         grace: float = 30.0,
     ) -> None:
         if max_concurrency < 1:
@@ -104,86 +95,88 @@ class Engine:
         self._deadlines = deadlines or Deadlines()
         self._retry = retry or RetryPolicy()
         self._grace = grace
-        self._admission = Admission(max_concurrency, max_queued)
-        self._jobs: dict[str, _Job] = {}
+        if recovery not in get_args(Recovery):
+            raise ValueError(f'recovery is one of "fail", "restart" and "continue", not {recovery!r}')
+        self._recovery: Recovery = recovery
+        self._make_admission = partial(
+            Admission,
+            max_concurrency,
+            max_queued=max_queued,
+            limits=limits,
+            groups=groups,
+            spend_cap=spend_cap,
+            prices=Prices(prices),
+        )
         self._connections: dict[AnthropicModel, tuple[Connection, Open]] = {}
-        self._helpers: set[TaskHandle[None]] = set()
         self._loop: HomeLoop | None = None
-        self._tasks: TaskGroup | None = None
+        self._roster: Roster | None = None
         self._ttfts: deque[float] = deque(maxlen=1000)
-        self._closing = False
-        self._idle: anyio.Event | None = None
 
     # -- entering and leaving
 
     async def __aenter__(self) -> Self:
         if self._loop is not None:
             raise RuntimeError("an engine is entered once; make another")
-        self._loop = HomeLoop()
+        self._loop = loop = HomeLoop()
         self._connect(self._model)
-        tasks = anyio.create_task_group()
+        self._admission = admission = self._make_admission(clock=loop.clock, woken=lambda: roster.wake())
+        self._tasks = tasks = anyio.create_task_group()
         await tasks.__aenter__()
-        self._tasks = tasks
-        self._watchdog = Watchdog(self._loop.clock, self._expired)
-        self.start_helper(self._watchdog.run())
+        self._roster = roster = Roster(tasks, loop.clock, admission, self._released)
+        roster.begin()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        assert self._tasks is not None
-        self._closing = True
+        roster = self._running_roster
+        roster.closing = True
+        why = "engine", "the engine shut down"
         cancelled: BaseException | None = exc if isinstance(exc, anyio.get_cancelled_exc_class()) else None
-        for job in list(self._jobs.values()):
-            if job.task is None:
-                self._cancel(job, "engine", "the engine shut down")
+        roster.cancel_waiting(*why)
         if exc is None:
-            for job in self._jobs.values():
-                job.actor.drain()
+            roster.drain()
             try:
                 with anyio.move_on_after(self._grace):
-                    await self._drained()
+                    await roster.wait_until_empty()
             except anyio.get_cancelled_exc_class() as caught:
                 cancelled = caught
-        for job in list(self._jobs.values()):
-            self._cancel(job, "engine", "the engine shut down")
-        for helper in list(self._helpers):
-            helper.cancel()
+        for actor in roster:
+            roster.cancel(actor, *why)
+        roster.stop_helpers()
         try:
             # Only a cancellation concerns the task group: any other exception of the body comes out as it is.
             await self._tasks.__aexit__(type(cancelled) if cancelled else None, cancelled, None)
         finally:
-            # Whatever task never came to run leaves its stream to us.
-            for job in list(self._jobs.values()):
-                job.actor.finish_cancelled("engine", "the engine shut down")
-                self._end(job)
+            roster.bury(*why)
             with anyio.CancelScope(shield=True):
                 for connection, _ in self._connections.values():
                     await connection.aclose()
         if cancelled is not None and cancelled is not exc:
             raise cancelled
 
-    async def _drained(self) -> None:
-        while self._jobs:
-            self._idle = anyio.Event()
-            await self._idle.wait()
-
-    def _connect(self, model: AnthropicModel) -> Open:
+    def _connect(self, model: AnthropicModel) -> tuple[Connection, Open]:
         found = self._connections.get(model)
         if found is None:
             from .route import open_route
 
             connection = model.connect()
             self._connections[model] = found = connection, open_route(model, connection, self._deadlines)
-        return found[1]
+        return found
 
     def _check(self) -> HomeLoop:
-        if self._loop is None or self._tasks is None:
-            raise RuntimeError("enter the engine first: async with Engine(...) as engine")
+        roster = self._running_roster
+        assert self._loop is not None
         self._loop.check()
-        if self._closing:
+        if roster.closing:
             raise RuntimeError("the engine is shutting down")
         return self._loop
+
+    @property
+    def _running_roster(self) -> Roster:
+        if self._roster is None:
+            raise RuntimeError("enter the engine first: async with Engine(...) as engine")
+        return self._roster
 
     # -- one stream
 
@@ -208,8 +201,8 @@ class Engine:
 
     def get(self, stream_id: str) -> StreamHandle | None:
         """The handle of a stream that waits or runs; None for others: the engine forgets what has ended."""
-        job = self._jobs.get(stream_id)
-        return None if job is None else StreamHandle(job.actor, self.ask_to_cancel)
+        actor = None if self._roster is None else self._roster.get(stream_id)
+        return None if actor is None else StreamHandle(actor, self.ask_to_cancel)
 
     def cancel_group(self, group: str, *, reason: str | None = None) -> None:
         """Asks all streams of a group to stop, those that wait too. From any thread, as a handle's `cancel`."""
@@ -217,13 +210,18 @@ class Engine:
             self._loop.call(lambda: self._cancel_group(group, reason))
 
     def _cancel_group(self, group: str, reason: str | None) -> None:
-        for job in list(self._jobs.values()):
-            if job.actor.request.group == group:
-                self._cancel(job, "group", reason)
+        for actor in self._running_roster:
+            if actor.request.group == group:
+                self._running_roster.cancel(actor, "group", reason)
 
     def stats(self) -> EngineStats:
-        """What the engine is doing now."""
-        return EngineStats(self._admission.running, self._admission.waiting)
+        """What the engine is doing now, and what each request that waits waits for.
+
+        Raises `RuntimeError` when the engine was never entered.
+        """
+        roster = self._running_roster
+        assert self._loop is not None
+        return engine_stats(self._admission, roster, self._loop.clock())
 
     # -- many streams
 
@@ -316,146 +314,55 @@ class Engine:
         model = request.model or self._model
         if not isinstance(model, AnthropicModel):
             raise TypeError(f"model is an AnthropicModel, not a {type(model).__name__}")
-        model.params_for(request)
-        self._connect(model)
+        params = model.params_for(request)
+        connection, open_response = self._connect(model)
+        admission, roster = self._admission, self._running_roster
+        admission.check_price(params["model"], request.group)
         if bounded:
-            self._admission.check_room()
+            admission.check_room()
+        pool = model.limits_pool or params["model"]
+        recovery = request.recovery or self._recovery
+        if recovery == "continue" and not takes_continuation(params, request.extra_body):
+            recovery = "fail"  # by the model's defaults, which the actor does not know
+        stream_id = f"stream_{uuid4().hex}"
+        ticket = Ticket(
+            pool=admission.pool((connection.credentials, pool), pool),
+            stream_id=stream_id,
+            custom_id=request.custom_id,
+            model_name=params["model"],
+            prompt=measure(params),
+            max_tokens=params["max_tokens"],
+            group=request.group,
+            priority=request.priority,
+        )
         actor = StreamActor(
-            f"stream_{uuid4().hex}",
+            stream_id,
             request,
             retry=request.retry or self._retry,
+            recovery=recovery,
             clock=loop.clock,
             on_abandon=on_abandon,
-            abandoned=self._abandoned,
             deadlines=request.deadlines or self._deadlines,
-            look=self._watchdog.look_at,
+            owner=roster,
         )
-        job = _Job(actor, model, contextvars.copy_context(), ended)
-        job.ticket = Ticket(lambda: self._admitted(job))
-        self._jobs[actor.stream_id] = job
-        actor.life.to(State.QUEUED)
-        self._watchdog.look_at(actor)
-        self._admission.enter(job.ticket, request.priority)
+        roster.take_in(Job(actor, open_response, contextvars.copy_context(), ended), ticket)
         return actor
 
     def start_helper(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:
         """Runs a combinator's task until it ends or the engine is left."""
         self._check()
-        assert self._tasks is not None
-        self._helpers = {task for task in self._helpers if task.status is TaskHandle.Status.PENDING}
-        task = self._tasks.create_task(coro)
-        self._helpers.add(task)
-        return task
+        return self._running_roster.start_helper(coro)
 
     def request_cancel(self, actor: StreamActor, by: str, reason: str | None) -> None:
         """Asks a stream to stop, from the engine's own thread."""
-        job = self._jobs.get(actor.stream_id)
-        if job is not None:
-            self._cancel(job, by, reason)
-
-    # -- jobs
-
-    def _admitted(self, job: _Job) -> None:
-        if job.turn is not None:
-            job.turn.set()
-        elif job.task is None:
-            job.actor.watch.queued = job.actor.watch.clock()
-            self._start(job, None)
-
-    def _start(self, job: _Job, delay: float | None) -> None:
-        assert self._tasks is not None
-        job.task = self._tasks.create_task(self._run(job, delay), name=job.actor.stream_id, context=job.context.copy())
-
-    async def _run(self, job: _Job, delay: float | None) -> None:
-        """A stream's task: attempts, with a wait of `delay` seconds and for a slot before all but the first."""
-        actor = job.actor
-        handed_on = False
-        try:
-            while True:
-                if delay is not None:
-                    self._admission.leave(job.ticket)
-                    await anyio.sleep(delay)
-                    actor.requeue()
-                    await self._next_turn(job)
-                delay = await actor.attempt(self._connect(job.model))
-                if delay is None:
-                    break
-        except anyio.get_cancelled_exc_class():
-            # The watchdog cancels this task to end an attempt; the next attempt then gets a task of its own.
-            expired = actor.expired is not None and actor.cancel_request is None
-            delay = actor.after_deadline() if expired else None
-            if delay is not None and not self._closing:
-                self._start(job, delay)
-                handed_on = True
-            else:
-                actor.finish_cancelled("engine")
-            # This is the task's end, so the cancellation has done its work: raised on, the handle would keep it, and
-            # by its frames the stream.
-        except BaseException:
-            actor.finish_failed(ErrorInfo(type="engine_error", message="the engine crashed"))
-            raise
-        finally:
-            if not handed_on:
-                self._end(job)
-
-    async def _next_turn(self, job: _Job) -> None:
-        job.turn = anyio.Event()
-        job.ticket = Ticket(lambda: self._admitted(job))
-        self._admission.enter(job.ticket, job.actor.request.priority)
-        await job.turn.wait()
-
-    def _expired(self, actor: StreamActor, deadline: DeadlineName) -> None:
-        job = self._jobs.get(actor.stream_id)
-        if job is None or actor.expired is not None:
-            return
-        actor.expired = deadline
-        if job.task is not None:
-            job.task.cancel()
-        else:
-            actor.after_deadline()
-            self._end(job)
+        if self._roster is not None:
+            self._roster.cancel(actor, by, reason)
 
     def ask_to_cancel(self, actor: StreamActor, reason: str | None) -> None:
         """What a handle's `cancel` does: from any thread."""
         if self._loop is not None:
             self._loop.call(lambda: self.request_cancel(actor, "handle", reason))
 
-    def _cancel(self, job: _Job, by: str, reason: str | None) -> None:
-        actor = job.actor
-        if actor.life.ended:
-            return  # it is giving its connection back
-        if actor.cancel_request is None:
-            actor.cancel_request = by, reason
-        if job.task is not None:
-            job.task.cancel()
-        else:
-            actor.finish_cancelled(by, reason)
-            self._end(job)
-
-    def _abandoned(self, actor: StreamActor, on_abandon: OnAbandon) -> None:
-        if on_abandon == "cancel":
-            self.request_cancel(actor, "consumer", "its last consumer left")
-        elif on_abandon == "linger" and not self._closing and actor.stream_id in self._jobs:
-            self.start_helper(self._linger(actor))
-
-    async def _linger(self, actor: StreamActor) -> None:
-        since = actor.abandoned_at = actor.watch.clock()
-        with anyio.move_on_after(_LINGER_SECONDS):
-            await actor.released.wait()
-        # Somebody may have joined and left again meanwhile: then that is what counts.
-        if not actor.feeds and actor.abandoned_at == since:
-            self.request_cancel(actor, "consumer", "its last consumer left")
-
-    def _end(self, job: _Job) -> None:
-        """The job is over, and its connection released. Idempotent."""
-        if self._jobs.pop(job.actor.stream_id, None) is None:
-            return
-        self._admission.leave(job.ticket)
-        del job.ticket, job.task  # they know the job: without this, a finished stream would wait for the collector
-        job.actor.released.set()
-        if job.actor.result is not None and (ttft := job.actor.result.timings.ttft) is not None:
+    def _released(self, actor: StreamActor) -> None:
+        if actor.result is not None and (ttft := actor.result.timings.ttft) is not None:
             self._ttfts.append(ttft)
-        if job.ended is not None:
-            job.ended(job.actor)
-        if self._idle is not None and not self._jobs:
-            self._idle.set()

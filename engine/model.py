@@ -2,7 +2,7 @@
 nothing until an engine connects it."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -74,7 +74,8 @@ class AnthropicModel:
         self._http_client = None if http_client is None else _check_http_client(http_client)
         self._base_url = base_url
         self._defaults = dict(defaults or EMPTY)
-        self.limits_pool = limits_pool or model_name
+        self.limits_pool = limits_pool
+        """The rate-limit pool it draws on; None when that is the one of the model that a request names."""
 
     @property
     def model_name(self) -> str:
@@ -117,7 +118,8 @@ class AnthropicModel:
         if self._anthropic_client is not None:
             # A copy: retries, tracing and timeouts are the engine's. The caller's own client is left as it is.
             client: Any = self._anthropic_client
-            return Connection(client.copy(max_retries=0, timeout=client_timeout(), open_telemetry=False), None)
+            copy = client.copy(max_retries=0, timeout=client_timeout(), open_telemetry=False)
+            return Connection(copy, None, _credentials(client) or id(client))
         lease = None
         http_client = self._http_client
         if http_client is None:
@@ -141,20 +143,27 @@ class AnthropicModel:
             if lease is not None:
                 lease.drop()
             raise
-        return Connection(client, lease)
+        return Connection(client, lease, _credentials(client) or id(client))
 
 
 class Connection:
     """A model's SDK client in one event loop, and its share in the HTTP client below."""
 
-    def __init__(self, client: "AnthropicClient", lease: ClientLease | None) -> None:
+    def __init__(self, client: "AnthropicClient", lease: ClientLease | None, credentials: Hashable) -> None:
         self.client = client
+        self.credentials = credentials
+        """Equal for connections whose requests the API counts as the same customer's. Not to be shown to anybody."""
         self._lease = lease
 
     async def aclose(self) -> None:
         """Gives the share back. The SDK client is not closed: it would close the HTTP client it was lent."""
         if self._lease is not None:
             await self._lease.aclose()
+
+
+def _credentials(client: Any) -> Hashable:
+    key = getattr(client, "api_key", None) or getattr(client, "auth_token", None)
+    return (str(client.base_url), key) if isinstance(key, str) else None
 
 
 def _check_sdk_client(client: object) -> None:

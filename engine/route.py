@@ -87,11 +87,7 @@ class _Response:
 
     @property
     def rate_limits(self) -> Mapping[str, str]:
-        return {
-            name: value
-            for name, value in self.http_response.headers.items()
-            if name.startswith("anthropic-") and ("ratelimit" in name or name.endswith(_LIMIT_ENDINGS))
-        }
+        return _rate_limits(self.http_response.headers)
 
     def chunks(self) -> "_Response":
         # Not a generator: one that is left before its end would wait, with the response, for the garbage collector.
@@ -126,8 +122,17 @@ class _Response:
                 pass
 
 
+def _rate_limits(headers: httpx2.Headers) -> Mapping[str, str]:
+    return {
+        name: value
+        for name, value in headers.items()
+        if name.startswith("anthropic-") and ("ratelimit" in name or name.endswith(_LIMIT_ENDINGS))
+    }
+
+
 def _sse_bytes(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    plain = response.headers.get("content-encoding", "identity") == "identity"
+    # A response that a transport made with its content at hand has been read already, and only gives it decoded.
+    plain = response.headers.get("content-encoding", "identity") == "identity" and not response.is_stream_consumed
     return response.aiter_raw() if plain else response.aiter_bytes()
 
 
@@ -162,6 +167,7 @@ def _status_error(exc: anthropic.APIStatusError) -> ErrorInfo:
         code=exc.error_code,
         retryable=is_retryable(status, headers, exc.error_code),
         retry_after=retry_after(headers),
+        rate_limits=_rate_limits(headers),
         cause=_bare(exc),
     )
 

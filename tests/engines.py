@@ -21,6 +21,7 @@ __all__ = [
     "model_for",
     "outcomes",
     "requests_named",
+    "stream_ids",
 ]
 
 AT_ONCE = RetryPolicy(base_delay=0.001, max_delay=0.001)
@@ -78,3 +79,9 @@ def assert_one_ending(events: Iterable[PartEvent]) -> StreamEndEvent:
         assert event.first_seq == number + 1, event
         number = event.seq
     return end
+
+
+def stream_ids(engine: Engine) -> list[str]:
+    """The streams that wait or run in the engine, in the order of their submission."""
+    roster = engine._roster  # pyright: ignore[reportPrivateUsage]
+    return [] if roster is None else [actor.stream_id for actor in roster]

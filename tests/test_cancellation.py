@@ -33,7 +33,7 @@ from manystream import (
 from manystream.actors import PartEvent
 from manystream.engine.simulator import Cut, Fail, ScriptStep, Simulator, Stall
 
-from .engines import AT_ONCE, assert_one_ending, engine_for, happens, outcomes
+from .engines import AT_ONCE, assert_one_ending, engine_for, happens, outcomes, stream_ids
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("error")]
 
@@ -86,7 +86,7 @@ async def engine(simulator: Simulator, nothing_is_left: None) -> AsyncIterator[E
 STATES: dict[State, tuple[ScriptStep, str | None]] = {
     State.CONNECTING: (Stall("nothing"), None),
     State.STREAMING: (Stall(2, text="one two three four"), "text"),
-    State.BACKOFF: (Fail(429, headers={"retry-after": "50"}), None),
+    State.BACKOFF: (Fail(500, headers={"retry-after": "50"}), None),
 }
 state = pytest.mark.parametrize("state", [State.QUEUED, *STATES])
 
@@ -263,11 +263,11 @@ async def test_by_cancelling_a_combinator(asked: Asked, state: State, way: str) 
         "pipe": lambda: asked.engine.pipe("Hi", send),
     }
     reason = {"gather": "gather was left", "merge": "the block was left", "pipe": "pipe was left"}[way]
-    known = set(handles(asked.engine))
+    known = set(stream_ids(asked.engine))
     found: list[StreamHandle] = []
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ways[way])
-        while not (new := set(handles(asked.engine)) - known):
+        while not (new := set(stream_ids(asked.engine)) - known):
             await anyio.lowlevel.checkpoint()
         if handle := asked.engine.get(new.pop()):
             found.append(handle)
@@ -277,10 +277,6 @@ async def test_by_cancelling_a_combinator(asked: Asked, state: State, way: str) 
     receive.close()
     await asked.check(found[0].result, state, "consumer", reason)
     await asked.check_that_it_goes_on()
-
-
-def handles(engine: Engine) -> list[str]:
-    return list(engine._jobs)  # pyright: ignore[reportPrivateUsage]
 
 
 @state
@@ -522,7 +518,7 @@ class TestNative:
         }
         task = asyncio.create_task(ways[way]())
         await happens(simulator, lambda simulator: len(simulator.requests) == number)
-        held = [handle for key in handles(engine) if (handle := engine.get(key))]
+        held = [handle for key in stream_ids(engine) if (handle := engine.get(key))]
         while not all(handle.last_content_at for handle in held):
             await anyio.lowlevel.checkpoint()
         for _ in range(times):

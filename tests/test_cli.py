@@ -11,14 +11,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import attrs
 import pytest
 from typer.testing import CliRunner, Result
 
-from manystream import __version__
+from manystream import EngineStats, WaitingRequest, __version__
 from manystream.__main__ import app
-from manystream.engine.simulator import Simulator, Stall
+from manystream.engine.admission import Reason
+from manystream.engine.cli.display import waiting_text
+from manystream.engine.simulator import Cut, Simulator, Stall
 
 PROMPTS = "".join(f'{{"prompt": "Tell me of {number}"}}\n' for number in range(10))
 MODEL = ("--model", "claude-opus-5-5")
@@ -91,6 +94,10 @@ def test_help_tells_the_exit_status() -> None:
         (["in.jsonl", "-o", "in.jsonl", *MODEL], "in.jsonl: the output is the input"),
         (["in.jsonl", "-o", "no/out.jsonl", *MODEL], "no/out.jsonl: there is no directory no"),
         (["in.jsonl", "-o", "taken", *MODEL], "taken: exists already; --overwrite replaces it"),
+        (
+            ["in.jsonl", "-o", "out.jsonl", "--model", "claude-nobody-0", "--spend-cap", "1"],
+            "in.jsonl: no price is known for the model 'claude-nobody-0'; run it without --spend-cap",
+        ),
         (["in.jsonl", "-o", "out.jsonl", *MODEL], "no API key: set the environment variable ANTHROPIC_API_KEY"),
         (
             ["in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", "localhost:80"],
@@ -272,3 +279,36 @@ def test_simulate_says_when_the_port_is_taken() -> None:
         done = CliRunner().invoke(app, ["simulate", "--port", str(port)])
     assert done.exit_code == 2
     assert done.stderr == f"error: cannot listen on 127.0.0.1:{port}: the port is in use\n"
+
+
+# -- limits
+
+
+def test_a_spend_cap_leaves_the_rest_for_another_time(simulator: Simulator) -> None:
+    done = run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, "--spend-cap", "0.03")
+    assert done.exit_code == 1
+    assert "error: stopped by spend_cap_reached: the spend cap is reached: $0.0" in done.stderr
+    answered = results()
+    assert 0 < len(answered) < 10
+    assert {result["type"] for result in answered.values()} == {"succeeded"}
+    assert f"{10 - len(answered)} not run of 10" in done.stderr
+    assert len(simulator.requests) == len(answered)
+
+
+def test_an_answer_that_breaks_off_begins_anew_or_goes_on(simulator: Simulator) -> None:
+    Path("in.jsonl").write_text('{"prompt": "Count"}\n')
+    for recovery in ("restart", "continue"):
+        simulator.script([Cut(2, "close", text="one two three four"), "one two three four"])
+        out = f"{recovery}.jsonl"
+        assert run("in.jsonl", "-o", out, *MODEL, "--base-url", simulator.url, "--recovery", recovery).exit_code == 0
+        [result] = results(out).values()
+        assert result["message"]["content"][0]["text"].startswith("one two three four")
+
+
+def test_progress_says_what_requests_wait_for() -> None:
+    waits = [WaitingRequest(str(n), None, None, "requests_per_minute", 1.0) for n in range(3)]
+    waits.append(WaitingRequest("b", None, None, "backoff", None))
+    stats = EngineStats(running=2, waiting=3, backoff=1, waits=tuple(waits), pools=(), spent=None)
+    assert waiting_text(stats) == "4 waiting (for requests per minute 3, to be tried again 1)"
+    for reason in get_args(Reason):
+        assert waiting_text(attrs.evolve(stats, waits=(WaitingRequest("a", None, None, reason, None),)))

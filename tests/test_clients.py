@@ -13,7 +13,7 @@ import httpx
 import httpx2
 import pytest
 
-from manystream import AnthropicModel, Engine, MissingCredentialsError, StreamResult
+from manystream import AnthropicModel, Engine, MissingCredentialsError, StreamRequest, StreamResult
 from manystream.engine.aiohttp_transport import AiohttpTransport
 from manystream.engine.clients import acquire_shared_client
 from manystream.engine.simulator import Cut, ScriptStep, Simulator, Stall
@@ -187,7 +187,9 @@ async def test_it_has_no_hidden_limit(simulator: Simulator, steps: int) -> None:
     script: list[ScriptStep] = [Stall("head")] * steps
     simulator.script(script)
     async with engine_for(simulator, max_concurrency=steps, grace=0) as engine:
-        handles = [engine.submit("x") for _ in range(steps)]
+        # Short answers, so that the output limit in the simulator's headers has room for all.
+        short = StreamRequest({"messages": [{"role": "user", "content": "x"}], "max_tokens": 10})
+        handles = [engine.submit(short) for _ in range(steps)]
         await happens(simulator, lambda simulator: outcomes(simulator).count("running") == steps, timeout=20)
     assert {handle.result.state for handle in handles} == {"cancelled"}
 

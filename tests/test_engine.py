@@ -38,7 +38,17 @@ from manystream import (
 from manystream.actors import PartEvent
 from manystream.engine.simulator import Cut, Fail, ScriptStep, Simulator, Stall
 
-from .engines import AT_ONCE, assert_one_ending, engine_for, first_text, happens, model_for, outcomes, requests_named
+from .engines import (
+    AT_ONCE,
+    assert_one_ending,
+    engine_for,
+    first_text,
+    happens,
+    model_for,
+    outcomes,
+    requests_named,
+    stream_ids,
+)
 from .reference.streams import STREAMS
 
 pytestmark = pytest.mark.anyio
@@ -153,7 +163,7 @@ async def test_a_stream_may_be_entered_and_left_in_different_tasks(engine: Engin
     context = engine.stream("Hi")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(context.__aenter__)
-    stream = engine.get(next(iter([key for key in engine._jobs])))  # noqa: C416 # pyright: ignore[reportPrivateUsage]
+    stream = engine.get(stream_ids(engine)[0])
     assert stream is not None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(context.__aexit__, None, None, None)

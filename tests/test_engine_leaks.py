@@ -13,7 +13,7 @@ from manystream.actors.actor import StreamActor
 from manystream.actors.assembler import Assembler
 from manystream.actors.log import EventLog
 from manystream.actors.mailbox import Feed, Mailbox
-from manystream.engine.engine import _Job  # pyright: ignore[reportPrivateUsage]
+from manystream.engine.roster import Job
 from manystream.engine.route import _Response  # pyright: ignore[reportPrivateUsage]
 from manystream.engine.simulator import Cut, Fail, ScriptStep, Simulator, Stall
 
@@ -21,7 +21,7 @@ from .engines import engine_for, happens
 
 pytestmark = pytest.mark.anyio
 
-OURS = (StreamActor, StreamResult, Assembler, EventLog, Feed, Mailbox, _Job, _Response)
+OURS = (StreamActor, StreamResult, Assembler, EventLog, Feed, Mailbox, Job, _Response)
 
 
 @pytest.fixture

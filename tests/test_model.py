@@ -42,7 +42,7 @@ def sdk_client(**arguments: Any) -> anthropic.AsyncAnthropic:
 
 def test_its_name_and_its_maker() -> None:
     model = AnthropicModel("claude-opus-5-5", api_key="secret")
-    assert (model.model_name, model.system, model.limits_pool) == ("claude-opus-5-5", "anthropic", "claude-opus-5-5")
+    assert (model.model_name, model.system, model.limits_pool) == ("claude-opus-5-5", "anthropic", None)
     assert AnthropicModel("claude-opus-5-5", limits_pool="shared").limits_pool == "shared"
     assert "secret" not in repr(model)
     assert "claude-opus-5-5" in repr(model)
@@ -112,8 +112,14 @@ def test_defaults_lie_under_each_request() -> None:
 
 
 def test_values_go_on_untouched() -> None:
-    tools = iter([{"name": "a"}])
+    tools = [{"name": "a"}]
     assert sent(AnthropicModel("m"), {"messages": (), "tools": tools})["tools"] is tools
+
+
+def test_what_can_be_read_only_once_can_be_sent_twice() -> None:
+    request = StreamRequest({"messages": (), "tools": iter([{"name": "a"}])})
+    for _ in range(2):
+        assert list(AnthropicModel("m").params_for(request)["tools"]) == [{"name": "a"}]
 
 
 @pytest.mark.parametrize("name", ["stream", "timeout", "model"])

@@ -64,8 +64,8 @@ def encode_line(custom_id: str | None, result: dict[str, Any]) -> bytes:
 def would_fail_all(result: StreamResult, *, only_model: bool) -> bool:
     """Whether the failure concerns not this request but all of the run.
 
-    Wrong credentials, billing, missing permission and a reached spend limit do. So does an unknown model, when every
-    request so far asked for it (`only_model`).
+    Wrong credentials, billing, missing permission and a reached spend limit or cap do. So does an unknown model, when
+    every request so far asked for it (`only_model`).
     """
     info = result.error
     if result.state == "complete" or info is None:
@@ -75,7 +75,7 @@ def would_fail_all(result: StreamResult, *, only_model: bool) -> bool:
     if info.status == 404:
         # Files and containers can be missing too, which concerns only who asks for them.
         return only_model and info.message.startswith("model")
-    return info.code == "enforced_spend_limit_reached"
+    return info.code == "enforced_spend_limit_reached" or info.type == "spend_cap_reached"
 
 
 def unreached(result: StreamResult) -> bool:

@@ -1,0 +1,7 @@
+"""Admission: who may run, and when. Plain objects without I/O, driven by time and by how the API answers."""
+
+from .admission import Admission, EngineBusy
+from .pool import is_overload
+from .ticket import Group, Limits, Reason, Ticket
+
+__all__ = ["Admission", "EngineBusy", "Group", "Limits", "Reason", "Ticket", "is_overload"]

@@ -1,0 +1,269 @@
+"""Who may run, and when: decisions only; the engine acts on them.
+
+A request that waits is a ticket in a lane, not a task. What may hold it back: the engine's own cap, its group's, its
+pool's limits, the budget for retries, the spend cap, or another request that is about to write the prompt prefix they
+share. `admit` looks at the first ticket of each lane in turn; `due` is when to look again if nothing else happens.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Mapping
+from itertools import count
+
+from ...actors.errors import ErrorInfo
+from ...actors.usage import Usage
+from ..prices import Prices, SpendCap
+from .lanes import GroupState, Lane, Lanes
+from .pool import Block, Pool
+from .retries import RetryBudget
+from .ticket import Group, Limits, Ticket
+
+__all__ = ["Admission", "EngineBusy"]
+
+_LEAST_RETRIES = 10.0
+_ANY: Block = ("concurrency", None)
+_CACHE: Block = ("cache", None)
+
+
+class EngineBusy(RuntimeError):
+    """The queue is full: `max_queued` requests are waiting already."""
+
+
+class Admission:
+    """Orders who waits and keeps the accounts of who runs. `clock` gives seconds; `woken` is called when `due` has
+    moved to an earlier moment."""
+
+    def __init__(
+        self,
+        max_concurrency: int,
+        *,
+        clock: Callable[[], float],
+        woken: Callable[[], None],
+        max_queued: int | None = None,
+        limits: Mapping[str, Limits] | Limits | None = None,
+        groups: Mapping[str, Group] | None = None,
+        spend_cap: float | None = None,
+        prices: Prices | None = None,
+    ) -> None:
+        self._max_concurrency = max_concurrency
+        self._max_queued = max_queued
+        self._clock = clock
+        self._woken = woken
+        self._limits = limits
+        self._prices = prices or Prices()
+        self._pools: dict[Hashable, Pool] = {}
+        self._groups = {name: GroupState(group) for name, group in (groups or {}).items()}
+        self._no_group = GroupState(Group())
+        self._lanes = Lanes()
+        self._followers: dict[Ticket, list[Ticket]] = {}
+        self._numbers = count()
+        self._retries = RetryBudget(max(_LEAST_RETRIES, max_concurrency / 2), clock())
+        self.spend_cap = SpendCap(spend_cap) if spend_cap is not None else None
+        self._closed_caps: set[SpendCap] = set()
+        self._admitting = False
+        self.running = 0
+        self.waiting = 0
+        self.due = math.inf
+        """When somebody may be admitted though nothing else has happened until then."""
+
+    def pool(self, key: Hashable, name: str) -> Pool:
+        """The pool of one set of credentials and one rate limit, which `name` names to people."""
+        pool = self._pools.get(key)
+        if pool is None:
+            limits = self._limits if isinstance(self._limits, Limits) else (self._limits or {}).get(name)
+            pool = self._pools[key] = Pool(name, self._max_concurrency, limits or Limits(), self._clock())
+        return pool
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """All pools that were asked for."""
+        return tuple(self._pools.values())
+
+    def check_room(self) -> None:
+        """Raises `EngineBusy` when one more request would be too many."""
+        if self._max_queued is not None and self.waiting >= max(self._max_queued, 1 if self._has_slot() else 0):
+            raise EngineBusy(f"{self.waiting} requests are waiting already, as many as max_queued allows")
+
+    def _has_slot(self) -> bool:
+        return self.running < self._max_concurrency
+
+    # -- a ticket's way
+
+    def enter(self, ticket: Ticket) -> None:
+        """The request waits from now on; its turn may come at once."""
+        ticket.state = "waiting"
+        if ticket.number < 0:
+            ticket.number = next(self._numbers)
+        self.waiting += 1
+        self._push(ticket)
+        self.admit()
+
+    def _push(self, ticket: Ticket) -> None:
+        group = self._group(ticket)
+        self._lanes.push(ticket, group)
+
+    def _group(self, ticket: Ticket) -> GroupState:
+        if ticket.group is None:
+            return self._no_group
+        group = self._groups.get(ticket.group)
+        if group is None:
+            group = self._groups[ticket.group] = GroupState(Group())
+        return group
+
+    def accepted(self, ticket: Ticket, headers: Mapping[str, str]) -> None:
+        """The API took the request on; `headers` are the response's rate-limit headers."""
+        self._retries.give_back()
+        ticket.pool.accepted(ticket, headers, self._clock())
+        self.admit()
+
+    def refused(self, ticket: Ticket, info: ErrorInfo) -> None:
+        """The API answered with an error, or could not be reached."""
+        ticket.pool.refused(ticket, info, self._clock())
+
+    def began(self, ticket: Ticket, usage: Usage) -> None:
+        """The first event of the answer has come, and the API's word on the input with it."""
+        ticket.pool.began(ticket, usage, self._clock())
+        self._release_followers(ticket)
+
+    def leave(
+        self, ticket: Ticket, usage: Usage | None = None, *, whole: bool = False, overloaded: bool = False
+    ) -> None:
+        """The request is over, or waits no more, or is to be tried again later. Leaving twice does nothing.
+
+        `usage` is what it used while it ran; `whole` tells that its answer came to its end, `overloaded` that the API
+        gave it up for being overloaded.
+        """
+        if ticket.state == "running":
+            usage = usage or Usage()
+            self.running -= 1
+            self._group(ticket).running -= 1
+            if overloaded:
+                ticket.pool.overloaded()
+            ticket.pool.leave(ticket, usage, whole=whole, now=self._clock())
+            cost = 0.0 if not self._caps(ticket) else self._prices.cost(ticket.model_name, usage) or 0.0
+            for cap in self._caps(ticket):
+                cap.settle(ticket.cost, cost)
+        elif ticket.state == "waiting":
+            self.waiting -= 1  # its entry is passed over when it comes up
+        ticket.state = "done"
+        self._release_followers(ticket)
+        self.admit()
+
+    def _release_followers(self, ticket: Ticket) -> None:
+        followers = self._followers.pop(ticket, None)
+        if followers:
+            for follower in followers:
+                if follower.state == "waiting":
+                    self._push(follower)
+            self.admit()
+
+    # -- deciding
+
+    def admit(self) -> None:
+        """Admits all who may go now."""
+        if self._admitting:
+            return  # by what an admission or a refusal set off; the loop below goes on
+        self._admitting = True
+        try:
+            due = math.inf
+            while self._has_slot():
+                ticket, due = self._next(self._clock())
+                if ticket is None:
+                    break
+        finally:
+            self._admitting = False
+        earlier, self.due = due < self.due, due
+        if earlier:
+            self._woken()
+
+    def _next(self, now: float) -> tuple[Ticket | None, float]:
+        """Deals with the first ticket that something can be done with. Returns it; or None, and when to look again."""
+        due = math.inf
+        blocked: dict[Pool, Block] = {}
+        for lane, ticket in self._lanes.in_order():
+            if (leader := ticket.pool.prefixes.leader_of(ticket, now)) is not None:
+                lane.pop()
+                self._followers.setdefault(leader, []).append(ticket)
+                return ticket, now
+            caps = self._caps(ticket)
+            cost = self._estimated_cost(ticket) if caps else 0.0
+            if (
+                cap := next((cap for cap in caps if cap in self._closed_caps or cap.reached_by(cost)), None)
+            ) is not None:
+                self._closed_caps.add(cap)
+                lane.pop()
+                self._turn_away(ticket, cap, cost)
+                return ticket, now
+            lane.block = block = blocked.get(ticket.pool) or self._blocked(lane, ticket, now, caps, cost)
+            if block is None:
+                lane.pop()
+                self._send(lane, ticket, now, caps, cost)
+                return ticket, now
+            reason, until = block
+            if until is not None:
+                due = min(due, until)
+            if reason not in ("group", "spend_cap", "retry_budget"):
+                # Who comes behind in this pool waits too: smaller requests must not take what a big one waits for.
+                blocked[ticket.pool] = block
+        return None, due
+
+    def _blocked(self, lane: Lane, ticket: Ticket, now: float, caps: tuple[SpendCap, ...], cost: float) -> Block | None:
+        if lane.group.full:
+            return "group", None
+        if not all(cap.room_for(cost) for cap in caps):
+            return "spend_cap", None
+        if lane.retries and (wait := self._retries.wait(now)) > 0:
+            return "retry_budget", now + wait
+        return ticket.pool.blocked(ticket, now)
+
+    def _send(self, lane: Lane, ticket: Ticket, now: float, caps: tuple[SpendCap, ...], cost: float) -> None:
+        ticket.state = "running"
+        ticket.cost = cost
+        self.waiting -= 1
+        self.running += 1
+        lane.group.running += 1
+        self._lanes.took(lane.group)
+        if lane.retries:
+            self._retries.take()
+        for cap in caps:
+            cap.reserve(cost)
+        ticket.pool.send(ticket, now)
+        ticket.admitted()
+
+    def _turn_away(self, ticket: Ticket, cap: SpendCap, cost: float) -> None:
+        ticket.state = "done"
+        self.waiting -= 1
+        whose = "" if cap is self.spend_cap else f" of the group {ticket.group!r}"
+        ticket.turned_away(
+            f"the spend cap{whose} is reached: ${cap.spent:.4f} of ${cap.dollars:g} is spent, and one more may cost"
+            f" ${cost:.4f}; this request was not run"
+        )
+        self._release_followers(ticket)
+
+    # -- dollars
+
+    def _caps(self, ticket: Ticket) -> tuple[SpendCap, ...]:
+        group = self._group(ticket).cap
+        return tuple(cap for cap in (self.spend_cap, group) if cap is not None)
+
+    def check_price(self, model_name: str, group: str | None) -> None:
+        """Raises `ValueError` when a spend cap would have to count requests whose price nobody knows."""
+        state = self._groups.get(group) if group is not None else None
+        if (self.spend_cap or (state and state.cap)) and self._prices.price(model_name) is None:
+            raise ValueError(f"there is a spend cap, and no price is known for {model_name!r}: give one in prices=")
+
+    def _estimated_cost(self, ticket: Ticket) -> float:
+        estimates = ticket.pool.estimates(ticket.group)
+        usage = Usage(
+            input_tokens=round(estimates.input(ticket.prompt.tokens)),
+            output_tokens=round(estimates.output(ticket.max_tokens)),
+        )
+        return self._prices.cost(ticket.model_name, usage) or 0.0
+
+    # -- for people
+
+    def waits(self) -> list[tuple[Ticket, Block]]:
+        """Everyone who waits, with what for."""
+        full: Block | None = None if self._has_slot() else _ANY
+        found = [(ticket, full or lane.block or _ANY) for lane in self._lanes for ticket in lane]
+        followers = [ticket for followers in self._followers.values() for ticket in followers]
+        return found + [(ticket, _CACHE) for ticket in followers if ticket.state == "waiting"]

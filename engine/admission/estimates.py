@@ -1,0 +1,42 @@
+"""How many tokens a request will use, guessed before it is sent from those like it that have ended."""
+
+__all__ = ["Estimates"]
+
+_WEIGHT = 0.1  # of the newest, in the running means
+_FIRST_OUTPUT = 500.0  # tokens, while nothing is known
+
+
+class Estimates:
+    """Running means over the requests of one group in one pool."""
+
+    __slots__ = ("_input_ratio", "_inputs", "_output", "_outputs")
+
+    def __init__(self) -> None:
+        self._inputs = 0
+        self._input_ratio = 1.0
+        self._outputs = 0
+        self._output = _FIRST_OUTPUT
+
+    def output(self, max_tokens: int) -> float:
+        """The output tokens of a request with this `max_tokens`."""
+        return min(self._output, max_tokens)
+
+    def input(self, measured: float) -> float:
+        """The uncached input tokens of a prompt that was measured as so many."""
+        return measured * self._input_ratio
+
+    def learn_input(self, measured: float, tokens: float) -> None:
+        """A prompt that was measured as so many had `tokens`."""
+        if measured > 0:
+            self._inputs += 1
+            self._input_ratio += _weight(self._inputs) * (tokens / measured - self._input_ratio)
+
+    def learn_output(self, tokens: float) -> None:
+        """An answer that came to its end had so many."""
+        self._outputs += 1
+        self._output += _weight(self._outputs) * (tokens - self._output)
+
+
+def _weight(known: int) -> float:
+    # The first few count in full: what was there before them is only a guess.
+    return max(_WEIGHT, 1 / known)

@@ -1,0 +1,104 @@
+"""The order of those who wait: by priority, then by turns among the groups, then by age.
+
+Each group has a lane in each pool it draws on, and another one for its retries. Turns are counted by stride scheduling
+(Waldspurger and Weihl, 1995): each admission moves its group's clock on by one over its weight, and the group whose
+clock is furthest behind is next. A group that comes back after a rest begins at the time of the others.
+"""
+
+import heapq
+from collections.abc import Iterator
+
+from ..prices import SpendCap
+from .pool import Block, Pool
+from .ticket import Group, Ticket
+
+__all__ = ["GroupState", "Lane", "Lanes"]
+
+
+class GroupState:
+    """A group and what it does now."""
+
+    def __init__(self, settings: Group) -> None:
+        self.weight = settings.weight
+        self.max_concurrency = settings.max_concurrency
+        self.cap = SpendCap(settings.spend_cap) if settings.spend_cap is not None else None
+        self.running = 0
+        self.clock = 0.0
+        """How far its turns have come."""
+
+    @property
+    def full(self) -> bool:
+        """Whether it runs as many as it may."""
+        return self.max_concurrency is not None and self.running >= self.max_concurrency
+
+
+class Lane:
+    """The waiting requests of one group in one pool, either first tries or retries."""
+
+    def __init__(self, pool: Pool, group: GroupState, *, retries: bool) -> None:
+        self.pool = pool
+        self.group = group
+        self.retries = retries
+        self.block: Block | None = None
+        """Why its first request was not admitted when it was last looked at."""
+        self._heap: list[tuple[int, int, int, Ticket]] = []
+
+    def push(self, ticket: Ticket) -> None:
+        """A request waits. Among retries those that were tried least go first: they lead the way out of an outage."""
+        heapq.heappush(self._heap, (-ticket.priority, ticket.attempt, ticket.number, ticket))
+
+    def head(self) -> Ticket | None:
+        """Whose turn it is in this lane."""
+        while self._heap:
+            ticket = self._heap[0][-1]
+            if ticket.state == "waiting":
+                return ticket
+            heapq.heappop(self._heap)
+        return None
+
+    def pop(self) -> None:
+        """The head is dealt with."""
+        heapq.heappop(self._heap)
+
+    def __iter__(self) -> Iterator[Ticket]:
+        return (entry[-1] for entry in self._heap if entry[-1].state == "waiting")
+
+
+class Lanes:
+    """All lanes, and whose turn it is among them."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[tuple[Pool, GroupState, bool], Lane] = {}
+        self._clock = 0.0
+
+    def push(self, ticket: Ticket, group: GroupState) -> None:
+        """A request waits, of this group."""
+        key = ticket.pool, group, ticket.attempt > 1
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(ticket.pool, group, retries=ticket.attempt > 1)
+            if not group.running:
+                group.clock = max(group.clock, self._clock)
+        lane.push(ticket)
+
+    def in_order(self) -> list[tuple[Lane, Ticket]]:
+        """The lanes in which somebody waits, with whom, by whose turn it is."""
+        ranked: list[tuple[tuple[int, float, bool, int], Lane, Ticket]] = []
+        for key, lane in list(self._lanes.items()):
+            ticket = lane.head()
+            if ticket is None:
+                del self._lanes[key]
+            else:
+                # While the service is out, it is asked by those who have not been refused yet.
+                later = lane.retries is lane.pool.window.out
+                ranked.append(((-ticket.priority, lane.group.clock, later, ticket.number), lane, ticket))
+        ranked.sort(key=lambda entry: entry[0])
+        return [(lane, ticket) for _, lane, ticket in ranked]
+
+    def took(self, group: GroupState) -> None:
+        """One of this group was admitted."""
+        self._clock = group.clock
+        group.clock += 1 / group.weight
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._lanes.values())

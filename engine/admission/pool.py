@@ -1,0 +1,198 @@
+"""One rate-limit pool: everything that is known of what one set of credentials may send to one model.
+
+It answers whether a request may go now, and learns from how the API answers. It orders nobody: that is the queue's.
+"""
+
+import math
+from collections.abc import Mapping
+
+from ...actors.errors import ErrorInfo
+from ...actors.usage import Usage
+from .bucket import Bucket
+from .estimates import Estimates
+from .pace import Pace
+from .prefixes import Prefixes
+from .ticket import Limits, Reason, Ticket
+from .window import Window
+
+__all__ = ["Block", "Pool", "is_overload"]
+
+Block = tuple[Reason, float | None]
+"""What a request waits for, and the moment at which that may have passed; None when only another request's progress
+helps."""
+
+_HEADERS: dict[Reason, str] = {
+    "requests_per_minute": "requests",
+    "input_tokens_per_minute": "input-tokens",
+    "output_tokens_per_minute": "output-tokens",
+}
+_UNIT = 1000  # token figures in the headers are rounded to thousands
+
+
+def is_overload(info: ErrorInfo) -> bool:
+    """Whether a failure says that more than this one request is in trouble: the API refuses, or can't be reached."""
+    return info.status in (429, 503, 529) or info.type == "connection_error" or info.deadline == "connect"
+
+
+class Pool:
+    """The state of one pool. Times are seconds on the engine's clock."""
+
+    def __init__(self, name: str, ceiling: int, limits: Limits, now: float) -> None:
+        self.name = name
+        self.running = 0
+        self.window = Window(ceiling)
+        self.pace = Pace()
+        self.prefixes = Prefixes()
+        self.buckets: dict[Reason, Bucket] = {
+            "requests_per_minute": Bucket(limits.requests_per_minute, now),
+            "input_tokens_per_minute": Bucket(limits.input_tokens_per_minute, now, unit=_UNIT),
+            "output_tokens_per_minute": Bucket(limits.output_tokens_per_minute, now, unit=_UNIT),
+        }
+        self._estimates: dict[str | None, Estimates] = {}
+
+    def estimates(self, group: str | None) -> Estimates:
+        """What is known of the requests of a group."""
+        return self._estimates.setdefault(group, Estimates())
+
+    def blocked(self, ticket: Ticket, now: float) -> Block | None:
+        """What keeps a request from being sent now; None when nothing does."""
+        window = self.window
+        if now < window.paused_until:
+            return "pause", window.paused_until
+        if window.full(self.running):
+            window.pressed = True
+            return ("pause" if window.out else "adaptive_concurrency"), None
+        if (wait := self.pace.wait(now)) > 0:
+            return "pace", now + wait
+        for reason, amount in self._needs(ticket, now).items():
+            if (wait := self.buckets[reason].wait(amount, now)) > 0:
+                return reason, now + wait
+        return None
+
+    def _needs(self, ticket: Ticket, now: float) -> dict[Reason, float]:
+        estimates = self.estimates(ticket.group)
+        return {
+            "requests_per_minute": 1.0,
+            "input_tokens_per_minute": estimates.input(self._uncached(ticket, now)),
+            "output_tokens_per_minute": estimates.output(ticket.max_tokens),
+        }
+
+    def _uncached(self, ticket: Ticket, now: float) -> float:
+        return ticket.prompt.tokens - self.prefixes.readable(ticket.prompt.prefixes, now)
+
+    # -- a request's way
+
+    def send(self, ticket: Ticket, now: float) -> None:
+        """It goes now: sets aside what it will need."""
+        self.running += 1
+        ticket.measured = self._uncached(ticket, now)
+        ticket.sending = self.window.sent()
+        self.pace.sent(now)
+        ticket.reserved = self._needs(ticket, now)
+        ticket.marks = {reason: self.buckets[reason].reserve(amount, now) for reason, amount in ticket.reserved.items()}
+        self.prefixes.lead(ticket, now)
+
+    def accepted(self, ticket: Ticket, headers: Mapping[str, str], now: float) -> None:
+        """The API took it on: the head of an answer has come."""
+        if ticket.sending is None:
+            return
+        self.window.accepted(ticket.sending, self.running)
+        self.pace.accepted(now)
+        ticket.sending = None
+        self._settle(ticket, "requests_per_minute", 1.0)
+        self._observe(ticket, headers, now)
+
+    def refused(self, ticket: Ticket, info: ErrorInfo, now: float) -> None:
+        """The API answered with an error, or could not be reached."""
+        if ticket.sending is None:
+            return
+        sending, ticket.sending = ticket.sending, None
+        for reason in list(ticket.reserved):
+            self._settle(ticket, reason, 0.0)
+        room = self._has_room(info.rate_limits)
+        self._observe(ticket, info.rate_limits, now)
+        if not is_overload(info):
+            self.window.accepted(sending, self.running)
+            return
+        if info.status == 429 and info.retry_after:
+            self.window.pause(now + info.retry_after)
+        if info.status == 429 and (info.code == "ramp_limit_exceeded" or room is None):
+            self.pace.refused(now)
+            self.window.gone(sending)
+        elif info.status == 429 and not room:
+            self._cap(info.rate_limits)
+            self.window.gone(sending)  # a limit's bucket was empty, and we know by now
+        else:
+            if info.status == 429:
+                self.buckets["requests_per_minute"].contradict(now)
+                self.buckets["input_tokens_per_minute"].contradict(now)
+            self.window.refused(sending, now)
+
+    def began(self, ticket: Ticket, usage: Usage, now: float) -> None:
+        """The answer has begun, and said how much input it took."""
+        self.prefixes.written(ticket, now)
+        self._settle_input(ticket, usage)
+
+    def overloaded(self) -> None:
+        """The API gave an answer up in its middle, being overloaded."""
+        self.window.overloaded()
+
+    def leave(self, ticket: Ticket, usage: Usage, *, whole: bool, now: float) -> None:
+        """It runs no more, and used so much. `whole` tells whether its answer came to its end."""
+        self.running -= 1
+        if ticket.sending is not None:
+            self.window.gone(ticket.sending)
+            ticket.sending = None
+        self.prefixes.given_up(ticket)
+        self._settle(ticket, "requests_per_minute", 1.0)
+        self._settle_input(ticket, usage)
+        # Without a word from the API it is taken to have been counted.
+        self._settle(ticket, "input_tokens_per_minute", ticket.reserved.get("input_tokens_per_minute", 0.0))
+        self._settle(ticket, "output_tokens_per_minute", usage.output_tokens)
+        if whole:
+            self.estimates(ticket.group).learn_output(usage.output_tokens)
+
+    def _settle_input(self, ticket: Ticket, usage: Usage) -> None:
+        if usage.total_input_tokens and "input_tokens_per_minute" in ticket.reserved:
+            used = usage.input_tokens + usage.cache_creation_input_tokens
+            self._settle(ticket, "input_tokens_per_minute", used)
+            self.estimates(ticket.group).learn_input(ticket.measured, used)
+
+    def _settle(self, ticket: Ticket, reason: Reason, used: float) -> None:
+        reserved = ticket.reserved.pop(reason, None)
+        if reserved is not None:
+            self.buckets[reason].settle(reserved, used)
+
+    # -- headers
+
+    def _observe(self, ticket: Ticket, headers: Mapping[str, str], now: float) -> None:
+        for reason, bucket in self.buckets.items():
+            found = _figures(headers, _HEADERS[reason])
+            if found is not None:
+                bucket.observe(*found, ticket.marks[reason], now)
+
+    def _cap(self, headers: Mapping[str, str]) -> None:
+        """The headers are a refusal's, which comes at once: what they say is left is all there is."""
+        for reason, bucket in self.buckets.items():
+            found = _figures(headers, _HEADERS[reason])
+            if found is not None:
+                bucket.level = min(bucket.level, found[1])
+
+    def _has_room(self, headers: Mapping[str, str]) -> bool | None:
+        """Whether by the headers of a refusal every limit had room; None when they tell of no limit."""
+        rooms = [
+            found[1] >= bucket.unit
+            for reason, bucket in self.buckets.items()
+            if (found := _figures(headers, _HEADERS[reason])) is not None
+        ]
+        return all(rooms) if rooms else None
+
+
+def _figures(headers: Mapping[str, str], name: str) -> tuple[float, float] | None:
+    """The limit and what remains of it, if the headers say."""
+    try:
+        limit = float(headers[f"anthropic-ratelimit-{name}-limit"])
+        remaining = float(headers[f"anthropic-ratelimit-{name}-remaining"])
+    except (KeyError, ValueError):
+        return None
+    return (limit, remaining) if limit > 0 and math.isfinite(limit) and math.isfinite(remaining) else None

@@ -1,0 +1,213 @@
+"""What a request costs, in dollars, and a cap on what may be spent.
+
+The package genai-prices knows what models cost; a caller's own prices go before its. It asks nobody over the network.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from ..actors.parts import EMPTY
+from ..actors.usage import Usage
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelPrice, PriceCalculation
+
+__all__ = ["Price", "Prices", "SpendCap"]
+
+_HOUR_WRITE = 1.6  # a cache write that lasts an hour costs 2 times the input, one of five minutes 1.25 times
+
+
+def _is_price(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{attribute.name} is dollars per million tokens, 0 or more, not {value!r}")
+
+
+@attrs.frozen
+class Price:
+    """What a model's tokens cost, in dollars per million. Raises `ValueError` for a price below 0.
+
+    Unless given, a cache write costs 1.25 times `input` and a cache read 0.1 times. Writes that last an hour cost 1.6
+    times `cache_write`, which makes 2 times `input`.
+    """
+
+    input: float = attrs.field(validator=_is_price)
+    """Uncached input."""
+    output: float = attrs.field(validator=_is_price)
+    cache_write: float = attrs.field(validator=_is_price)
+    """Input written to the cache for five minutes."""
+    cache_read: float = attrs.field(validator=_is_price)
+
+    def __init__(
+        self, input: float, output: float, cache_write: float | None = None, cache_read: float | None = None
+    ) -> None:
+        self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+            input,
+            output,
+            1.25 * input if cache_write is None else cache_write,
+            0.1 * input if cache_read is None else cache_read,
+        )
+
+    def cost(self, usage: Usage) -> float:
+        """What `usage` costs at this price, in dollars."""
+        counts = _Counts.of(usage)
+        written = counts.written + (_HOUR_WRITE - 1) * counts.written_for_an_hour
+        return (
+            counts.uncached * self.input
+            + written * self.cache_write
+            + counts.read * self.cache_read
+            + counts.output * self.output
+        ) / 1e6
+
+
+class Prices:
+    """What models cost. `overrides` are a caller's own prices, by the model's name as it is asked for."""
+
+    def __init__(self, overrides: Mapping[str, Price] | None = None) -> None:
+        self._overrides = dict(overrides or EMPTY)
+        self._unknown: set[str] = set()
+
+    def price(self, model_name: str) -> Price | None:
+        """The model's price for a short prompt at standard speed; None when nobody knows it."""
+        if model_name in self._overrides:
+            return self._overrides[model_name]
+        found = self._calculate(model_name, {}, None)
+        if found is None:
+            return None
+        rates = found.model_price
+        base = {name: _base_rate(rates, name) for name in ("input", "output", "cache_write", "cache_read")}
+        if base["input"] is None or base["output"] is None:
+            return None
+        return Price(base["input"], base["output"], base["cache_write"], base["cache_read"])
+
+    def cost(self, model_name: str, usage: Usage) -> float | None:
+        """What `usage` costs, in dollars; None when nobody knows the model's price.
+
+        Unless the price is an override, dearer long prompts and the fast mode count as such, and so do web searches.
+        """
+        if model_name in self._overrides:
+            return self._overrides[model_name].cost(usage)
+        counts = _Counts.of(usage)
+        amounts = {
+            "input_tokens": counts.uncached + counts.written + counts.read,
+            "cache_write_tokens": counts.written,
+            "cache_write_1h_tokens": counts.written_for_an_hour,
+            "cache_read_tokens": counts.read,
+            "output_tokens": counts.output,
+            "web_searches": _count(usage.details, "server_tool_use", "web_search_requests"),
+        }
+        speed = usage.details.get("speed")
+        found = self._calculate(model_name, amounts, speed if isinstance(speed, str) else None)
+        return None if found is None else float(found.total_price)
+
+    def _calculate(self, model_name: str, amounts: dict[str, int], speed: str | None) -> "PriceCalculation | None":
+        if model_name in self._unknown:  # the package remembers what it found, and looks again for what it didn't
+            return None
+        import genai_prices  # imported when a price is asked for: it reads a megabyte of them
+
+        try:
+            return genai_prices.calc_price(
+                genai_prices.Usage(**amounts),
+                model_name,
+                # Bedrock's names have the maker's name in them, and its prices are its own. Google's and Foundry's are
+                # Anthropic's, and so are their prices.
+                provider_id="aws" if "anthropic." in model_name.lower() else "anthropic",
+                price_context=None if speed is None else {"speed": speed},
+            )
+        except LookupError:
+            self._unknown.add(model_name)
+            return None
+
+
+@attrs.frozen
+class _Counts:
+    """The token counts that have a price. None is below 0, whatever the API said."""
+
+    uncached: int
+    written: int
+    written_for_an_hour: int
+    """Of those written."""
+    read: int
+    output: int
+
+    @classmethod
+    def of(cls, usage: Usage) -> "_Counts":
+        written = max(usage.cache_creation_input_tokens, 0)
+        return cls(
+            uncached=max(usage.input_tokens, 0),
+            written=written,
+            written_for_an_hour=min(_count(usage.details, "cache_creation", "ephemeral_1h_input_tokens"), written),
+            read=max(usage.cache_read_input_tokens, 0),
+            output=max(usage.output_tokens, 0),
+        )
+
+
+def _count(details: Mapping[str, Any], group: str, name: str) -> int:
+    inner = details.get(group)
+    value = cast("Mapping[str, object]", inner).get(name) if isinstance(inner, Mapping) else None
+    return max(value, 0) if type(value) is int else 0
+
+
+def _base_rate(rates: "ModelPrice", name: str) -> float | None:
+    rate = getattr(rates, f"{name}_mtok", None)
+    rate = getattr(rate, "base", rate)  # where long prompts cost more, that of the short ones
+    return None if rate is None else float(rate)
+
+
+class SpendCap:
+    """Keeps count of dollars against a cap: what is spent, and what those who run may spend yet.
+
+    The cap holds as far as the estimates do: a request that costs more than was reserved for it takes the sum beyond
+    it. Raises `ValueError` for a cap that isn't above 0, and for amounts below 0.
+    """
+
+    def __init__(self, dollars: float) -> None:
+        if not 0 < dollars < math.inf:
+            raise ValueError(f"a spend cap is a number of dollars above 0, not {dollars!r}")
+        self.dollars = dollars
+        self._cap = _exact(dollars)
+        self._spent = 0
+        self._reserved = 0
+
+    @property
+    def spent(self) -> float:
+        """Dollars spent for certain."""
+        return self._spent / _UNIT
+
+    @property
+    def reserved(self) -> float:
+        """Dollars set aside for requests that are not settled yet."""
+        return self._reserved / _UNIT
+
+    def room_for(self, estimate: float) -> bool:
+        """Whether `estimate` dollars more stay within the cap."""
+        return self._spent + self._reserved + _exact(estimate) <= self._cap
+
+    def reached_by(self, estimate: float) -> bool:
+        """Whether `estimate` dollars are more than will ever be left: nobody is about to give any back."""
+        return not self._reserved and not self.room_for(estimate)
+
+    def reserve(self, estimate: float) -> None:
+        """Sets `estimate` dollars aside. Whether there is room is for the caller to ask before."""
+        self._reserved += _exact(estimate)
+
+    def settle(self, estimate: float, real: float) -> None:
+        """Gives back the `estimate` that was reserved, and counts the `real` cost as spent."""
+        given_back, cost = _exact(estimate), _exact(real)
+        if given_back > self._reserved:
+            raise ValueError(f"{estimate} dollars are settled, but only {self.reserved} are reserved")
+        self._reserved -= given_back
+        self._spent += cost
+
+
+# Sums are kept in whole units, so that what was reserved and given back leaves nothing, and ten times ten cents are a
+# dollar. A unit is far below the price of a token.
+_UNIT = 10**12
+
+
+def _exact(dollars: float) -> int:
+    if not 0 <= dollars < math.inf:
+        raise ValueError(f"an amount is a number of dollars, 0 or more, not {dollars!r}")
+    return round(dollars * _UNIT)
