@@ -1,0 +1,25 @@
+"""The command: `python -m benchmarks NAME`, from the top of the repository."""
+
+import typer
+
+from .admission.command import command as admission
+
+app = typer.Typer(
+    name="benchmarks",
+    help="How well manystream does, against what it could do and against what else there is.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def benchmarks() -> None:
+    pass  # without it typer would make a single benchmark the command itself
+
+
+app.command("admission")(admission)
+
+if __name__ == "__main__":
+    app(prog_name="python -m benchmarks")
