@@ -41,6 +41,7 @@ class Window:
         self._round = 0  # how many had been sent when it began
         self._last_refused = -1
         self._answers = self._refusals = 0
+        self._credit = False  # a clean round ended in which nobody waited: the next who waits makes it grow
         self._share = 0.0
         self._in_a_row = 0
         self._pause = 0.0
@@ -52,8 +53,12 @@ class Window:
         return self._pause > 0
 
     def full(self, running: int) -> bool:
-        """Whether one more would be too many beside `running` others."""
-        return self._probe is not None if self.out else running >= int(self.size)
+        """Whether one more would be too many beside `running` others. Somebody asks because he waits."""
+        if self.out:
+            return self._probe is not None
+        if running >= int(self.size) and self._credit:
+            self._grow()
+        return running >= int(self.size)
 
     def sent(self) -> int:
         """A request is sent; returns its number, for its answer."""
@@ -88,6 +93,7 @@ class Window:
         self.gone(number)
         self._answers += 1
         self._refusals += 1
+        self._credit = False
         self._in_a_row += 1
         self._last_refused = max(self._last_refused, number)
         if self.out or self._in_a_row >= _OUT_AFTER:
@@ -114,9 +120,15 @@ class Window:
             self._threshold = self.size
             self._step = max(1.0, self.size / _STEP_SHARE)
         elif self.pressed:
-            grown = min(self.size * 2, self._threshold) if self.size < self._threshold else self.size + self._step
-            self.size = min(grown, self._ceiling)
+            self._grow()
+        else:
+            self._credit = True
         self._begin_round()
+
+    def _grow(self) -> None:
+        grown = min(self.size * 2, self._threshold) if self.size < self._threshold else self.size + self._step
+        self.size = min(grown, self._ceiling)
+        self._credit = False
 
     def _begin_round(self) -> None:
         self._round = self._sent
