@@ -164,23 +164,23 @@ class StreamActor:
         try:
             response = await open_response(self._next_request)
             self._opened(response)
-            chunks = response.chunks()
-            async for chunk in chunks:
-                self._read(chunk)
+            while True:
+                ended = await response.pump(self._take)
                 while self._frames and not self._step():
                     await self._wait_for_room()
                 if self._framer.failure is not None and not self.assembler.stopped:
                     self._failure = self._failure or _protocol_error(self._framer.failure)
                 if self.assembler.stopped or self._failure is not None:
                     break
-            else:
-                self._bytes_ended()
+                if ended:
+                    self._bytes_ended()
+                    break
             if self.assembler.stopped:
                 # The answer is whole: whoever reads it need not wait for the connection.
                 self._finish("complete")
-                with anyio.move_on_after(_DRAIN_SECONDS):
-                    async for _ in chunks:
-                        pass
+                if not ended:
+                    with anyio.move_on_after(_DRAIN_SECONDS):
+                        await response.pump(lambda _: True)
         except ResponseFailed as exc:
             self._failure = exc.info if response is None else self._truncated(exc.info.message, exc.info.cause)
         finally:
@@ -200,11 +200,12 @@ class StreamActor:
         self._framer = SSEFramer()
         self._owner.look_at(self)
 
-    def _read(self, chunk: bytes) -> None:
-        """Frames what was read and takes in as much as the lossless consumers allow."""
+    def _take(self, chunk: bytes) -> bool:
+        """Frames what was read and takes in as much as the lossless consumers allow. Returns whether to read on."""
         self.watch.last_byte = self.watch.clock()
         self._frames.extend(self._framer.feed(chunk))
         self._step()
+        return not (self._frames or self.assembler.stopped or self._failure or self._framer.failure)
 
     def _step(self) -> bool:
         """Takes the waiting frames in. Returns False when it had to stop for a lossless consumer."""

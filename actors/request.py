@@ -134,7 +134,7 @@ class StreamRequest:
     """
     group: str | None = attrs.field(default=None, kw_only=True)
     """A name it shares with other requests, to cancel them together."""
-    priority: int = attrs.field(default=0, kw_only=True)
+    priority: int = attrs.field(default=0, kw_only=True, validator=attrs.validators.instance_of(int))
     """Of the requests that wait, those with a higher number go first."""
 
     def __attrs_post_init__(self) -> None:

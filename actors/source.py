@@ -1,12 +1,12 @@
 """Where an actor's bytes come from: an open response, and how opening or reading one fails."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from .errors import ErrorInfo
 from .request import StreamRequest
 
-__all__ = ["Open", "Response", "ResponseFailed"]
+__all__ = ["Open", "Response", "ResponseFailed", "Sink"]
 
 
 class ResponseFailed(Exception):
@@ -15,6 +15,10 @@ class ResponseFailed(Exception):
     def __init__(self, info: ErrorInfo) -> None:
         super().__init__(info.message)
         self.info = info
+
+
+Sink = Callable[[bytes], bool]
+"""Takes bytes; returns whether it wants more. It may be called from the event loop itself, in nobody's task."""
 
 
 class Response(Protocol):
@@ -28,8 +32,10 @@ class Response(Protocol):
         """The rate-limit headers, by their lower-case names."""
         ...
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body's bytes, as they come. Raises `ResponseFailed` when the connection breaks."""
+    async def pump(self, sink: Sink) -> bool:
+        """Gives the body's bytes to `sink` as they come. Returns True at the body's end, and False as soon as `sink`
+        wants no more for now: then nothing is read until it is pumped on. Raises `ResponseFailed` when the connection
+        breaks."""
         ...
 
     async def aclose(self) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 import anyio
 import attrs
 import httpx2
-import sniffio
 from anyio.lowlevel import RunVar
+
+from .http import HttpTransport
 
 __all__ = ["ClientLease", "acquire_shared_client", "client_timeout", "no_cookies"]
 
@@ -44,32 +45,23 @@ def _make_ssl_context(cert_file: str | None, cert_dir: str | None) -> ssl.SSLCon
     return httpx2.create_ssl_context()
 
 
-class _AiohttpClient(httpx2.AsyncClient):
-    """httpx2's client with our transport on aiohttp below it, behind the environment's proxies too."""
+class _Client(httpx2.AsyncClient):
+    """httpx2's client with our own transport below it, behind the environment's proxies too."""
 
     def _init_transport(self, *args: Any, **kwargs: Any) -> httpx2.AsyncBaseTransport:
-        return self._aiohttp_transport(None)
+        return HttpTransport(ssl_context=_ssl_context())
 
     def _init_proxy_transport(self, proxy: httpx2.Proxy, *args: Any, **kwargs: Any) -> httpx2.AsyncBaseTransport:
-        if proxy.url.scheme not in ("http", "https"):  # aiohttp doesn't speak SOCKS
+        if proxy.url.scheme not in ("http", "https"):  # SOCKS is httpx2's matter
             return super()._init_proxy_transport(proxy, *args, **kwargs)
-        return self._aiohttp_transport(proxy)
-
-    def _aiohttp_transport(self, proxy: httpx2.Proxy | None) -> httpx2.AsyncBaseTransport:
-        from .aiohttp_transport import AiohttpTransport
-
-        return AiohttpTransport(ssl_context=_ssl_context(), proxy=proxy)
+        return HttpTransport(ssl_context=_ssl_context(), proxy=proxy)
 
 
 def _make_client() -> httpx2.AsyncClient:
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=15.0)
-    if sniffio.current_async_library() == "asyncio":
-        return _AiohttpClient(
-            timeout=client_timeout(), follow_redirects=True, cookies=no_cookies(), limits=limits, verify=_ssl_context()
-        )
-    from anthropic import DefaultAsyncHttpxClient  # with its keep-alive options for sockets
-
-    return DefaultAsyncHttpxClient(timeout=client_timeout(), cookies=no_cookies(), limits=limits, verify=_ssl_context())
+    return _Client(
+        timeout=client_timeout(), follow_redirects=True, cookies=no_cookies(), limits=limits, verify=_ssl_context()
+    )
 
 
 @attrs.define(eq=False)

@@ -35,7 +35,7 @@ from .contest import HedgeContext, RaceContext, Until
 from .fleet import FleetContext
 from .loop import HomeLoop
 from .merge import MergeChannel, merge
-from .model import AnthropicModel, Connection
+from .model import DEFAULT_MAX_TOKENS, AnthropicModel, Connection
 from .prices import Price, Prices
 from .prompt import measure
 from .roster import Job, Roster
@@ -317,10 +317,13 @@ class Engine:
         params = model.params_for(request)
         connection, open_response = self._connect(model)
         admission, roster = self._admission, self._running_roster
-        admission.check_price(params["model"], request.group)
+        name, max_tokens = ({**params, **request.extra_body}[key] for key in ("model", "max_tokens"))
+        if not isinstance(name, str):
+            raise TypeError(f"model is a model's name, not a {type(name).__name__}")
+        admission.check_price(name, request.group)
         if bounded:
             admission.check_room()
-        pool = model.limits_pool or params["model"]
+        pool = model.limits_pool or name
         recovery = request.recovery or self._recovery
         if recovery == "continue" and not takes_continuation(params, request.extra_body):
             recovery = "fail"  # by the model's defaults, which the actor does not know
@@ -329,9 +332,11 @@ class Engine:
             pool=admission.pool((connection.credentials, pool), pool),
             stream_id=stream_id,
             custom_id=request.custom_id,
-            model_name=params["model"],
+            model_name=name,
             prompt=measure(params),
-            max_tokens=params["max_tokens"],
+            max_tokens=max_tokens
+            if isinstance(max_tokens, int)
+            else DEFAULT_MAX_TOKENS,  # the API will say what is wrong
             group=request.group,
             priority=request.priority,
         )

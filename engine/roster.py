@@ -63,6 +63,7 @@ class Roster:
         self._released = released
         self._jobs: dict[str, Job] = {}
         self._helpers: set[TaskHandle[None]] = set()
+        self._prune_at = 16
         self._watchdog = Watchdog(clock, self._expired)
         self._sooner = anyio.Event()
         self._idle: anyio.Event | None = None
@@ -108,13 +109,15 @@ class Roster:
 
     def cancel_waiting(self, by: str, reason: str) -> None:
         """Asks all those to stop that were never begun."""
-        for job in list(self._jobs.values()):
-            if job.task is None:
-                self.cancel(job.actor, by, reason)
+        # The last first: one that goes may make room for those behind it.
+        for job in [job for job in reversed(self._jobs.values()) if job.task is None]:
+            self.cancel(job.actor, by, reason)
 
     def start_helper(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:
         """Runs a task that is no stream until it ends, or the helpers are stopped."""
-        self._helpers = {task for task in self._helpers if task.status is TaskHandle.Status.PENDING}
+        if len(self._helpers) >= self._prune_at:  # not each time: a thousand may start in one step
+            self._helpers = {task for task in self._helpers if task.status is TaskHandle.Status.PENDING}
+            self._prune_at = 2 * len(self._helpers) + 16
         task = self._tasks.create_task(coro)
         self._helpers.add(task)
         return task
@@ -237,7 +240,8 @@ class Roster:
     def _leave(self, job: Job) -> None:
         """The attempt is over: its slot is free, and what it used is known as far as it ever will be."""
         actor = job.actor
-        last = actor.attempts[-1] if actor.attempts else None
+        # A turn that came, but was cancelled before it was taken, has made no attempt.
+        last = actor.attempts[-1] if len(actor.attempts) == job.ticket.attempt else None
         self._admission.leave(
             job.ticket,
             None if last is None else _used(last),

@@ -6,8 +6,8 @@ so that one reading of the wire serves all.
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any, Protocol, Self
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 import anthropic
 import anyio
@@ -20,7 +20,7 @@ from ..actors.deadlines import Deadlines
 from ..actors.errors import STATUS_OF_TYPE, ErrorInfo
 from ..actors.request import StreamRequest
 from ..actors.retry import is_retryable, retry_after
-from ..actors.source import Open, Response, ResponseFailed
+from ..actors.source import Open, Response, ResponseFailed, Sink
 from .model import AnthropicModel, Connection, sdk_parameters
 
 __all__ = ["open_route"]
@@ -63,8 +63,9 @@ def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlin
                 message = f"the deadline connect of {seconds:g} s passed"
                 info = attrs.evolve(info, type="deadline_exceeded", message=message, deadline="connect")
             raise ResponseFailed(info) from None
-        body = _eventstream_as_sse(response) if legacy_bedrock else _sse_bytes(response)
-        return _Response(response, manager, body)
+        if legacy_bedrock:
+            return _Response(response, manager, _eventstream_as_sse(response))
+        return _Response(response, manager, _sse_bytes(response), response.extensions.get("pump"))
 
     return open_response
 
@@ -74,12 +75,19 @@ class _Manager(Protocol):
 
 
 class _Response:
-    """An open response. `body` gives its bytes as SSE."""
+    """An open response. `body` gives its bytes as SSE, and so does `pump`, if the transport has one, with less ado."""
 
-    def __init__(self, http_response: httpx2.Response, manager: _Manager, body: AsyncGenerator[bytes]) -> None:
+    def __init__(
+        self,
+        http_response: httpx2.Response,
+        manager: _Manager,
+        body: AsyncGenerator[bytes],
+        pump: Callable[[Sink], Awaitable[bool]] | None = None,
+    ) -> None:
         self.http_response = http_response
         self._manager = manager
         self._body = body
+        self._pump = pump
 
     @property
     def request_id(self) -> str | None:
@@ -89,22 +97,20 @@ class _Response:
     def rate_limits(self) -> Mapping[str, str]:
         return _rate_limits(self.http_response.headers)
 
-    def chunks(self) -> "_Response":
-        # Not a generator: one that is left before its end would wait, with the response, for the garbage collector.
-        return self
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
+    async def pump(self, sink: Sink) -> bool:
         try:
-            return await anext(self._body)
+            if self._pump is not None:
+                return await self._pump(sink)
+            async for chunk in self._body:
+                if not sink(chunk):
+                    return False
         except (httpx2.TransportError, httpx2.DecodingError) as exc:
             raise ResponseFailed(_connection_error(exc)) from None
+        return True
 
     async def aclose(self) -> None:
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-            if not self.http_response.is_closed:
+            if self._pump is None and not self.http_response.is_closed:
                 await self._leave_body()
             # When closing fails, the connection is gone all the same.
             with contextlib.suppress(*_BROKEN):

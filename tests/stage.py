@@ -29,7 +29,7 @@ from manystream.actors import (
 from manystream.actors.actor import StreamActor
 from manystream.actors.mailbox import OnAbandon
 from manystream.actors.recovery import Recovery
-from manystream.actors.source import ResponseFailed
+from manystream.actors.source import ResponseFailed, Sink
 
 __all__ = ["NO_WAIT", "Stage", "assert_gapless", "fold", "settle", "task_group"]
 
@@ -53,8 +53,11 @@ class Wire:
         self._items.append(item)
         self._more.set()
 
-    def chunks(self) -> Self:
-        return self
+    async def pump(self, sink: Sink) -> bool:
+        async for chunk in self:
+            if not sink(chunk):
+                return False
+        return True
 
     def __aiter__(self) -> Self:
         return self

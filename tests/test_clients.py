@@ -14,8 +14,8 @@ import httpx2
 import pytest
 
 from manystream import AnthropicModel, Engine, MissingCredentialsError, StreamRequest, StreamResult
-from manystream.engine.aiohttp_transport import AiohttpTransport
 from manystream.engine.clients import acquire_shared_client
+from manystream.engine.http import HttpTransport
 from manystream.engine.simulator import Cut, ScriptStep, Simulator, Stall
 
 from .engines import AT_ONCE, engine_for, happens, model_for, outcomes
@@ -216,8 +216,7 @@ async def test_the_environments_proxies_are_the_sdks(monkeypatch: pytest.MonkeyP
         assert [name for name, way in mounts.items() if way is None] == [
             name for name, way in mounts_of(sdk).items() if way is None
         ]
-    if anyio_backend == "asyncio":
-        assert isinstance(mounts["https://"], AiohttpTransport)
+    assert isinstance(mounts["https://"], HttpTransport)
     await lease.aclose()
 
 

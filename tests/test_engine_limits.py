@@ -22,7 +22,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Main], None]:
     """Runs a main function on virtual time."""
 
     def run(main: Main) -> None:
-        backend, options = virtual_backends(settle=0)[request.param]
+        backend, options = virtual_backends(settle=0.004)[request.param]  # the SDK asks for its platform in a thread
         anyio.run(main, backend=backend, backend_options=options)
 
     return run
@@ -34,7 +34,6 @@ def simulated(**options: Any) -> Simulator:
         conditions=service.Conditions(**options),
         clock=anyio.current_time,
         time_to_first_token=0.5,
-        tokens_per_second=100,
     )
 
 
@@ -214,3 +213,33 @@ def test_stats_of_an_engine_that_was_not_entered() -> None:
     assert isinstance(engine, Engine)
     with pytest.raises(RuntimeError, match="enter the engine first"):
         engine.stats()
+
+
+@pytest.mark.parametrize("max_tokens", [None, "100", 1.5])
+def test_a_request_that_makes_no_sense_fails_alone(run: Callable[[Main], None], max_tokens: Any) -> None:
+    async def main() -> None:
+        async with engine_in_memory(simulated()) as engine:
+            bad = engine.submit({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": max_tokens})
+            assert (await bad.wait()).error is not None
+            assert (await engine.submit("Hi").wait()).state == "complete"
+            with pytest.raises(TypeError, match="model is a model's name, not a int"):
+                engine.submit({"messages": [], "model": 5})
+        with pytest.raises(TypeError, match="priority"):
+            StreamRequest("Hi", priority="1")  # pyright: ignore[reportArgumentType]
+
+    run(main)
+
+
+def test_what_waits_is_not_begun_while_the_engine_shuts_down(run: Callable[[Main], None]) -> None:
+    async def main() -> None:
+        simulator = simulated()
+        async with engine_in_memory(simulator, limits=Limits(output_tokens_per_minute=600)) as engine:
+            handles = [
+                engine.submit({"messages": [{"role": "user", "content": str(n)}], "max_tokens": n})
+                for n in (500, 400, 50)
+            ]
+            await anyio.sleep(0.01)
+        assert [handle.result.state for handle in handles] == ["complete", "cancelled", "cancelled"]
+        assert len(simulator.requests) == 1
+
+    run(main)

@@ -1,19 +1,16 @@
-"""The transport on aiohttp: TLS, encodings, connections that are used again, aborted, or break."""
+"""The engine over the shared client's own transport: TLS, encodings, connections that are used again, or break."""
 
 import asyncio
 import gzip
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx2
 import pytest
 import trustme
 
 from manystream import AnthropicModel, Deadlines, Engine, StreamResult
-from manystream.engine.aiohttp_transport import AiohttpTransport
-from manystream.engine.clients import acquire_shared_client
 
 from .engines import AT_ONCE
 from .reference.streams import STREAMS
@@ -26,7 +23,7 @@ Answer = Callable[[int, asyncio.StreamWriter], Awaitable[bool]]
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """aiohttp runs on asyncio alone."""
+    """The scripted server is asyncio's; the transport itself has tests of its own, on all backends."""
     return "asyncio"
 
 
@@ -165,66 +162,18 @@ async def test_half_a_body_is_truncated() -> None:
     assert len(result.attempts) == 1
 
 
-async def test_an_abort_drops_the_connection_at_once() -> None:
-    async def begin(number: int, writer: asyncio.StreamWriter) -> bool:
-        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
-        return True
+async def test_a_connection_that_is_not_made_in_time() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            pass
+        writer.close()
 
-    async with serving(begin) as server:
-        transport = AiohttpTransport(ssl_context=ssl.create_default_context())
-        async with httpx2.AsyncClient(transport=transport) as client:
-            async with client.stream("POST", server.url, content=b"x") as opened:
-                chunks = opened.aiter_raw()
-                assert await anext(chunks) == b"abc"
-                opened.extensions["abort"]()
-                await asyncio.wait_for(server.lost.wait(), 1)
-                with pytest.raises(httpx2.TransportError):
-                    await anext(chunks)
-            opened.extensions["abort"]()  # once more does nothing
-
-
-async def test_a_connection_that_is_not_made_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(*_: Any, **__: Any) -> Any:
-        await asyncio.sleep(60)
-
-    lease = acquire_shared_client()
-    monkeypatch.setattr("aiohttp.TCPConnector._create_connection", never)
-    for connect in (httpx2.Timeout(None, connect=0.02),):
-        with pytest.raises(httpx2.ConnectTimeout):
-            await lease.client.get("http://127.0.0.1:1", timeout=connect)
-    await lease.aclose()
-    async with serving(whole) as server:
-        result = await ask(server, deadlines=Deadlines(connect=0.02))
+    listener = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=url)
+    async with Engine(model, deadlines=Deadlines(connect=0.02), retry=AT_ONCE) as engine:
+        result = await engine.submit("Hi").wait()
+    listener.close()
     assert result.error is not None
     assert result.error.deadline == "connect"
     assert len(result.attempts) == 4
-
-
-async def test_a_url_that_is_none() -> None:
-    async with httpx2.AsyncClient(transport=AiohttpTransport(ssl_context=ssl.create_default_context())) as client:
-        with pytest.raises(httpx2.UnsupportedProtocol):
-            await client.get("ftp://127.0.0.1/")
-        with pytest.raises(httpx2.ConnectError):
-            await client.get("http://127.0.0.1:1/")
-
-
-async def test_bodies_of_any_kind_are_sent() -> None:
-    received: list[bytes] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        received.append(await reader.readuntil(b"\r\n\r\n"))
-        received.append(await reader.readuntil(b"0\r\n\r\n"))
-        writer.write(response(b""))
-        writer.close()
-
-    async def pieces() -> AsyncIterator[bytes]:
-        yield b"one "
-        yield b"two"
-
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    async with httpx2.AsyncClient(transport=AiohttpTransport(ssl_context=ssl.create_default_context())) as client:
-        assert (await client.post(url, content=pieces())).status_code == 200
-    listener.close()
-    assert received[0].lower().count(b"transfer-encoding") == 1
-    assert b"one " in received[1]

@@ -42,7 +42,7 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
 def virtual_backends(*, settle: float = _SETTLE) -> Mapping[str, tuple[str, dict[str, Any]]]:
     """anyio's backends with a virtual clock, by name; to be asked for anew for each run.
 
-    `settle` is how many real seconds nothing must happen before the clock jumps: 0 where no thread is at work.
+    `settle` is how many real seconds nothing must happen before the clock jumps, for what threads do.
     """
     return {
         "asyncio": ("asyncio", {"loop_factory": lambda: VirtualClockLoop(settle)}),

@@ -20,6 +20,7 @@ from .ticket import Group, Limits, Ticket
 __all__ = ["Admission", "EngineBusy"]
 
 _LEAST_RETRIES = 10.0
+_MANY_GROUPS = 1000
 _ANY: Block = ("concurrency", None)
 _CACHE: Block = ("cache", None)
 
@@ -52,13 +53,15 @@ class Admission:
         self._prices = prices or Prices()
         self._pools: dict[Hashable, Pool] = {}
         self._groups = {name: GroupState(group) for name, group in (groups or {}).items()}
+        self._named_groups = frozenset(self._groups)
+        self._prune_at = len(self._groups) + _MANY_GROUPS
         self._no_group = GroupState(Group())
         self._lanes = Lanes()
         self._followers: dict[Ticket, list[Ticket]] = {}
         self._numbers = count()
         self._retries = RetryBudget(max(_LEAST_RETRIES, max_concurrency / 2), clock())
         self.spend_cap = SpendCap(spend_cap) if spend_cap is not None else None
-        self._closed_caps: set[SpendCap] = set()
+        self._shut: dict[Pool, Block] = {}  # when last looked at
         self._admitting = False
         self.running = 0
         self.waiting = 0
@@ -106,8 +109,20 @@ class Admission:
             return self._no_group
         group = self._groups.get(ticket.group)
         if group is None:
+            if len(self._groups) >= self._prune_at:
+                self._forget_groups()
             group = self._groups[ticket.group] = GroupState(Group())
         return group
+
+    def _forget_groups(self) -> None:
+        """There may be a group for each user of a service: those that do nothing and were not set up go."""
+        busy = {lane.group for lane in self._lanes}
+        self._groups = {
+            name: group
+            for name, group in self._groups.items()
+            if name in self._named_groups or group.running or group in busy
+        }
+        self._prune_at = 2 * len(self._groups) + _MANY_GROUPS
 
     def accepted(self, ticket: Ticket, headers: Mapping[str, str]) -> None:
         """The API took the request on; `headers` are the response's rate-limit headers."""
@@ -123,6 +138,7 @@ class Admission:
         """The first event of the answer has come, and the API's word on the input with it."""
         ticket.pool.began(ticket, usage, self._clock())
         self._release_followers(ticket)
+        self.admit()  # less input than was set aside may make room
 
     def leave(
         self, ticket: Ticket, usage: Usage | None = None, *, whole: bool = False, overloaded: bool = False
@@ -144,6 +160,7 @@ class Admission:
                 cap.settle(ticket.cost, cost)
         elif ticket.state == "waiting":
             self.waiting -= 1  # its entry is passed over when it comes up
+            ticket.forget()
         ticket.state = "done"
         self._release_followers(ticket)
         self.admit()
@@ -155,6 +172,18 @@ class Admission:
                 if follower.state == "waiting":
                     self._push(follower)
             self.admit()
+
+    def _release_stalled(self, now: float) -> float:
+        """Lets nobody wait for one that was to write the cache and does not come to it. Returns when to look again."""
+        due = math.inf
+        for leader in list(self._followers):
+            if leader.led_until > now:
+                due = min(due, leader.led_until)
+            else:
+                for follower in self._followers.pop(leader):
+                    if follower.state == "waiting":
+                        self._push(follower)
+        return due
 
     # -- deciding
 
@@ -177,23 +206,25 @@ class Admission:
 
     def _next(self, now: float) -> tuple[Ticket | None, float]:
         """Deals with the first ticket that something can be done with. Returns it; or None, and when to look again."""
-        due = math.inf
+        due = self._release_stalled(now)
+        self._shut = {pool: block for pool in self._lanes.pools if (block := pool.shut(now)) is not None}
+        due = min((due, *(until for _, until in self._shut.values() if until is not None)))
+        open_pools = [pool for pool in self._lanes.pools if pool not in self._shut]
         blocked: dict[Pool, Block] = {}
-        for lane, ticket in self._lanes.in_order():
+        for lane, ticket in self._lanes.in_order(open_pools):
             if (leader := ticket.pool.prefixes.leader_of(ticket, now)) is not None:
                 lane.pop()
                 self._followers.setdefault(leader, []).append(ticket)
                 return ticket, now
             caps = self._caps(ticket)
             cost = self._estimated_cost(ticket) if caps else 0.0
-            if (
-                cap := next((cap for cap in caps if cap in self._closed_caps or cap.reached_by(cost)), None)
-            ) is not None:
-                self._closed_caps.add(cap)
+            if (cap := next((cap for cap in caps if cap.reached_by(cost)), None)) is not None:
                 lane.pop()
                 self._turn_away(ticket, cap, cost)
                 return ticket, now
-            lane.block = block = blocked.get(ticket.pool) or self._blocked(lane, ticket, now, caps, cost)
+            lane.block = block = (
+                self._held_back(lane, now, caps, cost) or blocked.get(ticket.pool) or ticket.pool.blocked(ticket, now)
+            )
             if block is None:
                 lane.pop()
                 self._send(lane, ticket, now, caps, cost)
@@ -206,14 +237,15 @@ class Admission:
                 blocked[ticket.pool] = block
         return None, due
 
-    def _blocked(self, lane: Lane, ticket: Ticket, now: float, caps: tuple[SpendCap, ...], cost: float) -> Block | None:
+    def _held_back(self, lane: Lane, now: float, caps: tuple[SpendCap, ...], cost: float) -> Block | None:
+        """What holds this lane back, whatever its pool has room for."""
         if lane.group.full:
             return "group", None
         if not all(cap.room_for(cost) for cap in caps):
             return "spend_cap", None
         if lane.retries and (wait := self._retries.wait(now)) > 0:
             return "retry_budget", now + wait
-        return ticket.pool.blocked(ticket, now)
+        return None
 
     def _send(self, lane: Lane, ticket: Ticket, now: float, caps: tuple[SpendCap, ...], cost: float) -> None:
         ticket.state = "running"
@@ -264,6 +296,8 @@ class Admission:
     def waits(self) -> list[tuple[Ticket, Block]]:
         """Everyone who waits, with what for."""
         full: Block | None = None if self._has_slot() else _ANY
-        found = [(ticket, full or lane.block or _ANY) for lane in self._lanes for ticket in lane]
+        found = [
+            (ticket, full or self._shut.get(lane.pool) or lane.block or _ANY) for lane in self._lanes for ticket in lane
+        ]
         followers = [ticket for followers in self._followers.values() for ticket in followers]
         return found + [(ticket, _CACHE) for ticket in followers if ticket.state == "waiting"]

@@ -69,7 +69,8 @@ class Bucket:
 
     def settle(self, reserved: float, used: float) -> None:
         """What was reserved for a request turned out to be `used`."""
-        self.level += reserved - used
+        # No deeper than a bucket's worth: of a long answer much was refilled while it was written, and never counted.
+        self.level = max(self.level + reserved - used, min(self.level, -self.capacity))
         self.outstanding -= reserved
 
     def observe(self, limit: float, remaining: float, mark: Mark, now: float) -> None:

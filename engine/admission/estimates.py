@@ -3,17 +3,18 @@
 __all__ = ["Estimates"]
 
 _WEIGHT = 0.1  # of the newest, in the running means
+_FURTHEST_OFF = 10.0  # what we measure is never further off than by this factor
 _FIRST_OUTPUT = 500.0  # tokens, while nothing is known
 
 
 class Estimates:
     """Running means over the requests of one group in one pool."""
 
-    __slots__ = ("_input_ratio", "_inputs", "_output", "_outputs")
+    __slots__ = ("_input", "_inputs", "_measured", "_output", "_outputs")
 
     def __init__(self) -> None:
         self._inputs = 0
-        self._input_ratio = 1.0
+        self._measured = self._input = 1.0
         self._outputs = 0
         self._output = _FIRST_OUTPUT
 
@@ -22,14 +23,17 @@ class Estimates:
         return min(self._output, max_tokens)
 
     def input(self, measured: float) -> float:
-        """The uncached input tokens of a prompt that was measured as so many."""
-        return measured * self._input_ratio
+        """The tokens of a prompt, or a part of one, that was measured as so many."""
+        ratio = self._input / self._measured
+        return measured * min(max(ratio, 1 / _FURTHEST_OFF), _FURTHEST_OFF)
 
     def learn_input(self, measured: float, tokens: float) -> None:
-        """A prompt that was measured as so many had `tokens`."""
+        """A prompt that was measured as so many had `tokens`, cached or not."""
         if measured > 0:
             self._inputs += 1
-            self._input_ratio += _weight(self._inputs) * (tokens / measured - self._input_ratio)
+            weight = _weight(self._inputs)
+            self._measured += weight * (measured - self._measured)
+            self._input += weight * (tokens - self._input)
 
     def learn_output(self, tokens: float) -> None:
         """An answer that came to its end had so many."""

@@ -6,7 +6,7 @@ clock is furthest behind is next. A group that comes back after a rest begins at
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ..prices import SpendCap
 from .pool import Block, Pool
@@ -68,37 +68,46 @@ class Lanes:
     """All lanes, and whose turn it is among them."""
 
     def __init__(self) -> None:
-        self._lanes: dict[tuple[Pool, GroupState, bool], Lane] = {}
+        self._pools: dict[Pool, dict[tuple[GroupState, bool], Lane]] = {}
         self._clock = 0.0
 
     def push(self, ticket: Ticket, group: GroupState) -> None:
         """A request waits, of this group."""
-        key = ticket.pool, group, ticket.attempt > 1
-        lane = self._lanes.get(key)
+        lanes = self._pools.setdefault(ticket.pool, {})
+        key = group, ticket.attempt > 1
+        lane = lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(ticket.pool, group, retries=ticket.attempt > 1)
-            if not group.running:
-                group.clock = max(group.clock, self._clock)
+            lane = lanes[key] = Lane(ticket.pool, group, retries=ticket.attempt > 1)
+            group.clock = max(group.clock, self._clock - group.running / group.weight)
         lane.push(ticket)
 
-    def in_order(self) -> list[tuple[Lane, Ticket]]:
+    @property
+    def pools(self) -> list[Pool]:
+        """In which somebody waits."""
+        return list(self._pools)
+
+    def in_order(self, pools: Collection[Pool]) -> list[tuple[Lane, Ticket]]:
         """The lanes in which somebody waits, with whom, by whose turn it is."""
         ranked: list[tuple[tuple[int, float, bool, int], Lane, Ticket]] = []
-        for key, lane in list(self._lanes.items()):
-            ticket = lane.head()
-            if ticket is None:
-                del self._lanes[key]
-            else:
-                # While the service is out, it is asked by those who have not been refused yet.
-                later = lane.retries is lane.pool.window.out
-                ranked.append(((-ticket.priority, lane.group.clock, later, ticket.number), lane, ticket))
+        for pool in pools:
+            lanes, out = self._pools[pool], pool.window.out
+            for key, lane in list(lanes.items()):
+                ticket = lane.head()
+                if ticket is None:
+                    del lanes[key]
+                else:
+                    # While the service is out, it is asked by those who have not been refused yet.
+                    later = lane.retries is out
+                    ranked.append(((-ticket.priority, lane.group.clock, later, ticket.number), lane, ticket))
+            if not lanes:
+                del self._pools[pool]
         ranked.sort(key=lambda entry: entry[0])
         return [(lane, ticket) for _, lane, ticket in ranked]
 
     def took(self, group: GroupState) -> None:
         """One of this group was admitted."""
-        self._clock = group.clock
+        self._clock = max(self._clock, group.clock)
         group.clock += 1 / group.weight
 
     def __iter__(self) -> Iterator[Lane]:
-        return iter(self._lanes.values())
+        return (lane for lanes in self._pools.values() for lane in lanes.values())

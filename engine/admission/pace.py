@@ -42,7 +42,7 @@ class Pace:
 
     def refused(self, now: float) -> None:
         """The API refused a request for following too soon."""
-        elapsed = now - (self._refused_at if self._rate is not None else self._first or now)
+        elapsed = now - (self._refused_at if self._rate is not None else now if self._first is None else self._first)
         if self._rate is not None and elapsed < 1.0:
             return  # sent before the last one could teach us anything
         # At the first refusal a burst was used up, too. After it, nothing but what came since counts.

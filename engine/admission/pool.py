@@ -26,12 +26,14 @@ _HEADERS: dict[Reason, str] = {
     "input_tokens_per_minute": "input-tokens",
     "output_tokens_per_minute": "output-tokens",
 }
+_LONGEST_PAUSE = 60.0  # seconds: after a longer retry-after we rather ask again
+_MOST_ESTIMATES = 10_000
 _UNIT = 1000  # token figures in the headers are rounded to thousands
 
 
 def is_overload(info: ErrorInfo) -> bool:
     """Whether a failure says that more than this one request is in trouble: the API refuses, or can't be reached."""
-    return info.status in (429, 503, 529) or info.type == "connection_error" or info.deadline == "connect"
+    return info.status in (429, 502, 503, 504, 529) or info.type == "connection_error" or info.deadline == "connect"
 
 
 class Pool:
@@ -52,18 +54,28 @@ class Pool:
 
     def estimates(self, group: str | None) -> Estimates:
         """What is known of the requests of a group."""
-        return self._estimates.setdefault(group, Estimates())
+        found = self._estimates.get(group)
+        if found is None:
+            if len(self._estimates) >= _MOST_ESTIMATES:
+                del self._estimates[next(iter(self._estimates))]  # the oldest: it will be learnt again if need be
+            found = self._estimates[group] = Estimates()
+        return found
 
-    def blocked(self, ticket: Ticket, now: float) -> Block | None:
-        """What keeps a request from being sent now; None when nothing does."""
+    def shut(self, now: float) -> Block | None:
+        """What keeps any request from being sent now, whatever it needs."""
         window = self.window
         if now < window.paused_until:
             return "pause", window.paused_until
-        if window.full(self.running):
-            window.pressed = True
-            return ("pause" if window.out else "adaptive_concurrency"), None
+        if window.full(self.running, now):
+            return ("pause", window.probe_until) if window.out else ("adaptive_concurrency", None)
         if (wait := self.pace.wait(now)) > 0:
             return "pace", now + wait
+        return None
+
+    def blocked(self, ticket: Ticket, now: float) -> Block | None:
+        """What keeps a request from being sent now; None when nothing does."""
+        if (block := self.shut(now)) is not None:
+            return block
         for reason, amount in self._needs(ticket, now).items():
             if (wait := self.buckets[reason].wait(amount, now)) > 0:
                 return reason, now + wait
@@ -85,8 +97,7 @@ class Pool:
     def send(self, ticket: Ticket, now: float) -> None:
         """It goes now: sets aside what it will need."""
         self.running += 1
-        ticket.measured = self._uncached(ticket, now)
-        ticket.sending = self.window.sent()
+        ticket.sending = self.window.sent(now)
         self.pace.sent(now)
         ticket.reserved = self._needs(ticket, now)
         ticket.marks = {reason: self.buckets[reason].reserve(amount, now) for reason, amount in ticket.reserved.items()}
@@ -112,10 +123,13 @@ class Pool:
         room = self._has_room(info.rate_limits)
         self._observe(ticket, info.rate_limits, now)
         if not is_overload(info):
+            if info.status is None:
+                self.window.gone(sending)  # it never came to the API
+                return
             self.window.accepted(sending, self.running)
             return
         if info.status == 429 and info.retry_after:
-            self.window.pause(now + info.retry_after)
+            self.window.pause(now + min(info.retry_after, _LONGEST_PAUSE))
         if info.status == 429 and (info.code == "ramp_limit_exceeded" or room is None):
             self.pace.refused(now)
             self.window.gone(sending)
@@ -130,7 +144,8 @@ class Pool:
 
     def began(self, ticket: Ticket, usage: Usage, now: float) -> None:
         """The answer has begun, and said how much input it took."""
-        self.prefixes.written(ticket, now)
+        cached = usage.cache_creation_input_tokens + usage.cache_read_input_tokens > 0
+        self.prefixes.written(ticket, now, cached=cached or not usage.total_input_tokens)
         self._settle_input(ticket, usage)
 
     def overloaded(self) -> None:
@@ -156,7 +171,7 @@ class Pool:
         if usage.total_input_tokens and "input_tokens_per_minute" in ticket.reserved:
             used = usage.input_tokens + usage.cache_creation_input_tokens
             self._settle(ticket, "input_tokens_per_minute", used)
-            self.estimates(ticket.group).learn_input(ticket.measured, used)
+            self.estimates(ticket.group).learn_input(ticket.prompt.tokens, usage.total_input_tokens)
 
     def _settle(self, ticket: Ticket, reason: Reason, used: float) -> None:
         reserved = ticket.reserved.pop(reason, None)

@@ -1,5 +1,6 @@
 """A request's place in admission: what it will need, and what was set aside for it."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,6 +44,8 @@ Reason = Literal[
 def _positive(_: object, field: "attrs.Attribute[Any]", value: float | None) -> None:
     if value is not None and not value > 0:
         raise ValueError(f"{field.name} is a number above 0, or None; not {value!r}")
+    if value is not None and not value < math.inf:
+        raise ValueError(f"{field.name} is a finite number, or None; not {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -90,8 +93,6 @@ class Ticket:
     number: int = -1
     """The order of submission; below 0 until it is submitted."""
     state: Literal["new", "waiting", "running", "done"] = "new"
-    measured: float = 0.0
-    """Its uncached input when it was sent, as measured."""
     reserved: "dict[Reason, float]" = attrs.field(factory=dict["Reason", float])
     """What is set aside for it, by limit, and not settled yet."""
     marks: "dict[Reason, Mark]" = attrs.field(factory=dict["Reason", Mark])
@@ -102,3 +103,9 @@ class Ticket:
     """The window's number for it, while its answer has not come."""
     leads: tuple[bytes, ...] = ()
     """The prompt prefixes it is about to write into the cache."""
+    led_until: float = 0.0
+    """How long others wait for that."""
+
+    def forget(self) -> None:
+        """It is called by nobody any more: its entry in a lane keeps nothing alive."""
+        self.admitted = self.turned_away = _nothing

@@ -20,6 +20,7 @@ _FIRST_SIZE = 10.0
 _OUT_AFTER = 3  # refusals in a row
 _FIRST_PAUSE = 1.0  # seconds
 _LONGEST_PAUSE = 8.0
+_PROBE_SECONDS = 10.0
 _RECENT = 0.25  # the newest round's weight in the share that is refused
 _STEP_SHARE = 20  # a round's growth is this part of what the window was when it last shrank
 
@@ -31,8 +32,7 @@ class Window:
         self.size = min(_FIRST_SIZE, ceiling)
         self.paused_until = -math.inf
         """Nothing is sent before."""
-        self.pressed = False
-        """Whether it held a request back in this round."""
+        self._pressed = False  # whether it held a request back in this round
         self._ceiling = ceiling
         self._uniform = uniform
         self._threshold = math.inf  # doubling ends here
@@ -46,25 +46,34 @@ class Window:
         self._in_a_row = 0
         self._pause = 0.0
         self._probe: int | None = None
+        self._probe_sent = 0.0
 
     @property
     def out(self) -> bool:
         """Whether the service is taken to be out: one request at a time asks whether it is back."""
         return self._pause > 0
 
-    def full(self, running: int) -> bool:
+    @property
+    def probe_until(self) -> float:
+        """How long the one request that asks whether the service is back is waited for."""
+        return self._probe_sent + _PROBE_SECONDS
+
+    def full(self, running: int, now: float) -> bool:
         """Whether one more would be too many beside `running` others. Somebody asks because he waits."""
         if self.out:
-            return self._probe is not None
+            return self._probe is not None and now < self.probe_until
         if running >= int(self.size) and self._credit:
             self._grow()
-        return running >= int(self.size)
+        if running < int(self.size):
+            return False
+        self._pressed = True
+        return True
 
-    def sent(self) -> int:
+    def sent(self, now: float) -> int:
         """A request is sent; returns its number, for its answer."""
         number, self._sent = self._sent, self._sent + 1
         if self.out:
-            self._probe = number
+            self._probe, self._probe_sent = number, now
         return number
 
     def gone(self, number: int) -> None:
@@ -119,7 +128,7 @@ class Window:
             self.size = max(1.0, self.size * (1 - self._share / 2))
             self._threshold = self.size
             self._step = max(1.0, self.size / _STEP_SHARE)
-        elif self.pressed:
+        elif self._pressed:
             self._grow()
         else:
             self._credit = True
@@ -133,4 +142,4 @@ class Window:
     def _begin_round(self) -> None:
         self._round = self._sent
         self._answers = self._refusals = 0
-        self.pressed = False
+        self._pressed = False

@@ -1,0 +1,157 @@
+"""One request and its response, on a connection that is theirs until the response's end."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from typing import Any, Protocol
+
+import httpx2
+
+from .connect import Destination, proxy_headers
+from .connection import Connection, Sink, aborted
+from .protocol import BodyFraming, ResponseReader, request_head
+
+__all__ = ["Exchange", "OutgoingRequest"]
+
+_IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
+_JOINED = 65536  # a body up to this size goes out in one piece with its head
+
+
+class OutgoingRequest:
+    """A request as it will be sent, through `proxy` if there is one.
+
+    Raises `httpx2.UnsupportedProtocol` and `httpx2.LocalProtocolError` for one that can't be.
+    """
+
+    def __init__(self, request: httpx2.Request, proxy: httpx2.Proxy | None) -> None:
+        url, extensions = request.url, request.extensions
+        if url.scheme not in ("http", "https") or not url.host:
+            raise httpx2.UnsupportedProtocol(f"a URL begins with http:// or https:// and a host, not {url.scheme}:")
+        secure = url.scheme == "https"
+        headers: list[tuple[bytes, bytes]] = request.headers.raw
+        target: bytes = extensions.get("target", url.raw_path)
+        self.method = request.method
+        self.timeouts: dict[str, float | None] = extensions.get("timeout", {})
+        self.destination = Destination(
+            secure, url.raw_host.decode("ascii"), url.port or (443 if secure else 80), extensions.get("sni_hostname")
+        )
+        self.key: Destination | None = self.destination
+        """What a connection must lead to: None is a plain proxy, which knows the way to everywhere."""
+        if proxy is not None and not secure:
+            self.key = None
+            if target.startswith(b"/"):
+                target = b"%b://%b%b" % (url.raw_scheme, url.netloc, target)
+            own = {name.lower() for name, _ in headers}
+            headers = [*headers, *(header for header in proxy_headers(proxy) if header[0].lower() not in own)]
+        connection: str = request.headers.get("connection", "")
+        self.keeps_alive = "close" not in (option.strip() for option in connection.lower().split(","))
+        self._head = request_head(self.method.encode("ascii"), target, headers)
+        self._framing = BodyFraming(headers)
+        self._stream: AsyncIterable[bytes] | None = None
+        try:
+            self._body = self._framing.frame(request.content) + self._framing.end()
+        except httpx2.RequestNotRead:
+            assert isinstance(request.stream, httpx2.AsyncByteStream)
+            self._stream = request.stream
+            self._body = b""
+        self.repeatable = self._stream is None and self.method in _IDEMPOTENT
+
+    async def send(self, connection: Connection) -> bool:
+        """Sends it. Returns False when the response has begun before all was sent."""
+        seconds = self.timeouts.get("write")
+        if self._stream is None:
+            if len(self._body) <= _JOINED:
+                return await connection.send(self._head + self._body, seconds)
+            return await connection.send(self._head, seconds) and await connection.send(self._body, seconds)
+        if not await connection.send(self._head, seconds):
+            return False
+        pieces = aiter(self._stream)
+        try:
+            async for piece in pieces:
+                if not await connection.send(self._framing.frame(piece), seconds):
+                    return False
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
+        return await connection.send(self._framing.end(), seconds)
+
+
+class Released(Protocol):
+    """Is told of an exchange that is over, and whether its connection can be used again."""
+
+    def __call__(self, exchange: "Exchange", connection: Connection, /, *, reusable: bool) -> None: ...
+
+
+class Exchange(httpx2.AsyncByteStream):
+    """A request on its way, then the response's body. `release` gets the connection once, at the end."""
+
+    def __init__(self, request: OutgoingRequest, connection: Connection, release: Released) -> None:
+        self.request = request
+        self.reader = ResponseReader(request.method)
+        self._connection: Connection | None = connection
+        self._release = release
+
+    async def open(self) -> httpx2.Response:
+        """Sends the request and waits for the response's head. When that fails, or is cancelled, it is over."""
+        connection, reader = self._connection, self.reader
+        assert connection is not None
+        connection.begin(reader, self.request.timeouts.get("read"))
+        try:
+            whole = await self.request.send(connection)
+            await connection.read_head()
+        except BaseException:
+            self.abort()
+            raise
+        if not whole or not self.request.keeps_alive:
+            reader.reusable = False
+        extensions: dict[str, Any] = {
+            "http_version": b"HTTP/" + reader.version,
+            "reason_phrase": reader.reason,
+            "abort": self.abort,
+        }
+        if all(value.lower() == b"identity" for value in reader.header(b"content-encoding")):
+            extensions["pump"] = self.pump
+        return httpx2.Response(reader.status, headers=reader.headers, stream=self, extensions=extensions)
+
+    async def pump(self, sink: Sink) -> bool:
+        """See `HttpTransport`."""
+        if self._connection is None:
+            if self.reader.complete:
+                return True
+            raise aborted()
+        try:
+            ended = await self._connection.pump(sink)
+        except Exception:
+            self.abort()
+            raise
+        if ended:
+            self._finish()
+        return ended
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        taken: list[bytes] = []
+
+        def take(piece: bytes) -> bool:
+            taken.append(piece)
+            return False
+
+        while not await self.pump(take):
+            yield taken.pop()
+
+    async def aclose(self) -> None:
+        """Gives the connection back when all of the body has come, and aborts it otherwise. Doesn't wait."""
+        if self.reader.complete:
+            self._finish()
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Drops the connection at once, unless it was given back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self.reader.close()
+            self._release(self, connection, reusable=False)
+
+    def _finish(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.end()
+            self._release(self, connection, reusable=self.reader.reusable)

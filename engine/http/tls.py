@@ -1,0 +1,75 @@
+"""TLS as plain bytes: OpenSSL between two buffers in memory. No I/O.
+
+It serves asyncio and trio alike, with less work for each read than the layers that either of them brings, and can be
+put on top of itself, as a TLS connection through an `https` proxy needs it.
+
+The end of the connection below is an end, whether or not the peer announced it: many servers don't. A body that is cut
+off is told by its own length.
+"""
+
+import ssl
+
+__all__ = ["TlsLayer"]
+
+_RECORD = 16384  # what a record holds at most
+
+
+class TlsLayer:
+    """TLS's client side, on top of `below` if that is given.
+
+    `context` decides what is verified; `server_hostname` is the name, or the address, that the certificate must have.
+    """
+
+    def __init__(self, context: ssl.SSLContext, server_hostname: str, below: "TlsLayer | None" = None) -> None:
+        context.set_alpn_protocols(["http/1.1"])
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        self._below = below
+        self.established = False
+        self.ended = False
+        """Whether the peer has said that it sends no more."""
+
+    def handshake(self, received: bytes | memoryview = b"") -> bytes:
+        """Goes on with the handshake, until `established`. Returns what is to be sent now. Raises `ssl.SSLError`."""
+        if self._below is not None:
+            received = self._below.decrypt(received)
+        self._incoming.write(received)
+        try:
+            self._ssl.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        else:
+            self.established = True
+        return self._to_send()
+
+    def encrypt(self, data: bytes | memoryview) -> bytes:
+        """What is to be sent for `data`, with anything that TLS itself had to say meanwhile."""
+        view = memoryview(data)
+        while view:
+            view = view[self._ssl.write(view) :]
+        return self._to_send()
+
+    def decrypt(self, received: bytes | memoryview) -> bytes:
+        """The data in what was received; what is incomplete waits for the rest. Raises `ssl.SSLError`."""
+        if self._below is not None:
+            received = self._below.decrypt(received)
+            self.ended = self._below.ended
+        incoming, read = self._incoming, self._ssl.read
+        incoming.write(received)
+        pieces: list[bytes] = []
+        try:
+            while incoming.pending or self._ssl.pending():
+                if piece := read(_RECORD):
+                    pieces.append(piece)
+                else:
+                    self.ended = True
+                    break
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.ended = True
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _to_send(self) -> bytes:
+        data = self._outgoing.read()
+        return self._below.encrypt(data) if self._below is not None and data else data
