@@ -20,6 +20,7 @@ from anyio.streams.memory import MemoryObjectStreamStatistics
 from .events import PartEvent, StreamEndEvent
 from .log import Cursor, EventLog
 from .receiving import Receiving
+from .waiter import Waiter, make_waiter
 
 __all__ = ["Conflate", "Feed", "Lossless", "Mailbox", "OnAbandon", "Parked", "Policy", "Producer"]
 
@@ -113,7 +114,7 @@ class Feed:
         self.ended = cursor.ended and not cursor.pending  # the terminal event was taken, here or by an earlier joiner
         self.broken = False
         self.readers = 0
-        self.waiters: deque[anyio.Event] = deque()
+        self.waiters: deque[Waiter] = deque()
 
     def take(self) -> PartEvent | None:
         """The next event, or None."""
@@ -182,7 +183,7 @@ class Feed:
         while self.waiters:
             self.waiters.popleft().set()
 
-    def give_up(self, waiter: anyio.Event) -> None:
+    def give_up(self, waiter: Waiter) -> None:
         """A waiter stops waiting. The wake it may have had is for the others: for the next one if there is something
         to take, else for all of them later."""
         if not waiter.is_set():
@@ -254,7 +255,7 @@ class Mailbox(Receiving[PartEvent]):
 
     async def _wait(self) -> None:
         feed = self._feed
-        waiter = anyio.Event()
+        waiter = make_waiter()
         feed.waiters.append(waiter)
         feed.park()
         try:

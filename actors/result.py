@@ -41,10 +41,10 @@ class Attempt:
     usage: Usage = Usage()
     """What the API said this attempt used; zeros when it never said. An attempt that was cut did not get to its last
     word, which counts most of the output."""
-    output_estimate: int | None = None
-    """Where the API never said its last word: about how many output tokens came, at four characters a token."""
     error: ErrorInfo | None = None
     """Why it failed, or None."""
+    output_estimate: int | None = attrs.field(default=None, kw_only=True)
+    """Where the API never said its last word: about how many output tokens came, at four characters a token."""
 
 
 @attrs.frozen(kw_only=True)

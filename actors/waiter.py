@@ -1,0 +1,82 @@
+"""A wake for one task, once. The consumer of a slow stream waits anew for each event, so this is on the path of every
+event; `anyio.Event`, which any number of tasks may wait for, costs several times as much.
+"""
+
+from typing import Any, Protocol
+
+import sniffio
+
+__all__ = ["Waiter", "make_waiter"]
+
+
+class Waiter(Protocol):
+    """Waits in one task until it is set, in the event loop's thread."""
+
+    def is_set(self) -> bool:
+        """Whether it was set, even if the task that waits was cancelled before."""
+        ...
+
+    def set(self) -> None:
+        """Wakes the task. Setting twice does nothing more."""
+        ...
+
+    async def wait(self) -> None:
+        """Waits until it is set. Cancellation leaves nothing behind."""
+        ...
+
+
+class _AsyncioWaiter:
+    __slots__ = ("_future", "_set")
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self._future = asyncio.get_running_loop().create_future()
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        if not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self) -> None:
+        await self._future
+
+
+class _TrioWaiter:
+    __slots__ = ("_lowlevel", "_set", "_task")
+
+    def __init__(self) -> None:
+        import trio
+
+        self._lowlevel = trio.lowlevel
+        self._set = False
+        self._task: Any = None
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        if self._task is not None:
+            self._lowlevel.reschedule(self._task)
+            self._task = None
+
+    async def wait(self) -> None:
+        if self._set:
+            await self._lowlevel.checkpoint()
+            return
+        self._task = self._lowlevel.current_task()
+        await self._lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, _: Any) -> Any:
+        self._task = None
+        return self._lowlevel.Abort.SUCCEEDED
+
+
+def make_waiter() -> Waiter:
+    """A waiter for the running event loop."""
+    return _TrioWaiter() if sniffio.current_async_library() == "trio" else _AsyncioWaiter()
