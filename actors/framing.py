@@ -73,7 +73,7 @@ class SSEFramer:
             return []
         if self._lines is None:
             if b"\r" not in chunk:
-                return self._feed_blocks(chunk)
+                return self._feed_event(chunk) or self._feed_blocks(chunk)
             self._lines = bytearray().join(self._pieces)
             self._pieces.clear()
             self._size = 0
@@ -103,6 +103,17 @@ class SSEFramer:
         return chunk[len(_BOM) :]
 
     # -- while no carriage return has been seen: whole events at a time
+
+    def _feed_event(self, chunk: bytes) -> list[Frame] | None:
+        """The event that `chunk` is, to the byte, as the API sends them one by one; None when it isn't just that."""
+        if self._pieces or chunk.count(b"\n") != 3 or chunk[-2:] != b"\n\n" or len(chunk) > self._max:
+            return None
+        event, separator, data = chunk.partition(b"\ndata: ")
+        if event[:7] != b"event: " or not separator or data == b"\n\n":
+            return None
+        frame = Frame(event[7:], data[:-2], self._offset)
+        self._offset += len(chunk)
+        return [frame]
 
     def _feed_blocks(self, chunk: bytes) -> list[Frame]:
         frames: list[Frame] = []

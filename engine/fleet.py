@@ -78,6 +78,13 @@ class Fleet:
         while self._running:
             await self._wait()
 
+    def cancel_waiting(self, reason: str) -> None:
+        """Cancels those that were never begun."""
+        waiting = [actor for actor in self._running if actor.watch.queued is None and not actor.life.ended]
+        # The last first: one that goes may make room for those behind it.
+        for actor in sorted(waiting, key=lambda actor: actor.watch.submitted, reverse=True):
+            self._engine.request_cancel(actor, "engine", reason)
+
     async def stop(self, reason: str) -> None:
         """Cancels what still runs, and returns when it has stopped, whatever happens meanwhile."""
         for actor in list(self._running):
@@ -139,6 +146,10 @@ class FleetContext(Generic[ChannelT]):
             raise
         else:
             self._channel.exhaust()
+
+    def cancel_waiting(self, reason: str) -> None:
+        """Cancels the streams that were never begun."""
+        self._fleet.cancel_waiting(reason)
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None

@@ -109,8 +109,11 @@ class _Response:
         return True
 
     async def aclose(self) -> None:
+        if self._pump is not None:
+            await self._manager.__aexit__(None, None, None)  # our own transport closes without waiting
+            return
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-            if self._pump is None and not self.http_response.is_closed:
+            if not self.http_response.is_closed:
                 await self._leave_body()
             # When closing fails, the connection is gone all the same.
             with contextlib.suppress(*_BROKEN):

@@ -15,7 +15,7 @@ import pytest
 from anthropic.types import Message
 from anthropic.types.messages import MessageBatchIndividualResponse
 
-from manystream import AnthropicModel, Engine, RetryPolicy, StreamRequest
+from manystream import AnthropicModel, Engine, Limits, RetryPolicy, StreamRequest
 from manystream.engine.runs import Figures, InputError, OutputError, Run, RunStopped, open_run
 from manystream.engine.runs.run import Source
 from manystream.engine.simulator import Cut, Fail, Simulator, Stall
@@ -162,6 +162,22 @@ async def test_drained_it_begins_no_more(tmp_path: Path) -> None:
     )
     assert len(drawn) < 10
     assert run.figures.not_run == 0
+
+
+async def test_drained_it_begins_nothing_that_waits_for_a_limit(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    simulator = Simulator()
+    async with simulator.serve():
+        model = AnthropicModel("claude-opus-5-5", api_key="key", base_url=simulator.url)
+        limits = Limits(requests_per_minute=3)
+        async with Engine(model, max_concurrency=5, limits=limits) as engine:
+            async with open_run(engine, prompts(20), output) as run:
+                async for _ in run:
+                    if run.figures.succeeded == 3:
+                        run.drain()
+                assert run.figures.succeeded == 3
+                assert engine.stats().waiting == 0
+    assert len(lines(output)) == len(simulator.requests) == 3
 
 
 async def test_drained_it_waits_for_no_source(tmp_path: Path) -> None:

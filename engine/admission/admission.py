@@ -191,6 +191,9 @@ class Admission:
         """Admits all who may go now."""
         if self._admitting:
             return  # by what an admission or a refusal set off; the loop below goes on
+        if not self.waiting:
+            self.due = math.inf
+            return
         self._admitting = True
         try:
             due = math.inf

@@ -99,13 +99,13 @@ class _Session:
             return
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._obey, signals, tasks)
+                tasks.start_soon(self._obey, engine, signals, tasks)
                 await self._drive(engine)
                 tasks.cancel_scope.cancel()
         finally:
             receiver.__exit__(None, None, None)
 
-    async def _obey(self, signals: AsyncIterator[signal.Signals], tasks: TaskGroup) -> None:
+    async def _obey(self, engine: Engine, signals: AsyncIterator[signal.Signals], tasks: TaskGroup) -> None:
         async for _ in signals:
             if self._run is None or self.interrupted:
                 self.interrupted = True
@@ -115,7 +115,8 @@ class _Session:
             self.interrupted = True
             self._run.drain()
             if self._display is not None:
-                running = self._run.figures.running
+                stats = engine.stats()
+                running = stats.running + stats.backoff
                 self._display.note(f"stopping: {running:,} still running will finish; Ctrl-C again cancels them")
 
     async def _drive(self, engine: Engine) -> None:

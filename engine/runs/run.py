@@ -127,10 +127,11 @@ class Run(AsyncIterator[StreamResult]):
                 self._output.close()
 
     def drain(self) -> None:
-        """Begins no more requests; iterating ends when those that run have ended."""
+        """Begins no more requests, those included that wait in the engine; iterating ends when what runs has ended."""
         if self._requests is not None and self._channel is not None:
             self._requests.stop()
             self._channel.exhaust()
+            self._merge.cancel_waiting("the run was drained")
 
     async def __anext__(self) -> StreamResult:
         """The next result, which is in the file. Cancellation loses none of them."""
