@@ -170,13 +170,15 @@ async def test_drained_it_begins_nothing_that_waits_for_a_limit(tmp_path: Path) 
     async with simulator.serve():
         model = AnthropicModel("claude-opus-5-5", api_key="key", base_url=simulator.url)
         limits = Limits(requests_per_minute=3)
-        async with Engine(model, max_concurrency=5, limits=limits) as engine:
-            async with open_run(engine, prompts(20), output) as run:
-                async for _ in run:
-                    if run.figures.succeeded == 3:
-                        run.drain()
-                assert run.figures.succeeded == 3
-                assert engine.stats().waiting == 0
+        async with (
+            Engine(model, max_concurrency=5, limits=limits) as engine,
+            open_run(engine, prompts(20), output) as run,
+        ):
+            async for _ in run:
+                if run.figures.succeeded == 3:
+                    run.drain()
+            assert run.figures.succeeded == 3
+            assert engine.stats().waiting == 0
     assert len(lines(output)) == len(simulator.requests) == 3
 
 
