@@ -3,6 +3,8 @@
 import typer
 
 from .admission.command import command as admission
+from .speed.command import command as speed
+from .speed.micro import command as micro
 
 app = typer.Typer(
     name="benchmarks",
@@ -20,6 +22,8 @@ def benchmarks() -> None:
 
 
 app.command("admission")(admission)
+app.command("speed")(speed)
+app.command("micro")(micro)
 
 if __name__ == "__main__":
     app(prog_name="python -m benchmarks")
