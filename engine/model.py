@@ -143,14 +143,19 @@ class AnthropicModel:
             if lease is not None:
                 lease.drop()
             raise
-        return Connection(client, lease, _credentials(client) or id(client))
+        repeatable = lease is not None and client.credentials is None and client.custom_auth is None
+        return Connection(client, lease, _credentials(client) or id(client), repeatable=repeatable)
 
 
 class Connection:
     """A model's SDK client in one event loop, and its share in the HTTP client below."""
 
-    def __init__(self, client: "AnthropicClient", lease: ClientLease | None, credentials: Hashable) -> None:
+    def __init__(
+        self, client: "AnthropicClient", lease: ClientLease | None, credentials: Hashable, *, repeatable: bool = False
+    ) -> None:
         self.client = client
+        self.repeatable = repeatable
+        """Whether nothing but the body tells two requests of a kind apart: we made the client, and its key stays."""
         self.credentials = credentials
         """Equal for connections whose requests the API counts as the same customer's. Not to be shown to anybody."""
         self._lease = lease

@@ -1,13 +1,15 @@
 """The way to the API and back: a request goes out through the SDK, the response comes back as bytes.
 
 The SDK builds, signs and sends the request and maps its errors; its streaming-response route leaves the body to us.
+What it has built once need not be built again: see `repeats`.
 Only the legacy Bedrock client does not speak SSE: the SDK's decoder reads its events, which are written as SSE again,
 so that one reading of the wire serves all.
 """
 
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import anthropic
 import anyio
@@ -21,7 +23,9 @@ from ..actors.errors import STATUS_OF_TYPE, ErrorInfo
 from ..actors.request import StreamRequest
 from ..actors.retry import is_retryable, retry_after
 from ..actors.source import Open, Response, ResponseFailed, Sink
+from .http.exchange import Exchange
 from .model import AnthropicModel, Connection, sdk_parameters
+from .repeats import Repeats
 
 __all__ = ["open_route"]
 
@@ -38,12 +42,26 @@ def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlin
     """
     client: Any = connection.client
     legacy_bedrock = isinstance(client, AsyncAnthropicBedrock)
+    repeats = Repeats(client) if connection.repeatable else None
 
     async def open_response(request: StreamRequest) -> Response:
         params = model.params_for(request)
-        named = sdk_parameters(beta=bool(request.betas))
-        unnamed = {name: params.pop(name) for name in params.keys() - named}
         seconds = (request.deadlines or deadlines).connect
+        try:
+            repeat = None if repeats is None else repeats.find(request, params, seconds)
+            if repeat is not None and (exchange := await repeat.send()) is not None:
+                return _unwrapped(exchange)
+            return await build_and_send(request, params, seconds)
+        except Exception as exc:
+            info = _error_info(exc)
+            if isinstance(info.cause and info.cause.__cause__, httpx2.ConnectTimeout):
+                message = f"the deadline connect of {seconds:g} s passed"
+                info = attrs.evolve(info, type="deadline_exceeded", message=message, deadline="connect")
+            raise ResponseFailed(info) from None
+
+    async def build_and_send(request: StreamRequest, params: dict[str, Any], seconds: float | None) -> Response:
+        named = sdk_parameters(beta=bool(request.betas))
+        unnamed = {name: value for name, value in params.items() if name not in named}
         options: dict[str, Any] = {
             "timeout": httpx2.Timeout(None, connect=seconds),
             "extra_headers": {"accept-encoding": "identity", **request.extra_headers},
@@ -54,24 +72,58 @@ def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlin
         if request.betas:
             messages = client.beta.messages
             options["betas"] = list(request.betas)
-        try:
-            manager = messages.with_streaming_response.create(stream=True, **params, **options)
-            response: httpx2.Response = (await manager.__aenter__()).http_response
-        except Exception as exc:
-            info = _error_info(exc)
-            if isinstance(info.cause and info.cause.__cause__, httpx2.ConnectTimeout):
-                message = f"the deadline connect of {seconds:g} s passed"
-                info = attrs.evolve(info, type="deadline_exceeded", message=message, deadline="connect")
-            raise ResponseFailed(info) from None
+        manager = messages.with_streaming_response.create(
+            stream=True, **{name: value for name, value in params.items() if name in named}, **options
+        )
+        response: httpx2.Response = (await manager.__aenter__()).http_response
+        if repeats is not None:
+            repeats.learn(request, params, seconds, response)
+        close = partial(manager.__aexit__, None, None, None)
         if legacy_bedrock:
-            return _Response(response, manager, _eventstream_as_sse(response))
-        return _Response(response, manager, _sse_bytes(response), response.extensions.get("pump"))
+            return _Response(response, close, _eventstream_as_sse(response))
+        return _Response(response, close, _sse_bytes(response), response.extensions.get("pump"))
 
     return open_response
 
 
-class _Manager(Protocol):
-    async def __aexit__(self, exc_type: None, exc: None, tb: None, /) -> object: ...
+def _unwrapped(exchange: Exchange) -> Response:
+    """A response that comes past the SDK, straight from our own transport."""
+    if exchange.plain:
+        return _Pumped(exchange)
+    response = exchange.response()
+    return _Response(response, response.aclose, response.aiter_bytes())
+
+
+class _Pumped:
+    """An open response of our own transport, with nothing around it."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._headers = {name.lower(): value for name, value in exchange.headers}
+
+    @property
+    def request_id(self) -> str | None:
+        request_id = self._headers.get(b"request-id")
+        return None if request_id is None else request_id.decode("ascii", "replace")
+
+    @property
+    def rate_limits(self) -> Mapping[str, str]:
+        return _rate_limits(
+            {
+                name.decode("ascii"): value.decode("ascii", "replace")
+                for name, value in self._headers.items()
+                if name.startswith(b"anthropic-")
+            }
+        )
+
+    async def pump(self, sink: Sink) -> bool:
+        try:
+            return await self._exchange.pump(sink)
+        except httpx2.TransportError as exc:
+            raise ResponseFailed(_connection_error(exc)) from None
+
+    async def aclose(self) -> None:
+        await self._exchange.aclose()
 
 
 class _Response:
@@ -80,12 +132,12 @@ class _Response:
     def __init__(
         self,
         http_response: httpx2.Response,
-        manager: _Manager,
+        close: Callable[[], Awaitable[object]],
         body: AsyncGenerator[bytes],
         pump: Callable[[Sink], Awaitable[bool]] | None = None,
     ) -> None:
         self.http_response = http_response
-        self._manager = manager
+        self._close = close
         self._body = body
         self._pump = pump
 
@@ -110,14 +162,14 @@ class _Response:
 
     async def aclose(self) -> None:
         if self._pump is not None:
-            await self._manager.__aexit__(None, None, None)  # our own transport closes without waiting
+            await self._close()  # our own transport closes without waiting
             return
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
             if not self.http_response.is_closed:
                 await self._leave_body()
             # When closing fails, the connection is gone all the same.
             with contextlib.suppress(*_BROKEN):
-                await self._manager.__aexit__(None, None, None)
+                await self._close()
 
     async def _leave_body(self) -> None:
         """The body is left before its end. It may be a chain of generators down to the socket, which only end, all of
@@ -131,7 +183,7 @@ class _Response:
                 pass
 
 
-def _rate_limits(headers: httpx2.Headers) -> Mapping[str, str]:
+def _rate_limits(headers: Mapping[str, str]) -> Mapping[str, str]:
     return {
         name: value
         for name, value in headers.items()

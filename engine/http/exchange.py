@@ -1,17 +1,20 @@
 """One request and its response, on a connection that is theirs until the response's end."""
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from typing import Any, Protocol
+from copy import copy
+from typing import Any, Protocol, Self
 
 import httpx2
 
 from .connect import Destination, proxy_headers
 from .connection import Connection, Sink, aborted
-from .protocol import BodyFraming, ResponseReader, request_head
+from .protocol import BodyFraming, RawHeaders, ResponseReader, request_head
 
 __all__ = ["Exchange", "OutgoingRequest"]
 
 _IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
+_LENGTH = re.compile(rb"(?<=\r\n)content-length: [0-9]+\r\n", re.IGNORECASE)
 _JOINED = 65536  # a body up to this size goes out in one piece with its head
 
 
@@ -54,6 +57,23 @@ class OutgoingRequest:
             self._body = b""
         self.repeatable = self._stream is None and self.method in _IDEMPOTENT
 
+    def without_body(self) -> Self | None:
+        """The same request with an empty body, to be sent `with_body`; None when its body is not marked off by its
+        length."""
+        head, lengths = _LENGTH.subn(b"", self._head)
+        if self._stream is not None or lengths != 1:
+            return None
+        other = copy(self)
+        other._head, other._body = head[:-2], b""
+        return other
+
+    def with_body(self, body: bytes) -> Self:
+        """What `without_body` gave, with a body again."""
+        other = copy(self)
+        other._head = b"%bContent-Length: %d\r\n\r\n" % (self._head, len(body))
+        other._body = body
+        return other
+
     async def send(self, connection: Connection) -> bool:
         """Sends it. Returns False when the response has begun before all was sent."""
         seconds = self.timeouts.get("write")
@@ -89,7 +109,7 @@ class Exchange(httpx2.AsyncByteStream):
         self._connection: Connection | None = connection
         self._release = release
 
-    async def open(self) -> httpx2.Response:
+    async def open(self) -> None:
         """Sends the request and waits for the response's head. When that fails, or is cancelled, it is over."""
         connection, reader = self._connection, self.reader
         assert connection is not None
@@ -102,14 +122,33 @@ class Exchange(httpx2.AsyncByteStream):
             raise
         if not whole or not self.request.keeps_alive:
             reader.reusable = False
+
+    def response(self) -> httpx2.Response:
+        """The response that was opened, as httpx2 has it."""
+        reader = self.reader
         extensions: dict[str, Any] = {
             "http_version": b"HTTP/" + reader.version,
             "reason_phrase": reader.reason,
             "abort": self.abort,
         }
-        if all(value.lower() == b"identity" for value in reader.header(b"content-encoding")):
+        if self.plain:
             extensions["pump"] = self.pump
         return httpx2.Response(reader.status, headers=reader.headers, stream=self, extensions=extensions)
+
+    @property
+    def status(self) -> int:
+        """The response's status, once it is open."""
+        return self.reader.status
+
+    @property
+    def headers(self) -> RawHeaders:
+        """The response's headers, as they came."""
+        return self.reader.headers
+
+    @property
+    def plain(self) -> bool:
+        """Whether the body is as it was sent: not compressed."""
+        return all(value.lower() == b"identity" for value in self.reader.header(b"content-encoding"))
 
     async def pump(self, sink: Sink) -> bool:
         """See `HttpTransport`."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import httpx2
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-__all__ = ["MAX_HEAD", "BodyFraming", "ResponseReader", "request_head"]
+__all__ = ["MAX_HEAD", "BodyFraming", "RawHeaders", "ResponseReader", "request_head"]
 
 MAX_HEAD = 65536
 """How many bytes of a response may come without any of its body: the head, informational ones before it, chunk

@@ -28,12 +28,14 @@ class HttpTransport(httpx2.AsyncBaseTransport):
     `keepalive_expiry` seconds; how many are open is not limited. The timeouts honoured are `connect`, `read` and
     `write`. HTTP/2, SOCKS and upgrades are not for this transport.
 
-    A response has two extensions of its own. `abort()` drops its connection at once. `await pump(sink)` gives every
+    A response has extensions of its own. `abort()` drops its connection at once. `await pump(sink)` gives every
     piece of the body to `sink` as it comes, until the body ends, and returns True; or until `sink` returns False, and
     returns False: then what comes waits in the socket, but for one read of 64 KiB, until it is pumped on. What `sink`
     raises, `pump` raises, and the connection is dropped. On asyncio no task is woken for a piece: `sink` is called in
     the event loop's callback, without the task's context variables. There is no `pump` when the body is encoded, as by
-    gzip.
+    gzip. `await again(body)` sends the same request with other bytes for a body, past
+    the client whose request it was, and returns the `Exchange` once its response's head has come; there is no `again`
+    when the body was sent in chunks.
 
     A request is sent again, on another connection, when one that was used before breaks before any byte of a response
     has come, and the method is idempotent (RFC 9110, 9.2.2). POST is not: whether to ask again, and maybe to pay again,
@@ -61,8 +63,18 @@ class HttpTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Sends the request; returns the response once its head has come. Raises httpx2's exceptions."""
-        home = self._enter()
         outgoing = OutgoingRequest(request, self._proxy)
+        response = (await self._exchange(outgoing)).response()
+        if (blank := outgoing.without_body()) is not None:
+            response.extensions["again"] = partial(self._again, blank)
+        return response
+
+    async def _again(self, blank: OutgoingRequest, body: bytes) -> Exchange:
+        return await self._exchange(blank.with_body(body))
+
+    async def _exchange(self, outgoing: OutgoingRequest) -> Exchange:
+        """An exchange whose response's head has come."""
+        home = self._enter()
         while True:
             connection = self._pool.take(outgoing.key, home.clock())
             used_before = connection is not None
@@ -80,7 +92,8 @@ class HttpTransport(httpx2.AsyncBaseTransport):
                 raise httpx2.ConnectError("the HTTP transport was closed meanwhile")
             self._busy.add(exchange)
             try:
-                return await exchange.open()
+                await exchange.open()
+                return exchange
             except _BROKEN:
                 if not (used_before and outgoing.repeatable) or exchange.reader.started:
                     raise
