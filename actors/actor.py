@@ -30,7 +30,7 @@ from .result import Attempt, Ending, StreamResult
 from .retry import RetryPolicy, error_code, is_retryable
 from .source import Open, Response, ResponseFailed
 from .timing import Stopwatch
-from .wire import ErrorEvent, WireError, decode
+from .wire import DECODE_ERRORS, ErrorEvent, WireError, decode, decode_known, decode_other
 
 __all__ = ["Owner", "StreamActor"]
 
@@ -209,20 +209,28 @@ class StreamActor:
 
     def _step(self) -> bool:
         """Takes the waiting frames in. Returns False when it had to stop for a lossless consumer."""
-        assembler, frames, log = self.assembler, self._frames, self.log
+        assembler, frames, log, lossless = self.assembler, self._frames, self.log, self._lossless
         seq, contents = log.seq, assembler.contents
+        feed = assembler.feed
         whole = True
         while frames:
-            if self._lossless and any(feed.full for feed in self._lossless):
+            if lossless and any(consumer.full for consumer in lossless):
                 whole = False
                 break
+            frame = frames.popleft()
             try:
-                assembler.feed(decode(frames.popleft()))
+                try:
+                    event = decode_known(frame.data)
+                except DECODE_ERRORS:
+                    event = decode_other(frame)
             except WireError as exc:
                 self._failure = _protocol_error(exc)
-            if assembler.error is not None:
-                self._failure = _stream_error(assembler.error, self.request_id)
-            if assembler.stopped or self._failure is not None:
+                frames.clear()
+                break
+            feed(event)
+            if assembler.over:
+                if assembler.error is not None:
+                    self._failure = _stream_error(assembler.error, self.request_id)
                 frames.clear()
         if log.seq != seq:
             watch = self.watch

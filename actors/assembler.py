@@ -63,6 +63,7 @@ class _Block:
     __slots__ = (
         "args",
         "base",
+        "estimates",
         "index",
         "make_text",
         "open",
@@ -95,12 +96,15 @@ class _Block:
         """Whether a delta replaced the content the block began with."""
         self.takes: type[wire.TextDelta | wire.ThinkingDelta | wire.InputJsonDelta] | None
         """The kind of delta that only appends text to this block."""
+        self.estimates = False
+        """Whether such a delta may bring an estimate of tokens too."""
         self.make_text: MakeDelta
         match self.base:
             case TextPart():
                 self.takes, self.make_text = wire.TextDelta, TextPartDelta
             case ThinkingPart():
                 self.takes, self.make_text = wire.ThinkingDelta, ThinkingPartDelta
+                self.estimates = True
             case ToolCallPart() | ServerToolCallPart():
                 self.takes = wire.InputJsonDelta
                 self.make_text = partial(ToolCallPartDelta, tool_call_id=self.base.tool_call_id)
@@ -162,7 +166,8 @@ class Assembler:
     """Puts the wire events of one answer together.
 
     `beta` says which route the request took. `started` and `stopped` tell of `message_start` and `message_stop`;
-    `error` is the error the API sent inside the stream, if it did; `contents` counts the content events so far.
+    `error` is the error the API sent inside the stream, if it did; `over` says that one of these two has come;
+    `contents` counts the content events so far.
 
     After `go_on` the events of a continuation follow. Its blocks get the indexes after those there are, except that its
     first block, when that is text, is more of the text that was open. The message is then the last attempt's (its id,
@@ -183,6 +188,7 @@ class Assembler:
         self._earlier_characters = 0
         self.started = False
         self.stopped = False
+        self.over = False
         self.error: wire.ErrorEvent | None = None
         self.contents = 0
         self.usage_is_final = False
@@ -192,7 +198,23 @@ class Assembler:
     def feed(self, event: wire.WireEvent) -> None:
         """Takes one wire event in; its part events are in the log when this returns."""
         if type(event) is wire.ContentBlockDelta:
-            self._delta(event.index, event.delta)
+            # The hot path: a delta that only adds text to its part.
+            block = self._current.get(event.index)
+            delta: Any = event.delta
+            if (
+                block is None
+                or type(delta) is not block.takes
+                or not block.open
+                or (block.estimates and delta.estimated_tokens is not None)
+            ):
+                self._rare_delta(event.index, delta)
+                return
+            text: str = delta.text
+            self.contents += 1
+            block.pieces.append(text)
+            if block.args is not None:
+                block.args.feed(text)
+            self._log.add_text(block.index, block.make_text, text)
             return
         match event:
             case wire.Extended():
@@ -206,9 +228,10 @@ class Assembler:
             case wire.MessageStart():
                 self._message_start(event)
             case wire.MessageStop():
-                self.stopped = True
+                self.stopped = self.over = True
             case wire.ErrorEvent():
                 self.error = event
+                self.over = True
             case wire.UnknownDeltaEvent():
                 self._rare_delta(event.index, event.delta)
             case wire.UnknownWireEvent():
@@ -237,7 +260,7 @@ class Assembler:
                 self._cut = block
             elif block.open:
                 self._end_block(block, complete=False)
-        self.started = self.stopped = False
+        self.started = self.stopped = self.over = False
         self.error = None
 
     # -- what has been put together
@@ -324,24 +347,7 @@ class Assembler:
     def _in_order(self) -> list[_Block]:
         return sorted(self._blocks, key=lambda block: block.index)
 
-    # -- deltas: the hot path
-
-    def _delta(self, index: int, delta: wire.Delta) -> None:
-        block = self._current.get(index)
-        if (
-            block is None
-            or not block.open
-            or type(delta) is not block.takes
-            or (type(delta) is wire.ThinkingDelta and delta.estimated_tokens is not None)
-        ):
-            self._rare_delta(index, delta)
-            return
-        text = cast("wire.TextDelta", delta).text
-        self.contents += 1
-        block.pieces.append(text)
-        if block.args is not None:
-            block.args.feed(text)
-        self._log.add_text(block.index, block.make_text, text)
+    # -- other deltas
 
     def _rare_delta(self, index: int, delta: wire.Delta, extra: Mapping[str, Any] = EMPTY) -> None:
         """A delta that is not just more text for its part."""

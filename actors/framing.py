@@ -11,7 +11,8 @@ reading that knows all three line ends. Either way each byte is looked at a boun
 """
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 __all__ = ["DEFAULT_MAX_EVENT_SIZE", "Frame", "FramingError", "SSEFramer"]
 
@@ -30,7 +31,7 @@ class FramingError(ValueError):
         self.offset = offset
 
 
-class Frame(NamedTuple):
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """One event as it was framed: nothing in it has been decoded."""
 
     event: bytes
@@ -73,7 +74,7 @@ class SSEFramer:
             return []
         if self._lines is None:
             if b"\r" not in chunk:
-                return self._feed_event(chunk) or self._feed_blocks(chunk)
+                return self._feed_blocks(chunk)
             self._lines = bytearray().join(self._pieces)
             self._pieces.clear()
             self._size = 0
@@ -104,17 +105,6 @@ class SSEFramer:
 
     # -- while no carriage return has been seen: whole events at a time
 
-    def _feed_event(self, chunk: bytes) -> list[Frame] | None:
-        """The event that `chunk` is, to the byte, as the API sends them one by one; None when it isn't just that."""
-        if self._pieces or chunk.count(b"\n") != 3 or chunk[-2:] != b"\n\n" or len(chunk) > self._max:
-            return None
-        event, separator, data = chunk.partition(b"\ndata: ")
-        if event[:7] != b"event: " or not separator or data == b"\n\n":
-            return None
-        frame = Frame(event[7:], data[:-2], self._offset)
-        self._offset += len(chunk)
-        return [frame]
-
     def _feed_blocks(self, chunk: bytes) -> list[Frame]:
         frames: list[Frame] = []
         if self._pieces:
@@ -128,32 +118,55 @@ class SSEFramer:
                 self._hold(chunk)
                 return frames
             self._pieces.append(chunk[:end])
-            size = self._size + rest
-            blocks, tail = [b"".join(self._pieces)], chunk[rest:]
+            block, size = b"".join(self._pieces), self._size + rest
             self._pieces.clear()
             self._size = 0
-            if tail:
-                *more, tail = tail.split(b"\n\n")
-                blocks += more
+            chunk = chunk[rest:]
+            if not self._take_block(block, size, frames):
+                return frames
+        end = chunk.rfind(b"\n\n") + 2
+        if self._take_plain(chunk[:end], frames):
+            tail = chunk[end:]
         else:
             *blocks, tail = chunk.split(b"\n\n")
-            size = len(blocks[0]) + 2 if blocks else 0
-        for block in blocks:
-            if block[:1] == b"\n":
-                block = self._skip_blank_lines(block)
-                size = 0
-            # The first block's size may differ from its length: a line feed on the other side of the cut.
-            size = size or len(block) + 2
-            if size > self._max:
-                self._fail()
-                return frames
-            if frame := _parse_block(block, self._offset):
-                frames.append(frame)
-            self._offset += size
-            size = 0
+            for block in blocks:
+                if block[:1] == b"\n":
+                    block = self._skip_blank_lines(block)
+                if not self._take_block(block, len(block) + 2, frames):
+                    return frames
         if tail:
             self._hold(tail)
         return frames
+
+    def _take_plain(self, chunk: bytes, frames: list[Frame]) -> bool:
+        """Whole events as the API sends them, to the letter: two lines each. Returns False, having done nothing, when
+        the chunk is something else."""
+        if chunk[:7] != b"event: " or len(chunk) > self._max:
+            return False
+        blocks = chunk[7:-2].split(b"\n\nevent: ")
+        if chunk.count(b"\n") != 3 * len(blocks):
+            return False
+        offset = self._offset
+        found: list[Frame] = []
+        for block in blocks:
+            event, _, data = block.partition(b"\ndata: ")
+            if not data:
+                return False
+            found.append(Frame(event, data, offset))
+            offset += len(block) + 9
+        self._offset = offset
+        frames += found
+        return True
+
+    def _take_block(self, block: bytes, size: int, frames: list[Frame]) -> bool:
+        """An event's lines, `size` bytes with its end. Returns False when that is too many."""
+        if size > self._max:
+            self._fail()
+            return False
+        if frame := _parse_block(block, self._offset):
+            frames.append(frame)
+        self._offset += size
+        return True
 
     def _hold(self, piece: bytes) -> None:
         if not self._pieces and piece[0] == 10 and not (piece := self._skip_blank_lines(piece)):
@@ -227,11 +240,6 @@ class SSEFramer:
 
 def _parse_block(block: bytes, offset: int) -> Frame | None:
     """The event in a block of lines that end in line feeds alone, or None if it holds no data."""
-    if block.startswith(b"event: "):
-        # What the API sends, to the letter: two lines.
-        event, separator, data = block.partition(b"\ndata: ")
-        if separator and data and b"\n" not in data and b"\n" not in event:
-            return Frame(event[7:], data, offset)
     event = b""
     values: list[bytes] = []
     for line in block.split(b"\n"):

@@ -59,8 +59,8 @@ class EventLog:
 
     def add_text(self, index: int, make: MakeDelta, piece: str) -> None:
         """Appends a delta that adds `piece` to the part at `index`."""
-        run = self.run
         self.seq += 1
+        run = self.run
         if run is None or run.index != index or run.make is not make:
             self.run = run = Run(index, make, self.seq)
             self.entries.append(run)

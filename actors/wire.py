@@ -17,6 +17,7 @@ import msgspec
 from .framing import Frame
 
 __all__ = [
+    "DECODE_ERRORS",
     "CitationsDelta",
     "CompactionDelta",
     "ContentBlockDelta",
@@ -39,6 +40,8 @@ __all__ = [
     "WireError",
     "WireEvent",
     "decode",
+    "decode_known",
+    "decode_other",
     "refuse_constant",
 ]
 
@@ -173,7 +176,13 @@ class Extended(msgspec.Struct):
 
 WireEvent = KnownEvent | UnknownDeltaEvent | UnknownWireEvent | Extended
 
-_decode_typed = msgspec.json.Decoder(KnownEvent).decode
+decode_known = msgspec.json.Decoder(KnownEvent).decode
+"""The wire event in a frame's data, if it is one that we know; else it raises one of `DECODE_ERRORS`."""
+
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# msgspec's error for an unknown tag or field is a DecodeError too, and it refuses lone surrogates (`"\ud83d"`), which
+# are JSON: the second pass tells these from what is malformed.
+
 _EVENTS: dict[str, type[_Wire]] = {
     str(cls.__struct_config__.tag): cls
     for cls in (
@@ -200,14 +209,13 @@ def decode(frame: Frame) -> WireEvent:
     holds and one named `ping` is a ping. Raises `WireError` when the data is not valid JSON in valid UTF-8.
     """
     try:
-        return _decode_typed(frame.data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # msgspec's error for an unknown tag or field is a DecodeError too, and it refuses lone surrogates
-        # (`"\ud83d"`), which are JSON: the second pass tells these from what is malformed.
-        return _decode_generic(frame)
+        return decode_known(frame.data)
+    except DECODE_ERRORS:
+        return decode_other(frame)
 
 
-def _decode_generic(frame: Frame) -> WireEvent:
+def decode_other(frame: Frame) -> WireEvent:
+    """The wire event in a frame that `decode_known` refused. Raises as `decode`."""
     if frame.event == b"ping":
         return Ping()
     try:
