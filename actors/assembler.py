@@ -184,6 +184,7 @@ class Assembler:
         self._cut: _Block | None = None  # the open text that a continuation may go on with, until its first block
         self._message: JsonObject | None = None
         self._usage: JsonObject = {}
+        self._typed_usage: Usage | None = None  # the same, until it changes
         self._earlier_usage: JsonObject | None = None  # of the attempts that this one continues
         self._earlier_characters = 0
         self.started = False
@@ -251,6 +252,7 @@ class Assembler:
         self._earlier_usage = sum_of_usages(self._earlier_usage or {}, self._usage)
         self._earlier_characters += self.attempt_characters
         self._usage = {}
+        self._typed_usage = None
         self._current.clear()
         last = max((block.index for block in self._blocks), default=-1)
         self._offset = last + 1
@@ -269,13 +271,15 @@ class Assembler:
     def usage(self) -> Usage:
         """The usage so far."""
         if self._earlier_usage is None:
-            return usage_from_json(self._usage)
+            return self.attempt_usage
         return usage_from_json(sum_of_usages(self._earlier_usage, self._usage))
 
     @property
     def attempt_usage(self) -> Usage:
         """The usage of the last attempt alone."""
-        return usage_from_json(self._usage)
+        if self._typed_usage is None:
+            self._typed_usage = usage_from_json(self._usage)
+        return self._typed_usage
 
     @property
     def attempt_characters(self) -> int:
@@ -456,6 +460,7 @@ class Assembler:
         usage: object = message.get("usage")
         if isinstance(usage, dict):
             message["usage"] = dict(usage)  # pyright: ignore[reportUnknownArgumentType]
+            self._typed_usage = None
             merge_usage(self._usage, usage)  # pyright: ignore[reportUnknownArgumentType]
         self._log.add(StreamStartEvent, self.message_id, self.model_name, self.request_id)
         if self._usage:
@@ -490,6 +495,7 @@ class Assembler:
                 if usage.get(name) is not None:
                     total[name] = usage[name]
         if merge_usage(self._usage, usage):
+            self._typed_usage = None
             self._log.add(UsageEvent, self.usage)
         # The attempt that was cut did not get to say its last word.
         self.usage_is_final = self._earlier_usage is None and message.get("stop_reason") is not None

@@ -50,25 +50,27 @@ class Deadlines:
 
 def next_due(deadlines: Deadlines, state: State, watch: "Stopwatch") -> tuple[float, DeadlineName] | None:
     """When the next deadline of a stream in `state` passes, on the stopwatch's clock, and which; None if none does."""
-    dues: list[tuple[float, DeadlineName]] = []
+    soonest: tuple[float, DeadlineName] | None = None
+    if deadlines.total is not None:
+        soonest = watch.submitted + deadlines.total, "total"
+    if state is State.NEW or state is State.QUEUED:
+        if watch.queued is None:
+            soonest = _sooner(soonest, "queued", watch.submitted, deadlines.queued)
+    elif (state is State.CONNECTING or state is State.STREAMING) and not watch.paused:
+        heard = max(watch.last_byte or 0.0, watch.connected or 0.0, watch.sent or 0.0, watch.resumed)
+        soonest = _sooner(soonest, "silence", heard, deadlines.silence)
+        if watch.first_event is None:
+            soonest = _sooner(soonest, "first_event", watch.sent, deadlines.first_event)
+        if watch.first_content is None:
+            soonest = _sooner(soonest, "first_content", watch.sent, deadlines.first_content)
+        else:
+            soonest = _sooner(soonest, "idle", max(watch.last_content or 0.0, watch.resumed), deadlines.idle)
+    return soonest
 
-    def add(name: DeadlineName, since: float | None, seconds: float | None) -> None:
-        if since is not None and seconds is not None:
-            dues.append((since + seconds, name))
 
-    add("total", watch.submitted, deadlines.total)
-    match state:
-        case State.NEW | State.QUEUED if watch.queued is None:
-            add("queued", watch.submitted, deadlines.queued)
-        case State.CONNECTING | State.STREAMING if not watch.paused:
-            heard = max(moment for moment in (watch.last_byte, watch.connected, watch.sent, 0.0) if moment is not None)
-            add("silence", max(heard, watch.resumed), deadlines.silence)
-            if watch.first_event is None:
-                add("first_event", watch.sent, deadlines.first_event)
-            if watch.first_content is None:
-                add("first_content", watch.sent, deadlines.first_content)
-            elif watch.last_content is not None:
-                add("idle", max(watch.last_content, watch.resumed), deadlines.idle)
-        case _:
-            pass
-    return min(dues, default=None)
+def _sooner(
+    soonest: tuple[float, DeadlineName] | None, name: DeadlineName, since: float | None, seconds: float | None
+) -> tuple[float, DeadlineName] | None:
+    if seconds is None or since is None or (soonest is not None and soonest[0] <= since + seconds):
+        return soonest
+    return since + seconds, name

@@ -33,9 +33,9 @@ class Response(Protocol):
         ...
 
     async def pump(self, sink: Sink) -> bool:
-        """Gives the body's bytes to `sink` as they come. Returns True at the body's end, and False as soon as `sink`
-        wants no more for now: then nothing is read until it is pumped on. Raises `ResponseFailed` when the connection
-        breaks."""
+        """Gives the body's bytes to `sink` as they come. Returns True at the body's end, and False when `sink` wants no
+        more for now before that: then nothing is read until it is pumped on. Raises `ResponseFailed` when the
+        connection breaks."""
         ...
 
     async def aclose(self) -> None:

@@ -101,16 +101,11 @@ class Repeats:
         kind = _kind(request, params, connect_seconds)
         if kind is None or kind in self._known or len(self._known) >= _MOST_KINDS:
             return
-        self._known[kind] = None
-        again, body = response.extensions.get("again"), _encode_body(params)
-        sent = response.request
-        if (
-            again is not None
-            and body is not None
-            and not response.history
-            and json.loads(sent.content) == json.loads(body)
-        ):
-            self._known[kind] = _Known(again, httpx2.Request(sent.method, sent.url, headers=sent.headers))
+        again, body, sent = response.extensions.get("again"), _encode_body(params), response.request
+        if again is None or body is None or response.history:
+            return
+        same = json.loads(sent.content) == json.loads(body)
+        self._known[kind] = _Known(again, httpx2.Request(sent.method, sent.url, headers=sent.headers)) if same else None
 
 
 def _kind(request: StreamRequest, params: Mapping[str, Any], connect_seconds: float | None) -> Hashable:

@@ -48,8 +48,9 @@ class Stream(StreamHandle):
     async def close(self) -> None:
         """Leaves the stream, and waits for it to have stopped unless others keep it running."""
         self._mailbox.close()
-        if self._actor.cancel_request is not None or self._actor.life.ended:
-            await uninterrupted(self._actor.released.wait)
+        released = self._actor.released
+        if not released.is_set() and (self._actor.cancel_request is not None or self._actor.life.ended):
+            await uninterrupted(released.wait)
 
 
 class TextStream(AsyncIterator[str]):

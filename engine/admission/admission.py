@@ -197,7 +197,7 @@ class Admission:
         self._admitting = True
         try:
             due = math.inf
-            while self._has_slot():
+            while self.waiting and self._has_slot():
                 ticket, due = self._next(self._clock())
                 if ticket is None:
                     break

@@ -256,7 +256,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
                     self.abort()
                     raise
                 if not wants_more:
-                    return False
+                    return reader.complete
             if reader.complete:
                 return True
             if self._failed:
@@ -269,7 +269,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
                 self._sink = None
                 refused, self._refused = self._refused, False
             if refused:
-                return False
+                return reader.complete and not reader.pieces
 
     def end(self) -> None:
         self._reader = self._read_seconds = None

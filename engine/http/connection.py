@@ -44,8 +44,8 @@ class Connection(Protocol):
         ...
 
     async def pump(self, sink: Sink) -> bool:
-        """Gives the body to `sink` until its end, and returns True; or until the sink returns False, and returns
-        False."""
+        """Gives the body to `sink` until its end, and returns True; or until the sink wants no more, and returns False
+        unless that was the end."""
         ...
 
     def end(self) -> None:

@@ -172,8 +172,11 @@ class Exchange(httpx2.AsyncByteStream):
             taken.append(piece)
             return False
 
-        while not await self.pump(take):
-            yield taken.pop()
+        ended = False
+        while not ended:
+            ended = await self.pump(take)
+            if taken:
+                yield taken.pop()
 
     async def aclose(self) -> None:
         """Gives the connection back when all of the body has come, and aborts it otherwise. Doesn't wait."""

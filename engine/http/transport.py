@@ -28,14 +28,14 @@ class HttpTransport(httpx2.AsyncBaseTransport):
     `keepalive_expiry` seconds; how many are open is not limited. The timeouts honoured are `connect`, `read` and
     `write`. HTTP/2, SOCKS and upgrades are not for this transport.
 
-    A response has extensions of its own. `abort()` drops its connection at once. `await pump(sink)` gives every
-    piece of the body to `sink` as it comes, until the body ends, and returns True; or until `sink` returns False, and
-    returns False: then what comes waits in the socket, but for one read of 64 KiB, until it is pumped on. What `sink`
-    raises, `pump` raises, and the connection is dropped. On asyncio no task is woken for a piece: `sink` is called in
-    the event loop's callback, without the task's context variables. There is no `pump` when the body is encoded, as by
-    gzip. `await again(body)` sends the same request with other bytes for a body, past
-    the client whose request it was, and returns the `Exchange` once its response's head has come; there is no `again`
-    when the body was sent in chunks.
+    A response has extensions of its own. `abort()` drops its connection at once. `await pump(sink)` gives every piece
+    of the body to `sink` as it comes, until the body ends, and returns True; or until `sink` returns False, and returns
+    False unless the body has ended: then what comes waits in the socket, but for one read of 64 KiB, until it is pumped
+    on. What `sink` raises, `pump` raises, and the connection is dropped. On asyncio no task is woken for a piece:
+    `sink` is called in the event loop's callback, without the task's context variables. There is no `pump` when the
+    body is encoded, as by gzip. `await again(body)` sends the same request with other bytes for a body, past the client
+    whose request it was, and returns the open `Exchange` once its response's head has come; there is no `again` when
+    the body was sent in chunks.
 
     A request is sent again, on another connection, when one that was used before breaks before any byte of a response
     has come, and the method is idempotent (RFC 9110, 9.2.2). POST is not: whether to ask again, and maybe to pay again,

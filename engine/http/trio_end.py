@@ -92,7 +92,7 @@ class TrioConnection:
         assert reader is not None
         while True:
             if reader.pieces and not sink(reader.take()):
-                return False
+                return reader.complete
             if reader.complete:
                 return True
             if self._failed:
