@@ -11,7 +11,7 @@ copies more of `message_delta` than the stable one.
 import json
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import msgspec
@@ -28,7 +28,6 @@ from .deltas import (
 )
 from .events import PartDeltaEvent, PartEndEvent, PartStartEvent, StreamStartEvent, UnknownEvent, UsageEvent
 from .log import EventLog, MakeDelta
-from .partial_json import PartialJSON
 from .parts import (
     EMPTY,
     CompactionPart,
@@ -42,6 +41,9 @@ from .parts import (
 from .times import normalise_container
 from .usage import Usage, merge_usage, sum_of_usages, usage_from_json
 from .wire import JsonObject
+
+if TYPE_CHECKING:
+    from .partial_json import PartialJSON
 
 __all__ = ["Assembler"]
 
@@ -329,6 +331,8 @@ class Assembler:
         if block is None or not isinstance(block.base, ToolCallPart | ServerToolCallPart):
             raise KeyError(f"no tool call has begun at index {index}")
         if block.args is None:
+            from .partial_json import PartialJSON  # here, since few ask, and its patterns take a while to compile
+
             block.args = PartialJSON()
             so_far = block.part or block.base
             assert isinstance(so_far, ToolCallPart | ServerToolCallPart)

@@ -6,7 +6,6 @@ The delay is full-jitter exponential backoff ("Exponential Backoff And Jitter", 
 the API asked for in `retry-after-ms` or `retry-after` if it asked.
 """
 
-import email.utils
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -95,8 +94,10 @@ def _number(value: str | None) -> float | None:
 
 
 def _seconds_until(value: str, now: datetime) -> float | None:
+    from email.utils import parsedate_to_datetime  # here: few answer with a date, and it takes a while to import
+
     try:
-        date = email.utils.parsedate_to_datetime(value)
+        date = parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError, OverflowError):  # what garbage makes of it, release by release
         return None
     # HTTP dates are in GMT, whether they say so or not.
