@@ -21,6 +21,7 @@ from ..runs.input import InputError, RequestFile
 from ..runs.output import OutputError
 from ..runs.run import Run, RunStopped, open_run
 from .display import Display, LineDisplay, LiveDisplay, summary
+from .loop import run as run_in_loop
 
 __all__ = ["Job", "Status", "fail", "perform", "say"]
 
@@ -62,7 +63,7 @@ def perform(job: Job, *, backend: str = "asyncio") -> Status:
     """Runs the job to its end, shows how it goes and how it went, and returns what to exit with."""
     session = _Session(job)
     try:
-        anyio.run(session.main, backend=backend)
+        run_in_loop(session.main, backend)
     except KeyboardInterrupt:
         # Where signals can't be received, as on Windows, or not yet: the first Ctrl-C cancels.
         session.interrupted = True

@@ -9,6 +9,7 @@ import anyio
 import attrs
 
 from ..simulator import ListenError, Scenario, Simulator, read_scenario
+from .loop import run
 from .session import Status, fail, say
 
 __all__ = ["simulate"]
@@ -37,7 +38,7 @@ def simulate(
                 await anyio.sleep_forever()
 
     try:
-        anyio.run(serve, backend=backend)
+        run(serve, backend)
     except ListenError as exc:
         fail(exc)
         return Status.UNUSABLE
