@@ -1,0 +1,130 @@
+"""Live part events as JSON Lines, for other programs: a file for each request in a directory, or standard output.
+
+Lines gather until `flush`, which blocks and is called from a thread. A request's file holds the events of its last try:
+it is emptied when a try begins. Few files are open at a time, however many streams run.
+"""
+
+import json
+import os
+import threading
+from collections import OrderedDict
+from contextlib import ExitStack
+from typing import IO
+from urllib.parse import quote
+
+from ...actors.codec import encode_event
+from ...actors.events import StreamEndEvent, TaggedEvent
+from .output import OutputError
+
+__all__ = ["EventDirectory", "EventOutput", "open_event_files"]
+
+_OPEN_FILES = 64
+_STDOUT = 1
+
+
+class EventOutput:
+    """Events of all requests on standard output, each as `{"custom_id": …, "event": {…}}`."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._lock = threading.Lock()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to flush."""
+        return bool(self._lines)
+
+    def add(self, tagged: TaggedEvent) -> None:
+        """An event to write at the next `flush`."""
+        self._lines.append(f'{{"custom_id":{json.dumps(tagged.custom_id)},"event":{encode_event(tagged.event)}}}\n')
+
+    def flush(self) -> None:
+        """Writes what waits. Raises `OutputError` when it can't."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+            data = memoryview("".join(lines).encode("ascii"))
+            try:
+                while data:
+                    data = data[os.write(_STDOUT, data) :]
+            except OSError as exc:
+                raise _failure("stdout", exc) from exc
+
+    def close(self) -> None:
+        """Nothing more is written."""
+
+
+class EventDirectory:
+    """A file of events for each request: `<custom_id>.jsonl`, with what a file's name can't hold as `%XX`."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._lines: dict[str | None, list[str]] = {}
+        self._begun: set[str | None] = set()
+        self._ended: set[str | None] = set()
+        self._files: OrderedDict[str | None, IO[bytes]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to flush."""
+        return bool(self._lines)
+
+    def add(self, tagged: TaggedEvent) -> None:
+        """An event to write at the next `flush`."""
+        self._lines.setdefault(tagged.custom_id, []).append(encode_event(tagged.event) + "\n")
+        if isinstance(tagged.event, StreamEndEvent):
+            self._ended.add(tagged.custom_id)
+
+    def flush(self) -> None:
+        """Writes what waits. Raises `OutputError` when it can't."""
+        with self._lock:
+            waiting, self._lines = self._lines, {}
+            ended, self._ended = self._ended, set()
+            for custom_id, lines in waiting.items():
+                path = os.path.join(self._directory, f"{quote(custom_id or 'none', safe='')}.jsonl")
+                try:
+                    file = self._file(custom_id, path)
+                    file.write("".join(lines).encode("ascii"))
+                    file.flush()
+                    if custom_id in ended:
+                        self._begun.discard(custom_id)
+                        self._files.pop(custom_id).close()
+                except OSError as exc:
+                    raise _failure(path, exc) from exc
+
+    def _file(self, custom_id: str | None, path: str) -> IO[bytes]:
+        file = self._files.pop(custom_id, None)
+        if file is None:
+            if len(self._files) >= _OPEN_FILES:
+                self._files.popitem(last=False)[1].close()
+            file = open(path, "ab" if custom_id in self._begun else "wb")  # noqa: SIM115
+            self._begun.add(custom_id)
+        self._files[custom_id] = file
+        return file
+
+    def close(self) -> None:
+        """Closes all files."""
+        with self._lock, ExitStack() as files:
+            for file in self._files.values():
+                files.callback(file.close)
+            self._files.clear()
+
+
+def open_event_files(where: str) -> EventOutput | EventDirectory:
+    """Where the events go: `-` is standard output, anything else a directory, which is made if it isn't there.
+
+    Raises `OutputError` when it can't be made or written to.
+    """
+    if where == "-":
+        return EventOutput()
+    try:
+        os.makedirs(where, exist_ok=True)
+    except OSError as exc:
+        raise _failure(where, exc) from exc
+    if not os.access(where, os.W_OK | os.X_OK):
+        raise OutputError(f"{where}: can't be written to")
+    return EventDirectory(where)
+
+
+def _failure(path: str, exc: OSError) -> OutputError:
+    return OutputError(f"{path}: {(exc.strerror or str(exc)).lower()}")
