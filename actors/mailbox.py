@@ -8,7 +8,7 @@ delta. `Lossless` gives every event as it happened, and holds the producer back 
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
@@ -20,7 +20,7 @@ from anyio.streams.memory import MemoryObjectStreamStatistics
 from .events import PartEvent, StreamEndEvent
 from .log import Cursor, EventLog
 from .receiving import Receiving
-from .waiter import Waiter, make_waiter
+from .waiter import Waiter, waiter_factory
 
 __all__ = ["Conflate", "Feed", "Lossless", "Mailbox", "OnAbandon", "Parked", "Policy", "Producer"]
 
@@ -87,6 +87,7 @@ class Feed:
         "broken",
         "buffer",
         "ended",
+        "make_waiter",
         "on_abandon",
         "readers",
         "stall_timeout",
@@ -115,6 +116,7 @@ class Feed:
         self.broken = False
         self.readers = 0
         self.waiters: deque[Waiter] = deque()
+        self.make_waiter: Callable[[], Waiter] | None = None
 
     def take(self) -> PartEvent | None:
         """The next event, or None."""
@@ -255,7 +257,9 @@ class Mailbox(Receiving[PartEvent]):
 
     async def _wait(self) -> None:
         feed = self._feed
-        waiter = make_waiter()
+        if feed.make_waiter is None:
+            feed.make_waiter = waiter_factory()
+        waiter = feed.make_waiter()
         feed.waiters.append(waiter)
         feed.park()
         try:

@@ -2,11 +2,13 @@
 event; `anyio.Event`, which any number of tasks may wait for, costs several times as much.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import sniffio
 
-__all__ = ["Waiter", "make_waiter"]
+__all__ = ["Waiter", "waiter_factory"]
 
 
 class Waiter(Protocol):
@@ -28,10 +30,8 @@ class Waiter(Protocol):
 class _AsyncioWaiter:
     __slots__ = ("_future", "_set")
 
-    def __init__(self) -> None:
-        import asyncio
-
-        self._future = asyncio.get_running_loop().create_future()
+    def __init__(self, create_future: Callable[[], Any]) -> None:
+        self._future = create_future()
         self._set = False
 
     def is_set(self) -> bool:
@@ -49,10 +49,8 @@ class _AsyncioWaiter:
 class _TrioWaiter:
     __slots__ = ("_lowlevel", "_set", "_task")
 
-    def __init__(self) -> None:
-        import trio
-
-        self._lowlevel = trio.lowlevel
+    def __init__(self, lowlevel: Any) -> None:
+        self._lowlevel = lowlevel
         self._set = False
         self._task: Any = None
 
@@ -77,6 +75,12 @@ class _TrioWaiter:
         return self._lowlevel.Abort.SUCCEEDED
 
 
-def make_waiter() -> Waiter:
-    """A waiter for the running event loop."""
-    return _TrioWaiter() if sniffio.current_async_library() == "trio" else _AsyncioWaiter()
+def waiter_factory() -> Callable[[], Waiter]:
+    """Makes waiters for the event loop that runs now: to find out which that is would cost as much as the waiter."""
+    if sniffio.current_async_library() == "trio":
+        import trio
+
+        return partial(_TrioWaiter, trio.lowlevel)
+    import asyncio
+
+    return partial(_AsyncioWaiter, asyncio.get_running_loop().create_future)

@@ -4,13 +4,13 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from manystream.actors.waiter import make_waiter
+from manystream.actors.waiter import waiter_factory
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_it_wakes_the_task_that_waits() -> None:
-    waiter = make_waiter()
+    waiter = waiter_factory()()
     woken: list[str] = []
 
     async def wait() -> None:
@@ -29,14 +29,14 @@ async def test_it_wakes_the_task_that_waits() -> None:
 
 
 async def test_it_may_be_set_before() -> None:
-    waiter = make_waiter()
+    waiter = waiter_factory()()
     waiter.set()
     with anyio.fail_after(1):
         await waiter.wait()
 
 
 async def test_a_cancelled_task_may_still_be_set() -> None:
-    waiter = make_waiter()
+    waiter = waiter_factory()()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(waiter.wait)
         await anyio.wait_all_tasks_blocked()
@@ -44,7 +44,7 @@ async def test_a_cancelled_task_may_still_be_set() -> None:
         waiter.set()  # in the step in which it was cancelled
     await checkpoint()
     assert waiter.is_set()
-    late = make_waiter()
+    late = waiter_factory()()
     with anyio.move_on_after(0) as scope:
         await late.wait()
     assert scope.cancelled_caught
