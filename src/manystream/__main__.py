@@ -128,6 +128,7 @@ def run(
     spend_cap: Annotated[
         float | None, typer.Option(min=0.0001, help="Dollars: what would go beyond is not begun.")
     ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show errors and the last line only.")] = False,
     backend: Backend = "asyncio",
 ) -> None:
     """Run a file of requests and write their results as they come.
@@ -152,6 +153,7 @@ def run(
             overwrite=overwrite,
             recovery=recovery,
             spend_cap=spend_cap,
+            quiet=quiet,
             backend=backend,
         )
 
