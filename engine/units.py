@@ -46,7 +46,7 @@ def cost(dollars: float, *, exact: bool = True, known: bool = True) -> str:
     """Dollars: `~` before a sum that is not exact, `?` where no price is known at all."""
     if not known:
         return "?"
-    digits = 2 if dollars >= 10 or dollars == 0 else 4
+    digits = 4 if 0 < dollars < 0.99995 else 2
     return f"{'' if exact else '~'}${dollars:,.{digits}f}"
 
 

@@ -160,6 +160,27 @@ def run(
     _exit(command)
 
 
+@app.command()
+def report(
+    output: Annotated[str, typer.Argument(help="The results file of a run; its journal is beside it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, on standard output.")] = False,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A page with plots in one file; it needs no network.")
+    ] = None,
+) -> None:
+    """Show what a run was: answers and errors, tokens and dollars, times, retries, interruptions.
+
+    It is read from the run's journal, when the run has ended or was interrupted. Nothing is changed.
+    """
+
+    def command() -> int:
+        from .engine.cli.report import report
+
+        return report(output, as_json=as_json, html=html)
+
+    _exit(command)
+
+
 @app.command(epilog=_SCENARIO)
 def simulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")] = 8765,
