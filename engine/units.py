@@ -13,17 +13,18 @@ def seconds(value: float | None) -> str:
 
 
 def duration(value: float) -> str:
-    """A time in its two largest units, such as `1 h 20 min`."""
-    whole = max(0, round(value))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    minutes = round(whole / 60)
-    if minutes < 24 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    hours = round(whole / 3600)
-    return f"{hours // 24} d {hours % 24} h"
+    """A time in its two largest units, such as `1 h 20 min`; only the largest when nothing is left."""
+    for end, size, small, large in ((60, 1, "", "s"), (3600, 60, "s", "min"), (86400, 3600, "min", "h")):
+        least = max(1, size // 60)
+        whole = least * round(max(0.0, value) / least)
+        if whole < end:
+            return _two(whole, size, large, least, small)
+    return _two(3600 * round(value / 3600), 86400, "d", 3600, "h")
+
+
+def _two(whole: int, size: int, large: str, least: int, small: str) -> str:
+    more = whole % size // least
+    return f"{whole // size} {large} {more} {small}" if more else f"{whole // size} {large}"
 
 
 def compact(value: float) -> str:
@@ -46,6 +47,8 @@ def cost(dollars: float, *, exact: bool = True, known: bool = True) -> str:
     """Dollars: `~` before a sum that is not exact, `?` where no price is known at all."""
     if not known:
         return "?"
+    if 0 < dollars < 0.0001:
+        return "<$0.0001"
     digits = 4 if 0 < dollars < 0.99995 else 2
     return f"{'' if exact else '~'}${dollars:,.{digits}f}"
 

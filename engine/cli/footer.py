@@ -64,13 +64,11 @@ class Footer:
     def show(self, lines: Sequence[Text]) -> None:
         """Draws these lines instead of those before. The last ones are left out where the terminal has no room."""
         lines = lines[: max(1, self._console.height - 1)]
-        with self._console.capture() as capture:
-            for line in lines:
-                self._console.print(line, soft_wrap=True)
+        drawn = self._render(lines)
         with self._lock:
             erasing = self._erasing()
-            self._drawn, self._lengths = capture.get(), [line.cell_len for line in lines]
-            self._write(erasing + self._drawn)
+            self._drawn, self._lengths = drawn, [line.cell_len for line in lines]
+            self._write(erasing + drawn)
 
     def above(self, text: str) -> None:
         """Writes whole lines above."""
@@ -81,6 +79,14 @@ class Footer:
         # A window that was made narrower has broken the lines.
         rows = sum(-(-length // self.width) or 1 for length in self._lengths)
         return f"\r\x1b[{rows}A\x1b[J" if rows else ""
+
+    def _render(self, lines: Sequence[Text]) -> str:
+        with suppress(OSError, ValueError):
+            with self._console.capture() as capture:
+                for line in lines:
+                    self._console.print(line, soft_wrap=True)
+            return capture.get()
+        return ""
 
     def _write(self, text: str) -> None:
         with suppress(OSError, ValueError):

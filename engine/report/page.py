@@ -14,7 +14,8 @@ from .timeline import Timeline
 __all__ = ["page"]
 
 _KINDS = 5  # of errors that have a colour of their own
-_TICKS = 5
+_TICKS = 6
+_MARKS = 20
 _TOKENS = (("input", "input_tokens"), ("cache writes", "cache_write_tokens"), ("cache reads", "cache_read_tokens"))
 
 
@@ -89,6 +90,7 @@ def _over_time(title: str, times: Timeline, series: Sequence[Series]) -> Element
         axis="running time",
         note=f"requests in each {duration(width)}"
         + (f", {sittings:,} sittings laid end to end" if sittings > 1 else ""),
+        marks=[start / (count * width) for start in times.starts[1:]] if sittings <= _MARKS else (),
     )
 
 
@@ -99,7 +101,7 @@ def _completions(times: Timeline) -> list[Element]:
     others = [one.total() - one["succeeded"] for one in times.bins]
     series = [Series("succeeded", "good", succeeded)]
     if any(others):
-        series.append(Series("not", "bad", others))
+        series.append(Series("failed", "bad", others))
     return [_over_time("Answers over time", times, series)]
 
 
@@ -127,7 +129,7 @@ def _times(report: Report) -> list[Element]:
 def _spread(title: str, found: Distribution) -> Element:
     spans = found.spans
     first = 1 if spans[0].high == 0 else 0
-    step = max(1, -(-(len(spans) - first) // _TICKS))
+    step = max(1, -(-(len(spans) - first) // (_TICKS - 1)))
     ticks = [(number, seconds(spans[number].low)) for number in range(first, len(spans), step)]
     if first:
         ticks[:1] = [(0, "0")]

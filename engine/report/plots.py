@@ -29,9 +29,10 @@ def columns(
     ticks: Sequence[tuple[int, str]],
     axis: str,
     note: str = "",
+    marks: Sequence[float] = (),
 ) -> Element:
     """A figure of stacked columns. `names` are what the columns are, one each; `ticks` are edges between columns by
-    their number, and what is written there; `axis` says what goes along."""
+    their number, and what is written there; `axis` says what goes along; `marks` are places from 0 to 1 for lines."""
     count = len(names)
     most = _round_up(max((sum(one.values[n] for one in series) for n in range(count)), default=0))
     drawing = element("svg", viewBox=f"0 0 {_WIDTH} {_HEIGHT}", preserveAspectRatio="none", role="img")
@@ -56,17 +57,20 @@ def columns(
                 rect.set("height", _figure(height))
                 column.append(rect)
         drawing.append(column)
-    marks = element("div", class_="x", aria_hidden="true")
+    for mark in marks:
+        x = _figure(_WIDTH * mark)
+        drawing.append(element("line", x1=x, x2=x, y1=0, y2=_HEIGHT, class_="mark"))
+    words = element("div", class_="x", aria_hidden="true")
     for number, word in ticks:
         place = 100 * number / max(1, count)
         side = "first" if place < 4 else "last" if place > 96 else "mid"
-        marks.append(element("span", word, class_=side, style=f"left:{place:.2f}%"))
+        words.append(element("span", word, class_=side, style=f"left:{place:.2f}%"))
     scale = element("div", *(element("span", word) for word in (f"{most:,}", _half(most), "0")), class_="y")
     scale.set("aria-hidden", "true")
     figure = element("figure", element("figcaption", element("strong", title), f" {note}" if note else ""))
     if len(series) > 1:
         figure.append(_legend(series))
-    figure.append(element("div", scale, drawing, marks, element("div", axis, class_="axis"), class_="plot"))
+    figure.append(element("div", scale, drawing, words, element("div", axis, class_="axis"), class_="plot"))
     figure.append(_table(series, names, axis))
     return figure
 
@@ -113,11 +117,15 @@ def _figure(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+_NICE = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8)  # they and their halves are short to write
+
+
 def _round_up(value: float) -> int:
-    """The next of 1, 2, 5, 10, 20, 50, …"""
+    """The next whole number that looks well on a scale."""
     step = 1
     while True:
-        for factor in (1, 2, 5):
-            if step * factor >= value:
-                return step * factor
+        for factor in _NICE:
+            nice = step * factor
+            if nice >= value and nice == int(nice):
+                return int(nice)
         step *= 10

@@ -33,6 +33,7 @@ figcaption strong { color: var(--ink); margin-right: .4em; }
 .plot .x .last { transform: translateX(-100%); }
 .plot .axis { grid-column: 2; text-align: center; }
 line.grid { stroke: var(--line); stroke-width: 1px; vector-effect: non-scaling-stroke; }
+line.mark { stroke: var(--ink); stroke-width: 1px; stroke-dasharray: 4 4; vector-effect: non-scaling-stroke; }
 .good { fill: var(--good); background: var(--good); } .bad { fill: var(--bad); background: var(--bad); }
 .c0 { fill: var(--c0); background: var(--c0); } .c1 { fill: var(--c1); background: var(--c1); }
 .c2 { fill: var(--c2); background: var(--c2); } .c3 { fill: var(--c3); background: var(--c3); }
@@ -46,13 +47,17 @@ caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-pa
 th, td { padding: 5px 18px 5px 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { font-weight: 400; } thead th { color: var(--soft); font-size: .85rem; }
 th:first-child { text-align: left; }
-tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 9em; }
+tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 11em; }
 .bars { width: 100%; table-layout: auto; }
 .bars th { min-width: 0; width: 34%; } .bars td { width: 1%; padding-right: 0; }
 .bars td.bar { width: auto; padding-right: 12px; }
 svg.bar { display: block; width: 100%; height: 14px; }
 details { margin-top: 6px; font-size: .85rem; } summary { color: var(--soft); cursor: pointer; }
 details .wide { max-height: 320px; overflow-y: auto; }
+@media (max-width: 560px) { .plot .x span:nth-child(even) { display: none; }
+ .bars tr { display: grid; grid-template-columns: 1fr auto; border-bottom: 1px solid var(--line); }
+ .bars th, .bars td { border: 0; width: auto; } .bars th { grid-column: 1 / -1; padding-bottom: 0; }
+ .bars td.bar { align-self: center; } }
 footer { color: var(--soft); font-size: .88rem; } footer ul { padding-left: 1.2em; }
 a:focus-visible, summary:focus-visible, .wide:focus-visible { outline: 2px solid var(--good); outline-offset: 2px; }
 """
