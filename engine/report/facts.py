@@ -179,7 +179,7 @@ def _attempts(report: Report) -> tuple[tuple[str, str], ...]:
 def _sittings(report: Report) -> tuple[tuple[str, ...], ...]:
     times = report.timeline
     rows: list[tuple[str, ...]] = []
-    for sitting, start, end in zip(times.sittings, times.starts, (*times.starts[1:], times.seconds), strict=True):
+    for sitting, start, end in zip(times.sittings, times.starts, (*times.starts, times.seconds)[1:], strict=True):
         began = datetime.fromtimestamp(sitting.began).astimezone()
         how = "killed" if sitting.ended is None else plain(sitting.how or "ended")
         rows.append((began.strftime("%Y-%m-%d %H:%M:%S %Z"), duration(end - start), how))

@@ -121,12 +121,18 @@ def read_report(output: str) -> Report:
         with closing(sqlite3.connect(uri, uri=True, timeout=_LOCKED_SECONDS)) as journal:
             _check_format(journal, path)
             return _read(journal, output)
-    except sqlite3.OperationalError as exc:
-        if exc.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise ReportError(f"{path}: in use by a run that goes on; ask again when it has ended") from None
-        raise ReportError(f"{path}: cannot be read: {exc}") from None
-    except (sqlite3.Error, UnicodeDecodeError) as exc:
-        raise ReportError(f"{path}: not the journal of a run: {exc}") from None
+    except sqlite3.Error as exc:
+        raise ReportError(f"{path}: {_why(exc)}") from None
+
+
+def _why(exc: sqlite3.Error) -> str:
+    match getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return "in use by a run that goes on; ask again when it has ended"
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_PERM | sqlite3.SQLITE_READONLY:
+            return f"cannot be read: {exc}"
+        case _:
+            return f"not the journal of a run: {exc}"
 
 
 def _no_journal(output: str, path: str) -> str:
