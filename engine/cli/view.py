@@ -216,10 +216,10 @@ def _in_brackets(words: Sequence[str]) -> str:
 def summary(figures: Figures) -> list[str]:
     """How this sitting went, and what the run has used, a figure a line; nothing when nothing was done."""
     took = figures.seconds
-    if not took or not (figures.over or figures.events):
-        return []
     before = figures.before
     tokens = figures.output_tokens - before.output_tokens - before.lost_output_tokens
+    if not took or not (figures.done > before.done or tokens):
+        return []
     lines = [
         f"time               {duration(took) if took >= 100 else seconds(took)}",
         f"tokens             {figures.input_tokens:,} in, {figures.output_tokens:,} out ({rate(tokens / took)} out/s)",
