@@ -33,6 +33,8 @@ class LimitStats:
     per_minute: float
     remaining: float
     """What may be used now; what runs has its part set aside already."""
+    capacity: float
+    """The most that can remain: a minute's worth, or less where the API was seen to hold less at a time."""
 
 
 @attrs.frozen
@@ -100,7 +102,7 @@ def engine_stats(admission: Admission, roster: Roster, now: float) -> EngineStat
                 concurrency=int(pool.window.size),
                 pause=max(0.0, pool.window.paused_until - now),
                 limits={
-                    reason: LimitStats(bucket.limit, bucket.level)
+                    reason: LimitStats(bucket.limit, bucket.left(now), bucket.capacity)
                     for reason, bucket in pool.buckets.items()
                     if bucket.limit is not None
                 },

@@ -11,16 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import attrs
 import pytest
 from typer.testing import CliRunner, Result
 
-from manystream import EngineStats, WaitingRequest, __version__
+from manystream import __version__
 from manystream.__main__ import app
-from manystream.engine.admission import Reason
-from manystream.engine.cli.display import waiting_text
 from manystream.engine.simulator import Cut, Simulator, Stall
 
 PROMPTS = "".join(f'{{"prompt": "Tell me of {number}"}}\n' for number in range(10))
@@ -303,12 +300,3 @@ def test_an_answer_that_breaks_off_begins_anew_or_goes_on(simulator: Simulator) 
         assert run("in.jsonl", "-o", out, *MODEL, "--base-url", simulator.url, "--recovery", recovery).exit_code == 0
         [result] = results(out).values()
         assert result["message"]["content"][0]["text"].startswith("one two three four")
-
-
-def test_progress_says_what_requests_wait_for() -> None:
-    waits = [WaitingRequest(str(n), None, None, "requests_per_minute", 1.0) for n in range(3)]
-    waits.append(WaitingRequest("b", None, None, "backoff", None))
-    stats = EngineStats(running=2, waiting=3, backoff=1, waits=tuple(waits), pools=(), spent=None)
-    assert waiting_text(stats) == "4 waiting (for requests per minute 3, to be tried again 1)"
-    for reason in get_args(Reason):
-        assert waiting_text(attrs.evolve(stats, waits=(WaitingRequest("a", None, None, reason, None),)))

@@ -16,7 +16,7 @@ from anthropic.types import Message
 from anthropic.types.messages import MessageBatchIndividualResponse
 
 from manystream import AnthropicModel, Engine, Limits, RetryPolicy, StreamRequest
-from manystream.engine.runs import Figures, InputError, OutputError, Run, RunStopped, open_run
+from manystream.engine.runs import InputError, OutputError, Run, RunStopped, open_run
 from manystream.engine.runs.run import Source
 from manystream.engine.simulator import Cut, Fail, Simulator, Stall
 
@@ -83,7 +83,9 @@ async def test_a_file_is_run(tmp_path: Path) -> None:
     assert figures.running == 0
     assert figures.output_tokens == sum(result["message"]["usage"]["output_tokens"] for result in found.values())
     assert figures.events > 20 * 5
-    assert 0 < (figures.first_content(0.5) or 0) <= (figures.first_content(0.99) or 0)
+    first_content = figures.first_content()
+    assert first_content is not None
+    assert 0 < first_content[0] <= first_content[-1]
 
 
 async def test_a_failed_request_does_not_stop_the_others(tmp_path: Path) -> None:
@@ -252,29 +254,3 @@ async def test_an_output_that_fails_ends_the_run(tmp_path: Path) -> None:
         assert engine.stats().running == 0
     assert len(simulator.requests) < 50
     assert run.figures.done == 0
-
-
-def test_percentiles_are_by_nearest_rank() -> None:
-    from manystream.engine.runs.figures import nearest_rank
-
-    values = [float(number) for number in range(100, 0, -1)]
-    assert [nearest_rank(values, share) for share in (0.5, 0.99, 1.0)] == [50.0, 99.0, 100.0]
-    assert nearest_rank([3.0], 0.01) == 3.0
-    assert nearest_rank([], 0.5) is None
-
-
-def test_rates_are_of_the_last_seconds() -> None:
-    from manystream.engine.runs.figures import Rates
-
-    now = 0.0
-    figures = Figures(clock=lambda: now)
-    rates = Rates(figures)
-    assert rates.sample() == (0.0, 0.0)
-    seen: list[tuple[float, float]] = []
-    for second in range(1, 11):
-        now = float(second)
-        figures.events += 100 if second <= 5 else 10
-        figures.output_tokens += 7
-        seen.append(rates.sample())
-    assert seen[0] == seen[4] == (100.0, 7.0)
-    assert seen[-1] == (10.0, 7.0)

@@ -50,6 +50,11 @@ class Bucket:
         """The most the bucket holds."""
         return math.inf if self.limit is None else self.limit * self._burst
 
+    def left(self, now: float) -> float:
+        """What may be reserved at `now`; `level` is as of the last look."""
+        refilled = 0.0 if self.limit is None else (now - self._since) * self.limit / 60
+        return min(self.capacity, self.level + refilled)
+
     def wait(self, amount: float, now: float) -> float:
         """How many seconds from now `amount` may be reserved; 0 for at once. More than it holds passes when it is
         full."""
@@ -97,6 +102,5 @@ class Bucket:
             self.level = min(self.level, 0.0)
 
     def _refill(self, now: float) -> None:
-        assert self.limit is not None
-        self.level = min(self.capacity, self.level + (now - self._since) * self.limit / 60)
+        self.level = self.left(now)
         self._since = now

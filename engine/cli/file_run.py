@@ -27,6 +27,7 @@ def run_file(
     overwrite: bool,
     recovery: Recovery,
     spend_cap: float | None,
+    quiet: bool,
     backend: str,
 ) -> Status:
     """Runs all requests of `source`; returns what to exit with. `model` and `defaults` are for requests without."""
@@ -51,6 +52,7 @@ def run_file(
         overwrite=overwrite,
         recovery=recovery,
         spend_cap=spend_cap,
+        quiet=quiet,
     )
     return perform(job, backend=backend)
 

@@ -11,7 +11,6 @@ from enum import IntEnum
 import anyio
 import attrs
 from anyio.abc import TaskGroup
-from rich.console import Console
 
 from ...actors.recovery import Recovery
 from ...actors.request import StreamRequest
@@ -20,8 +19,9 @@ from ..model import AnthropicModel, MissingCredentialsError
 from ..runs.input import InputError, RequestFile
 from ..runs.output import OutputError
 from ..runs.run import Run, RunStopped, open_run
-from .display import Display, LineDisplay, LiveDisplay, summary
+from .display import Display, display_for
 from .loop import run as run_in_loop
+from .view import outcome, summary
 
 __all__ = ["Job", "Status", "fail", "perform", "say"]
 
@@ -57,6 +57,8 @@ class Job:
     overwrite: bool = False
     recovery: Recovery = "fail"
     spend_cap: float | None = None
+    quiet: bool = False
+    """Whether only errors and the last line are shown."""
 
 
 def perform(job: Job, *, backend: str = "asyncio") -> Status:
@@ -126,7 +128,7 @@ class _Session:
             async with open_run(engine, job.source, job.output, overwrite=job.overwrite, limit=job.limit) as run:
                 self._run = run
                 async with anyio.create_task_group() as tasks:
-                    with _display_for(run, engine, job.output) as self._display:
+                    with display_for(run.figures, engine.stats, output=job.output, quiet=job.quiet) as self._display:
                         tasks.start_soon(self._refresh, self._display)
                         await self._exhaust(run)
                         tasks.cancel_scope.cancel()
@@ -156,7 +158,9 @@ class _Session:
             return Status.UNUSABLE if failure is not None else Status.INTERRUPTED
         figures = self._run.figures
         interrupted = self.interrupted and (figures.not_run > 0 or figures.total is None)
-        *lines, last = summary(figures, self._run.output_name)
+        *lines, last = outcome(figures, self._run.output_name)
+        if not self._job.quiet:
+            lines = summary(figures) + lines
         say(*lines, f"interrupted: {last}" if interrupted else last)
         if isinstance(failure, OutputError):
             return Status.UNWRITTEN
@@ -165,14 +169,6 @@ class _Session:
         if interrupted:
             return Status.INTERRUPTED
         return Status.FAILED if failure is not None or figures.failed or figures.not_run else Status.SUCCEEDED
-
-
-def _display_for(run: Run, engine: Engine, output: str) -> Display:
-    console = Console(stderr=True)
-    # Results and figures on one terminal would overwrite each other.
-    if console.is_terminal and not console.is_dumb_terminal and not (output == "-" and sys.stdout.isatty()):
-        return LiveDisplay(run.figures, engine.stats, console)
-    return LineDisplay(run.figures, engine.stats)
 
 
 def say(*lines: str) -> None:

@@ -129,6 +129,7 @@ class Run(AsyncIterator[StreamResult]):
     def drain(self) -> None:
         """Begins no more requests, those included that wait in the engine; iterating ends when what runs has ended."""
         if self._requests is not None and self._channel is not None:
+            self.figures.stopping = True
             self._requests.stop()
             self._channel.exhaust()
             self._merge.cancel_waiting("the run was drained")

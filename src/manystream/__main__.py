@@ -128,6 +128,7 @@ def run(
     spend_cap: Annotated[
         float | None, typer.Option(min=0.0001, help="Dollars: what would go beyond is not begun.")
     ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show errors and the last line only.")] = False,
     backend: Backend = "asyncio",
 ) -> None:
     """Run a file of requests and write their results as they come.
@@ -152,8 +153,30 @@ def run(
             overwrite=overwrite,
             recovery=recovery,
             spend_cap=spend_cap,
+            quiet=quiet,
             backend=backend,
         )
+
+    _exit(command)
+
+
+@app.command()
+def report(
+    output: Annotated[str, typer.Argument(help="The results file of a run; its journal is beside it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, on standard output.")] = False,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A page with plots in one file; it needs no network.")
+    ] = None,
+) -> None:
+    """Show what a run was: answers and errors, tokens and dollars, times, retries, interruptions.
+
+    It is read from the run's journal, when the run has ended or was interrupted. Nothing is changed.
+    """
+
+    def command() -> int:
+        from .engine.cli.report import report
+
+        return report(output, as_json=as_json, html=html)
 
     _exit(command)
 

@@ -1,0 +1,53 @@
+"""`manystream report`: what a run was, from its journal."""
+
+import json
+import os
+import sys
+
+import attrs
+from rich.console import Console
+
+from ..report import Report, ReportError, page, read_report, tables
+from .session import Status, fail
+
+__all__ = ["report"]
+
+_PAGE = b"<!DOCTYPE html>"
+_COLUMNS = 120  # where the output is no terminal
+
+
+def report(output: str, *, as_json: bool, html: str | None) -> Status:
+    """Shows the report of the run whose results are in `output`; returns what to exit with."""
+    try:
+        found = read_report(output)
+        if html is not None:
+            _write(html, page(found))
+    except ReportError as exc:
+        fail(exc)
+        return Status.UNUSABLE
+    except OSError as exc:
+        fail(f"{html}: {(exc.strerror or str(exc)).lower()}")
+        return Status.UNWRITTEN
+    if as_json:
+        json.dump(_plain_data(found), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    elif html is None:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = _COLUMNS
+        console.print(tables(found))
+    return Status.SUCCEEDED
+
+
+def _write(path: str, text: str) -> None:
+    """Writes the page, in the place of an earlier one, but of nothing else."""
+    if os.path.isfile(path):
+        with open(path, "rb") as there:
+            if there.read(len(_PAGE)) not in (_PAGE, b""):
+                raise ReportError(f"{path}: exists already, and is no page; name another file for --html")
+    with open(path, "w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+
+
+def _plain_data(report: Report) -> dict[str, object]:
+    return attrs.asdict(report)

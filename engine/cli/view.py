@@ -1,0 +1,251 @@
+"""What is shown of a run, as text: plain functions of its figures, its pace and its engine's stats."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.text import Text
+
+from ..admission import Reason
+from ..runs.figures import Figures, Pace
+from ..stats import EngineStats, LimitStats, PoolStats
+from ..units import compact, cost, duration, plain, rate, seconds, shares, shorten
+
+__all__ = ["live_lines", "outcome", "plain_line", "summary", "waiting_text"]
+
+_WAITS = {
+    "concurrency": "for a slot",
+    "adaptive_concurrency": "for what the API bears",
+    "pause": "as the API asked",
+    "pace": "not to go too fast",
+    "requests_per_minute": "for requests per minute",
+    "input_tokens_per_minute": "for input tokens per minute",
+    "output_tokens_per_minute": "for output tokens per minute",
+    "retry_budget": "as there are many retries",
+    "group": "for their group",
+    "cache": "for a shared prompt to be cached",
+    "spend_cap": "for the spend cap",
+    "backoff": "to be tried again",
+}
+_LIMITS: dict[Reason, str] = {
+    "requests_per_minute": "requests/min",
+    "input_tokens_per_minute": "input/min",
+    "output_tokens_per_minute": "output/min",
+}
+_LABELS = 18  # columns for the labels
+_WIDE = 60  # columns; on less the labels have none of their own
+_BAR = 32
+_POOLS = 3
+_MESSAGE = 160
+
+
+# -- the live view
+
+
+def live_lines(figures: Figures, pace: Pace, stats: EngineStats, width: int) -> list[Text]:
+    """The run in lines of less than `width` columns, the most important first."""
+    lines = _progress(figures, pace, width)
+    rows: list[tuple[str, Sequence[Text | str]]] = [
+        ("running", [Text(f"{stats.running:,}", "bold cyan"), *_waits(stats)]),
+        ("done", [Text(f"{figures.succeeded:,}", "bold green")]),
+        ("failed", [Text(f"{figures.failed:,}", "bold red" if figures.failed else ""), *_failures(figures)]),
+    ]
+    if figures.retries:
+        rows.append(("retried", [f"{figures.retries.total():,}", *_counts(figures.retries)]))
+    rows += [
+        (
+            "so far",
+            [f"{compact(figures.input_tokens)} tokens in", f"{compact(figures.output_tokens)} out", _cost(figures)],
+        ),
+        (
+            "a second",
+            [f"{rate(pace.requests)} requests", f"{rate(pace.events)} events", f"{rate(pace.tokens)} output tokens"],
+        ),
+        ("to first content", _percentiles(figures.first_content())),
+        ("between contents", _percentiles(figures.between_contents())),
+    ]
+    rows += [(pool.name, _pool(pool)) for pool in sorted(stats.pools, key=lambda pool: -pool.running)[:_POOLS]]
+    for label, pieces in rows:
+        lines += _flow(label, pieces, width)
+    for failure in figures.failures:
+        times = f" ({failure.count:,} times)" if failure.count > 1 else ""
+        said = Text.assemble((failure.type, "red"), times, ": ", (shorten(failure.message, _MESSAGE), "dim"))
+        lines += _flow("last error", [said], width)
+    return lines
+
+
+def _progress(figures: Figures, pace: Pace, width: int) -> list[Text]:
+    done, total = figures.done, figures.total
+    pieces: list[Text | str] = [Text(f"{done:,}" if total is None else f"{done:,} of {total:,}", "bold")]
+    if total:
+        pieces.append(f"{100 * done // total} %")
+    pieces.append(Text(duration(figures.seconds), "dim"))
+    pieces.append(_remaining(figures, pace))
+    if not total:
+        return _flow("", pieces, width)
+    bar = _bar(done / total, _BAR if width >= _WIDE else width - 1)
+    return _flow("", [bar, *pieces], width)
+
+
+def _bar(share: float, width: int) -> Text:
+    full = min(width, int(share * width))
+    return Text.assemble(("━" * full, "green"), ("─" * (width - full), "dim"))
+
+
+def _remaining(figures: Figures, pace: Pace) -> str:
+    if pace.remaining is None:
+        return "stopping" if figures.stopping else "time left unknown"
+    return f"about {_coarse(pace.remaining)} left"
+
+
+def _coarse(value: float) -> str:
+    """An estimate has no seconds when it is minutes."""
+    if value < 10:
+        return f"{value:.0f} s"
+    if value < 100:
+        return f"{5 * round(value / 5)} s"
+    return f"{round(value / 60)} min" if value < 3600 else duration(value)
+
+
+def _waits(stats: EngineStats) -> list[str]:
+    if not stats.waits:
+        return []
+    first, *others = (f"{count:,} {_WAITS[why]}" for why, count in Counter(stats.waiting_for).most_common())
+    return [f"{len(stats.waits):,} waiting: {first}", *others]
+
+
+def _failures(figures: Figures) -> list[str]:
+    others = {ending: figures.endings[ending] for ending in ("canceled", "expired") if figures.endings[ending]}
+    return _counts({**figures.errors, **others})
+
+
+def _counts(counts: Mapping[str, int]) -> list[str]:
+    return [f"{kind} {count:,}" for kind, count in Counter(counts).most_common(5)]
+
+
+def _cost(figures: Figures) -> str:
+    return cost(figures.dollars, exact=not figures.estimated and not figures.unpriced, known=figures.price_known)
+
+
+def _percentiles(times: tuple[float, ...] | None) -> list[Text | str]:
+    if times is None:
+        return ["-"]
+    return [
+        Text.assemble((f"{name} ", "dim"), seconds(value))
+        for name, value in zip(("p50", "p90", "p99"), times, strict=True)
+    ]
+
+
+def _pool(pool: PoolStats) -> list[Text | str]:
+    pieces: list[Text | str] = [f"{pool.running:,} of {pool.concurrency:,} at once"]
+    if pool.pause:
+        pieces.append(Text(f"paused {seconds(pool.pause)}", "yellow"))
+    return pieces + [_limit(_LIMITS[reason], limit) for reason, limit in pool.limits.items()]
+
+
+def _limit(name: str, limit: LimitStats) -> Text:
+    left = max(0, min(100, int(100 * limit.remaining / limit.capacity)))
+    style = "red" if left < 10 else "yellow" if left < 30 else ""
+    return Text.assemble((f"{name} ", "dim"), (f"{left} % left", style), (f" of {compact(limit.per_minute)}", "dim"))
+
+
+def _flow(label: str, pieces: Iterable[Text | str], width: int) -> list[Text]:
+    """The pieces side by side, on as many lines as they need. A piece that is too long for a line is cut."""
+    most = width - 1  # a full line would make some terminals begin another
+    if width >= _WIDE:
+        indent = _LABELS if label else 0
+        line = Text(shorten(label, _LABELS - 2).ljust(indent), "dim")
+    else:
+        indent, line = 2 if label else 0, Text(f"{shorten(label, most // 2)} " if label else "", "dim")
+    line = Text.assemble(line)
+    lines: list[Text] = []
+    first = True
+    for piece in pieces:
+        if not first and line.cell_len + 2 + _length(piece) > most:
+            lines.append(line)
+            line, first = Text(" " * indent), True
+        line = Text.assemble(line, "" if first else "  ", piece)
+        first = False
+    lines.append(line)
+    for line in lines:
+        line.truncate(most, overflow="ellipsis")
+    return lines
+
+
+def _length(piece: Text | str) -> int:
+    return piece.cell_len if isinstance(piece, Text) else Text(piece).cell_len
+
+
+# -- lines that stay
+
+
+def plain_line(figures: Figures, pace: Pace, stats: EngineStats) -> str:
+    """The run in one line."""
+    total = figures.total
+    done = f"{figures.done:,}" if total is None else f"{figures.done:,}/{total:,}"
+    if total:
+        done += f" ({100 * figures.done // total} %)"
+    pieces = [
+        f"{done} done",
+        f"{figures.failed:,} failed{_in_brackets(_failures(figures))}",
+        f"{stats.running:,} running",
+    ]
+    if stats.waits:
+        pieces.append(waiting_text(stats))
+    first = figures.first_content()
+    pieces += [
+        f"{rate(pace.requests)} requests/s",
+        f"{rate(pace.events)} events/s",
+        f"{rate(pace.tokens)} tokens/s",
+        _cost(figures),
+        "first content -" if first is None else f"first content p50 {seconds(first[0])} p99 {seconds(first[2])}",
+        _remaining(figures, pace),
+    ]
+    return ", ".join(pieces)
+
+
+def waiting_text(stats: EngineStats) -> str:
+    """How many wait, and what for."""
+    counts = Counter(stats.waiting_for).most_common()
+    return f"{len(stats.waits):,} waiting ({', '.join(f'{_WAITS[reason]} {count:,}' for reason, count in counts)})"
+
+
+def _in_brackets(words: Sequence[str]) -> str:
+    return f" ({', '.join(words)})" if words else ""
+
+
+def summary(figures: Figures) -> list[str]:
+    """How this sitting went, and what the run has used, a figure a line; nothing when nothing was done."""
+    took = figures.seconds
+    before = figures.before
+    tokens = figures.output_tokens - before.output_tokens - before.lost_output_tokens
+    if not took or not (figures.done > before.done or tokens):
+        return []
+    lines = [
+        f"time               {duration(took) if took >= 100 else seconds(took)}",
+        f"tokens             {figures.input_tokens:,} in, {figures.output_tokens:,} out ({rate(tokens / took)} out/s)",
+        f"cost               {_cost(figures)}{_why_inexact(figures)}",
+        f"events             {figures.events:,} ({rate(figures.events / took)}/s)",
+        f"to first content   {shares(figures.first_content())}  (from request sent to first content)",
+    ]
+    if (between := figures.between_contents()) is not None:
+        lines.append(f"between contents   {shares(between)}  (the median stream's own percentiles)")
+    if figures.retries:
+        lines.append(f"retried            {figures.retries.total():,}{_in_brackets(_counts(figures.retries))}")
+    return lines
+
+
+def _why_inexact(figures: Figures) -> str:
+    why = [f"no price is known for {figures.unpriced:,} requests"] if figures.unpriced else []
+    if figures.estimated:
+        why.append("what was cut short is estimated")
+    return f"  ({'; '.join(why)})" if why else ""
+
+
+def outcome(figures: Figures, output: str) -> list[str]:
+    """What became of the requests: the errors by kind, and the last line."""
+    lines = [f"errored            {count:,} {plain(kind)}" for kind, count in figures.errors.most_common()]
+    counts = [f"{count:,} {ending}" for ending, count in figures.endings.most_common()]
+    if figures.not_run:
+        counts.append(f"{figures.not_run:,} not run")
+    total = figures.done + figures.not_run
+    return [*lines, f"{', '.join(counts) or 'nothing done'} of {total:,}; results in {output}"]

@@ -1,0 +1,260 @@
+"""A run's report, read from its journal: one stream over its requests, in memory that doesn't grow with them."""
+
+import heapq
+import math
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import attrs
+
+from ..runs.sketch import Sketch
+from ..runs.totals import Totals, read_totals
+from .timeline import Sitting, Timeline
+
+__all__ = ["Distribution", "ModelShare", "Report", "ReportError", "Slow", "Span", "journal_path", "read_report"]
+
+_FORMAT = "1"
+_SLOWEST = 10
+_SHARES = (0.5, 0.9, 0.99, 1.0)
+_LOCKED_SECONDS = 0.5
+
+
+class ReportError(Exception):
+    """There is no report to be had. The message is one line that says why."""
+
+
+@attrs.frozen
+class Span:
+    """The values from `low` to below `high`, and how many they are."""
+
+    low: float
+    high: float
+    count: int
+
+
+@attrs.frozen(kw_only=True)
+class Distribution:
+    """Seconds: how they spread. Percentiles are by nearest rank, each right within 1 %."""
+
+    count: int
+    p50: float
+    p90: float
+    p99: float
+    most: float
+    spans: tuple[Span, ...]
+    """What a plot shows, in rising order: those without a value too."""
+
+
+@attrs.frozen(kw_only=True)
+class ModelShare:
+    """What one model served."""
+
+    model: str | None
+    """None where no answer began."""
+    requests: int = 0
+    input_tokens: int = 0
+    """Uncached."""
+    cache_write_tokens: int = 0
+    cache_read_tokens: int = 0
+    output_tokens: int = 0
+    dollars: float = 0.0
+    unpriced: int = 0
+    """Requests at a price that nobody knows."""
+
+
+@attrs.frozen(kw_only=True)
+class Slow:
+    """A request that took long."""
+
+    custom_id: str
+    seconds: float
+    """From its slot to its end, all attempts included."""
+    ttft: float | None
+    output_tokens: int
+    attempts: int
+    ending: str
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """A run, over all of its sittings, which `timeline` lists. Times are in seconds, moments in Unix seconds."""
+
+    output: str
+    totals: Totals
+    stop_reasons: dict[str, int]
+    models: tuple[ModelShare, ...]
+    """The dearest first."""
+    queued: Distribution | None
+    """From submission to its slot."""
+    first_content: Distribution | None
+    """From the request's being sent to its first content, of the attempt that brought it."""
+    durations: Distribution | None
+    """From its slot to its end."""
+    gap_p50: Distribution | None
+    """Each request's own median of the time between contents."""
+    gap_p90: Distribution | None
+    gap_p99: Distribution | None
+    slowest: tuple[Slow, ...]
+    timeline: Timeline
+
+
+def journal_path(output: str) -> str:
+    """Where the journal of this results file is."""
+    return f"{output}.journal"
+
+
+def read_report(output: str) -> Report:
+    """Reads the report of the run whose results are in `output`. Changes nothing.
+
+    Raises `ReportError` when there is no journal, or it can't be read: it is of a run that goes on, of another version,
+    or no journal at all.
+    """
+    path = journal_path(output)
+    if not os.path.isfile(path):
+        raise ReportError(_no_journal(output, path))
+    uri = f"{Path(path).absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=_LOCKED_SECONDS)) as journal:
+            _check_format(journal, path)
+            return _read(journal, output)
+    except sqlite3.Error as exc:
+        raise ReportError(f"{path}: {_why(exc)}") from None
+
+
+def _why(exc: sqlite3.Error) -> str:
+    match getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return "in use by a run that goes on; ask again when it has ended"
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_PERM | sqlite3.SQLITE_READONLY:
+            return f"cannot be read: {exc}"
+        case _:
+            return f"not the journal of a run: {exc}"
+
+
+def _no_journal(output: str, path: str) -> str:
+    if output.endswith(".journal") and os.path.isfile(output):
+        return f"{output}: that is the journal; name the results file, {output.removesuffix('.journal')}"
+    if os.path.exists(output):
+        return f"{path}: there is no such file, and the report is read from it"
+    return f"{output}: there are no such results"
+
+
+def _check_format(journal: sqlite3.Connection, path: str) -> None:
+    found = journal.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+    if found is None or str(found[0]) != _FORMAT:
+        version = "unknown" if found is None else found[0]
+        raise ReportError(f"{path}: its format is {version}, this version of manystream reads format {_FORMAT}")
+
+
+_ROWS = """
+SELECT custom_id, kind, coalesce(error, 'unknown'), model, stop_reason, submitted + seconds, queued, ttft, seconds,
+    gap_p50, gap_p90, gap_p99, coalesce(attempts, 0), coalesce(input_tokens, 0), coalesce(cache_write_tokens, 0),
+    coalesce(cache_read_tokens, 0), coalesce(output_tokens, 0), dollars
+FROM request WHERE state = 'ended'
+"""
+
+
+def _read(journal: sqlite3.Connection, output: str) -> Report:
+    journal.execute("BEGIN")  # all of it as of one moment
+    totals = read_totals(journal)
+    times = Timeline.of(_sittings(journal), _ends(journal))
+    stop_reasons: Counter[str] = Counter()
+    models: dict[str | None, list[float]] = {}
+    names = ("queued", "first_content", "durations", "gap_p50", "gap_p90", "gap_p99")
+    sketches = {name: Sketch() for name in names}
+    slowest: list[tuple[float, str, Slow]] = []
+    for row in journal.execute(_ROWS):
+        custom_id, kind, error, model, stop_reason, end, queued, ttft, seconds, gap50, gap90, gap99, attempts, *used = (
+            row
+        )
+        took = None if seconds is None else max(0.0, seconds - (queued or 0.0))
+        for name, value in zip(names, (queued, ttft, took, gap50, gap90, gap99), strict=True):
+            if value is not None:
+                sketches[name].add(value)
+        if stop_reason is not None:
+            stop_reasons[stop_reason] += 1
+        if end is not None:
+            times.add(end, error if kind == "errored" else kind)
+        sums = models.setdefault(model, [0] * 7)
+        *tokens, dollars = used
+        unpriced = dollars is None and any(tokens)
+        for index, value in enumerate((1, *tokens, dollars or 0.0, unpriced)):
+            sums[index] += value
+        if took is not None and (len(slowest) < _SLOWEST or took > slowest[0][0]):
+            slow = Slow(
+                custom_id=custom_id, seconds=took, ttft=ttft, output_tokens=tokens[3], attempts=attempts, ending=kind
+            )
+            (heapq.heappush if len(slowest) < _SLOWEST else heapq.heapreplace)(slowest, (took, custom_id, slow))
+    return Report(
+        output=output,
+        totals=totals,
+        stop_reasons=dict(stop_reasons.most_common()),
+        models=_shares(models),
+        slowest=tuple(slow for _, _, slow in sorted(slowest, key=lambda entry: (-entry[0], entry[1]))),
+        timeline=times,
+        **{name: _distribution(sketch) for name, sketch in sketches.items()},
+    )
+
+
+def _sittings(journal: sqlite3.Connection) -> list[Sitting]:
+    rows = journal.execute("SELECT number, began, ended, how FROM sitting WHERE began IS NOT NULL ORDER BY began")
+    return [Sitting(*row) for row in rows]
+
+
+def _ends(journal: sqlite3.Connection) -> Iterator[float]:
+    for (end,) in journal.execute("SELECT submitted + seconds FROM request WHERE state = 'ended'"):
+        if end is not None:
+            yield end
+
+
+def _shares(models: dict[str | None, list[float]]) -> tuple[ModelShare, ...]:
+    shares = [
+        ModelShare(
+            model=model,
+            requests=int(sums[0]),
+            input_tokens=int(sums[1]),
+            cache_write_tokens=int(sums[2]),
+            cache_read_tokens=int(sums[3]),
+            output_tokens=int(sums[4]),
+            dollars=sums[5],
+            unpriced=int(sums[6]),
+        )
+        for model, sums in models.items()
+    ]
+    return tuple(sorted(shares, key=lambda share: (-share.dollars, -share.output_tokens, share.model or "")))
+
+
+def _distribution(sketch: Sketch) -> Distribution | None:
+    found = sketch.percentiles(*_SHARES)
+    if found is None:
+        return None
+    p50, p90, p99, most = found
+    return Distribution(count=sketch.count, p50=p50, p90=p90, p99=p99, most=most, spans=_spans(sketch))
+
+
+_MOST_SPANS = 36
+
+
+def _spans(sketch: Sketch) -> tuple[Span, ...]:
+    """The values in spans of equal width on a logarithmic scale, as narrow as leaves few; zeros have their own."""
+    values = list(sketch.values())
+    zeros = values.pop(0)[1] if values[0][0] == 0 else 0
+    spans = [Span(0.0, 0.0, zeros)] if zeros else []
+    if not values:
+        return tuple(spans)
+    for steps in (40, 20, 10, 5, 2, 1):  # spans a decade
+        counts: Counter[int] = Counter()
+        for value, count in values:
+            counts[_step(value, steps)] += count
+        first, last = min(counts), max(counts)
+        if last - first < _MOST_SPANS:
+            break
+    return (*spans, *(Span(10 ** (n / steps), 10 ** ((n + 1) / steps), counts[n]) for n in range(first, last + 1)))
+
+
+def _step(value: float, steps: int) -> int:
+    return math.floor(math.log10(value) * steps)

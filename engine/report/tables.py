@@ -1,0 +1,28 @@
+"""A run's report as tables on a terminal."""
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from .facts import DEFINITIONS, Rows, all_rows, headline
+from .read import Report
+
+__all__ = ["tables"]
+
+
+def tables(report: Report) -> Group:
+    """All of the report, for rich to print."""
+    top = Text(f"{report.output}: ", style="bold")
+    top.append(", ".join(f"{name} {value}" for name, value in headline(report)), style="not bold")
+    return Group(top, *map(_table, all_rows(report)), Text("\n".join(DEFINITIONS), style="dim"))
+
+
+def _table(rows: Rows) -> Table:
+    table = Table(title=rows.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, head in enumerate(rows.heads):
+        table.add_column(Text(head), justify="right" if number else "left", overflow="fold")
+    table.show_header = any(rows.heads)
+    for cells in rows.cells:
+        table.add_row(*map(Text, cells))
+    return table

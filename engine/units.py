@@ -1,0 +1,71 @@
+"""Numbers and words as people read them."""
+
+__all__ = ["compact", "cost", "duration", "plain", "rate", "seconds", "shares", "shorten"]
+
+
+def seconds(value: float | None) -> str:
+    """A short time with a fitting unit; `-` for None."""
+    if value is None:
+        return "-"
+    if value < 0.9995:
+        return f"{value * 1000:.1f} ms" if value < 0.1 else f"{value * 1000:.0f} ms"
+    return f"{value:.2f} s" if value < 100 else duration(value)
+
+
+def duration(value: float) -> str:
+    """A time in its two largest units, such as `1 h 20 min`; only the largest when nothing is left."""
+    for end, size, small, large in ((60, 1, "", "s"), (3600, 60, "s", "min"), (86400, 3600, "min", "h")):
+        least = max(1, size // 60)
+        whole = least * round(max(0.0, value) / least)
+        if whole < end:
+            return _two(whole, size, large, least, small)
+    return _two(3600 * round(value / 3600), 86400, "d", 3600, "h")
+
+
+def _two(whole: int, size: int, large: str, least: int, small: str) -> str:
+    more = whole % size // least
+    return f"{whole // size} {large} {more} {small}" if more else f"{whole // size} {large}"
+
+
+def compact(value: float) -> str:
+    """A count in three digits: `999`, `12.3k`, `4.56M`."""
+    if value < 999.5:
+        return f"{value:.0f}"
+    for unit in ("k", "M", "G"):
+        value /= 1000
+        if value < 999.5 or unit == "G":
+            break
+    return f"{value:.2f}{unit}" if value < 9.995 else f"{value:.1f}{unit}" if value < 99.95 else f"{value:.0f}{unit}"
+
+
+def rate(value: float) -> str:
+    """So many a second: with decimals where they matter."""
+    return f"{value:,.0f}" if value >= 99.5 or value == 0 else f"{value:.1f}" if value >= 0.95 else f"{value:.2f}"
+
+
+def cost(dollars: float, *, exact: bool = True, known: bool = True) -> str:
+    """Dollars: `~` before a sum that is not exact, `?` where no price is known at all."""
+    if not known:
+        return "?"
+    if 0 < dollars < 0.0001:
+        return "<$0.0001"
+    digits = 4 if 0 < dollars < 0.99995 else 2
+    return f"{'' if exact else '~'}${dollars:,.{digits}f}"
+
+
+def shares(times: tuple[float, ...] | None) -> str:
+    """The p50, p90 and p99 that are given; `-` for None."""
+    if times is None:
+        return "-"
+    return ", ".join(f"{name} {seconds(value)}" for name, value in zip(("p50", "p90", "p99"), times, strict=True))
+
+
+def plain(text: str) -> str:
+    """`text` in one line, without anything that a terminal or a page would act on."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
+
+
+def shorten(text: str, length: int) -> str:
+    """`plain` text, cut to `length` characters."""
+    text = plain(text)
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
