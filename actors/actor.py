@@ -30,6 +30,7 @@ from .result import Attempt, Ending, StreamResult
 from .retry import RetryPolicy, error_code, is_retryable
 from .source import Open, Response, ResponseFailed
 from .timing import Stopwatch
+from .usage import Usage
 from .wire import DECODE_ERRORS, ErrorEvent, WireError, decode, decode_known, decode_other
 
 __all__ = ["Owner", "StreamActor"]
@@ -365,6 +366,16 @@ class StreamActor:
     def requeue(self) -> None:
         """The wait before another attempt is over."""
         self.life.to(State.QUEUED)
+
+    @property
+    def billed(self) -> Usage:
+        """What all attempts have used so far, as far as anybody knows."""
+        used = sum((attempt.known_usage for attempt in self.attempts), Usage())
+        if self.life.state not in (State.CONNECTING, State.STREAMING):
+            return used
+        running = self.assembler.attempt_usage
+        estimate = self.assembler.attempt_characters // _CHARACTERS_A_TOKEN
+        return used + attrs.evolve(running, output_tokens=max(running.output_tokens, estimate))
 
     def _close_attempt(self, info: ErrorInfo | None) -> int:
         number = len(self.attempts) + 1

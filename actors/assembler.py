@@ -11,6 +11,7 @@ copies more of `message_delta` than the stable one.
 import json
 from collections.abc import Mapping
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -65,6 +66,8 @@ class _Block:
     __slots__ = (
         "args",
         "base",
+        "counted",
+        "counted_pieces",
         "estimates",
         "index",
         "make_text",
@@ -89,6 +92,9 @@ class _Block:
         """The finished part."""
         self.pieces: list[str] = []
         """What the deltas appended: text, thinking or JSON."""
+        self.counted = 0
+        """The characters of the first `counted_pieces` pieces."""
+        self.counted_pieces = 0
         self.args: PartialJSON | None = None
         self.placeholder = ""
         """The arguments a call began with: what it is called with if none stream."""
@@ -133,13 +139,17 @@ class _Block:
         part = self.part or self.base
         assert isinstance(part, TextPart | ThinkingPart | ToolCallPart | ServerToolCallPart)
         so_far = part.content if isinstance(part, TextPart | ThinkingPart) else part.args
-        return len(so_far) + sum(map(len, self.pieces))
+        # Asked again and again while it grows: each piece is counted once.
+        self.counted += sum(map(len, islice(self.pieces, self.counted_pieces, None)))
+        self.counted_pieces = len(self.pieces)
+        return len(so_far) + self.counted
 
     def end(self, *, complete: bool) -> Part:
         """Closes the block and returns its part."""
         self.open = False
         self.part = self.current(complete=complete)
         self.pieces = []
+        self.counted = self.counted_pieces = 0
         return self.part
 
     def to_message_block(self) -> JsonObject:

@@ -58,6 +58,12 @@ class StreamHandle:
         return self._actor.assembler.usage
 
     @property
+    def billed(self) -> Usage:
+        """What all its attempts have used so far, those included that failed, as far as anybody knows: where the API
+        has not said its last word, output counts at four characters a token."""
+        return self._actor.billed
+
+    @property
     def last_byte_at(self) -> float | None:
         """When the last byte came, pings included, on the event loop's clock in seconds; None before the first."""
         return self._actor.watch.last_byte

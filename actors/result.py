@@ -46,6 +46,12 @@ class Attempt:
     output_estimate: int | None = attrs.field(default=None, kw_only=True)
     """Where the API never said its last word: about how many output tokens came, at four characters a token."""
 
+    @property
+    def known_usage(self) -> Usage:
+        """What it used as far as anybody knows: the API's word, or the estimate where that is more."""
+        tokens = max(self.usage.output_tokens, self.output_estimate or 0)
+        return self.usage if tokens == self.usage.output_tokens else attrs.evolve(self.usage, output_tokens=tokens)
+
 
 @attrs.frozen(kw_only=True)
 class Timings:

@@ -291,6 +291,19 @@ class Engine:
 
     # -- for the combinators
 
+    def params_for(self, request: StreamRequest) -> dict[str, Any]:
+        """The parameters that are sent for a request, its model's defaults included.
+
+        Raises `TypeError` for a parameter that the Messages API doesn't have.
+        """
+        return self._model_of(request).params_for(request)
+
+    def _model_of(self, request: StreamRequest) -> AnthropicModel:
+        model = request.model or self._model
+        if not isinstance(model, AnthropicModel):
+            raise TypeError(f"model is an AnthropicModel, not a {type(model).__name__}")
+        return model
+
     @property
     def max_concurrency(self) -> int:
         """How many streams run at a time."""
@@ -311,9 +324,7 @@ class Engine:
         loop = self._check()
         if not isinstance(request, StreamRequest):
             request = StreamRequest(request)
-        model = request.model or self._model
-        if not isinstance(model, AnthropicModel):
-            raise TypeError(f"model is an AnthropicModel, not a {type(model).__name__}")
+        model = self._model_of(request)
         params = model.params_for(request)
         connection, open_response = self._connect(model)
         admission, roster = self._admission, self._running_roster

@@ -20,9 +20,7 @@ from ..actors.errors import ErrorInfo
 from ..actors.lifecycle import State
 from ..actors.mailbox import OnAbandon
 from ..actors.request import StreamRequest
-from ..actors.result import Attempt
 from ..actors.source import Open, Response, ResponseFailed
-from ..actors.usage import Usage
 from .admission import Admission, Ticket
 from .watchdog import Watchdog
 
@@ -244,7 +242,7 @@ class Roster:
         last = actor.attempts[-1] if len(actor.attempts) == job.ticket.attempt else None
         self._admission.leave(
             job.ticket,
-            None if last is None else _used(last),
+            None if last is None else last.known_usage,
             whole=last is not None and last.error is None and actor.life.state is State.DONE,
             overloaded=last is not None and last.error is not None and last.error.type == _OVERLOADED,
         )
@@ -299,9 +297,3 @@ class Roster:
         else:
             actor.after_deadline()
             self._end(job)
-
-
-def _used(attempt: Attempt) -> Usage:
-    """What an attempt used, as far as anybody knows."""
-    tokens = max(attempt.usage.output_tokens, attempt.output_estimate or 0)
-    return attrs.evolve(attempt.usage, output_tokens=tokens)

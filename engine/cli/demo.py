@@ -91,13 +91,14 @@ def demo(*, requests: int, concurrency: int, seed: int, output: str, backend: st
             output=output,
             concurrency=concurrency,
             overwrite=ours,
+            throwaway=True,
         )
         return perform(job, backend=backend)
 
 
 def _is_ours(path: str) -> bool:
-    """Whether the file holds results of an earlier demo."""
+    """Whether the file holds results of an earlier demo, or is not there, whatever is left of one."""
     if path == "-" or not os.path.isfile(path):
-        return False
+        return not os.path.exists(path)
     with open(path, "rb") as file:
         return file.read(len(_OURS)) == _OURS

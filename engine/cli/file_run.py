@@ -9,10 +9,13 @@ from ...actors.recovery import Recovery
 from ..model import AnthropicModel
 from ..prices import Prices
 from ..runs.input import InputError, RequestFile, read_requests
-from ..runs.output import OutputError, ResultFile
-from .session import Job, Status, fail, perform
+from ..runs.output import OutputError
+from ..runs.run import check_output
+from .session import Job, Status, fail, perform, say
 
 __all__ = ["run_file"]
+
+_NO_MODEL = "none"  # of a pipe, each of whose requests names its own
 
 
 def run_file(
@@ -25,6 +28,10 @@ def run_file(
     concurrency: int,
     limit: int | None,
     overwrite: bool,
+    ordered: bool,
+    retry_errored: bool,
+    skip_invalid: bool,
+    stream_events: str | None,
     recovery: Recovery,
     spend_cap: float | None,
     quiet: bool,
@@ -34,15 +41,16 @@ def run_file(
     try:
         if base_url is not None:
             _check_url(base_url)
-        ResultFile(output, overwrite=overwrite).check(source)
-        requests = read_requests(source, needs_model=model is None)
-        if spend_cap is not None:
+        check_output(source, output, overwrite=overwrite, stream_events=stream_events)
+        requests = read_requests(source, needs_model=model is None, skip_invalid=skip_invalid)
+        if spend_cap is not None and isinstance(requests, RequestFile):
             _check_prices(requests, model)
     except (InputError, OutputError) as exc:
         fail(exc)
         return Status.UNUSABLE
-    name = model or requests.model_name
-    assert name is not None
+    if requests.invalid.count:
+        say(*requests.invalid.lines())
+    name = model or requests.model_name or _NO_MODEL
     job = Job(
         model=AnthropicModel(name, api_key=_local_key(base_url), base_url=base_url, defaults=defaults),
         source=requests,
@@ -50,6 +58,9 @@ def run_file(
         concurrency=concurrency,
         limit=limit,
         overwrite=overwrite,
+        ordered=ordered,
+        retry_errored=retry_errored,
+        stream_events=stream_events,
         recovery=recovery,
         spend_cap=spend_cap,
         quiet=quiet,

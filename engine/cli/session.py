@@ -1,8 +1,9 @@
 """A run from the command line: the engine, the progress, Ctrl-C, the summary and the exit status.
 
-The first Ctrl-C drains, the second cancels, the third ends the process on the spot.
+The first Ctrl-C (or SIGTERM) drains, the second cancels, the third ends the process on the spot.
 """
 
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -16,12 +17,12 @@ from ...actors.recovery import Recovery
 from ...actors.request import StreamRequest
 from ..engine import Engine
 from ..model import AnthropicModel, MissingCredentialsError
-from ..runs.input import InputError, RequestFile
+from ..runs.input import InputError, RequestFile, RequestPipe
 from ..runs.output import OutputError
 from ..runs.run import Run, RunStopped, open_run
 from .display import Display, display_for
 from .loop import run as run_in_loop
-from .view import outcome, summary
+from .view import lost, outcome, passed_over, resumed, summary
 
 __all__ = ["Job", "Status", "fail", "perform", "say"]
 
@@ -50,13 +51,18 @@ class Job:
     """What to run."""
 
     model: AnthropicModel
-    source: RequestFile | Sequence[StreamRequest]
+    source: RequestFile | RequestPipe | Sequence[StreamRequest]
     output: str
     concurrency: int
     limit: int | None = None
     overwrite: bool = False
+    ordered: bool = False
+    retry_errored: bool = False
+    stream_events: str | None = None
     recovery: Recovery = "fail"
     spend_cap: float | None = None
+    throwaway: bool = False
+    """Whether nobody will want to go on with it."""
     quiet: bool = False
     """Whether only errors and the last line are shown."""
 
@@ -89,13 +95,16 @@ class _Session:
             async with Engine(
                 job.model, max_concurrency=job.concurrency, recovery=job.recovery, spend_cap=job.spend_cap
             ) as engine:
+                # What is loaded by now stays: without this, each full collection would go through all of it, and hold
+                # the streams up for a quarter of a second.
+                gc.freeze()
                 await self._with_interrupts(engine)
         except MissingCredentialsError:
             self._failure = MissingCredentialsError("no API key: set the environment variable ANTHROPIC_API_KEY")
 
     async def _with_interrupts(self, engine: Engine) -> None:
         try:
-            receiver = anyio.open_signal_receiver(signal.SIGINT)
+            receiver = anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
             signals = receiver.__enter__()
         except NotImplementedError:
             await self._drive(engine)
@@ -112,7 +121,8 @@ class _Session:
         async for _ in signals:
             if self._run is None or self.interrupted:
                 self.interrupted = True
-                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_DFL)
                 tasks.cancel_scope.cancel()
                 return
             self.interrupted = True
@@ -125,8 +135,19 @@ class _Session:
     async def _drive(self, engine: Engine) -> None:
         job = self._job
         try:
-            async with open_run(engine, job.source, job.output, overwrite=job.overwrite, limit=job.limit) as run:
+            async with open_run(
+                engine,
+                job.source,
+                job.output,
+                overwrite=job.overwrite,
+                limit=job.limit,
+                ordered=job.ordered,
+                retry_errored=job.retry_errored,
+                stream_events=job.stream_events,
+            ) as run:
                 self._run = run
+                if not job.quiet:
+                    say(*resumed(run))
                 async with anyio.create_task_group() as tasks:
                     with display_for(run.figures, engine.stats, output=job.output, quiet=job.quiet) as self._display:
                         tasks.start_soon(self._refresh, self._display)
@@ -158,9 +179,11 @@ class _Session:
             return Status.UNUSABLE if failure is not None else Status.INTERRUPTED
         figures = self._run.figures
         interrupted = self.interrupted and (figures.not_run > 0 or figures.total is None)
-        *lines, last = outcome(figures, self._run.output_name)
+        *lines, last = outcome(
+            figures, self._run.output_name, resumable=self._run.resumable and not self._job.throwaway
+        )
         if not self._job.quiet:
-            lines = summary(figures) + lines
+            lines = [*summary(figures), *lost(self._run.totals), *passed_over(self._run), *lines]
         say(*lines, f"interrupted: {last}" if interrupted else last)
         if isinstance(failure, OutputError):
             return Status.UNWRITTEN
@@ -173,4 +196,5 @@ class _Session:
 
 def say(*lines: str) -> None:
     """Prints on standard error: standard output is for results."""
-    print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -7,10 +7,13 @@ from rich.text import Text
 
 from ..admission import Reason
 from ..runs.figures import Figures, Pace
+from ..runs.input import RequestPipe
+from ..runs.run import Run
+from ..runs.totals import Totals
 from ..stats import EngineStats, LimitStats, PoolStats
 from ..units import compact, cost, duration, plain, rate, seconds, shares, shorten
 
-__all__ = ["live_lines", "outcome", "plain_line", "summary", "waiting_text"]
+__all__ = ["live_lines", "lost", "outcome", "passed_over", "plain_line", "resumed", "summary", "waiting_text"]
 
 _WAITS = {
     "concurrency": "for a slot",
@@ -241,11 +244,47 @@ def _why_inexact(figures: Figures) -> str:
     return f"  ({'; '.join(why)})" if why else ""
 
 
-def outcome(figures: Figures, output: str) -> list[str]:
+def resumed(run: Run) -> list[str]:
+    """What is known of the sittings before, when the run begins."""
+    before = run.figures.before
+    lines: list[str] = []
+    if before.done or before.lost:
+        lines.append(f"going on: {before.done:,} done before{_in_brackets(_before(run))}")
+    lines += lost(before)
+    return lines
+
+
+def _before(run: Run) -> list[str]:
+    counts = [
+        (run.gone, "of requests that are not in the input any more"),
+        (run.retried, "that errored are run again"),
+        (run.missing, "that were missing in the results are run again"),
+    ]
+    return [f"{count:,} {what}" for count, what in counts if count]
+
+
+def lost(totals: Totals) -> list[str]:
+    """What was paid for with nothing to show for it, in all sittings."""
+    if not totals.lost_input_tokens and not totals.lost_output_tokens:
+        return []
+    tokens = f"{totals.lost_input_tokens:,} in, {totals.lost_output_tokens:,} out"
+    why = "estimated; paid for without an answer to show for it"
+    return [f"lost               {tokens}, {cost(totals.lost_dollars, exact=False)}  ({why})"]
+
+
+def passed_over(run: Run) -> list[str]:
+    """What was passed over in an input that was read as it came."""
+    return run.invalid.lines() if isinstance(run.source, RequestPipe) else []
+
+
+def outcome(figures: Figures, output: str, *, resumable: bool) -> list[str]:
     """What became of the requests: the errors by kind, and the last line."""
     lines = [f"errored            {count:,} {plain(kind)}" for kind, count in figures.errors.most_common()]
     counts = [f"{count:,} {ending}" for ending, count in figures.endings.most_common()]
     if figures.not_run:
         counts.append(f"{figures.not_run:,} not run")
     total = figures.done + figures.not_run
-    return [*lines, f"{', '.join(counts) or 'nothing done'} of {total:,}; results in {output}"]
+    last = f"{', '.join(counts) or 'nothing done'} of {total:,}; results in {output}"
+    if resumable and (figures.not_run or (figures.total is None and figures.stopping)):
+        last += "; run the same command again to go on"
+    return [*lines, last]

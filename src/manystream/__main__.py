@@ -120,7 +120,26 @@ def run(
     ] = None,
     concurrency: Concurrency = 50,
     limit: Annotated[int | None, typer.Option(min=1, help="Run the first few only.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew: replace the output file, and its journal.")
+    ] = False,
+    ordered: Annotated[
+        bool, typer.Option("--ordered", help="Write the results in the input's order; those that are ahead wait.")
+    ] = False,
+    retry_errored: Annotated[
+        bool,
+        typer.Option("--retry-errored", help="Run those again that errored or expired; replace their results."),
+    ] = False,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Pass over lines of the input that are no requests.")
+    ] = False,
+    stream_events: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|-",
+            help="Write the events as they come, as JSON Lines: a file a request, or all to standard output.",
+        ),
+    ] = None,
     recovery: Annotated[
         Literal["fail", "restart", "continue"],
         typer.Option(help="What becomes of an answer that breaks off: it fails, begins anew, or is continued."),
@@ -133,9 +152,13 @@ def run(
 ) -> None:
     """Run a file of requests and write their results as they come.
 
-    All of the input is checked before anything is sent. The key is read from ANTHROPIC_API_KEY. A request that fails
-    doesn't stop the others; a failure that would fail them all, such as a wrong key, stops the run. Ctrl-C lets running
-    requests finish and begins no more; a second one cancels them.
+    All of the input is checked before anything is sent; what comes through a pipe is checked as it comes. The key is
+    read from ANTHROPIC_API_KEY. A request that fails doesn't stop the others; a failure that would fail them all, such
+    as a wrong key, stops the run. Ctrl-C (or SIGTERM) lets running requests finish and begins no more; a second one
+    cancels them.
+
+    The same command again goes on where it stopped, however it stopped: by the journal beside the output file, each
+    request is in the results once.
     """
 
     def command() -> int:
@@ -151,6 +174,10 @@ def run(
             concurrency=concurrency,
             limit=limit,
             overwrite=overwrite,
+            ordered=ordered,
+            retry_errored=retry_errored,
+            skip_invalid=skip_invalid,
+            stream_events=stream_events,
             recovery=recovery,
             spend_cap=spend_cap,
             quiet=quiet,

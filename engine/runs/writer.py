@@ -1,0 +1,129 @@
+"""What has happened in a run, on its way into the journal and the results.
+
+It gathers until `flush`, which brings in all of it at once, in an order in which a kill at any moment loses no answer
+and gives none twice: a line is written first and noted in the journal with the next flush, since `resume` adopts lines
+that the journal doesn't know. Lines that have to wait for their turn are noted, with their text, before they are
+written.
+"""
+
+import threading
+from collections import deque
+
+import attrs
+
+from ...actors.result import StreamResult
+from .journal import Begun, Ended, Held, Journal
+from .output import OutputError, ResultFile
+
+__all__ = ["Answer", "Writer"]
+
+_DUE = 500  # lines that are written at a time, when their turn has come
+
+
+@attrs.frozen
+class Answer:
+    """A result, its line, and what the journal is to say of it."""
+
+    result: StreamResult
+    ended: Ended
+    line: bytes = attrs.field(repr=False)
+
+
+class Writer:
+    """Brings answers into `output` and `journal`; `ordered` has them in the order of the input. `flush` and `close`
+    block; they may be called again after an interruption."""
+
+    def __init__(self, output: ResultFile, journal: Journal, *, ordered: bool) -> None:
+        self._output = output
+        self._journal = journal
+        self._ordered = ordered
+        self._lock = threading.Lock()
+        self._answers: list[Answer] = []
+        self._used: dict[str, Begun] = {}
+        self._noted: list[Ended] = []  # written, and to be noted
+        self._written: list[str] = []  # the ids of lines that were held and are written
+        self.safe: deque[Answer] = deque()
+        """Answers that will not be lost any more, for the run to give."""
+
+    @property
+    def waiting(self) -> int:
+        """How many answers wait for the next flush."""
+        return len(self._answers)
+
+    def used(self, begun: Begun) -> None:
+        """A request that runs, or was interrupted, has used so much."""
+        self._used[begun.custom_id] = begun
+
+    def add(self, answer: Answer) -> None:
+        """A request has its answer."""
+        self._used.pop(answer.ended.custom_id, None)
+        self._answers.append(answer)
+
+    def flush(self) -> None:
+        """Brings in what has gathered. Raises `OutputError` when it can't; what could be written is in `safe`."""
+        with self._lock:
+            answers, self._answers = self._answers, []
+            used, self._used = self._used, {}
+            if self._ordered:
+                self._flush_in_order(answers, used)
+            else:
+                self._flush_as_they_come(answers, used)
+
+    def _flush_as_they_come(self, answers: list[Answer], used: dict[str, Begun]) -> None:
+        failure: OutputError | None = None
+        if used or self._noted:
+            try:
+                self._journal.commit(used.values(), self._noted)
+                self._noted = []
+            except OutputError as exc:
+                failure = exc  # the answers are worth more than what the journal says of them
+        before = self._output.written
+        for answer in answers:
+            self._output.add(answer.line)
+        try:
+            self._output.flush()
+        finally:
+            done = answers[: self._output.written - before]
+            self._noted += [answer.ended for answer in done]
+            self.safe.extend(done)
+        if failure is not None:
+            raise failure
+
+    def _flush_in_order(self, answers: list[Answer], used: dict[str, Begun]) -> None:
+        if not (answers or used or self._written):
+            return
+        held = [Held(answer.ended.custom_id, answer.line) for answer in answers]
+        self._journal.commit(used.values(), [answer.ended for answer in answers], held, self._written)
+        self._written = []
+        self.safe.extend(answers)
+        self._write_due()
+
+    def _write_due(self) -> None:
+        while due := self._journal.due(_DUE):
+            before = self._output.written
+            for held in due:
+                self._output.add(held.line)
+            try:
+                self._output.flush()
+            finally:
+                self._written += [held.custom_id for held in due[: self._output.written - before]]
+            self._journal.commit((), (), (), self._written)
+            self._written = []
+
+    def begin(self) -> None:
+        """Writes what an earlier run left for its turn."""
+        with self._lock:
+            if self._ordered:
+                self._write_due()
+
+    def close(self, how: str) -> None:
+        """Brings in the rest, and notes how the run ended."""
+        try:
+            self.flush()
+        finally:
+            with self._lock:
+                if self._noted:
+                    self._journal.commit((), self._noted)
+                    self._noted = []
+                self._output.sync()
+                self._journal.end_sitting(how)
