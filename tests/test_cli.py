@@ -22,6 +22,7 @@ from manystream.engine.simulator import Cut, Simulator, Stall
 
 PROMPTS = "".join(f'{{"prompt": "Tell me of {number}"}}\n' for number in range(10))
 MODEL = ("--model", "claude-opus-5-5")
+GO_ON = "run the same command again to go on"
 
 
 @pytest.fixture(autouse=True)
@@ -39,12 +40,12 @@ def simulator() -> Iterator[Simulator]:
         yield simulator
 
 
-def start(*args: str) -> subprocess.Popen[str]:
+def start(*args: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "manystream", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         text=True,
     )
 
@@ -90,7 +91,10 @@ def test_help_tells_the_exit_status() -> None:
         (["absent", "-o", "out.jsonl"], "absent: no such file or directory"),
         (["in.jsonl", "-o", "in.jsonl", *MODEL], "in.jsonl: the output is the input"),
         (["in.jsonl", "-o", "no/out.jsonl", *MODEL], "no/out.jsonl: there is no directory no"),
-        (["in.jsonl", "-o", "taken", *MODEL], "taken: exists already; --overwrite replaces it"),
+        (
+            ["in.jsonl", "-o", "taken", *MODEL],
+            "taken: exists already, without a journal to go on from; --overwrite replaces it",
+        ),
         (
             ["in.jsonl", "-o", "out.jsonl", "--model", "claude-nobody-0", "--spend-cap", "1"],
             "in.jsonl: no price is known for the model 'claude-nobody-0'; run it without --spend-cap",
@@ -160,7 +164,7 @@ def test_a_wrong_key_stops_at_once(simulator: Simulator, monkeypatch: pytest.Mon
     assert done.exit_code == 1
     first, last = done.stderr.splitlines()
     assert first.startswith("error: stopped by 401 authentication_error: ")
-    assert last == "10 not run of 10; results in out.jsonl"
+    assert last == "10 not run of 10; results in out.jsonl; run the same command again to go on"
     assert results() == {}
     assert len(simulator.requests) <= 4
     # Nothing was lost, so that the same command may be given again.
@@ -168,14 +172,27 @@ def test_a_wrong_key_stops_at_once(simulator: Simulator, monkeypatch: pytest.Mon
     assert run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url).exit_code == 0
 
 
-def test_standard_input(simulator: Simulator) -> None:
-    args = ["run", "-", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url]
-    assert CliRunner().invoke(app, args, input=PROMPTS).exit_code == 0
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pipes that can be waited for")
+def test_standard_input_is_run_as_it_comes(simulator: Simulator) -> None:
+    process = start("run", "-", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    first, rest = PROMPTS.split("\n", 1)
+    process.stdin.write(first + "\n")
+    process.stdin.flush()
+    simulator.wait_until(lambda it: len(it.requests) == 1, timeout=20)  # before there is more
+    process.stdin.write(rest + '{"prompt": "Hello"')
+    process.stdin.close()
+    process.stdin = None
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert told.splitlines()[0] == "error: stdin:11: not JSON: Expecting ',' delimiter at column 19"
     assert len(results()) == 10
-    done = CliRunner().invoke(app, args, input="Hello")
-    assert (done.exit_code, done.stderr) == (2, "error: out.jsonl: exists already; --overwrite replaces it\n")
-    done = CliRunner().invoke(app, [*args, "--overwrite"], input="Hello")
-    assert (done.exit_code, done.stderr) == (2, "error: stdin:1: not JSON: Expecting value at column 1\n")
+    again = start("run", "-", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, stdin=subprocess.PIPE)
+    _, told = again.communicate(PROMPTS + '{"prompt": "Hello"}', timeout=20)
+    assert again.returncode == 0
+    assert "going on: 10 done before" in told
+    assert len(results()) == 11
+    assert len(simulator.requests) == 11
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
@@ -202,11 +219,14 @@ def test_ctrl_c_drains_and_again_cancels() -> None:
         once, twice = processes
 
         slow.wait_until(lambda it: len(it.requests) == 3, timeout=20)
-        once.send_signal(signal.SIGINT)
+        once.send_signal(signal.SIGTERM)  # as whoever stops a service does; to a run it is the same
         _, told = once.communicate(timeout=20)
         assert once.returncode == 130
         assert "stopping: 3 still running will finish; Ctrl-C again cancels them" in told
-        assert told.splitlines()[-1] == "interrupted: 3 succeeded, 7 not run of 10; results in once.jsonl"
+        assert (
+            told.splitlines()[-1]
+            == "interrupted: 3 succeeded, 7 not run of 10; results in once.jsonl; run the same command again to go on"
+        )
         assert sorted(results("once.jsonl")) == ["line-1", "line-2", "line-3"]
 
         stalled = ["complete", "complete", "running", "running", "running"]
@@ -223,7 +243,10 @@ def test_ctrl_c_drains_and_again_cancels() -> None:
         twice.send_signal(signal.SIGINT)
         _, told = twice.communicate(timeout=20)
         assert twice.returncode == 130
-        assert told.splitlines()[-1] == "interrupted: 2 succeeded, 8 not run of 10; results in twice.jsonl"
+        assert (
+            told.splitlines()[-1]
+            == "interrupted: 2 succeeded, 8 not run of 10; results in twice.jsonl; run the same command again to go on"
+        )
         assert [result["message"]["content"][0]["text"] for result in results("twice.jsonl").values()] == ["fine"] * 2
         stalling.wait_until(lambda it: [request.outcome for request in it.requests].count("disconnected") == 3)
 

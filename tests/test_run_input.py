@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import anyio.to_thread
 import pytest
 
 from manystream import StreamRequest
-from manystream.engine.runs import InputError, read_requests
+from manystream.engine.runs import InputError, RequestFile, read_requests
+from manystream.engine.runs.input import RequestPipe
 
 ASK = [{"role": "user", "content": "Hello"}]
 
 
 def request(custom_id: str = "a", **params: Any) -> str:
     return json.dumps({"custom_id": custom_id, "params": {"model": "claude-opus-5-5", "messages": ASK, **params}})
+
+
+A, B = request("a"), request("b")
+
+
+def read(path: Path, **options: Any) -> RequestFile:
+    requests = read_requests(path, **options)
+    assert isinstance(requests, RequestFile)
+    return requests
 
 
 def told(path: Path, content: str | bytes, **options: Any) -> str:
@@ -33,7 +44,7 @@ def told(path: Path, content: str | bytes, **options: Any) -> str:
 def test_batch_requests_a_line(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text(request("a", max_tokens=5) + "\n\n" + request("b", stream=True) + "\r\n")
-    requests = read_requests(path, needs_model=True)
+    requests = read(path, needs_model=True)
     assert len(requests) == 2
     assert requests.model_name == "claude-opus-5-5"
     assert list(requests) == [
@@ -48,35 +59,91 @@ def test_prompts_take_their_ids_from_their_lines(tmp_path: Path) -> None:
     path.write_bytes(
         b'\xef\xbb\xbf{"prompt": "Hello"}\n\n{"prompt": "Hello", "custom_id": "mine"}\n{"prompt": "Hello"}'
     )
-    assert [request.custom_id for request in read_requests(path)] == ["line-1", "mine", "line-4"]
-    assert all(request.params == {"messages": ASK} for request in read_requests(path))
+    assert [request.custom_id for request in read(path)] == ["line-1", "mine", "line-4"]
+    assert all(request.params == {"messages": ASK} for request in read(path))
 
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_one_batches_body(tmp_path: Path, indent: int | None) -> None:
     path = tmp_path / "body.json"
     path.write_text(json.dumps({"requests": [json.loads(request("a")), json.loads(request("b"))]}, indent=indent))
-    assert [request.custom_id for request in read_requests(path)] == ["a", "b"]
+    assert [request.custom_id for request in read(path)] == ["a", "b"]
 
 
-def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(request().encode() + b"\n{}")))
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Puts a text where standard input is read from."""
+    with ExitStack() as files:
+
+        def put(text: str) -> None:
+            (tmp_path / "stdin").write_text(text)
+            monkeypatch.setattr("sys.stdin", files.enter_context(open(tmp_path / "stdin")))
+
+        yield put
+
+
+def test_standard_input_from_a_file(stdin: Callable[[str], None]) -> None:
+    stdin(request() + "\n{}")
     with pytest.raises(InputError, match=r"^stdin:2: params is missing$"):
         read_requests("-")
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(request().encode())))
+    stdin(request())
     requests = read_requests("-")
+    assert isinstance(requests, RequestFile)
     assert list(requests) == list(requests)
 
 
+@pytest.mark.anyio
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", [request("a") + "\n\n" + request("b"), f'{{"requests": [{request("a")}, {request("b")}]}}']
+)
+async def test_a_pipe_is_read_once_and_as_it_comes(tmp_path: Path, content: str) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    writer = threading.Thread(target=lambda: path.write_text(request()))
+    writer = threading.Thread(target=lambda: path.write_text(content))
     writer.start()
-    requests = read_requests(path)
+    requests = await anyio.to_thread.run_sync(read_requests, path)
+    assert isinstance(requests, RequestPipe)
+    found = [(number, request.custom_id) async for number, request in requests]
+    requests.close()
     writer.join()
-    assert [request.custom_id for request in requests] == ["a"]
+    assert found == ([(1, "a"), (2, "b")] if content.startswith('{"requests') else [(1, "a"), (3, "b")])
+
+
+@pytest.mark.anyio
+async def test_what_is_wrong_in_a_pipe_is_told_when_it_comes() -> None:
+    for skip in (False, True):
+        end, begin = os.pipe()
+        os.write(begin, f"{A}\n{{}}\n{B}\n".encode())
+        os.close(begin)
+        pipe = RequestPipe("stdin", end, needs_model=True, skip_invalid=skip)
+        ids: list[str | None] = []
+        with nullcontext() if skip else pytest.raises(InputError, match=r"^stdin:2: params is missing$"):
+            async for _, one in pipe:
+                ids.append(one.custom_id)
+        assert ids == (["a", "b"] if skip else ["a"])
+        assert pipe.invalid.told == (["stdin:2: params is missing"] if skip else [])
+        pipe.close()
+    end, begin = os.pipe()
+    os.close(begin)
+    with pytest.raises(InputError, match="there are no requests in it"):
+        _ = [one async for one in RequestPipe("stdin", end, needs_model=True, skip_invalid=False)]
+
+
+def test_what_is_wrong_can_be_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "in"
+    path.write_text("\n".join(["{", request("a"), request("a"), *["{}"] * 20, request("b")]))
+    requests = read_requests(path, skip_invalid=True)
+    assert isinstance(requests, RequestFile)
+    assert [request.custom_id for request in requests] == ["a", "b"]
+    assert (len(requests), requests.invalid.count) == (2, 22)
+    *lines, more = requests.invalid.lines()
+    assert lines[1] == f"passed over: {path}:3: custom_id 'a' was used before, in line 2"
+    assert len(lines) == 10
+    assert more == "passed over: and 12 more"
+    with pytest.raises(InputError, match="no requests in it that are valid"):
+        path.write_text("{}")
+        read_requests(path, skip_invalid=True)
 
 
 WRONG = [

@@ -20,7 +20,7 @@ def test_what_may_not_be_written(tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.write_text("mine")
     for path, source, message in (
-        (taken, None, "exists already; --overwrite replaces it"),
+        (taken, None, "exists already, without a journal to go on from; --overwrite replaces it"),
         (tmp_path, None, "is a directory"),
         (tmp_path / "no" / "out", None, f"there is no directory {tmp_path / 'no'}"),
     ):
@@ -48,7 +48,7 @@ def test_lines_are_there_when_they_are_flushed(tmp_path: Path) -> None:
     file.flush()
     file.flush()
     assert (tmp_path / "out").read_bytes() == b"one\ntwo\n"
-    assert file.lines == 2
+    assert file.written == 2
     file.close()
     file.close()
 
@@ -75,7 +75,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.undo()
     file.close()
     assert (tmp_path / "out").read_bytes() == b"one\ntwo\n"
-    assert file.lines == 2
+    assert file.written == 2
 
 
 def test_flushes_that_meet_write_each_line_once(tmp_path: Path) -> None:
