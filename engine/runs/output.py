@@ -113,6 +113,7 @@ class ResultFile:
                         self._size -= len(line)
                         os.ftruncate(self._descriptor, self._size)
                         os.lseek(self._descriptor, self._size, os.SEEK_SET)
+                    return
         except OSError as exc:
             raise self._failure(exc) from exc
 

@@ -1,0 +1,253 @@
+"""Going on with a run: what is run again, what is not, and what is refused before anything is sent."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from manystream import AnthropicModel, Engine, RetryPolicy, StreamRequest
+from manystream.engine.runs import InputError, OutputError, Run, open_run
+from manystream.engine.runs.journal import Journal
+from manystream.engine.simulator import Fail, Simulator, Stall
+
+pytestmark = pytest.mark.anyio
+ONCE = RetryPolicy(max_attempts=1)
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator().in_thread() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "out.jsonl"
+
+
+def prompts(count: int) -> list[StreamRequest]:
+    return [StreamRequest(f"Tell me of {number}", custom_id=f"p-{number}") for number in range(count)]
+
+
+async def run_all(simulator: Simulator, source: Any, output: Path, *, slots: int = 4, **options: Any) -> Run:
+    defaults = options.pop("defaults", None)
+    model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=simulator.url, defaults=defaults)
+    async with (
+        Engine(model, max_concurrency=slots, retry=ONCE) as engine,
+        open_run(engine, source, output, **options) as run,
+    ):
+        async for _ in run:
+            pass
+    return run
+
+
+def kinds(output: Path) -> dict[str, str]:
+    lines = [json.loads(line) for line in output.read_bytes().splitlines()]
+    assert len({line["custom_id"] for line in lines}) == len(lines)
+    return {line["custom_id"]: line["result"]["type"] for line in lines}
+
+
+async def test_what_is_done_is_not_done_again(simulator: Simulator, output: Path) -> None:
+    run = await run_all(simulator, prompts(5), output, limit=3)
+    assert (run.figures.total, run.figures.done, len(simulator.requests)) == (3, 3, 3)
+    run = await run_all(simulator, prompts(6), output)
+    assert (run.figures.total, run.figures.done, len(simulator.requests)) == (6, 6, 6)
+    assert run.figures.before.done == 3
+    run = await run_all(simulator, prompts(2), output)
+    assert (run.gone, len(simulator.requests)) == (4, 6)
+    assert kinds(output) == {f"p-{number}": "succeeded" for number in range(6)}
+    await run_all(simulator, prompts(2), output, overwrite=True)
+    assert len(kinds(output)) == 2
+
+
+async def generated(count: int) -> AsyncIterator[StreamRequest]:
+    for request in prompts(count):
+        yield request
+
+
+@pytest.mark.parametrize("make", [lambda count: iter(prompts(count)), generated], ids=["iterator", "async iterator"])
+async def test_requests_that_come_one_by_one(simulator: Simulator, output: Path, make: Callable[[int], Any]) -> None:
+    await run_all(simulator, make(3), output)
+    run = await run_all(simulator, make(5), output)
+    assert (run.figures.total, run.figures.done, len(simulator.requests)) == (None, 5, 5)
+    with pytest.raises(InputError, match=r"^request 2: custom_id 'p-0' was used before, in request 1$"):
+        await run_all(simulator, iter(prompts(1) * 2), output.with_name("twice"))
+
+
+async def test_a_request_that_changed_is_refused(simulator: Simulator, output: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
+    await run_all(simulator, source, output, limit=1)
+    before = output.read_bytes()
+    for text, options in (
+        ('{"prompt": "A"}\n{"prompt": "b"}\n', {}),
+        ('{"prompt": "a"}\n{"prompt": "b"}\n', {"defaults": {"max_tokens": 7}}),
+    ):
+        source.write_text(text)
+        with pytest.raises(InputError, match=r"in\.jsonl:1: the request 'line-1' is not the one .*--overwrite$"):
+            await run_all(simulator, source, output, **options)
+        with pytest.raises(InputError, match=r"request 1: the request 'line-1' is not"):
+            await run_all(simulator, iter([StreamRequest("A", custom_id="line-1")]), output)
+    assert output.read_bytes() == before
+    assert len(simulator.requests) == 1
+    source.write_text('{"prompt": "a"}\n{"prompt": "not b"}\n')  # which has no answer yet
+    await run_all(simulator, source, output)
+    assert len(kinds(output)) == 2
+
+
+async def test_errors_are_run_again_when_asked_for(simulator: Simulator, output: Path) -> None:
+    simulator.script([Fail(400), "one", Fail(500), "three"])
+    await run_all(simulator, prompts(4), output, slots=1)
+    assert list(kinds(output).values()) == ["errored", "succeeded", "errored", "succeeded"]
+    await run_all(simulator, prompts(4), output, slots=1)
+    assert len(simulator.requests) == 4
+    for ordered, ids in ((False, ["p-1", "p-3", "p-0", "p-2"]), (True, ["p-1", "p-3", "p-0", "p-2"])):
+        run = await run_all(simulator, prompts(4), output, slots=1, retry_errored=True, ordered=ordered)
+        assert run.retried == (0 if ordered else 2)
+        assert kinds(output) == dict.fromkeys(ids, "succeeded")
+        assert list(kinds(output)) == ids
+    assert len(simulator.requests) == 6
+
+
+async def test_in_the_inputs_order(simulator: Simulator, output: Path) -> None:
+    simulator.script([Fail(400), *["fine"] * 5])
+    await run_all(simulator, prompts(6), output, ordered=True)
+    assert list(kinds(output)) == [f"p-{number}" for number in range(6)]
+    await run_all(simulator, prompts(6), output, ordered=True, retry_errored=True)
+    assert list(kinds(output).items()) == [(f"p-{number}", "succeeded") for number in range(6)]
+
+
+async def test_what_an_interruption_cost_is_told(simulator: Simulator, output: Path) -> None:
+    simulator.script(["fine", Stall(2, text="one two three four five six seven eight"), *["fine"] * 3])
+    model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=simulator.url)
+    async with Engine(model, max_concurrency=1, retry=ONCE) as engine, open_run(engine, prompts(3), output) as run:
+        async for _ in run:
+            break
+        await anyio.to_thread.run_sync(
+            lambda: simulator.wait_until(lambda it: len(it.requests) == 2 and it.requests[1].bytes_sent > 400)
+        )
+        await anyio.wait_all_tasks_blocked()
+        while not run._live:  # pyright: ignore[reportPrivateUsage]
+            with anyio.move_on_after(0.01):
+                await anext(run)
+    assert run.totals.lost_input_tokens > 0
+    assert run.totals.lost_dollars > 0
+    assert (run.totals.done, run.totals.lost) == (1, 1)
+    run = await run_all(simulator, prompts(3), output)
+    assert (run.figures.before.lost, run.figures.done) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda output: output.unlink(), "is not there, though its journal knows of 3 results in it"),
+        (lambda output: output.write_bytes(output.read_bytes() * 2), ":4: 'p-0' stands in line 1 already"),
+        (lambda output: output.write_bytes(b"{}\n" + output.read_bytes()), ":1: not a line that a run wrote"),
+        (lambda output: journal(output).write_bytes(b"no database" * 100), "not the journal of a run"),
+        (lambda output: set_format(output, "99"), "its format is 99, this version of manystream writes format 1"),
+        (lambda output: journal(output).unlink(), "exists already, without a journal to go on from"),
+    ],
+)
+async def test_what_was_spoilt_is_refused(
+    simulator: Simulator, output: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    await run_all(simulator, prompts(3), output, slots=1)
+    spoil(output)
+    before = output.read_bytes() if output.exists() else None
+    with pytest.raises(OutputError) as caught:
+        await run_all(simulator, prompts(3), output)
+    assert message in str(caught.value)
+    assert "--overwrite" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (output.read_bytes() if output.exists() else None) == before
+    assert len(simulator.requests) == 3
+    await run_all(simulator, prompts(3), output, overwrite=True)
+    assert len(kinds(output)) == 3
+
+
+def journal(output: Path) -> Path:
+    return output.with_name(f"{output.name}.journal")
+
+
+def set_format(output: Path, version: str) -> None:
+    with closing(sqlite3.connect(journal(output))) as found, found:
+        found.execute("UPDATE meta SET value = ?", (version,))
+
+
+async def test_lines_that_are_gone_are_run_again_and_torn_ones_too(simulator: Simulator, output: Path) -> None:
+    await run_all(simulator, prompts(4), output, slots=1)
+    lines = output.read_bytes().splitlines(keepends=True)
+    output.write_bytes(lines[0] + lines[2] + lines[3][:20])
+    run = await run_all(simulator, prompts(4), output)
+    assert (run.missing, run.figures.before.lost) == (2, 2)
+    assert len(kinds(output)) == 4
+    output.write_bytes(output.read_bytes()[:-1])  # whole but for its line feed
+    run = await run_all(simulator, prompts(4), output)
+    assert (run.missing, len(simulator.requests)) == (0, 6)
+    assert len(kinds(output)) == 4
+
+
+async def test_one_run_at_a_time(simulator: Simulator, output: Path) -> None:
+    model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=simulator.url)
+    async with Engine(model) as engine, open_run(engine, prompts(3), output) as run:
+        for overwrite in (False, True):
+            with pytest.raises(OutputError, match="in use: another run is writing these results"):
+                await open_run(engine, prompts(3), output, overwrite=overwrite).__aenter__()
+        async for _ in run:
+            pass
+    assert len(kinds(output)) == 3
+
+
+@pytest.mark.parametrize("where", ["results", "journal"])
+async def test_a_full_disk_loses_nothing(
+    simulator: Simulator, output: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    with monkeypatch.context() as patch:
+        if where == "results":
+            written = 0
+            from os import write
+
+            def full(descriptor: int, data: Any) -> int:
+                nonlocal written
+                if written + len(data) > 3000 and bytes(data[:1]) == b"{":
+                    raise OSError(28, "No space left on device")
+                written += len(data)
+                return write(descriptor, data)
+
+            patch.setattr("os.write", full)
+        else:
+            commit = Journal.commit
+
+            def small(self: Journal, *arguments: Any) -> None:
+                self.database.execute("PRAGMA max_page_count = 1")
+                self.database.execute("INSERT INTO meta VALUES ('filler', zeroblob(100000))")
+                commit(self, *arguments)
+
+            def failing(self: Journal, *arguments: Any) -> None:
+                with self._failures():  # pyright: ignore[reportPrivateUsage]
+                    small(self, *arguments)
+
+            patch.setattr(Journal, "commit", failing)
+        with pytest.raises(OutputError, match="no space left on device"):
+            await run_all(simulator, prompts(40), output, slots=2)
+    done = len(kinds(output))
+    assert done < 40
+    await run_all(simulator, prompts(40), output)
+    assert len(kinds(output)) == 40
+
+
+async def test_events_are_written_beside(simulator: Simulator, output: Path, tmp_path: Path) -> None:
+    await run_all(simulator, prompts(3), output, stream_events=str(tmp_path / "events"))
+    for number in range(3):
+        lines = (tmp_path / "events" / f"p-{number}.jsonl").read_text().splitlines()
+        assert json.loads(lines[0])["event_kind"] == "stream_start"
+        assert json.loads(lines[-1])["event_kind"] == "stream_end"
+    with pytest.raises(OutputError, match=r"^stdout: can't take both"):
+        await run_all(simulator, prompts(1), Path("-"), stream_events="-")
