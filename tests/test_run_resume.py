@@ -72,7 +72,11 @@ async def generated(count: int) -> AsyncIterator[StreamRequest]:
         yield request
 
 
-@pytest.mark.parametrize("make", [lambda count: iter(prompts(count)), generated], ids=["iterator", "async iterator"])
+def iterated(count: int) -> Iterator[StreamRequest]:
+    return iter(prompts(count))
+
+
+@pytest.mark.parametrize("make", [iterated, generated])
 async def test_requests_that_come_one_by_one(simulator: Simulator, output: Path, make: Callable[[int], Any]) -> None:
     await run_all(simulator, make(3), output)
     run = await run_all(simulator, make(5), output)
@@ -86,10 +90,11 @@ async def test_a_request_that_changed_is_refused(simulator: Simulator, output: P
     source.write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
     await run_all(simulator, source, output, limit=1)
     before = output.read_bytes()
-    for text, options in (
+    changes: list[tuple[str, dict[str, Any]]] = [
         ('{"prompt": "A"}\n{"prompt": "b"}\n', {}),
         ('{"prompt": "a"}\n{"prompt": "b"}\n', {"defaults": {"max_tokens": 7}}),
-    ):
+    ]
+    for text, options in changes:
         source.write_text(text)
         with pytest.raises(InputError, match=r"in\.jsonl:1: the request 'line-1' is not the one .*--overwrite$"):
             await run_all(simulator, source, output, **options)
@@ -144,17 +149,17 @@ async def test_what_an_interruption_cost_is_told(simulator: Simulator, output: P
     assert (run.figures.before.lost, run.figures.done) == (1, 3)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda output: output.unlink(), "is not there, though its journal knows of 3 results in it"),
-        (lambda output: output.write_bytes(output.read_bytes() * 2), ":4: 'p-0' stands in line 1 already"),
-        (lambda output: output.write_bytes(b"{}\n" + output.read_bytes()), ":1: not a line that a run wrote"),
-        (lambda output: journal(output).write_bytes(b"no database" * 100), "not the journal of a run"),
-        (lambda output: set_format(output, "99"), "its format is 99, this version of manystream writes format 1"),
-        (lambda output: journal(output).unlink(), "exists already, without a journal to go on from"),
-    ],
-)
+SPOILT: list[tuple[Callable[[Path], object], str]] = [
+    (lambda output: output.unlink(), "is not there, though its journal knows of 3 results in it"),
+    (lambda output: output.write_bytes(output.read_bytes() * 2), ":4: 'p-0' stands in line 1 already"),
+    (lambda output: output.write_bytes(b"{}\n" + output.read_bytes()), ":1: not a line that a run wrote"),
+    (lambda output: journal(output).write_bytes(b"no database" * 100), "not the journal of a run"),
+    (lambda output: set_format(output, "99"), "its format is 99, this version of manystream writes format 1"),
+    (lambda output: journal(output).unlink(), "exists already, without a journal to go on from"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), SPOILT)
 async def test_what_was_spoilt_is_refused(
     simulator: Simulator, output: Path, spoil: Callable[[Path], object], message: str
 ) -> None:

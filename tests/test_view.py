@@ -181,13 +181,14 @@ def test_the_summary(figures: Figures) -> None:
     assert summary(figures)[2] == (
         "cost               ~$2.40  (no price is known for 7 requests; what was cut short is estimated)"
     )
-    assert outcome(figures, "out.jsonl") == [
+    assert outcome(figures, "out.jsonl", resumable=True) == [
         "errored            31 overloaded_error",
         "errored            6 api_error",
-        "12,300 succeeded, 37 errored, 3 canceled, 37,660 not run of 50,000; results in out.jsonl",
+        "12,300 succeeded, 37 errored, 3 canceled, 37,660 not run of 50,000; results in out.jsonl;"
+        " run the same command again to go on",
     ]
     assert summary(Figures()) == []
-    assert outcome(Figures(), "out.jsonl") == ["nothing done of 0; results in out.jsonl"]
+    assert outcome(Figures(), "out.jsonl", resumable=True) == ["nothing done of 0; results in out.jsonl"]
 
 
 # -- numbers
