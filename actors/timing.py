@@ -1,7 +1,7 @@
 """When things happened in a stream: a few numbers taken once a read, made into percentiles at the end."""
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .result import Timings
 
@@ -51,6 +51,11 @@ class Stopwatch:
         self.contents = 0
         # Gaps between reads that brought content; the contents of one read are 0 apart and need no entry.
         self._gaps = array("f")
+
+    @property
+    def gaps(self) -> Sequence[float]:
+        """The seconds between reads that brought content. What one read brought has no gap."""
+        return self._gaps
 
     @property
     def last_content(self) -> float | None:

@@ -41,6 +41,7 @@ from .prompt import measure
 from .roster import Job, Roster
 from .stats import EngineStats, engine_stats
 from .stream import StreamContext
+from .telemetry import find_observers
 
 __all__ = ["Engine", "EngineBusy", "EngineStats", "RequestLike"]
 
@@ -122,7 +123,8 @@ class Engine:
         self._admission = admission = self._make_admission(clock=loop.clock, woken=lambda: roster.wake())
         self._tasks = tasks = anyio.create_task_group()
         await tasks.__aenter__()
-        self._roster = roster = Roster(tasks, loop.clock, admission, self._released)
+        self._observers = find_observers()
+        self._roster = roster = Roster(tasks, loop.clock, admission, self._released, self._observers)
         roster.begin()
         return self
 
@@ -361,7 +363,10 @@ class Engine:
             deadlines=request.deadlines or self._deadlines,
             owner=roster,
         )
-        roster.take_in(Job(actor, open_response, contextvars.copy_context(), ended), ticket)
+        context = contextvars.copy_context()
+        for observer in self._observers:
+            observer.submitted(actor, params, str(connection.client.base_url), context)
+        roster.take_in(Job(actor, open_response, context, ended), ticket)
         return actor
 
     def start_helper(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:

@@ -49,6 +49,11 @@ app = typer.Typer(
 
 Backend = Annotated[Literal["asyncio", "trio"], typer.Option(hidden=True)]
 Concurrency = Annotated[int, typer.Option(min=1, help="How many requests run at a time.")]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"] | None,
+    typer.Option(help="Log to standard error what is of this level or above; nothing unless it is given."),
+]
+LogFormat = Annotated[Literal["console", "json"], typer.Option(help="How logs are written.")]
 Seed = Annotated[int, typer.Option(help="The same seed makes the same prompts and answers.")]
 
 
@@ -84,6 +89,8 @@ def demo(
     output: Annotated[
         str, typer.Option("-o", "--output", help="The results file; `-` is standard output.")
     ] = "manystream-demo.jsonl",
+    log_level: LogLevel = None,
+    log_format: LogFormat = "console",
     backend: Backend = "asyncio",
 ) -> None:
     """Run prompts against a simulator inside this process: no key, no network.
@@ -93,7 +100,9 @@ def demo(
 
     def command() -> int:
         from .engine.cli.demo import demo
+        from .engine.cli.logs import write_logs
 
+        write_logs(log_level, log_format)
         return demo(requests=requests, concurrency=concurrency, seed=seed, output=output, backend=backend)
 
     _exit(command)
@@ -148,6 +157,8 @@ def run(
         float | None, typer.Option(min=0.0001, help="Dollars: what would go beyond is not begun.")
     ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show errors and the last line only.")] = False,
+    log_level: LogLevel = None,
+    log_format: LogFormat = "console",
     backend: Backend = "asyncio",
 ) -> None:
     """Run a file of requests and write their results as they come.
@@ -163,7 +174,9 @@ def run(
 
     def command() -> int:
         from .engine.cli.file_run import run_file
+        from .engine.cli.logs import write_logs
 
+        write_logs(log_level, log_format)
         defaults: dict[str, Any] = {"max_tokens": max_tokens, "system": system}
         return run_file(
             file,
@@ -221,13 +234,17 @@ def simulate(
     seed: Annotated[int | None, typer.Option(help="The same seed makes the same answers. [0]")] = None,
     time_to_first_token: Annotated[float | None, typer.Option(min=0, help="Seconds. [0, at once]")] = None,
     tokens_per_second: Annotated[float | None, typer.Option(min=0, help="[0, as fast as possible]")] = None,
+    log_level: LogLevel = None,
+    log_format: LogFormat = "console",
     backend: Backend = "asyncio",
 ) -> None:
     """Serve a simulated Messages API until Ctrl-C."""
 
     def command() -> int:
+        from .engine.cli.logs import write_logs
         from .engine.cli.simulate import simulate
 
+        write_logs(log_level, log_format)
         settings = {
             "seed": seed,
             "time_to_first_token": time_to_first_token,

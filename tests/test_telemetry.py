@@ -1,0 +1,196 @@
+"""What logs, traces and metrics tell of requests, by the OpenTelemetry SDK's exporters in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+from structlog.testing import LogCapture
+
+from manystream import Deadlines, RetryPolicy, StreamRequest
+from manystream.engine.simulator import Cut, Fail, Simulator, Stall
+
+from .engines import engine_for
+
+pytestmark = pytest.mark.anyio
+
+EXPORTER = InMemorySpanExporter()
+READER = InMemoryMetricReader()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def provided() -> None:
+    """The providers can be set but once in a process."""
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(EXPORTER))
+    trace.set_tracer_provider(provider)
+    metrics.set_meter_provider(MeterProvider([READER]))
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    EXPORTER.clear()
+    READER.get_metrics_data()
+    yield EXPORTER
+    EXPORTER.clear()
+
+
+@pytest.fixture
+def logs() -> Iterator[LogCapture]:
+    capture = LogCapture()
+    structlog.configure(processors=[capture])
+    yield capture
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator().in_thread() as simulator:
+        yield simulator
+
+
+def told(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+async def test_one_span_a_request_in_the_callers_context(simulator: Simulator, spans: InMemorySpanExporter) -> None:
+    simulator.script([Fail(529), Fail(529), "fine"])
+    async with engine_for(simulator) as engine:
+        with trace.get_tracer("app").start_as_current_span("caller") as caller:
+            request = StreamRequest(
+                {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 50, "temperature": 0.5},
+                custom_id="mine",
+            )
+            result = await engine.submit(request).wait()
+    span, parent = spans.get_finished_spans()
+    assert (span.name, span.kind, span.status.status_code) == (
+        "chat claude-opus-5-5",
+        SpanKind.CLIENT,
+        StatusCode.UNSET,
+    )
+    assert span.parent is not None
+    assert span.parent.span_id == caller.get_span_context().span_id
+    assert parent.name == "caller"
+    found = told(span)
+    usage = result.usage
+    assert {name: found[name] for name in found if name.startswith("gen_ai.")} == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.request.model": "claude-opus-5-5",
+        "gen_ai.request.max_tokens": 50,
+        "gen_ai.request.temperature": 0.5,
+        "gen_ai.request.stream": True,
+        "gen_ai.response.model": result.model_name,
+        "gen_ai.response.id": result.message_id,
+        "gen_ai.response.finish_reasons": ("end_turn",),
+        "gen_ai.response.time_to_first_chunk": result.timings.ttft,
+        "gen_ai.usage.input_tokens": usage.total_input_tokens,
+        "gen_ai.usage.output_tokens": usage.output_tokens,
+        "gen_ai.usage.cache_read.input_tokens": 0,
+        "gen_ai.usage.cache_creation.input_tokens": 0,
+    }
+    assert (found["server.address"], found["manystream.attempts"], found["manystream.custom_id"]) == (
+        "127.0.0.1",
+        3,
+        "mine",
+    )
+    assert [event.name for event in span.events] == ["manystream.retry"] * 2
+    assert {str((event.attributes or {})["error.type"]) for event in span.events} == {"overloaded_error"}
+
+
+@pytest.mark.parametrize(
+    ("step", "state", "error", "status"),
+    [
+        (Fail(400), "failed", "invalid_request_error", StatusCode.ERROR),
+        (Cut(2, "end", text="one two three"), "truncated", "truncated", StatusCode.ERROR),
+        (Cut(2, Fail(529), text="one two three"), "failed", "overloaded_error", StatusCode.ERROR),
+        (Stall(2, text="one two three"), "failed", "deadline_exceeded", StatusCode.ERROR),
+    ],
+    ids=["refused", "cut", "error in the stream", "deadline"],
+)
+async def test_a_span_tells_how_it_truly_ended(
+    simulator: Simulator, spans: InMemorySpanExporter, step: Any, state: str, error: str, status: StatusCode
+) -> None:
+    simulator.script([step])
+    request = StreamRequest("hi", deadlines=Deadlines(idle=0.2), retry=RetryPolicy(max_attempts=1))
+    async with engine_for(simulator) as engine:
+        result = await engine.submit(request).wait()
+    (span,) = spans.get_finished_spans()
+    found = told(span)
+    assert (result.state, found["manystream.state"], found["error.type"]) == (state, state, error)
+    assert span.status.status_code is status
+    if state == "truncated":
+        assert found["gen_ai.usage.input_tokens"] > 0
+
+
+async def test_a_cancelled_stream_is_no_error(simulator: Simulator, spans: InMemorySpanExporter) -> None:
+    simulator.script([Stall(1, text="one two")])
+    async with engine_for(simulator) as engine, engine.stream("hi") as stream:
+        async for _ in stream:
+            break
+    (span,) = spans.get_finished_spans()
+    assert told(span)["error.type"] == "cancelled"
+    assert span.status.status_code is StatusCode.UNSET
+
+
+async def test_the_client_metrics(simulator: Simulator, spans: InMemorySpanExporter) -> None:
+    simulator.script(["one two three", Fail(400)])
+    async with engine_for(simulator) as engine:
+        await engine.submit("hi").wait()
+        await engine.submit("hi").wait()
+    data: Any = READER.get_metrics_data()
+    found = {
+        metric.name: metric.data.data_points
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        if scope.scope.name == "manystream"
+        for metric in scope.metrics
+    }
+    assert set(found) >= {
+        "gen_ai.client.token.usage",
+        "gen_ai.client.operation.duration",
+        "gen_ai.client.operation.time_to_first_chunk",
+    }
+    errors = {point.attributes.get("error.type") for point in found["gen_ai.client.operation.duration"]}
+    assert {None, "invalid_request_error"} <= errors
+    assert {point.attributes["gen_ai.token.type"] for point in found["gen_ai.client.token.usage"]} == {
+        "input",
+        "output",
+    }
+
+
+async def test_the_log_of_a_request(simulator: Simulator, logs: LogCapture) -> None:
+    simulator.script([Fail(529), "fine", Fail(400)])
+    async with engine_for(simulator) as engine:
+        result = await engine.submit(StreamRequest("hi", custom_id="a")).wait()
+        await engine.submit(StreamRequest("hi", custom_id="b")).wait()
+    ours = [entry for entry in logs.entries if entry["event"].startswith("stream.")]
+    assert [(entry["event"], entry["log_level"], entry["custom_id"]) for entry in ours] == [
+        ("stream.submitted", "debug", "a"),
+        ("stream.retrying", "warning", "a"),
+        ("stream.ended", "info", "a"),
+        ("stream.submitted", "debug", "b"),
+        ("stream.ended", "warning", "b"),
+    ]
+    ended = ours[2]
+    assert ended["stream_id"] == result.stream_id
+    assert (ended["request_id"], ended["model"], ended["attempts"]) == (result.request_id, result.model_name, 2)
+    assert (ours[1]["error"], ours[4]["error"], ours[4]["status"]) == ("overloaded_error", "invalid_request_error", 400)
+
+
+async def test_without_structlog_configured_nothing_is_logged(
+    simulator: Simulator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    structlog.reset_defaults()
+    async with engine_for(simulator) as engine:
+        await engine.submit("hi").wait()
+    assert capfd.readouterr() == ("", "")
