@@ -3,6 +3,7 @@
 import typer
 
 from .admission.command import command as admission
+from .runs.command import command as run
 from .speed.command import command as speed
 from .speed.micro import command as micro
 
@@ -24,6 +25,7 @@ def benchmarks() -> None:
 app.command("admission")(admission)
 app.command("speed")(speed)
 app.command("micro")(micro)
+app.command("run")(run)
 
 if __name__ == "__main__":
     app(prog_name="python -m benchmarks")

@@ -159,9 +159,8 @@ async def test_drained_it_begins_no_more(tmp_path: Path) -> None:
     async with running(simulator, requests(), tmp_path / "out", slots=3) as run:
         async for _ in run:
             run.drain()
-    assert (
-        len(drawn) == len(simulator.requests) == run.figures.started == run.figures.done == len(lines(tmp_path / "out"))
-    )
+    assert len(simulator.requests) == run.figures.started == run.figures.done == len(lines(tmp_path / "out"))
+    assert len(drawn) - run.figures.started in (0, 1)  # one may have been on its way into the journal
     assert len(drawn) < 10
     assert run.figures.not_run == 0
 

@@ -64,16 +64,16 @@ async def test_in_nothing_an_app_may_print(
                     extra_body={"metadata": {"user_id": "planted-words"}},
                 )
                 check(request)
-                try:
-                    async with engine.stream(request) as stream:
-                        check(stream)
+                async with engine.stream(request) as stream:
+                    check(stream)
+                    try:
                         async for event in stream:
                             check(event)
                             check(engine.stats())
-                except StreamError as exc:
-                    check("".join(traceback.format_exception(exc)))
-                    check(exc.result.error)
-                    check(exc.result.exception())
+                    except StreamError as exc:
+                        check("".join(traceback.format_exception(exc)))
+                        check(exc.result.error)
+                        check(exc.result.exception())
                 check(stream.result)
                 check(stream.snapshot())
                 check(stream.result.usage)

@@ -1,8 +1,8 @@
 """What others can see of an engine: logs by structlog, and traces and metrics by OpenTelemetry.
 
 Both are the app's choice: logs are written when structlog is configured, and spans and metrics made when OpenTelemetry
-has a provider for them, at the time that the engine is entered. Without them a request costs nothing more. Neither shows
-a prompt, an answer or a key.
+has a provider for them, at the time that the engine is entered. Without them a request costs nothing more. Neither
+shows a prompt, an answer or a key.
 """
 
 import sys
