@@ -25,6 +25,8 @@ class Peer:
         self.stream = stream
         self.number = 0
         """Which of the server's requests is being answered, from 1."""
+        self.requested = b""
+        """The request that is being answered."""
         self._received = b""
 
     async def receive_head(self) -> bytes:
@@ -95,7 +97,7 @@ class WireServer:
                 await self.connected(peer)
             while True:
                 self.requests.append(await peer.receive_request())
-                peer.number = len(self.requests)
+                peer.number, peer.requested = len(self.requests), self.requests[-1]
                 if isinstance(self.answer, bytes):
                     await stream.send(self.answer)
                 else:

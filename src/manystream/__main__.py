@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 _STATUS = """
-Exit status: 0 all requests succeeded; 1 some failed, or one failure stopped the run; 2 nothing was sent, since the
-command line, the input or the credentials were wrong; 3 the results could not be written; 130 interrupted.
+Exit status: 0 all requests succeeded; 1 some failed, or one failure stopped the run; 2 the command line, the input or
+the credentials were wrong, and nothing was sent but what came through a pipe before; 3 the results could not be
+written; 130 interrupted.
 """
 
 _SCENARIO = """
