@@ -15,6 +15,7 @@ import anyio
 import attrs
 import httpx2
 import pytest
+from anyio.lowlevel import checkpoint
 
 from manystream.engine.http import HttpTransport
 
@@ -103,7 +104,10 @@ async def answer(peer: Peer) -> None:
         await peer.send(NEXT)
         return
     case = made(int(path[1:]))
-    await peer.send(*case.pieces)
+    for piece in case.pieces:
+        await peer.stream.send(piece)
+        for _ in range(5):  # in which the client may read it by itself
+            await checkpoint()
     if case.close:
         await peer.close()
 

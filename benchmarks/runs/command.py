@@ -18,16 +18,27 @@ from rich.console import Console
 from manystream import AnthropicModel, Engine
 from manystream.engine.runs import open_run
 from manystream.engine.runs.draw import Registry
+from manystream.engine.runs.journal import Journal
 from manystream.engine.runs.writer import Writer
 
 from ..speed.machine import describe, resident_bytes
 
 __all__ = ["command"]
 
+_LIMITS = ("requests", "input_tokens", "output_tokens")
+
 
 @contextmanager
 def _simulator() -> Generator[str]:
-    arguments = [sys.executable, "-m", "manystream", "simulate", "--port", "0"]
+    with tempfile.TemporaryDirectory() as folder:
+        # Limits that nobody reaches: what is measured is not to wait for them.
+        scenario = Path(folder) / "scenario.toml"
+        scenario.write_text("".join(f"limits.{name}_per_minute = 1_000_000_000\n" for name in _LIMITS))
+        yield from _serve(scenario)
+
+
+def _serve(scenario: Path) -> Iterator[str]:
+    arguments = [sys.executable, "-m", "manystream", "simulate", "--port", "0", "--scenario", str(scenario)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -65,7 +76,9 @@ class _Clock:
         return timed
 
 
-async def _run(url: str, requests: int, at: int, folder: Path, clock: _Clock) -> Iterator[tuple[str, float]]:
+async def _run(
+    url: str, requests: int, at: int, folder: Path, journal: _Clock, reading: _Clock
+) -> Iterator[tuple[str, float]]:
     source, output = folder / "in.jsonl", folder / "out.jsonl"
     _prompts(source, requests)
     model = AnthropicModel("claude-opus-5-5", api_key="none", base_url=url)
@@ -83,7 +96,8 @@ async def _run(url: str, requests: int, at: int, folder: Path, clock: _Clock) ->
         "requests": done,
         "requests_per_second": done / wall,
         "cpu_ms_per_request": cpu / done * 1e3,
-        "journal_share": clock.seconds / cpu,
+        "journal_share": journal.seconds / cpu,
+        "reading_share": reading.seconds / cpu,
     }
     return iter(figures.items())
 
@@ -94,11 +108,12 @@ def command(
     out: Annotated[Path, typer.Option(help="The folder for the figures.")] = Path("benchmarks/out"),
 ) -> None:
     """A long run of short requests: memory early and late, and the journal's share of the processor time."""
-    clock = _Clock()
-    clock.time(Writer, "flush", "close")
-    clock.time(Registry, "register", "next")
+    journal, reading = _Clock(), _Clock()
+    journal.time(Writer, "flush", "close")
+    journal.time(Journal, "unanswered")
+    reading.time(Registry, "register", "next")
     with _simulator() as url, tempfile.TemporaryDirectory() as folder:
-        figures = dict(anyio.run(_run, url, requests, at, Path(folder), clock))
+        figures = dict(anyio.run(_run, url, requests, at, Path(folder), journal, reading))
     console = Console(highlight=False)
     for name, value in figures.items():
         console.print(f"{name:22s} {value:,.4g}")
