@@ -23,7 +23,7 @@ from .wire_server import Peer, serving
 
 pytestmark = pytest.mark.anyio
 
-CASES = 250
+CASES = 100
 POISON = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison"
 NEXT = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnext"
 
