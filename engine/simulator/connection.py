@@ -214,7 +214,8 @@ class Connection:
 
     async def _close(self) -> None:
         """End our side, then let the client end its own: closing with input unread would reset the connection."""
-        with suppress(OSError, *_GONE), anyio.move_on_after(_LINGER):
+        # uvloop raises a RuntimeError where the client has gone already.
+        with suppress(OSError, RuntimeError, *_GONE), anyio.move_on_after(_LINGER):
             if isinstance(self._stream, TLSStream):
                 # To take leave is to write and to read, which two tasks must not do at a time.
                 self._reading.cancel()
