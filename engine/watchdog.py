@@ -29,6 +29,7 @@ class Watchdog:
         self._looks: list[tuple[float, int, ref[StreamActor]]] = []
         self._numbers = count()
         self._sooner: anyio.Event | None = None
+        self._prune_at = 1000
 
     def look_at(self, actor: StreamActor) -> None:
         """A stream has come to a stage in which another deadline may be the next."""
@@ -36,6 +37,8 @@ class Watchdog:
         if due is None or (actor.looked_at is not None and actor.looked_at <= due[0]):
             return
         actor.looked_at = due[0]
+        if len(self._looks) >= self._prune_at:
+            self._prune()
         heapq.heappush(self._looks, (due[0], next(self._numbers), ref(actor)))
         if self._sooner is not None and self._looks[0][0] == due[0]:
             self._sooner.set()
@@ -51,6 +54,12 @@ class Watchdog:
                 with anyio.move_on_after(max(_RESOLUTION, self._looks[0][0] - self._clock())):
                     await self._sooner.wait()
                     await anyio.sleep(_RESOLUTION)
+
+    def _prune(self) -> None:
+        """Forgets the looks at streams that are gone: a look may be due minutes after its stream."""
+        self._looks = [look for look in self._looks if (actor := look[2]()) is not None and not actor.life.ended]
+        heapq.heapify(self._looks)
+        self._prune_at = 2 * len(self._looks) + 1000
 
     def _look(self) -> None:
         now = self._clock()

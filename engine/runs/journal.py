@@ -332,7 +332,8 @@ class Journal:
             return [
                 Registered(*row)
                 for row in self._db.execute(
-                    "SELECT custom_id, ordinal, hash FROM request WHERE state <> 'ended' AND ordinal > ?"
+                    "SELECT custom_id, ordinal, hash FROM request INDEXED BY unanswered"
+                    " WHERE state <> 'ended' AND ordinal > ?"
                     " AND custom_id IN (SELECT custom_id FROM input) ORDER BY ordinal LIMIT ?",
                     (after, count),
                 )
