@@ -364,8 +364,7 @@ class Engine:
             owner=roster,
         )
         context = contextvars.copy_context()
-        for observer in self._observers:
-            observer.submitted(actor, params, str(connection.client.base_url), context)
+        self._observers.submitted(actor, params, connection.client.base_url, context)
         roster.take_in(Job(actor, open_response, context, ended), ticket)
         return actor
 

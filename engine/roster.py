@@ -22,7 +22,7 @@ from ..actors.mailbox import OnAbandon
 from ..actors.request import StreamRequest
 from ..actors.source import Open, Response, ResponseFailed
 from .admission import Admission, Ticket
-from .telemetry import Observer
+from .telemetry import Observers
 from .watchdog import Watchdog
 
 __all__ = ["Job", "Roster"]
@@ -55,7 +55,7 @@ class Roster:
         clock: Callable[[], float],
         admission: Admission,
         released: Callable[[StreamActor], None],
-        observers: tuple[Observer, ...] = (),
+        observers: Observers,
     ) -> None:
         self._tasks = tasks
         self._clock = clock
@@ -194,8 +194,7 @@ class Roster:
         try:
             while True:
                 if delay is not None:
-                    for observer in self._observers:
-                        observer.retrying(actor, delay)
+                    self._observers.retrying(actor, delay)
                     self._leave(job)
                     await anyio.sleep(delay)
                     actor.requeue()
@@ -260,8 +259,7 @@ class Roster:
         del job.ticket, job.task  # they know the job: without this, a finished stream would wait for the collector
         job.actor.released.set()
         self._released(job.actor)
-        for observer in self._observers:
-            observer.ended(job.actor)
+        self._observers.ended(job.actor)
         if job.ended is not None:
             job.ended(job.actor)
         if self._idle is not None and not self._jobs:

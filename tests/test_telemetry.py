@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
+import anyio
 import pytest
 import structlog
 from opentelemetry import metrics, trace
@@ -16,10 +17,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from structlog.testing import LogCapture
 
-from manystream import Deadlines, RetryPolicy, StreamRequest
+from manystream import AnthropicModel, Deadlines, Engine, RetryPolicy, StreamRequest
 from manystream.engine.simulator import Cut, Fail, Simulator, Stall
 
-from .engines import engine_for
+from .engines import AT_ONCE, engine_for
 
 pytestmark = pytest.mark.anyio
 
@@ -142,6 +143,38 @@ async def test_a_cancelled_stream_is_no_error(simulator: Simulator, spans: InMem
     assert span.status.status_code is StatusCode.UNSET
 
 
+async def test_no_prompt_answer_or_key_in_spans_and_metrics(simulator: Simulator, spans: InMemorySpanExporter) -> None:
+    key, prompt, answer = "sk-ant-planted-key", "planted-prompt", "planted-answer one two three"
+    steps: list[Any] = [answer, Fail(401), Fail(529), answer, Cut(2, "reset", text=answer), Stall(2, text=answer)]
+    simulator.script(steps)
+    model = AnthropicModel("claude-opus-5-5", api_key=key, base_url=simulator.url, defaults={"system": prompt})
+    async with Engine(model, retry=AT_ONCE, deadlines=Deadlines(idle=0.2)) as engine:
+        states = [
+            (
+                await engine.submit(
+                    StreamRequest(
+                        {
+                            "messages": [{"role": "user", "content": prompt}],
+                            "metadata": {"user_id": prompt},
+                            "stop_sequences": [prompt],
+                        }
+                    )
+                ).wait()
+            ).state
+            for _ in range(len(steps) - 1)
+        ]
+    finished = spans.get_finished_spans()
+    assert states == ["complete", "failed", "complete", "truncated", "failed"]
+    assert len(finished) == len(states)
+    data = READER.get_metrics_data()
+    assert data is not None
+    told = "".join(span.to_json() for span in finished) + data.to_json()
+    assert "gen_ai.client.token.usage" in told
+    assert "authentication_error" in told
+    for secret in (key, prompt, "planted-answer"):
+        assert secret not in told
+
+
 async def test_the_client_metrics(simulator: Simulator, spans: InMemorySpanExporter) -> None:
     simulator.script(["one two three", Fail(400)])
     async with engine_for(simulator) as engine:
@@ -185,6 +218,29 @@ async def test_the_log_of_a_request(simulator: Simulator, logs: LogCapture) -> N
     assert ended["stream_id"] == result.stream_id
     assert (ended["request_id"], ended["model"], ended["attempts"]) == (result.request_id, result.model_name, 2)
     assert (ours[1]["error"], ours[4]["error"], ours[4]["status"]) == ("overloaded_error", "invalid_request_error", 400)
+
+
+@pytest.mark.parametrize("event", ["stream.submitted", "stream.retrying", "stream.ended"])
+async def test_a_log_that_fails_harms_no_stream(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture, event: str
+) -> None:
+    def broken(_: object, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if entry["event"] == event:
+            raise OSError("planted-words")
+        raise structlog.DropEvent
+
+    simulator.script([Fail(529), "fine", "fine"])
+    structlog.configure(processors=[broken])
+    try:
+        with anyio.fail_after(20):
+            async with engine_for(simulator) as engine:
+                results = [await engine.submit("hi").wait() for _ in range(2)]
+    finally:
+        structlog.reset_defaults()
+    assert [result.state for result in results] == ["complete", "complete"]
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "manystream"]
+    assert "OSError" in told
+    assert "planted-words" not in told
 
 
 async def test_without_structlog_configured_nothing_is_logged(

@@ -7,12 +7,12 @@ shows a prompt, an answer or a key.
 
 import sys
 
-from .observer import Observer
+from .observer import Observer, Observers
 
-__all__ = ["Observer", "find_observers"]
+__all__ = ["Observer", "Observers", "find_observers"]
 
 
-def find_observers() -> tuple[Observer, ...]:
+def find_observers() -> Observers:
     """Those who are to be told, for an engine that is entered now."""
     found: list[Observer] = []
     structlog = sys.modules.get("structlog")
@@ -28,4 +28,4 @@ def find_observers() -> tuple[Observer, ...]:
         else:
             if is_set_up():
                 found.append(TraceObserver())
-    return tuple(found)
+    return Observers(found)
