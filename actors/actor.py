@@ -17,7 +17,8 @@ import attrs
 
 from .assembler import Assembler
 from .deadlines import DeadlineName, Deadlines, next_due
-from .errors import STATUS_OF_TYPE, ErrorInfo
+from .error_body import plain_text, read_error_body
+from .errors import STATUS_OF_TYPE, ErrorInfo, bare
 from .events import RestartEvent, SnapshotEvent, StreamEndEvent
 from .framing import Frame, FramingError, SSEFramer
 from .lifecycle import Lifecycle, State
@@ -27,16 +28,18 @@ from .parts import EMPTY, TextPart
 from .recovery import NextStep, Recovery, continuation, next_step, takes_continuation
 from .request import StreamRequest
 from .result import Attempt, Ending, StreamResult
-from .retry import RetryPolicy, error_code, is_retryable
+from .retry import RetryPolicy, is_retryable
 from .source import Open, Response, ResponseFailed
 from .timing import Stopwatch
 from .usage import Usage
-from .wire import DECODE_ERRORS, ErrorEvent, WireError, decode, decode_known, decode_other
+from .wire import DECODE_ERRORS, SMALL, ErrorEvent, WireError, decode, decode_known, decode_other, readable
 
 __all__ = ["Owner", "StreamActor"]
 
 _CHARACTERS_A_TOKEN = 4
 _DRAIN_SECONDS = 0.1  # for what follows message_stop, so that the connection can be used again
+_MOST_BYTES = 256 * 1024 * 1024  # of one attempt: several times the longest answer there can be
+_MOST_EVENTS = 100_000  # that are kept one by one, beside the text: whoever the server is, memory is bounded
 
 
 class Owner(Protocol):
@@ -98,6 +101,7 @@ class StreamActor:
         self._draining = False
         self._room: anyio.Event | None = None
         self._frames: deque[Frame] = deque()
+        self._bytes = 0  # of this attempt
         self._framer = SSEFramer()
         self._failure: ErrorInfo | None = None
         self._next_request = request  # what the next attempt sends
@@ -169,9 +173,9 @@ class StreamActor:
                 ended = await response.pump(self._take)
                 while self._frames and not self._step():
                     await self._wait_for_room()
-                if self._framer.failure is not None and not self.assembler.stopped:
+                if self._framer.failure is not None and not self.assembler.over:
                     self._failure = self._failure or _protocol_error(self._framer.failure)
-                if self.assembler.stopped or self._failure is not None:
+                if self.assembler.over or self._failure is not None:
                     break
                 if ended:
                     self._bytes_ended()
@@ -183,7 +187,10 @@ class StreamActor:
                     with anyio.move_on_after(_DRAIN_SECONDS):
                         await response.pump(lambda _: True)
         except ResponseFailed as exc:
-            self._failure = exc.info if response is None else self._truncated(exc.info.message, exc.info.cause)
+            # What was read before is the answer, if it is whole; else it was cut, unless it can't be read at all.
+            self._failure = exc.info
+            if response is not None and exc.info.type == "connection_error":
+                self._failure = self._truncated(exc.info.message, exc.info.cause)
         finally:
             if response is not None:
                 await response.aclose()
@@ -198,15 +205,17 @@ class StreamActor:
         self.rate_limits = response.rate_limits
         self.assembler.request_id = self.request_id
         self._frames.clear()
+        self._bytes = 0
         self._framer = SSEFramer()
         self._owner.look_at(self)
 
     def _take(self, chunk: bytes) -> bool:
         """Frames what was read and takes in as much as the lossless consumers allow. Returns whether to read on."""
         self.watch.last_byte = self.watch.clock()
+        self._bytes += len(chunk)
         self._frames.extend(self._framer.feed(chunk))
         self._step()
-        return not (self._frames or self.assembler.stopped or self._failure or self._framer.failure)
+        return not (self._frames or self.assembler.over or self._failure or self._framer.failure)
 
     def _step(self) -> bool:
         """Takes the waiting frames in. Returns False when it had to stop for a lossless consumer."""
@@ -221,7 +230,8 @@ class StreamActor:
             frame = frames.popleft()
             try:
                 try:
-                    event = decode_known(frame.data)
+                    usual = len(frame.data) <= SMALL and frame.event != b"error"
+                    event = decode_known(frame.data) if usual else decode(frame)
                 except DECODE_ERRORS:
                     event = decode_other(frame)
             except WireError as exc:
@@ -230,9 +240,11 @@ class StreamActor:
                 break
             feed(event)
             if assembler.over:
-                if assembler.error is not None:
-                    self._failure = _stream_error(assembler.error, self.request_id)
+                self._failure = self._judged(f" (at byte {frame.offset})")
                 frames.clear()
+        if len(log.entries) > _MOST_EVENTS or self._bytes > _MOST_BYTES:
+            self._failure = self._failure or ErrorInfo("protocol_error", _FLOOD)
+            frames.clear()
         if log.seq != seq:
             watch = self.watch
             now = watch.last_byte or watch.clock()
@@ -275,14 +287,24 @@ class StreamActor:
             watch.resumed = watch.clock()
             self._owner.look_at(self)
 
+    def _judged(self, place: str = "") -> ErrorInfo | None:
+        """What is wrong with the answer as the events that came have it."""
+        assembler = self.assembler
+        if assembler.error is not None:
+            return _stream_error(assembler.error, self.request_id)
+        if assembler.broken is not None:
+            return ErrorInfo("protocol_error", assembler.broken + place, request_id=self.request_id, retryable=True)
+        return None if assembler.stopped else self._truncated("[DONE] came before the answer was whole")
+
     def _bytes_ended(self) -> None:
         """The body ended cleanly: a last event that lacks only its blank line still counts."""
-        self._failure = self._truncated("the bytes ended without message_stop")
         for frame in self._framer.close():
             with contextlib.suppress(WireError):  # cut inside: what is missing will not come
                 self.assembler.feed(decode(frame))
-        if self.assembler.error is not None:
-            self._failure = _stream_error(self.assembler.error, self.request_id)
+        if self.assembler.over:
+            self._failure = self._judged()
+        else:
+            self._failure = self._truncated("the bytes ended without message_stop")
 
     def _truncated(self, message: str, cause: BaseException | None = None) -> ErrorInfo:
         return ErrorInfo(type="truncated", message=message, request_id=self.request_id, retryable=True, cause=cause)
@@ -290,8 +312,16 @@ class StreamActor:
     # -- endings
 
     def _after_failure(self) -> float | None:
+        """The attempt is over, by the failure that was met; unless that came when the answer was whole."""
         info = self._failure
+        if self.assembler.is_whole:
+            self._finish("complete")
+            return None
         assert info is not None
+        if info.type == "protocol_error" and any(
+            attempt.error is not None and attempt.error.message == info.message for attempt in self.attempts
+        ):
+            info = attrs.evolve(info, retryable=False)  # the same at the same place: it is no accident
         number = self._close_attempt(info)
         step = self._next_step()
         delay = None
@@ -397,16 +427,39 @@ class StreamActor:
 
     def finish_cancelled(self, by: str, reason: str | None = None) -> None:
         """Ends the stream as cancelled, unless it has ended. What was received is kept."""
-        if not self.life.ended:
-            by, reason = self.cancel_request or (by, reason)
-            if self.life.state in (State.CONNECTING, State.STREAMING):
-                self._close_attempt(None)
-            self._finish("cancelled", by=by, reason=reason)
+        if self.life.ended:
+            return
+        if self.life.state is State.STREAMING and self.assembler.is_whole:
+            self._finish("complete")  # only its last word was still to come
+            return
+        by, reason = self.cancel_request or (by, reason)
+        if self.life.state in (State.CONNECTING, State.STREAMING):
+            self._close_attempt(None)
+        self._finish("cancelled", by=by, reason=reason)
 
     def finish_failed(self, info: ErrorInfo) -> None:
-        """Ends the stream as failed outside of any attempt, unless it has ended."""
-        if not self.life.ended:
-            self._finish("failed", info)
+        """Ends the stream as failed, unless it has ended. What was received is kept."""
+        if self.life.ended:
+            return
+        if self.life.state in (State.CONNECTING, State.STREAMING):
+            self._close_attempt(info)
+        self._finish("failed", info)
+
+    def finish_broken(self, exc: Exception) -> None:
+        """Ends the stream as failed, unless it has ended: something was raised that nobody expects. Whatever it was, it
+        concerns this stream alone."""
+        info = ErrorInfo(
+            type="internal_error",
+            message=f"{type(exc).__name__}: {plain_text(str(exc))}",
+            request_id=self.request_id,
+            cause=bare(exc),
+        )
+        try:
+            self.finish_failed(info)
+        except Exception:
+            # What was received can't be told without raising: the ending is told without it.
+            self.assembler = Assembler(self.log, beta=bool(self.request.betas))
+            self.finish_failed(info)
 
     def _finish(
         self, ending: Ending, error: ErrorInfo | None = None, *, by: str | None = None, reason: str | None = None
@@ -471,20 +524,24 @@ class StreamActor:
         )
 
 
+_FLOOD = f"the stream floods: more than {_MOST_EVENTS:,} events beside text, or {_MOST_BYTES // 2**20} MiB"
+
+
 def _protocol_error(exc: FramingError | WireError) -> ErrorInfo:
     exc.__context__ = exc.__traceback__ = None  # their frames hold the actor
-    return ErrorInfo(type="protocol_error", message=str(exc), cause=exc)
+    return ErrorInfo(type="protocol_error", message=str(exc), retryable=isinstance(exc, WireError), cause=exc)
 
 
 def _stream_error(event: ErrorEvent, request_id: str | None) -> ErrorInfo:
     """The error that the API sent inside a stream, which had begun with 200."""
-    kind = str(event.error.get("type") or "api_error")
+    said = read_error_body({"error": event.error})
+    kind = said.type or "api_error"
     status = STATUS_OF_TYPE.get(kind)
     return ErrorInfo(
         type=kind,
-        message=str(event.error.get("message") or "the API reported an error inside the stream"),
+        message=said.message or "the API reported an error inside the stream",
         status=status,
-        request_id=event.request_id or request_id,
-        retryable=is_retryable(status or 500, EMPTY, error_code(event.error)),
-        code=error_code(event.error),
+        request_id=readable(event.request_id) or request_id,
+        retryable=is_retryable(status or 500, EMPTY, said.code),
+        code=said.code,
     )

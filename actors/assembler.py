@@ -8,7 +8,6 @@ The finished message is built the way the SDK builds it, field by field, for the
 copies more of `message_delta` than the stable one.
 """
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from itertools import islice
@@ -41,7 +40,7 @@ from .parts import (
 )
 from .times import normalise_container
 from .usage import Usage, merge_usage, sum_of_usages, usage_from_json
-from .wire import JsonObject
+from .wire import JsonObject, joined, parse_json, readable
 
 if TYPE_CHECKING:
     from .partial_json import PartialJSON
@@ -57,6 +56,7 @@ _USAGE_FIELDS = (
     "output_tokens_details",
 )
 _BETA_USAGE_FIELDS = (*_USAGE_FIELDS, "iterations", "fallback_credit")
+_CONTENT_KINDS = ("content_block_start", "content_block_delta")
 _DELTA_FIELDS = {"stop_reason", "stop_sequence", "stop_details", "container"}
 
 
@@ -66,6 +66,7 @@ class _Block:
     __slots__ = (
         "args",
         "base",
+        "citations",
         "counted",
         "counted_pieces",
         "estimates",
@@ -78,6 +79,7 @@ class _Block:
         "raw",
         "replaced",
         "takes",
+        "unknown_deltas",
         "whole",
     )
 
@@ -92,6 +94,9 @@ class _Block:
         """The finished part."""
         self.pieces: list[str] = []
         """What the deltas appended: text, thinking or JSON."""
+        self.citations: list[Mapping[str, Any]] = []
+        """Citations that deltas brought. Like these two, they are joined with the part once, when it is asked for."""
+        self.unknown_deltas: list[Mapping[str, Any]] = []
         self.counted = 0
         """The characters of the first `counted_pieces` pieces."""
         self.counted_pieces = 0
@@ -123,13 +128,22 @@ class _Block:
 
     def current(self, *, complete: bool) -> Part:
         """The part as it is now."""
+        changed: dict[str, Any] = {"complete": complete}
+        if self.unknown_deltas:
+            changed["unknown_deltas"] = (*self.base.unknown_deltas, *self.unknown_deltas)
         match self.base:
-            case TextPart() | ThinkingPart() as part if self.pieces:
-                return attrs.evolve(part, content=part.content + "".join(self.pieces), complete=complete)
-            case ToolCallPart() | ServerToolCallPart() as part if self.pieces:
-                return attrs.evolve(part, args="".join(self.pieces), complete=complete)
+            case TextPart() | ThinkingPart() as part:
+                if self.pieces:
+                    changed["content"] = joined([part.content, *self.pieces])
+                if self.citations:
+                    assert isinstance(part, TextPart)
+                    changed["citations"] = (*part.citations, *self.citations)
+            case ToolCallPart() | ServerToolCallPart() as part:
+                if self.pieces:
+                    changed["args"] = joined(self.pieces)
             case part:
-                return attrs.evolve(part, complete=complete)
+                pass
+        return attrs.evolve(part, **changed)
 
     @property
     def characters(self) -> int:
@@ -144,11 +158,22 @@ class _Block:
         self.counted_pieces = len(self.pieces)
         return len(so_far) + self.counted
 
+    @property
+    def may_end(self) -> bool:
+        """Whether nothing of it can be missing, though its end was not told: the JSON of a call tells of itself."""
+        if self.takes is not wire.InputJsonDelta:
+            return True
+        text = joined(self.pieces) or self.placeholder
+        try:
+            return not text or parse_json(text) is not None
+        except (ValueError, RecursionError):
+            return False
+
     def end(self, *, complete: bool) -> Part:
         """Closes the block and returns its part."""
         self.open = False
         self.part = self.current(complete=complete)
-        self.pieces = []
+        self.pieces, self.citations, self.unknown_deltas = [], [], []
         self.counted = self.counted_pieces = 0
         return self.part
 
@@ -164,10 +189,12 @@ class _Block:
                 return block if part.signature is None else {**block, "signature": part.signature}
             case ToolCallPart() | ServerToolCallPart() as part if part.args:
                 try:
-                    value = json.loads(part.args)
-                except ValueError:
+                    value = parse_json(part.args)
+                except (ValueError, RecursionError):
                     value = part.args
                 return {**block, "input": value}
+            case ToolCallPart() | ServerToolCallPart() if block.get("input") == "":
+                return {**block, "input": {}}
             case CompactionPart() as part if self.replaced:
                 return {**block, "content": part.content, "encrypted_content": part.encrypted_content}
             case _:
@@ -177,9 +204,13 @@ class _Block:
 class Assembler:
     """Puts the wire events of one answer together.
 
-    `beta` says which route the request took. `started` and `stopped` tell of `message_start` and `message_stop`;
-    `error` is the error the API sent inside the stream, if it did; `over` says that one of these two has come;
-    `contents` counts the content events so far.
+    `beta` says which route the request took. `started` and `stopped` tell of `message_start` and of an end that makes
+    the answer whole; `error` is the error the API sent inside the stream, if it did; `broken` says what is wrong when
+    the events make no message; `over` says that no more events are wanted; `contents` counts the content events so far.
+
+    An answer is whole when its message began, a stop reason came, and every block has ended (`is_whole`), whatever the
+    stream then ends with. At `message_stop` a block without an end of its own has ended too, unless it is a call whose
+    JSON is not whole.
 
     After `go_on` the events of a continuation follow. Its blocks get the indexes after those there are, except that its
     first block, when that is text, is more of the text that was open. The message is then the last attempt's (its id,
@@ -203,6 +234,7 @@ class Assembler:
         self.stopped = False
         self.over = False
         self.error: wire.ErrorEvent | None = None
+        self.broken: str | None = None
         self.contents = 0
         self.usage_is_final = False
         self.extra: JsonObject = {}
@@ -223,6 +255,8 @@ class Assembler:
                 self._rare_delta(event.index, delta)
                 return
             text: str = delta.text
+            if not text and block.pieces and not block.pieces[-1]:
+                return  # like the one before it, it says nothing: a flood of them is kept as one
             self.contents += 1
             block.pieces.append(text)
             if block.args is not None:
@@ -241,23 +275,47 @@ class Assembler:
             case wire.MessageStart():
                 self._message_start(event)
             case wire.MessageStop():
-                self.stopped = self.over = True
+                self._message_stop()
             case wire.ErrorEvent():
                 self.error = event
+                self.over = True
+            case wire.Done():
+                self.stopped = self.is_whole
                 self.over = True
             case wire.UnknownDeltaEvent():
                 self._rare_delta(event.index, event.delta)
             case wire.UnknownWireEvent():
                 self._log.add(UnknownEvent, event.raw)
+                if event.kind in _CONTENT_KINDS:
+                    self._break(f"a {event.kind} event does not say what it should")
             case wire.ContentBlockDelta() | wire.Ping():
                 pass
 
     def close(self) -> None:
-        """Ends what is still open, as not complete: the stream is over."""
+        """Ends what is still open: the stream is over."""
+        whole = self.stopped or self.is_whole
         for block in self._blocks:
             if block.open:
-                # A continuation without any content had nothing to add to the text that was open.
-                self._end_block(block, complete=self.stopped and (block.whole or block is self._cut))
+                self._end_block(block, complete=whole and self._needs_no_end(block))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing but the word that it ends is missing of the answer."""
+        if not self.started or self.stop_reason is None or self.error is not None or self.broken is not None:
+            return False
+        return not any(map(self._is_unfinished, self._blocks))
+
+    def _is_unfinished(self, block: _Block) -> bool:
+        return block.open and not self._needs_no_end(block)
+
+    def _needs_no_end(self, block: _Block) -> bool:
+        # A continuation without any content had nothing to add to the text that was open.
+        return block.whole or block is self._cut
+
+    def _break(self, what: str) -> None:
+        """The events make no message: content is lost, or is another answer's."""
+        self.broken = self.broken or what
+        self.over = True
 
     def go_on(self) -> None:
         """The attempt was cut, in or after text; the events of one that continues the answer follow."""
@@ -275,7 +333,7 @@ class Assembler:
             elif block.open:
                 self._end_block(block, complete=False)
         self.started = self.stopped = self.over = False
-        self.error = None
+        self.error = self.broken = None
 
     # -- what has been put together
 
@@ -301,22 +359,22 @@ class Assembler:
     @property
     def message_id(self) -> str | None:
         """The message's id, once it has begun."""
-        return _text(self._message, "id")
+        return readable((self._message or EMPTY).get("id"))
 
     @property
     def model_name(self) -> str | None:
         """The model that serves the answer, once it has begun."""
-        return _text(self._message, "model")
+        return readable((self._message or EMPTY).get("model"))
 
     @property
     def stop_reason(self) -> str | None:
         """Why the model stopped, once the API has said so."""
-        return _text(self._message, "stop_reason")
+        return readable((self._message or EMPTY).get("stop_reason"))
 
     @property
     def stop_sequence(self) -> str | None:
         """Which stop sequence the model wrote, if one ended the answer."""
-        return _text(self._message, "stop_sequence")
+        return readable((self._message or EMPTY).get("stop_sequence"))
 
     @property
     def stop_details(self) -> JsonObject | None:
@@ -372,6 +430,7 @@ class Assembler:
         block = self._current.get(index)
         if block is None or not block.open:
             self._log.add(UnknownEvent, {"type": "content_block_delta", "index": index, "delta": _raw(delta), **extra})
+            self._break(f"a delta is for block {index}, which {'never began' if block is None else 'has ended'}")
             return
         self.contents += 1
         base = block.base
@@ -399,7 +458,16 @@ class Assembler:
                 self._apply(block, UnknownPartDelta(_raw(delta), extra))
 
     def _apply(self, block: _Block, delta: PartDelta) -> None:
-        block.base = delta.apply(block.base)
+        match delta:
+            case CitationPartDelta(citation, extra):
+                block.citations.append(citation)
+            case UnknownPartDelta(raw, extra):
+                block.unknown_deltas.append(raw)
+            case _:
+                extra = EMPTY
+                block.base = delta.apply(block.base)
+        if extra:
+            block.base = attrs.evolve(block.base, extra={**block.base.extra, **extra})
         self._log.add(PartDeltaEvent, block.index, delta)
 
     def _append(self, block: _Block, delta: PartDelta, text: str, rest: PartDelta) -> None:
@@ -418,6 +486,8 @@ class Assembler:
         earlier = self._current.get(index)
         if earlier is not None and earlier.open:
             self._end_block(earlier, complete=earlier.whole)
+            if not earlier.whole:
+                self._break(f"block {index} began again before it had ended")
         block = _Block(index + self._offset, raw)
         block.whole = whole
         if self._cut is not None:
@@ -466,24 +536,50 @@ class Assembler:
     # -- the message
 
     def _message_start(self, event: wire.MessageStart) -> None:
+        message = normalise_container(dict(event.message))
         if self.started:
-            self._log.add(UnknownEvent, msgspec.to_builtins(event))
-            return
+            assert self._message is not None
+            earlier = self._message.get("id")
+            if self._current or (earlier is not None and message.get("id") not in (None, earlier)):
+                self._log.add(UnknownEvent, msgspec.to_builtins(event))
+                self._break("another message begins within the message")
+                return
+            if earlier is not None:
+                message["id"] = earlier  # the same message, told again before it had any content
+        told = self.started and (self.message_id, self.model_name)
         self.started = True
-        self._message = message = normalise_container(dict(event.message))
+        self._message = message
         usage: object = message.get("usage")
+        changed = False
         if isinstance(usage, dict):
             message["usage"] = dict(usage)  # pyright: ignore[reportUnknownArgumentType]
             self._typed_usage = None
-            merge_usage(self._usage, usage)  # pyright: ignore[reportUnknownArgumentType]
-        self._log.add(StreamStartEvent, self.message_id, self.model_name, self.request_id)
-        if self._usage:
+            changed = merge_usage(self._usage, usage)  # pyright: ignore[reportUnknownArgumentType]
+        if (self.message_id, self.model_name) != told:
+            self._log.add(StreamStartEvent, self.message_id, self.model_name, self.request_id)
+        if changed:
             self._log.add(UsageEvent, self.usage)
-        content: object = message.get("content")
-        if isinstance(content, list):
-            for index, block in enumerate(content):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-                if isinstance(block, dict):
-                    self._start_block(index, block, whole=True)  # pyright: ignore[reportUnknownArgumentType]
+        content: object = message.get("content") or []
+        blocks = cast("list[object]", content) if isinstance(content, list) else [content]
+        for index, block in enumerate(blocks):
+            if isinstance(block, dict):
+                self._start_block(index, cast("JsonObject", block), whole=True)
+            else:
+                self._break("the message begins with content that is no block")
+
+    def _message_stop(self) -> None:
+        if not self.started:
+            self._break("message_stop came without a message")
+        elif self.stop_reason is None:
+            self._break("message_stop came without a stop reason")
+        else:
+            for block in self._blocks:
+                if self._is_unfinished(block):
+                    if not block.may_end:
+                        self._break(f"message_stop came before the end of block {block.index - self._offset}")
+                        return
+                    self._end_block(block, complete=True)
+            self.stopped = self.over = True
 
     def _message_delta(self, event: wire.MessageDelta) -> None:
         message, delta = self._message, event.delta
@@ -530,11 +626,6 @@ class Assembler:
             case _:
                 self.extra.update(extra)
                 self.feed(event)
-
-
-def _text(message: Mapping[str, Any] | None, name: str) -> str | None:
-    value = (message or EMPTY).get(name)
-    return value if isinstance(value, str) else None
 
 
 def _raw(delta: wire.Delta) -> JsonObject:

@@ -14,6 +14,7 @@ from .parts import (
     ThinkingPart,
     ToolCallPart,
 )
+from .wire import joined
 
 __all__ = [
     "CitationPartDelta",
@@ -42,7 +43,7 @@ class TextPartDelta:
         """`part` after this delta. Raises `ValueError` for another kind of part."""
         if not isinstance(part, TextPart):
             raise _mismatch(self, part)
-        return attrs.evolve(part, content=part.content + self.content_delta, extra=_joined(part, self))
+        return attrs.evolve(part, content=joined([part.content, self.content_delta]), extra=_joined(part, self))
 
 
 @attrs.frozen
@@ -80,7 +81,7 @@ class ThinkingPartDelta:
             estimate = (estimate or 0) + self.estimated_tokens
         return attrs.evolve(
             part,
-            content=part.content + (self.content_delta or ""),
+            content=joined([part.content, self.content_delta or ""]),
             signature=part.signature if self.signature_delta is None else self.signature_delta,
             estimated_tokens=estimate,
             extra=_joined(part, self),
@@ -100,7 +101,7 @@ class ToolCallPartDelta:
         """`part` after this delta. Raises `ValueError` for another kind of part."""
         if not isinstance(part, ToolCallPart | ServerToolCallPart):
             raise _mismatch(self, part)
-        return attrs.evolve(part, args=part.args + self.args_delta, extra=_joined(part, self))
+        return attrs.evolve(part, args=joined([part.args, self.args_delta]), extra=_joined(part, self))
 
 
 @attrs.frozen

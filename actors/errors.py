@@ -1,7 +1,7 @@
 """How a stream can fail: the facts as a frozen value, and the exceptions that carry them to who reads one stream."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
@@ -28,6 +28,7 @@ __all__ = [
     "StreamError",
     "StreamTruncated",
     "TotalDeadlineExceeded",
+    "bare",
 ]
 
 STATUS_OF_TYPE = {
@@ -52,8 +53,9 @@ class ErrorInfo:
 
     type: str
     """The API's own error type, such as `overloaded_error`; or one of ours: `request_error` (it could not be sent),
-    `connection_error`, `protocol_error`, `truncated`,
-    `deadline_exceeded`."""
+    `connection_error`, `protocol_error` (what came is no answer), `truncated`, `deadline_exceeded`,
+    `spend_cap_reached`, `internal_error` (something unexpected was raised while it was opened, read or put together),
+    `engine_error` (the engine itself crashed)."""
     message: str
     status: int | None = None
     """The HTTP status, or the one the type stands for when the error came inside a stream; None without a response."""
@@ -157,3 +159,19 @@ class ApiError(StreamError):
         self.status = status
         self.type = type
         self.request_id = request_id
+
+
+def bare(exc: Exception) -> Exception:
+    """`exc` without its traceback, and so those behind it: their frames would keep the request and the stream alive."""
+    waiting: list[BaseException] = [exc]
+    seen: set[int] = set()
+    while waiting:
+        inner = waiting.pop()
+        if id(inner) in seen:
+            continue
+        seen.add(id(inner))
+        inner.__traceback__ = None
+        waiting += [other for other in (inner.__cause__, inner.__context__) if other is not None]
+        if isinstance(inner, BaseExceptionGroup):
+            waiting += cast("BaseExceptionGroup[BaseException]", inner).exceptions
+    return exc

@@ -16,6 +16,7 @@ import attrs
 
 from .deltas import PartDelta, ThinkingPartDelta
 from .events import PartDeltaEvent, PartEvent, StreamEndEvent, UsageEvent
+from .wire import joined
 
 __all__ = ["Cursor", "EventLog", "Run"]
 
@@ -127,7 +128,7 @@ class Cursor:
                     continue
                 end = len(pieces) if merge else begin + 1
                 self._piece = end
-                text = pieces[begin] if end == begin + 1 else "".join(pieces[begin:end])
+                text = pieces[begin] if end == begin + 1 else joined(pieces[begin:end])
                 first, self.seq = self.seq + 1, self.seq + end - begin
                 return PartDeltaEvent(
                     entry.index, entry.make(text), stream_id=self._log.stream_id, first_seq=first, seq=self.seq
@@ -188,7 +189,7 @@ def _joined(deltas: list[ThinkingPartDelta]) -> ThinkingPartDelta:
     signatures = [delta.signature_delta for delta in deltas if delta.signature_delta is not None]
     estimates = [delta.estimated_tokens for delta in deltas if delta.estimated_tokens is not None]
     return ThinkingPartDelta(
-        "".join(contents) if contents else None,
+        joined(contents) if contents else None,
         signatures[-1] if signatures else None,
         sum(estimates) if estimates else None,
         {name: value for delta in deltas for name, value in delta.extra.items()},

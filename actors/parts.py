@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, cast
 
 import attrs
 
-from .wire import JsonObject, refuse_constant
+from .wire import JsonObject, parse_json
 
 __all__ = [
     "CompactionPart",
@@ -95,16 +95,16 @@ class _CallPart(_Part):
     def args_as_dict(self) -> JsonObject:
         """The arguments, parsed.
 
-        Raises `ValueError` when they are not a JSON object: cut short, or invalid as the model wrote them. They are
-        never repaired.
+        Raises `ValueError` when they are not a JSON object: cut short, or invalid as the model wrote them; and when
+        they are nested more than 200 deep or hold a number beyond all floats. They are never repaired.
         """
         if not self.args and self.complete:
             return {}
         try:
-            value = json.loads(self.args, parse_constant=refuse_constant)
-        except ValueError as exc:
+            value = parse_json(self.args)
+        except (ValueError, RecursionError) as exc:
             cut = "" if self.complete else "; the stream ended before they were complete"
-            raise ValueError(f"the arguments of {self.tool_name} are not valid JSON{cut}") from exc
+            raise ValueError(f"the arguments of {self.tool_name} are not valid JSON{cut}: {_why(exc)}") from exc
         if not isinstance(value, dict):
             raise ValueError(f"the arguments of {self.tool_name} are JSON, but not an object")
         return cast("JsonObject", value)
@@ -273,6 +273,11 @@ def part_from_block(block: Mapping[str, Any], *, complete: bool) -> Part:
     return UnknownPart(raw=block, complete=complete)
 
 
+def _why(exc: Exception) -> str:
+    # Positions and reasons only: the text itself is the user's.
+    return f"{exc.msg} at character {exc.pos}" if isinstance(exc, json.JSONDecodeError) else str(exc)
+
+
 def _take(fields: JsonObject, name: str, kind: type[Any] | tuple[type[Any], ...], default: Any = ...) -> Any:
     """Takes a field out, checked: what is left in the end is `extra`."""
     value = fields[name] if default is ... else fields.get(name, default)
@@ -291,8 +296,11 @@ def _read_thinking(fields: JsonObject) -> ThinkingPart:
 
 
 def _read_call(fields: JsonObject) -> tuple[str, str, str]:
-    arguments = _take(fields, "input", dict, None)
-    return _take(fields, "name", str), json.dumps(arguments) if arguments else "", _take(fields, "id", str)
+    # Gateways begin a call with `"input": ""`, or with all of its arguments as text, and leave its id null.
+    arguments = _take(fields, "input", (dict, str), None)
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments) if arguments else ""
+    return _take(fields, "name", str), arguments, _take(fields, "id", str, None) or ""
 
 
 def _read_result(fields: JsonObject) -> ServerToolResultPart:

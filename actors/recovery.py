@@ -37,12 +37,14 @@ def next_step(
     `contents` counts the content events so far, `parts` is the answer so far, and `continuable` what
     `takes_continuation` said of the request.
     """
+    if stop_reason is not None:
+        return "end"  # the API has said its last word: it would only be bought again
     if contents == 0:
         return "again"
     match recovery:
         case "restart":
             return "again"
-        case "continue" if continuable and stop_reason is None and all(_is_plain(part) for part in parts):
+        case "continue" if continuable and all(_is_plain(part) for part in parts):
             # Without any text there is nothing to go on from, and nothing that anybody could have read twice.
             return "continue" if any(part.content for part in cast("Sequence[TextPart]", parts)) else "again"
         case _:

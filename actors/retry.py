@@ -10,11 +10,10 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
 
 import attrs
 
-__all__ = ["RetryPolicy", "error_code", "is_retryable", "retry_after"]
+__all__ = ["RetryPolicy", "is_retryable", "retry_after"]
 
 _LONGEST_WAIT = 60.0  # seconds: a longer retry-after is not waited for unseen, the failure is told instead
 
@@ -62,15 +61,6 @@ def is_retryable(status: int, headers: Mapping[str, str], error_code: str | None
             return False
         case _:
             return status in (408, 409, 429) or status >= 500
-
-
-def error_code(error: Mapping[str, Any]) -> str | None:
-    """The code that says more than an API error's type does, if it has one."""
-    details: object = error.get("details")
-    if not isinstance(details, dict):
-        return None
-    code = cast("dict[str, object]", details).get("error_code")
-    return code if isinstance(code, str) else None
 
 
 def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:

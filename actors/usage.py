@@ -4,6 +4,7 @@ The rule within a message (Messages API, `message_delta`): figures are totals so
 keeps what an earlier event said.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -74,7 +75,7 @@ def _sum(earlier: Any, later: Any) -> Any:
         case bool(), _:
             return later
         case int() | float(), int() | float():
-            return earlier + later
+            return _sum_of_numbers(earlier, later)
         case dict(), dict():
             return sum_of_usages(cast("JsonObject", earlier), cast("JsonObject", later))
         case list(), list():
@@ -83,10 +84,25 @@ def _sum(earlier: Any, later: Any) -> Any:
             return later
 
 
+def _sum_of_numbers(earlier: float, later: float) -> float:
+    try:
+        total = earlier + later
+    except OverflowError:  # an integer beyond all floats, and a float
+        return later
+    return total if isinstance(total, int) or math.isfinite(total) else later
+
+
+_MOST_TOKENS = 2**53  # what JSON's readers agree upon, and more than anybody will be billed for
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _MOST_TOKENS
+
+
 def usage_from_json(total: Mapping[str, Any]) -> Usage:
-    """The usage in the API's JSON. A figure that isn't a whole number is left among the details."""
+    """The usage in the API's JSON. A figure that can't be a number of tokens is left among the details."""
     details = {name: value for name, value in total.items() if value is not None}
-    counts = {name: details.pop(name) for name in _COUNTS if type(details.get(name)) is int}
+    counts = {name: details.pop(name) for name in _COUNTS if _is_count(details.get(name))}
     split = details.get("output_tokens_details")
     thinking = cast("object", split.get("thinking_tokens")) if isinstance(split, dict) else None  # pyright: ignore[reportUnknownMemberType]
-    return Usage(**counts, thinking_tokens=thinking if type(thinking) is int else None, details=details or EMPTY)
+    return Usage(**counts, thinking_tokens=thinking if _is_count(thinking) else None, details=details or EMPTY)

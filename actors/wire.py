@@ -2,14 +2,18 @@
 
 The known events and deltas of the Messages stream are msgspec structs that refuse unknown fields, so that nothing the
 API adds can vanish unseen. What the typed pass refuses is read again, generically: known kinds come back as their
-struct with the unknown fields beside it (`Extended`), everything else as `UnknownEvent` or `UnknownDelta` with its JSON
-as it was. Only bytes that are not JSON at all, or not UTF-8, raise.
+struct with the unknown fields beside it (`Extended`), everything else as `UnknownWireEvent` or `UnknownDelta` with its
+JSON as it was. Only bytes that are not JSON at all, or not UTF-8, raise. What JSON allows and Python can't hold or
+write again (a number beyond all floats, an integer of 5,000 digits, a thousand lists in each other) is kept as its
+text.
 
 Content blocks, the message and usage stay JSON objects here: they come once a block or once a message, the finished
 message needs them whole, and `parts` gives them their types.
 """
 
 import json
+import math
+import re
 from typing import Any, NoReturn, cast
 
 import msgspec
@@ -18,12 +22,14 @@ from .framing import Frame
 
 __all__ = [
     "DECODE_ERRORS",
+    "SMALL",
     "CitationsDelta",
     "CompactionDelta",
     "ContentBlockDelta",
     "ContentBlockStart",
     "ContentBlockStop",
     "Delta",
+    "Done",
     "ErrorEvent",
     "Extended",
     "InputJsonDelta",
@@ -42,7 +48,10 @@ __all__ = [
     "decode",
     "decode_known",
     "decode_other",
-    "refuse_constant",
+    "joined",
+    "nested_too_deep",
+    "parse_json",
+    "readable",
 ]
 
 JsonObject = dict[str, Any]
@@ -141,6 +150,10 @@ class ErrorEvent(_Wire, tag="error"):
     request_id: str | None = None
 
 
+class Done(msgspec.Struct):
+    """`[DONE]`, by which other APIs end a stream, and gateways this one's."""
+
+
 KnownEvent = (
     MessageStart
     | ContentBlockStart
@@ -157,6 +170,8 @@ class UnknownWireEvent(msgspec.Struct):
     """An event of a kind we don't know, or a known kind whose fields are not what they should be."""
 
     raw: Any
+    kind: str | None = None
+    """The known kind that it is of, if it is."""
 
 
 class UnknownDeltaEvent(msgspec.Struct):
@@ -174,7 +189,7 @@ class Extended(msgspec.Struct):
     delta_extra: JsonObject
 
 
-WireEvent = KnownEvent | UnknownDeltaEvent | UnknownWireEvent | Extended
+WireEvent = KnownEvent | UnknownDeltaEvent | UnknownWireEvent | Extended | Done
 
 decode_known = msgspec.json.Decoder(KnownEvent).decode
 """The wire event in a frame's data, if it is one that we know; else it raises one of `DECODE_ERRORS`."""
@@ -205,43 +220,55 @@ _DELTAS: dict[str, type[_Wire]] = {
 def decode(frame: Frame) -> WireEvent:
     """The wire event in a frame.
 
-    The JSON's own `type` decides, not the frame's name, except that a frame named `error` is an error whatever it
+    The JSON's own `type` decides, or else the frame's name; except that a frame named `error` is an error whatever it
     holds and one named `ping` is a ping. Raises `WireError` when the data is not valid JSON in valid UTF-8.
     """
     try:
+        if frame.event == b"error" or (len(frame.data) > SMALL and nested_too_deep(frame.data)):
+            return decode_other(frame)
         return decode_known(frame.data)
     except DECODE_ERRORS:
         return decode_other(frame)
 
 
 def decode_other(frame: Frame) -> WireEvent:
-    """The wire event in a frame that `decode_known` refused. Raises as `decode`."""
-    if frame.event == b"ping":
+    """The wire event in a frame that `decode_known` refused, or that is nested too deeply. Raises as `decode`."""
+    name = frame.event.decode(errors="replace")
+    if name == "ping":
         return Ping()
     try:
-        raw: object = json.loads(frame.data.decode(), parse_constant=refuse_constant)
+        text = frame.data.decode()
+        if text.strip() == "[DONE]" and name != "error":
+            return Done()
+        raw: object = _parse_wire(_shallow(text) if nested_too_deep(frame.data) else text)
     except (ValueError, RecursionError) as exc:
-        if frame.event == b"error":
-            return ErrorEvent({"type": "api_error", "message": frame.data.decode(errors="replace")})
-        name = frame.event.decode(errors="replace") or "unnamed"
-        raise WireError(f"the {name} event at byte {frame.offset} is {_explain(exc)}", frame.offset) from None
+        if name == "error":
+            return ErrorEvent({"message": frame.data.decode(errors="replace")})
+        raise WireError(
+            f"the {name or 'unnamed'} event at byte {frame.offset} is {_explain(exc)}", frame.offset
+        ) from None
     if not isinstance(raw, dict):
-        return UnknownWireEvent(raw)
-    return _known(cast("JsonObject", raw), frame.event)
+        return ErrorEvent({"message": raw}) if name == "error" else UnknownWireEvent(raw)
+    return _known(cast("JsonObject", raw), name)
 
 
-def _known(raw: JsonObject, name: bytes) -> WireEvent:
+def _known(raw: JsonObject, name: str) -> WireEvent:
     """`raw` as a known event with its unknown fields beside it, or as an unknown one."""
     kind: object = raw.get("type")
-    if kind != "error" and name == b"error":
+    if name == "error" or kind == "error":
         error: object = raw.get("error", raw)
-        if not isinstance(error, dict):
-            error = {"type": "api_error", "message": str(error)}
-        return ErrorEvent(cast("JsonObject", error))
-    cls = _EVENTS.get(kind) if isinstance(kind, str) else None
+        request_id: object = raw.get("request_id")
+        return ErrorEvent(
+            cast("JsonObject", error) if isinstance(error, dict) else {"message": error},
+            request_id if isinstance(request_id, str) else None,
+        )
+    if not isinstance(kind, str):
+        kind = name
+    cls = _EVENTS.get(kind)
     if cls is None:
         return UnknownWireEvent(raw)
     known, extra = _split(raw, cls)
+    known["type"] = kind
     delta_extra: JsonObject = {}
     try:
         if cls is not ContentBlockDelta:
@@ -253,8 +280,8 @@ def _known(raw: JsonObject, name: bytes) -> WireEvent:
             event = (
                 UnknownDeltaEvent(index, delta) if isinstance(delta, UnknownDelta) else ContentBlockDelta(index, delta)
             )
-    except msgspec.ValidationError:
-        return UnknownWireEvent(raw)
+    except _CONVERT_ERRORS:
+        return UnknownWireEvent(raw, kind)
     return Extended(event, extra, delta_extra) if extra or delta_extra else event
 
 
@@ -265,7 +292,7 @@ def _known_delta(raw: JsonObject) -> tuple[Delta, JsonObject]:
         known, extra = _split(raw, cls)
         try:
             return msgspec.convert(known, KnownDelta), extra
-        except msgspec.ValidationError:
+        except _CONVERT_ERRORS:
             pass
     return UnknownDelta(raw), {}
 
@@ -276,9 +303,113 @@ def _split(raw: JsonObject, cls: type[_Wire]) -> tuple[JsonObject, JsonObject]:
     return {k: v for k, v in raw.items() if k in fields}, {k: v for k, v in raw.items() if k not in fields}
 
 
-def refuse_constant(name: str) -> NoReturn:
-    """For `json.loads`, which would take `NaN` and `Infinity` otherwise."""
+_CONVERT_ERRORS = (msgspec.ValidationError, ValueError, OverflowError, RecursionError)
+# Beside its own error msgspec raises what Python raises for a value that can't be what is asked for: of half a
+# surrogate pair where a number should be, UnicodeEncodeError.
+
+# -- JSON that Python can hold and write again
+
+DEEPEST = 200
+"""How many lists and objects may stand in each other. Python's own readers and writers give up at about a thousand,
+sooner the deeper they are called; the SDK's reader of partial JSON gives up at two hundred."""
+
+SMALL = 2 * DEEPEST
+"""Bytes of JSON that can't be nested too deeply."""
+
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?+|[\[{]|[\]}]', re.DOTALL)
+_HALVES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def nested_too_deep(data: bytes) -> bool:
+    """Whether lists and objects stand in each other more than 200 deep."""
+    if data.count(b"[") + data.count(b"{") <= DEEPEST:
+        return False
+    depth = 0
+    for token in _TOKEN.finditer(data.decode(errors="replace")):
+        match token[0]:
+            case "[" | "{":
+                depth += 1
+                if depth > DEEPEST:
+                    return True
+            case "]" | "}":
+                depth -= 1
+            case _:
+                pass
+    return False
+
+
+def _shallow(text: str) -> str:
+    """JSON with what is nested too deeply given as its text."""
+    pieces: list[str] = []
+    depth = written = begin = 0
+    for token in _TOKEN.finditer(text):
+        match token[0]:
+            case "[" | "{":
+                depth += 1
+                if depth == DEEPEST + 1:
+                    begin = token.start()
+            case "]" | "}":
+                depth -= 1
+                if depth == DEEPEST:
+                    pieces += text[written:begin], json.dumps(text[begin : token.end()])
+                    written = token.end()
+            case _:
+                pass
+    return "".join((*pieces, text[written:]))
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text that can also be written again.
+
+    Raises `ValueError` for what is not JSON by RFC 8259, nests more than 200 deep, or has a number beyond all floats.
+    """
+    if len(text) > SMALL and nested_too_deep(text.encode(errors="replace")):
+        raise ValueError(f"nested more than {DEEPEST} deep")
+    return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def _parse_wire(text: str) -> Any:
+    """The value of a JSON text. A number that Python can't hold or write again is given as its text."""
+    return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_or_text, parse_int=_int_or_text)
+
+
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is beyond all floats")
+    return number
+
+
+def _finite_or_text(text: str) -> float | str:
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+def _int_or_text(text: str) -> int | str:
+    return int(text) if len(text) <= _LONGEST_INTEGER else text
+
+
+_LONGEST_INTEGER = 4000  # digits: beyond 4,300 Python converts none, back and forth
+
+
+def joined(pieces: list[str]) -> str:
+    """`pieces` as one text. The two halves of a surrogate pair that were in two pieces are one character in it."""
+    text = "".join(pieces)
+    if text.isascii() or not _HALVES.search(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+def readable(value: object) -> str | None:
+    """A name or an id from the wire; None for what is none. Half a surrogate pair, which no file or log can take, is
+    given as its escape."""
+    if not isinstance(value, str):
+        return None
+    return value if value.isascii() else value.encode(errors="backslashreplace").decode()
 
 
 def _explain(exc: Exception) -> str:

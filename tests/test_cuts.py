@@ -184,7 +184,8 @@ async def test_begun_anew_every_answer_is_there_whole_and_once(anyio_backend_nam
         assert all(part.complete for part in result.parts)
         assert (result.usage, result.usage_is_final) == (answer.usage, True)
         assert [bool(attempt.error) for attempt in result.attempts] == [True] * (len(result.attempts) - 1) + [False]
-    assert sum(len(result.attempts) > 1 for result in play.results) > 0.99 * len(play.results)
+    # Of those cut behind the stop reason nothing is missing, and none was bought again.
+    assert sum(len(result.attempts) > 1 for result in play.results) > 0.95 * len(play.results)
 
 
 async def test_continued_every_text_is_whole_and_nothing_is_spliced(anyio_backend_name: str) -> None:
@@ -202,8 +203,7 @@ async def test_continued_every_text_is_whole_and_nothing_is_spliced(anyio_backen
             assert len(said) <= len(to_say)
         if not KINDS[number % len(KINDS)]:
             assert said == to_say
-            # Cut between the stop reason and `message_stop`: there is nothing to continue.
-            assert result.state == "complete" or result.stop_reason == answer.stop_reason
+            assert result.state == "complete"
         anew = [place for place, event in enumerate(play.events[number]) if isinstance(event, RestartEvent)]
         for event in play.events[number][: anew[-1] if anew else 0]:
             assert not isinstance(event, PartDeltaEvent)

@@ -202,11 +202,11 @@ async def test_a_proxys_page_in_place_of_an_error(status: int, type: str, retrie
         (Cut("head", "end"), "truncated", True),
         (Cut("head", "reset"), "truncated", True),
         (Cut("head", "html"), "truncated", True),
-        (Cut("head", "garbage"), "protocol_error", False),
+        (Cut("head", "garbage"), "protocol_error", True),
         (Cut(0, "end"), "truncated", True),  # the first block is open, without content
         (Cut(0, "reset"), "truncated", True),
-        (Cut(0, "garbage"), "protocol_error", False),
-        (Cut(0, "bad-utf8"), "protocol_error", False),
+        (Cut(0, "garbage"), "protocol_error", True),
+        (Cut(0, "bad-utf8"), "protocol_error", True),
         (b"data: 7\n\n", "truncated", True),
     ],
     ids=repr,
@@ -229,8 +229,8 @@ async def test_a_connection_that_fails_before_any_content(
         ("reset", "truncated", True),
         ("bad-chunk", "truncated", True),
         ("html", "truncated", True),
-        ("garbage", "protocol_error", False),
-        ("bad-utf8", "protocol_error", False),
+        ("garbage", "protocol_error", True),
+        ("bad-utf8", "protocol_error", True),
     ],
 )
 @pytest.mark.parametrize("recovery", ["fail", "restart", "continue"])

@@ -65,11 +65,11 @@ def test_only_plain_text_is_continued(parts: list[Part], step: NextStep) -> None
 
     assert steps("continue") == step
     assert steps("continue", continuable=False) == "end"
-    assert steps("continue", stop_reason="end_turn") == "end"
-    assert steps("restart") == steps("restart", stop_reason="end_turn") == "again"
+    assert steps("restart") == "again"
     assert steps("fail") == "end"
     for recovery in ("fail", "restart", "continue"):
         assert steps(recovery, contents=0) == "again"
+        assert steps(recovery, contents=0, stop_reason="end_turn") == "end"  # it would only be bought again
 
 
 USER: dict[str, Any] = {"role": "user", "content": "hi"}
@@ -327,7 +327,7 @@ TOOL_CUT = begin(1, "tool_use", id="t", name="f", input={}) + json_delta(1, '{"a
         (BEGUN + text_delta(0, "Hel") + stop(0) + TOOL_CUT, {}),
         (start() + begin(0, "thinking", thinking="") + delta(0, "thinking_delta", thinking="Hm"), {}),
         (BEGUN + text_delta(0, "Hel") + cite(0, "char_location"), {}),
-        (BEGUN + text_delta(0, "Hello") + stop(0) + last(), {}),
+        (BEGUN + text_delta(0, "Hello") + last(), {}),  # with its stop reason, and a block open
         (BEGUN + text_delta(0, "Hel"), {"messages": PREFILLED}),
     ],
 )

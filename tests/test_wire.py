@@ -1,7 +1,7 @@
 """Wire events: what is known comes back typed, what isn't comes back whole, and only what is no JSON raises."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from manystream.actors.framing import Frame, SSEFramer
 from manystream.actors.wire import (
     ContentBlockDelta,
+    Done,
     ErrorEvent,
     Extended,
     MessageStop,
@@ -61,11 +62,14 @@ def test_a_ping_is_a_ping_whatever_it_holds(data: str) -> None:
         ('{"type": "error", "error": {"type": "api_error"}}', {"type": "api_error"}),
         ('{"error": {"type": "api_error"}}', {"type": "api_error"}),
         ('{"type": "api_error", "message": "m"}', {"type": "api_error", "message": "m"}),
-        ('{"error": "it broke"}', {"type": "api_error", "message": "it broke"}),
-        ("it broke", {"type": "api_error", "message": "it broke"}),
+        ('{"error": "it broke"}', {"message": "it broke"}),
+        ('{"type": "message_stop"}', {"type": "message_stop"}),
+        ('["it broke"]', {"message": ["it broke"]}),
+        ("it broke", {"message": "it broke"}),
+        ("[DONE]", {"message": "[DONE]"}),
     ],
 )
-def test_a_frame_named_error_is_an_error_whatever_it_holds(data: str, error: dict[str, str]) -> None:
+def test_a_frame_named_error_is_an_error_whatever_it_holds(data: str, error: dict[str, Any]) -> None:
     event = decode(frame(data, "error"))
     assert isinstance(event, ErrorEvent)
     assert event.error == error
@@ -85,8 +89,6 @@ def test_an_unknown_delta_keeps_its_place_and_its_json(raw: dict[str, Any]) -> N
     "raw",
     [
         {"type": "novelty", "x": [1]},
-        {"type": "content_block_stop", "index": "1"},
-        {"type": "content_block_delta", "index": 1, "delta": "text"},
         {"type": ["ping"]},
         {},
         [],
@@ -97,6 +99,56 @@ def test_an_unknown_delta_keeps_its_place_and_its_json(raw: dict[str, Any]) -> N
 )
 def test_an_unknown_event_is_kept_as_it_was(raw: Any) -> None:
     assert decoded(raw) == UnknownWireEvent(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"type": "content_block_stop", "index": "1"},
+        {"type": "content_block_delta", "index": 1, "delta": "text"},
+        {"type": "content_block_delta", "index": "\ud83d", "delta": {"type": "text_delta", "text": "a"}},
+        {"type": "message_start", "message": "\ud83d"},
+        {"index": 1, "delta": {}, "type": ["content_block_start"]},
+    ],
+)
+def test_a_known_event_that_says_something_else_is_kept_as_it_was(raw: dict[str, Any]) -> None:
+    kind = raw["type"] if isinstance(raw["type"], str) else raw["type"][0]
+    assert decode(frame(json.dumps(raw), kind)) == UnknownWireEvent(raw, kind)
+
+
+def test_without_a_type_of_its_own_an_event_is_what_its_frame_says() -> None:
+    assert decoded({"index": 1, "delta": {"type": "text_delta", "text": "a"}}, "content_block_delta") == (
+        ContentBlockDelta(1, TextDelta("a"))
+    )
+    assert decoded({"type": None}, "message_stop") == MessageStop()
+
+
+def test_done_ends_a_stream() -> None:
+    assert decode(frame("[DONE]", "")) == decode(frame(" [DONE]\n", "message")) == Done()
+
+
+@pytest.mark.parametrize("kind", ["novelty", "message_delta"])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("9" * 5000, "9" * 5000),
+        ("-" + "9" * 5000, "-" + "9" * 5000),
+        ("1e999", "1e999"),
+        ("-1E400", "-1E400"),
+        ("1e20", 1e20),
+        ("9" * 30, int("9" * 30)),
+        ("[" * 5000 + "]" * 5000, "[" * 4802 + "]" * 4802),  # 200 deep it is read, the event's own two included
+        ('{"a":' * 1000 + '"]}{["' + "}" * 1000, '{"a":' * 802 + '"]}{["' + "}" * 802),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_what_python_cannot_hold_is_kept_as_its_text(kind: str, text: str, value: Any) -> None:
+    event = decode(frame(f'{{"type": "{kind}", "delta": {{"x": {text}}}}}', kind))
+    found: Any = event.raw["delta"]["x"] if isinstance(event, UnknownWireEvent) else cast(Any, event).delta["x"]
+    while isinstance(found, list | dict):
+        found = found[0] if isinstance(found, list) else found["a"]
+    assert found == value
+    assert json.loads(json.dumps(found, allow_nan=False)) == value
 
 
 def test_lone_surrogates_are_json() -> None:
@@ -136,6 +188,7 @@ def test_no_json_object_raises_or_vanishes(kind: str, fields: dict[str, Any]) ->
     event = decoded(raw)
     if isinstance(event, UnknownWireEvent):
         assert event.raw == raw
+        assert event.kind == (None if kind == "x" else kind)
     elif isinstance(event, Extended):
         assert event.event_extra.items() <= raw.items()
     else:

@@ -1,6 +1,7 @@
 """What the SDK makes of a stream: the bytes are served over loopback, and `get_final_message()` reads them."""
 
 import asyncio
+import json
 import itertools
 import threading
 import warnings
@@ -74,6 +75,7 @@ async def _final_message(body: bytes, beta: bool) -> dict[str, Any]:
                 model="claude-opus-5-5", max_tokens=1024, messages=[{"role": "user", "content": "Hello"}]
             ) as stream:
                 message = await stream.get_final_message()
-                return message.to_dict(mode="json", warnings=False)
+                # As JSON: Python tells two halves of a surrogate pair from their character, JSON doesn't.
+                return json.loads(json.dumps(message.to_dict(mode="json", warnings=False)))
     finally:
         del _bodies[key]
