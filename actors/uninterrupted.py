@@ -1,10 +1,26 @@
 """Finishing what must be finished, whatever asks us to stop meanwhile."""
 
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import anyio
 
-__all__ = ["uninterrupted"]
+__all__ = ["is_cancellation", "uninterrupted"]
+
+
+def is_cancellation(exc: BaseException) -> bool:
+    """Whether `exc` is a cancellation: its exception, or a group that holds it with nothing worse beside it.
+
+    On trio a nursery that is cancelled raises a group, in which failures may stand that came of it (a connection that
+    was being tried). `KeyboardInterrupt` and `SystemExit` stay what they are.
+    """
+    cancelled = anyio.get_cancelled_exc_class()
+    if isinstance(exc, cancelled):
+        return True
+    if not isinstance(exc, BaseExceptionGroup):
+        return False
+    group = cast("BaseExceptionGroup[BaseException]", exc)
+    return group.subgroup(cancelled) is not None and group.split((cancelled, Exception))[1] is None
 
 
 async def uninterrupted(wait: Callable[[], Awaitable[object]]) -> None:

@@ -6,7 +6,7 @@ keeps what an earlier event said.
 
 import math
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import attrs
 
@@ -95,7 +95,7 @@ def _sum_of_numbers(earlier: float, later: float) -> float:
 _MOST_TOKENS = 2**53  # what JSON's readers agree upon, and more than anybody will be billed for
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return type(value) is int and 0 <= value <= _MOST_TOKENS
 
 

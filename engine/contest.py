@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from ..actors.actor import StreamActor
 from ..actors.errors import StreamError
@@ -133,6 +134,7 @@ class RaceContext:
             raise
         if winner is None:
             await contest.leave()
+            await checkpoint_if_cancelled()  # the caller's own cancellation first
             raise contest.failure()
         return contest.settle(winner)
 

@@ -6,7 +6,8 @@ for ours.
 """
 
 import contextvars
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -21,11 +22,27 @@ from ..actors.lifecycle import State
 from ..actors.mailbox import OnAbandon
 from ..actors.request import StreamRequest
 from ..actors.source import Open, Response, ResponseFailed
+from ..actors.uninterrupted import is_cancellation
 from .admission import Admission, Ticket
 from .telemetry import Observers
 from .watchdog import Watchdog
 
-__all__ = ["Job", "Roster"]
+__all__ = ["EngineFault", "Job", "Roster"]
+
+
+class EngineFault(RuntimeError):
+    """What all streams share is at fault, by a bug: going on could lose streams or slots unseen, so the engine crashes.
+    The cause is what was raised."""
+
+
+@contextmanager
+def _shared() -> Generator[None]:
+    """Work on what all streams share."""
+    try:
+        yield
+    except Exception as exc:
+        raise EngineFault(f"the engine's own state is at fault: {type(exc).__name__}: {exc}") from exc
+
 
 _LINGER_SECONDS = 10.0
 _RESOLUTION = 0.001  # seconds
@@ -206,41 +223,57 @@ class Roster:
                 delay = await actor.attempt(open_response)
                 if delay is None:
                     break
-        except anyio.get_cancelled_exc_class():
-            # The watchdog cancels this task to end an attempt; the next attempt then gets a task of its own.
-            expired = actor.expired is not None and actor.cancel_request is None
-            delay = actor.after_deadline() if expired else None
-            if delay is not None and not self.closing:
-                self._start(job, delay)
-                handed_on = True
+        except BaseException as exc:
+            if is_cancellation(exc):
+                handed_on = self._cancelled(job)
+                # This is the task's end, so the cancellation has done its work: raised on, the handle would keep it,
+                # and by its frames the stream.
+            elif isinstance(exc, Exception) and not isinstance(exc, EngineFault):
+                # Raised while the stream was opened, read, put together or ended: it is this stream's trouble.
+                actor.finish_broken(exc)
             else:
-                actor.finish_cancelled("engine")
-            # This is the task's end, so the cancellation has done its work: raised on, the handle would keep it, and
-            # by its frames the stream.
-        except BaseException:
-            actor.finish_failed(ErrorInfo(type="engine_error", message="the engine crashed"))
-            raise
+                actor.finish_failed(ErrorInfo(type="engine_error", message="the engine crashed"))
+                raise
         finally:
             if not handed_on:
                 self._end(job)
+
+    def _cancelled(self, job: Job) -> bool:
+        """Its task was cancelled. Returns whether another task goes on with it."""
+        # The watchdog cancels a task to end an attempt; the next attempt then gets a task of its own.
+        actor = job.actor
+        expired = actor.expired is not None and actor.cancel_request is None
+        delay = actor.after_deadline() if expired else None
+        if delay is not None and not self.closing:
+            self._start(job, delay)
+            return True
+        actor.finish_cancelled("engine")
+        return False
 
     async def _open(self, job: Job, request: StreamRequest) -> Response:
         try:
             response = await job.open(request)
         except ResponseFailed as exc:
-            self._admission.refused(job.ticket, exc.info)
+            with _shared():
+                self._admission.refused(job.ticket, exc.info)
             raise
-        self._admission.accepted(job.ticket, response.rate_limits)
+        with _shared():
+            self._admission.accepted(job.ticket, response.rate_limits)
         return response
 
     async def _next_turn(self, job: Job) -> None:
         job.turn = anyio.Event()
         job.ticket = attrs.evolve(job.ticket, attempt=job.ticket.attempt + 1, state="new", leads=(), sending=None)
-        self._admission.enter(job.ticket)
+        with _shared():
+            self._admission.enter(job.ticket)
         await job.turn.wait()
 
     def _leave(self, job: Job) -> None:
         """The attempt is over: its slot is free, and what it used is known as far as it ever will be."""
+        with _shared():
+            self._leave_admission(job)
+
+    def _leave_admission(self, job: Job) -> None:
         actor = job.actor
         # A turn that came, but was cancelled before it was taken, has made no attempt.
         last = actor.attempts[-1] if len(actor.attempts) == job.ticket.attempt else None
@@ -269,13 +302,15 @@ class Roster:
 
     def look_at(self, actor: StreamActor) -> None:
         """See `Owner`."""
-        self._watchdog.look_at(actor)
+        with _shared():
+            self._watchdog.look_at(actor)
 
     def began(self, actor: StreamActor) -> None:
         """See `Owner`."""
         job = self._jobs.get(actor.stream_id)
         if job is not None:
-            self._admission.began(job.ticket, actor.assembler.attempt_usage)
+            with _shared():
+                self._admission.began(job.ticket, actor.assembler.attempt_usage)
 
     def abandoned(self, actor: StreamActor, on_abandon: OnAbandon) -> None:
         """See `Owner`."""

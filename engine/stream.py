@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from ..actors.actor import StreamActor
 from ..actors.deltas import TextPartDelta
@@ -37,6 +38,9 @@ class Stream(StreamHandle):
         try:
             return await self._mailbox.receive()
         except anyio.EndOfStream:
+            if self.result.state != "complete":
+                # A scope that is cancelled around the engine ends its streams too: the caller's own cancellation first.
+                await checkpoint_if_cancelled()
             self.result.raise_for_state()
             raise StopAsyncIteration from None
 

@@ -146,7 +146,7 @@ def test_what_python_cannot_hold_is_kept_as_its_text(kind: str, text: str, value
     event = decode(frame(f'{{"type": "{kind}", "delta": {{"x": {text}}}}}', kind))
     found: Any = event.raw["delta"]["x"] if isinstance(event, UnknownWireEvent) else cast(Any, event).delta["x"]
     while isinstance(found, list | dict):
-        found = found[0] if isinstance(found, list) else found["a"]
+        found = cast(Any, found)[0 if isinstance(found, list) else "a"]
     assert found == value
     assert json.loads(json.dumps(found, allow_nan=False)) == value
 

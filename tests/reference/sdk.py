@@ -1,8 +1,8 @@
 """What the SDK makes of a stream: the bytes are served over loopback, and `get_final_message()` reads them."""
 
 import asyncio
-import json
 import itertools
+import json
 import threading
 import warnings
 from functools import cache
