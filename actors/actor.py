@@ -465,7 +465,9 @@ class StreamActor:
         self, ending: Ending, error: ErrorInfo | None = None, *, by: str | None = None, reason: str | None = None
     ) -> None:
         assembler = self.assembler
+        # What is made of the wire's data comes before the stream's own state changes: if it raises, nothing has.
         assembler.close()
+        parts, message = tuple(part for _, part in assembler.parts()), assembler.message()
         if ending == "complete":
             self._close_attempt(None)
             self.life.to(State.DONE)
@@ -482,8 +484,8 @@ class StreamActor:
             stop_reason=assembler.stop_reason,
             stop_sequence=assembler.stop_sequence,
             stop_details=assembler.stop_details,
-            parts=tuple(part for _, part in assembler.parts()),
-            message=assembler.message(),
+            parts=parts,
+            message=message,
             usage=assembler.usage,
             usage_is_final=assembler.usage_is_final,
             error=error,
