@@ -185,7 +185,10 @@ class Engine:
     def submit(self, request: RequestLike) -> StreamHandle:
         """Starts a request that runs on its own, whoever watches; returns its handle at once.
 
-        Raises `TypeError` for what is not a request, `EngineBusy` when `max_queued` requests wait already, and
+        What is asked for is taken as it is now: see `StreamRequest`.
+
+        Raises `TypeError` for what is not a request, `ValueError` for one that is nested too deep or lost its headers
+        in a pickle, `EngineBusy` when `max_queued` requests wait already, and
         `RuntimeError` when the engine is not running, or not here.
         """
         return StreamHandle(self.launch(request), self.ask_to_cancel)
@@ -326,6 +329,8 @@ class Engine:
         loop = self._check()
         if not isinstance(request, StreamRequest):
             request = StreamRequest(request)
+        if request.extra_headers and (dropped := request.dropped_headers):
+            raise ValueError(f"the request was pickled without its headers {', '.join(dropped)}: set them again")
         model = self._model_of(request)
         params = model.params_for(request)
         connection, open_response = self._connect(model)
