@@ -50,12 +50,13 @@ def portable(value: Any) -> Any:
     kind = cast("type[object]", type(value))
     if kind in _PLAIN:
         return value
+    # By `map`, which takes half the stack that a comprehension does.
     if kind is dict:
-        return {name: portable(item) for name, item in value.items()}
+        return dict(zip(value, map(portable, value.values()), strict=True))
     if kind is list:
-        return [portable(item) for item in value]
+        return list(map(portable, value))
     if kind is tuple:
-        return tuple([portable(item) for item in value])
+        return tuple(map(portable, value))
     try:
         pickle.loads(pickle.dumps(value))
     except Exception:
