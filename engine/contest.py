@@ -73,7 +73,7 @@ class _Contest:
 
     def start(self, request: "RequestLike") -> None:
         actor = self._engine.launch(request, on_abandon="cancel")
-        self.entries.append((actor, ContestStream(actor, self._engine.ask_to_cancel, self._policy)))
+        self.entries.append((actor, ContestStream(actor, self._engine.ask_to_cancel, self._policy, self._engine.home)))
 
     async def first(self, ready: Callable[[StreamActor], bool]) -> ContestStream | None:
         """The first contender that is `ready`, once there is one; None when all ended without being it."""

@@ -191,7 +191,7 @@ class Engine:
         in a pickle, `EngineBusy` when `max_queued` requests wait already, and
         `RuntimeError` when the engine is not running, or not here.
         """
-        return StreamHandle(self.launch(request), self.ask_to_cancel)
+        return StreamHandle(self.launch(request), self.ask_to_cancel, self._loop)
 
     def stream(self, request: RequestLike, *, policy: Policy | None = None) -> StreamContext:
         """One stream to read directly: `async with engine.stream(request) as stream`, then iterate `stream` or
@@ -202,12 +202,14 @@ class Engine:
         (unless it has other consumers) and returns when its connection is gone or back in the pool. The block may be
         entered and left in different tasks.
         """
-        return StreamContext(lambda: self.launch(request, on_abandon="cancel"), self.ask_to_cancel, policy)
+        return StreamContext(
+            lambda: self.launch(request, on_abandon="cancel"), self.ask_to_cancel, policy, lambda: self._loop
+        )
 
     def get(self, stream_id: str) -> StreamHandle | None:
         """The handle of a stream that waits or runs; None for others: the engine forgets what has ended."""
         actor = None if self._roster is None else self._roster.get(stream_id)
-        return None if actor is None else StreamHandle(actor, self.ask_to_cancel)
+        return None if actor is None else StreamHandle(actor, self.ask_to_cancel, self._loop)
 
     def cancel_group(self, group: str, *, reason: str | None = None) -> None:
         """Asks all streams of a group to stop, those that wait too. From any thread, as a handle's `cancel`."""
@@ -308,6 +310,11 @@ class Engine:
         if not isinstance(model, AnthropicModel):
             raise TypeError(f"model is an AnthropicModel, not a {type(model).__name__}")
         return model
+
+    @property
+    def home(self) -> HomeLoop | None:
+        """The event loop that the engine lives in, once it was entered."""
+        return self._loop
 
     @property
     def max_concurrency(self) -> int:
