@@ -7,7 +7,6 @@ Two policies. `Conflate` merges while the consumer lags: all the text that came 
 delta. `Lossless` gives every event as it happened, and holds the producer back while `buffer` events are waiting.
 """
 
-import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -93,7 +92,6 @@ class Feed:
         "on_abandon",
         "readers",
         "stall_timeout",
-        "thread",
         "waiters",
     )
 
@@ -120,7 +118,6 @@ class Feed:
         self.readers = 0
         self.waiters: deque[Waiter] = deque()
         self.make_waiter: Callable[[], Waiter] | None = None
-        self.thread = 0  # whose waiters they are
 
     def take(self) -> PartEvent | None:
         """The next event, or None."""
@@ -280,12 +277,9 @@ class Mailbox(Receiving[PartEvent]):
 
     async def _wait(self) -> None:
         feed = self._feed
+        self._check_home()
         if feed.make_waiter is None:
-            self._check_home()
             feed.make_waiter = waiter_factory()
-            feed.thread = threading.get_ident()
-        elif feed.thread != threading.get_ident():
-            self._check_home()
         waiter = feed.make_waiter()
         feed.waiters.append(waiter)
         feed.park()

