@@ -336,18 +336,19 @@ async def test_a_hedges_second_try_asks_what_the_first_one_asked() -> None:
         async with engine_for(simulator) as engine:
             messages = [{"role": "user", "content": "first"}]
             hedge = engine.hedge({"messages": (message for message in messages)}, after=0.05)
-            async with anyio.create_task_group() as tasks:
+            with anyio.fail_after(10):
+                async with anyio.create_task_group() as tasks:
 
-                async def change() -> None:
-                    await happens(simulator, lambda simulator: len(simulator.requests) == 1)
-                    messages[0]["content"] = "changed"
+                    async def change() -> None:
+                        await happens(simulator, lambda simulator: len(simulator.requests) == 1)
+                        messages[0]["content"] = "changed"
 
-                tasks.start_soon(change)
-                async with hedge as stream:
-                    async for _ in stream:
-                        pass
-                    winner = stream.result
-                assert winner.request is stream.losers[0].request
+                    tasks.start_soon(change)
+                    async with hedge as stream:
+                        async for _ in stream:
+                            pass
+                        winner = stream.result
+                    assert winner.request is stream.losers[0].request
         assert texts(simulator) == [["first"], ["first"]]
 
 
