@@ -54,6 +54,10 @@ class Owner(Protocol):
         """The first event of an attempt's answer has been read."""
         ...
 
+    def held(self, actor: "StreamActor") -> None:
+        """A lossless consumer holds the stream back from now on."""
+        ...
+
     def abandoned(self, actor: "StreamActor", on_abandon: OnAbandon) -> None:
         """The stream's last consumer has left."""
         ...
@@ -267,7 +271,8 @@ class StreamActor:
         watch = self.watch
         self._room = room = anyio.Event()
         watch.paused = True
-        began = watch.clock()
+        watch.paused_since = began = watch.clock()
+        self._owner.held(self)
         try:
             while not room.is_set():
                 full = [feed for feed in self._lossless if feed.full]

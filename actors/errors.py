@@ -1,11 +1,12 @@
 """How a stream can fail: the facts as a frozen value, and the exceptions that carry them to who reads one stream."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
 
 from .parts import EMPTY
+from .pickling import portable_cause, revive
 
 if TYPE_CHECKING:
     from .result import StreamResult
@@ -71,15 +72,42 @@ class ErrorInfo:
     rate_limits: Mapping[str, str] = attrs.field(default=EMPTY, kw_only=True, repr=False)
     """The rate-limit headers of a response that refused, by their lower-case names."""
     cause: BaseException | None = attrs.field(default=None, repr=False, eq=False)
-    """The exception behind it, such as the SDK's. It does not survive `encode_event`."""
+    """The exception behind it, such as the SDK's. It does not survive `encode_event`; nor a pickle, unless it is one of
+    Python's own."""
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return attrs.evolve(self, rate_limits=dict(self.rate_limits))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
+        return _info, (type(self), {**fields, "cause": portable_cause(self.cause)})
+
+
+def _info(kind: type[ErrorInfo], fields: dict[str, Any]) -> ErrorInfo:
+    return kind(**fields)
 
 
 class StreamError(Exception):
-    """A stream that did not end `complete`. `result` is all that is known of it, with what was received."""
+    """A stream that did not end `complete`. `result` is all that is known of it, with what was received.
+
+    It can be copied and pickled; of the exception behind it, a pickle holds what the result's `error.cause` keeps.
+    """
 
     def __init__(self, message: str, result: "StreamResult") -> None:
         super().__init__(message)
         self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _stream_error, (type(self), self.args, self.__dict__)
+
+
+def _stream_error(kind: type[StreamError], args: tuple[Any, ...], attributes: dict[str, Any]) -> StreamError:
+    error = revive(kind, args, attributes)
+    error.__cause__ = error.result.error.cause if error.result.error is not None else None
+    return error
 
 
 class StreamTruncated(StreamError):

@@ -14,6 +14,7 @@ from .events import PartStartEvent, SnapshotEvent
 from .lifecycle import State
 from .log import Cursor
 from .mailbox import Conflate, Feed, Mailbox, OnAbandon, Policy
+from .receiving import Home
 from .result import StreamResult
 from .usage import Usage
 
@@ -21,11 +22,22 @@ __all__ = ["Snapshots", "StreamHandle"]
 
 
 class StreamHandle:
-    """A stream that was submitted. Any number of tasks may hold it, and it outlives the stream."""
+    """A stream that was submitted. Any number of tasks may hold it, and it outlives the stream.
 
-    def __init__(self, actor: StreamActor, cancel: Callable[[StreamActor, str | None], None]) -> None:
+    What waits (`wait`, `subscribe`, `snapshots`) belongs to the engine's event loop, also after the end: elsewhere it
+    raises `RuntimeError`. `cancel` may be called, and `result`, `state` and other attributes read, from any thread.
+    """
+
+    def __init__(
+        self, actor: StreamActor, cancel: Callable[[StreamActor, str | None], None], home: Home | None = None
+    ) -> None:
         self._actor = actor
         self._cancel = cancel
+        self._home = home
+
+    def _check_home(self) -> None:
+        if self._home is not None:
+            self._home.check()
 
     @property
     def id(self) -> str:
@@ -86,8 +98,12 @@ class StreamHandle:
         return self._actor.snapshot()
 
     def snapshots(self) -> "Snapshots":
-        """A channel of its latest states, for dashboards: what lies between two looks is not given."""
-        return Snapshots(self._actor)
+        """A channel of its latest states, for dashboards: what lies between two looks is not given.
+
+        Raises `RuntimeError` outside of the engine's event loop.
+        """
+        self._check_home()
+        return Snapshots(self._actor, self._home)
 
     def partial_args(self, index: int) -> Any:
         """The best parse so far of the tool arguments at `index`, kept up as they come.
@@ -112,17 +128,22 @@ class StreamHandle:
         snapshot and the terminal event. `on_abandon` says what becomes of the stream if this consumer is the last to
         leave; by default `submit`'s streams run on and `stream`'s are cancelled.
 
-        Raises `ValueError` for a number that lies ahead.
+        Raises `ValueError` for a number that lies ahead, and `RuntimeError` outside of the engine's event loop.
         """
+        self._check_home()
         actor = self._actor
         first, cursor = _join(actor, start)
         feed = Feed(actor, cursor, policy or Conflate(), on_abandon or actor.on_abandon, first)
         actor.add(feed)
-        return Mailbox(feed)
+        return Mailbox(feed, self._home)
 
     async def wait(self) -> StreamResult:
         """Waits for the end, and until the connection is back in the pool or gone. An ending is a value here;
-        `result.raise_for_state()` raises it. Cancelling the wait leaves the stream running."""
+        `result.raise_for_state()` raises it. Cancelling the wait leaves the stream running.
+
+        Raises `RuntimeError` outside of the engine's event loop.
+        """
+        self._check_home()
         await self._actor.released.wait()
         return self.result
 
@@ -169,8 +190,9 @@ class Snapshots(ObjectReceiveStream[SnapshotEvent]):
     state it ends. It keeps no stream from being abandoned.
     """
 
-    def __init__(self, actor: StreamActor) -> None:
+    def __init__(self, actor: StreamActor, home: Home | None = None) -> None:
         self._actor = actor
+        self._home = home
         self._seen = -1
         self._changed: anyio.Event | None = None  # set when there is something new; None while nobody asked
         self._closed = False
@@ -184,9 +206,11 @@ class Snapshots(ObjectReceiveStream[SnapshotEvent]):
     async def receive(self) -> SnapshotEvent:
         """The latest state, once it differs from the one given before.
 
-        Raises `anyio.EndOfStream` when the last state was given, and `anyio.ClosedResourceError` after `aclose`.
-        Cancellation loses nothing.
+        Raises `anyio.EndOfStream` when the last state was given, `anyio.ClosedResourceError` after `aclose`, and
+        `RuntimeError` outside of the engine's event loop. Cancellation loses nothing.
         """
+        if self._home is not None:
+            self._home.check()
         await checkpoint()
         while True:
             if self._closed:

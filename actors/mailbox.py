@@ -7,6 +7,7 @@ Two policies. `Conflate` merges while the consumer lags: all the text that came 
 delta. `Lossless` gives every event as it happened, and holds the producer back while `buffer` events are waiting.
 """
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -19,7 +20,7 @@ from anyio.streams.memory import MemoryObjectStreamStatistics
 
 from .events import PartEvent, StreamEndEvent
 from .log import Cursor, EventLog
-from .receiving import Receiving
+from .receiving import Home, Receiving
 from .waiter import Waiter, waiter_factory
 
 __all__ = ["Conflate", "Feed", "Lossless", "Mailbox", "OnAbandon", "Parked", "Policy", "Producer"]
@@ -146,6 +147,11 @@ class Feed:
         return self.buffer is not None and self._cursor.pending >= self.buffer
 
     @property
+    def held(self) -> bool:
+        """Whether the stream, which still runs, counts on this consumer."""
+        return not self.ended and not self._cursor.ended
+
+    @property
     def producer_ended(self) -> bool:
         """Whether nothing more will come than what is pending."""
         return self.broken or self._cursor.ended
@@ -209,13 +215,27 @@ class Mailbox(Receiving[PartEvent]):
 
     It is an `anyio.abc.ObjectReceiveStream`: iterate it, or call `receive`; after the terminal event they raise
     `anyio.EndOfStream` (the iteration ends). Close it when you are done, `async with` does; it may be opened and
-    closed in different tasks. Made by `handle.subscribe`.
+    closed in different tasks, of the engine's event loop. One that is dropped unclosed while its stream runs leaves it
+    too, with a `ResourceWarning`. Made by `handle.subscribe`.
     """
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, home: Home | None = None) -> None:
         self._feed = feed
         self._closed = False
+        self.home = home
         feed.readers += 1
+
+    def __del__(self) -> None:
+        feed = self._feed
+        if self._closed or not feed.held:
+            return
+        self._closed = True
+        # The garbage collector may be in another thread, or in the middle of a step of this very stream.
+        if self.home is not None:
+            self.home.soon(feed.leave)
+        else:
+            feed.leave()
+        warnings.warn("a mailbox was dropped unclosed; use `with`, or close() it", ResourceWarning, 1, source=self)
 
     def receive_nowait(self) -> PartEvent:
         """The next event, without waiting.
@@ -257,6 +277,7 @@ class Mailbox(Receiving[PartEvent]):
 
     async def _wait(self) -> None:
         feed = self._feed
+        self._check_home()
         if feed.make_waiter is None:
             feed.make_waiter = waiter_factory()
         waiter = feed.make_waiter()
@@ -278,7 +299,7 @@ class Mailbox(Receiving[PartEvent]):
         """
         if self._closed:
             raise anyio.ClosedResourceError
-        return Mailbox(self._feed)
+        return Mailbox(self._feed, self.home)
 
     def statistics(self) -> MemoryObjectStreamStatistics:
         """How full the subscription is, as anyio's memory streams say it."""

@@ -5,9 +5,8 @@ Whatever the API sent and no field here stands for is kept: unknown fields in `e
 """
 
 import json
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, ClassVar, Literal, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Literal, NoReturn, cast
 
 import attrs
 
@@ -29,7 +28,29 @@ __all__ = [
     "part_from_block",
 ]
 
-EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+class _Empty(Mapping[str, Any]):
+    """No fields: what nearly every value has, so it is one object, and pickled by its name."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> NoReturn:
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+    def __reduce__(self) -> str:
+        return "EMPTY"
+
+
+EMPTY: Mapping[str, Any] = _Empty()
 
 
 @attrs.frozen(kw_only=True)

@@ -1,17 +1,16 @@
 """A request: what to ask, and how to treat it while it runs."""
 
-import base64
-import io
-import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, Required, TypedDict, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, Required, Self, TypedDict
 
 import attrs
 
 from .deadlines import Deadlines
 from .parts import EMPTY
+from .pickling import DROPPED, portable, without_secrets
 from .recovery import Recovery, check_recovery
 from .retry import RetryPolicy
+from .snapshot import snapshot
 
 __all__ = ["MessageParams", "Model", "StreamRequest"]
 
@@ -63,39 +62,13 @@ def _read_params(value: object) -> Mapping[str, Any]:
         return {"messages": [{"role": "user", "content": value}]}
     if not isinstance(value, Mapping):
         raise TypeError(f"a request is a string or a mapping of Messages parameters, not a {type(value).__name__}")
-    params = dict(cast("Mapping[str, Any]", value))
+    params: dict[str, Any] = snapshot(value)
     if "timeout" in params:
         raise TypeError("a request takes no timeout: streams end by deadlines, see `deadlines`")
     if "messages" not in params:
         raise TypeError("a request needs `messages`")
     params.pop("stream", None)
-    return {name: value if type(value) in _PLAIN else _rereadable(value, _DEEPEST) for name, value in params.items()}
-
-
-_DEEPEST = 7  # where the data of an image in a tool's result stands, counted from the parameter `messages`
-_PLAIN = frozenset({str, int, float, bool, type(None)})
-
-
-def _rereadable(value: Any, depth: int) -> Any:
-    """`value` with what could be read only once, iterators and open files, read: a request may be sent more often."""
-    kind = cast("type[object]", type(value))
-    if kind is dict:
-        fields = cast("dict[Any, Any]", value)
-        values = list(fields.values())
-        read = _rereadable(values, depth)
-        return fields if read is values else dict(zip(fields, read, strict=True))
-    if kind is not list:
-        if isinstance(value, io.IOBase):
-            content: str | bytes = value.read()  # the SDK takes files where base64 is wanted
-            return base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
-        if not isinstance(value, Iterator):
-            return value
-        value = list(cast("Iterator[Any]", value))
-    items = cast("list[Any]", value)
-    if depth == 0:
-        return items
-    read = [item if type(item) in _PLAIN else _rereadable(item, depth - 1) for item in items]
-    return read if any(map(operator.is_not, read, items)) else items
+    return params
 
 
 def _read_betas(value: Iterable[str]) -> tuple[str, ...]:
@@ -104,23 +77,41 @@ def _read_betas(value: Iterable[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _read_extra(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if value is EMPTY or value is None:
+        return EMPTY
+    if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"extra headers, body and query are mappings, not a {type(value).__name__}")
+    return snapshot(value)
+
+
 @attrs.frozen
 class StreamRequest:
     """One request for one streamed answer.
 
-    `params` are the Messages API's parameters; a plain string is one user message. Iterators and open files among them
-    are read at once, as a request may be sent more than once. `custom_id` comes back in the
+    `params` are the Messages API's parameters; a plain string is one user message. `custom_id` comes back in the
     result. `betas` sends the request by the beta route with these beta headers. `model` overrides the engine's model,
-    and goes with no other name in `params["model"]`. Raises `TypeError` for what is not a request.
+    and goes with no other name in `params["model"]`.
+
+    A request is what it was when it was made (an engine makes one of what it is given at `submit`, or when it draws it
+    from an iterable): mappings and arrays are copied, at any depth, so that later changes to the caller's objects
+    change nothing, and each attempt sends the same. Iterators and open files are read, and the SDK's own objects and
+    dates become what the SDK sends for them. The copy is the request's own: read it, don't change it.
+
+    It can be copied and pickled. A pickle holds no header that may be a secret: those of `extra_headers` come back as
+    `"<dropped>"`, and an engine refuses the request until they are set again with `attrs.evolve`.
+
+    Raises `TypeError` for what is not a request, and `ValueError` for one that is nested more than 250 levels deep, or
+    holds itself.
     """
 
     params: Mapping[str, Any] = attrs.field(converter=_read_params, repr=False)
     model: Model | None = attrs.field(default=None, kw_only=True)
     custom_id: str | None = attrs.field(default=None, kw_only=True)
     betas: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_read_betas)
-    extra_headers: Mapping[str, str] = attrs.field(default=EMPTY, kw_only=True, repr=False)
-    extra_body: Mapping[str, Any] = attrs.field(default=EMPTY, kw_only=True, repr=False)
-    extra_query: Mapping[str, Any] = attrs.field(default=EMPTY, kw_only=True, repr=False)
+    extra_headers: Mapping[str, str] = attrs.field(default=EMPTY, kw_only=True, repr=False, converter=_read_extra)
+    extra_body: Mapping[str, Any] = attrs.field(default=EMPTY, kw_only=True, repr=False, converter=_read_extra)
+    extra_query: Mapping[str, Any] = attrs.field(default=EMPTY, kw_only=True, repr=False, converter=_read_extra)
     deadlines: Deadlines | None = attrs.field(default=None, kw_only=True)
     """How long each stage may take; None for the engine's deadlines."""
     retry: RetryPolicy | None = attrs.field(default=None, kw_only=True)
@@ -143,3 +134,25 @@ class StreamRequest:
             raise TypeError(
                 f"the request names two models: model={self.model.model_name!r} and params['model']={named!r}; give one"
             )
+
+    @property
+    def dropped_headers(self) -> tuple[str, ...]:
+        """The names of the `extra_headers` that a pickle did not hold. The request can't be sent without them."""
+        return tuple(name for name, value in self.extra_headers.items() if value == DROPPED)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return attrs.evolve(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
+        fields["extra_headers"] = without_secrets(self.extra_headers)
+        for name in ("params", "extra_headers", "extra_body", "extra_query"):
+            fields[name] = portable(fields[name])
+        return _made_of, (type(self), fields)
+
+
+def _made_of(kind: type[StreamRequest], fields: dict[str, Any]) -> StreamRequest:
+    return kind(**fields)

@@ -87,6 +87,10 @@ class StreamResult:
     `state` is `complete`; `truncated` when the bytes ended without `message_stop`; `cancelled`; or `failed`. In all of
     them the parts, the usage and the message hold what had come by then.
 
+    It can be copied and pickled, as events, requests and errors can, and is equal to what it was. A pickle leaves out
+    the exception behind an error (but for Python's own) and what may be a secret in the request's `extra_headers`,
+    whose values are then `"<dropped>"`.
+
     An answer that was interrupted and continued is one answer: its parts and its message have the content of all
     attempts that were joined, and its usage is theirs together. Its ids, model and stop reason are those of the last
     attempt that the API began to answer. An answer that was begun anew is the last attempt's alone.

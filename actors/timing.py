@@ -22,6 +22,7 @@ class Stopwatch:
         "first_event",
         "last_byte",
         "paused",
+        "paused_since",
         "queued",
         "resumed",
         "sent",
@@ -45,6 +46,8 @@ class Stopwatch:
         self.last_byte: float | None = None
         self.paused = False
         """Whether nothing is read because a consumer holds the stream back."""
+        self.paused_since = 0.0
+        """When such a pause began, while there is one."""
         self.resumed = 0.0
         """When reading went on after such a pause."""
         self._last_content: float | None = None

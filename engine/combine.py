@@ -47,7 +47,7 @@ async def gather(engine: "Engine", requests: "Requests", limit: int | None) -> l
 async def pipe(engine: "Engine", request: "RequestLike", send_stream: ObjectSendStream[PartEvent]) -> StreamResult:
     """See `Engine.pipe`."""
     actor = engine.launch(request)
-    handle = StreamHandle(actor, lambda actor, reason: engine.request_cancel(actor, "consumer", reason))
+    handle = StreamHandle(actor, lambda actor, reason: engine.request_cancel(actor, "consumer", reason), engine.home)
     try:
         async with handle.subscribe() as mailbox:
             async for event in mailbox:

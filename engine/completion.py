@@ -79,6 +79,7 @@ class CompletionChannel(Receiving[StreamResult]):
         raise anyio.WouldBlock
 
     async def _wait(self) -> None:
+        self._check_home()
         if self._changed.is_set():
             self._changed = anyio.Event()
         await self._changed.wait()

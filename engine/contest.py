@@ -4,7 +4,7 @@ All contenders are streams of the engine, read from their beginning whoever wins
 the winner is known, and have stopped when the block is left.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +15,7 @@ from ..actors.actor import StreamActor
 from ..actors.errors import StreamError
 from ..actors.lifecycle import FINAL
 from ..actors.mailbox import Policy
+from ..actors.request import StreamRequest
 from ..actors.result import StreamResult
 from ..actors.uninterrupted import uninterrupted
 from .stream import Stream
@@ -72,7 +73,7 @@ class _Contest:
 
     def start(self, request: "RequestLike") -> None:
         actor = self._engine.launch(request, on_abandon="cancel")
-        self.entries.append((actor, ContestStream(actor, self._engine.ask_to_cancel, self._policy)))
+        self.entries.append((actor, ContestStream(actor, self._engine.ask_to_cancel, self._policy, self._engine.home)))
 
     async def first(self, ready: Callable[[StreamActor], bool]) -> ContestStream | None:
         """The first contender that is `ready`, once there is one; None when all ended without being it."""
@@ -124,7 +125,7 @@ class RaceContext:
     async def __aenter__(self) -> ContestStream:
         contest = self._contest
         try:
-            for request in self._requests:
+            for request in _each_once(self._requests):
                 contest.start(request)
             if not contest.entries:
                 raise ValueError("a race needs at least one request")
@@ -155,13 +156,15 @@ class HedgeContext:
     async def __aenter__(self) -> ContestStream:
         contest = self._contest
         try:
-            contest.start(self._request)
+            # Made once: the second try asks what the first one asked, whatever the caller has changed meanwhile.
+            request = self._request if isinstance(self._request, StreamRequest) else StreamRequest(self._request)
+            contest.start(request)
             winner: ContestStream | None = None
             if self._after is not None:
                 with anyio.move_on_after(self._after) as waited:
                     winner = await contest.first(_has_content)
                 if waited.cancelled_caught:
-                    contest.start(self._request)
+                    contest.start(request)
             winner = winner or await contest.first(_has_content)
         except BaseException:
             await contest.leave()
@@ -173,6 +176,21 @@ class HedgeContext:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self._contest.leave()
+
+
+def _each_once(requests: "Iterable[RequestLike]") -> "Iterator[RequestLike]":
+    """The requests. What stands in a list more than once is one request; an iterator may change what it gives between
+    one and the next."""
+    if not isinstance(requests, list | tuple):
+        yield from requests
+        return
+    made: dict[int, StreamRequest] = {}
+    for request in requests:
+        if not isinstance(request, StreamRequest | str):
+            if id(request) not in made:
+                made[id(request)] = StreamRequest(request)
+            request = made[id(request)]
+        yield request
 
 
 def _has_content(actor: StreamActor) -> bool:

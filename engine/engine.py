@@ -185,10 +185,13 @@ class Engine:
     def submit(self, request: RequestLike) -> StreamHandle:
         """Starts a request that runs on its own, whoever watches; returns its handle at once.
 
-        Raises `TypeError` for what is not a request, `EngineBusy` when `max_queued` requests wait already, and
+        What is asked for is taken as it is now: see `StreamRequest`.
+
+        Raises `TypeError` for what is not a request, `ValueError` for one that is nested too deep or lost its headers
+        in a pickle, `EngineBusy` when `max_queued` requests wait already, and
         `RuntimeError` when the engine is not running, or not here.
         """
-        return StreamHandle(self.launch(request), self.ask_to_cancel)
+        return StreamHandle(self.launch(request), self.ask_to_cancel, self._loop)
 
     def stream(self, request: RequestLike, *, policy: Policy | None = None) -> StreamContext:
         """One stream to read directly: `async with engine.stream(request) as stream`, then iterate `stream` or
@@ -199,12 +202,14 @@ class Engine:
         (unless it has other consumers) and returns when its connection is gone or back in the pool. The block may be
         entered and left in different tasks.
         """
-        return StreamContext(lambda: self.launch(request, on_abandon="cancel"), self.ask_to_cancel, policy)
+        return StreamContext(
+            lambda: self.launch(request, on_abandon="cancel"), self.ask_to_cancel, policy, lambda: self._loop
+        )
 
     def get(self, stream_id: str) -> StreamHandle | None:
         """The handle of a stream that waits or runs; None for others: the engine forgets what has ended."""
         actor = None if self._roster is None else self._roster.get(stream_id)
-        return None if actor is None else StreamHandle(actor, self.ask_to_cancel)
+        return None if actor is None else StreamHandle(actor, self.ask_to_cancel, self._loop)
 
     def cancel_group(self, group: str, *, reason: str | None = None) -> None:
         """Asks all streams of a group to stop, those that wait too. From any thread, as a handle's `cancel`."""
@@ -307,6 +312,11 @@ class Engine:
         return model
 
     @property
+    def home(self) -> HomeLoop | None:
+        """The event loop that the engine lives in, once it was entered."""
+        return self._loop
+
+    @property
     def max_concurrency(self) -> int:
         """How many streams run at a time."""
         return self._max_concurrency
@@ -326,6 +336,8 @@ class Engine:
         loop = self._check()
         if not isinstance(request, StreamRequest):
             request = StreamRequest(request)
+        if request.extra_headers and (dropped := request.dropped_headers):
+            raise ValueError(f"the request was pickled without its headers {', '.join(dropped)}: set them again")
         model = self._model_of(request)
         params = model.params_for(request)
         connection, open_response = self._connect(model)

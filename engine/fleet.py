@@ -12,6 +12,7 @@ from anyio import TaskHandle
 from anyio.lowlevel import checkpoint
 
 from ..actors.actor import StreamActor
+from ..actors.receiving import Home
 from ..actors.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ class Fleet:
 class Channel(Protocol):
     """What a fleet's streams flow into."""
 
+    home: Home | None
+    """Where it is to be read."""
+
     def add(self, actor: StreamActor) -> None:
         """Another stream has started."""
         ...
@@ -133,6 +137,7 @@ class FleetContext(Generic[ChannelT]):
         except BaseException:
             launching.close()
             raise
+        self._channel.home = self._engine.home
         return self._channel
 
     async def _launch(self) -> None:
@@ -154,6 +159,8 @@ class FleetContext(Generic[ChannelT]):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        if self._channel.home is not None:
+            self._channel.home.check()
         # Not kept: how the task ended knows its frames, and they know us.
         launcher, self._launcher = self._launcher, None
         assert launcher is not None

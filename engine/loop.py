@@ -10,6 +10,8 @@ from anyio.lowlevel import current_token
 
 __all__ = ["HomeLoop"]
 
+_ELSEWHERE = "elsewhere its streams' state, result and cancel() can be used"
+
 
 class HomeLoop:
     """The running event loop. To be made inside it."""
@@ -34,15 +36,26 @@ class HomeLoop:
         if os.getpid() != self._pid:
             raise RuntimeError("this engine belongs to the parent process: make one after the fork")
         if threading.get_ident() != self._thread:
-            raise RuntimeError("this engine belongs to the event loop of another thread")
-        if current_token() != self._token:
-            raise RuntimeError("this engine belongs to another event loop")
+            raise RuntimeError(f"this engine belongs to the event loop of another thread; {_ELSEWHERE}")
+        try:
+            here = current_token() == self._token
+        except RuntimeError:
+            here = False
+        if not here:
+            raise RuntimeError(f"this engine belongs to another event loop; {_ELSEWHERE}")
 
     def call(self, function: Callable[[], None]) -> None:
         """Calls `function` in this loop: now when we are in its thread, soon otherwise. Once the loop has ended there
         is nothing left to call it for, and it is not called."""
         if threading.get_ident() == self._thread and os.getpid() == self._pid:
             function()
+        else:
+            self.soon(function)
+
+    def soon(self, function: Callable[[], None]) -> None:
+        """As `call`, but never now: for whoever may be called in the middle of anything, as `__del__` is, from any
+        thread."""
+        if os.getpid() != self._pid:
             return
         try:
             self._soon(function)

@@ -139,6 +139,7 @@ class MergeChannel(Receiving[TaggedEvent]):
             return batch
 
     async def _wait(self) -> None:
+        self._check_home()
         if self._waiter is None:
             self._waiter = anyio.Event()
         await self._waiter.wait()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..actors.parts import EMPTY
 from ..actors.request import MessageParams, StreamRequest
+from ..actors.snapshot import snapshot
 from .clients import ClientLease, acquire_shared_client, client_timeout
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class AnthropicModel:
         self._anthropic_client = anthropic_client
         self._http_client = None if http_client is None else _check_http_client(http_client)
         self._base_url = base_url
-        self._defaults = dict(defaults or EMPTY)
+        self._defaults: dict[str, Any] = snapshot(dict(defaults or EMPTY))
         self.limits_pool = limits_pool
         """The rate-limit pool it draws on; None when that is the one of the model that a request names."""
 

@@ -24,6 +24,7 @@ from ..actors.request import StreamRequest
 from ..actors.source import Open, Response, ResponseFailed
 from ..actors.uninterrupted import is_cancellation
 from .admission import Admission, Ticket
+from .held import HeldWatch
 from .telemetry import Observers
 from .watchdog import Watchdog
 
@@ -85,6 +86,7 @@ class Roster:
         self._watchdog = Watchdog(clock, self._expired)
         self._sooner = anyio.Event()
         self._idle: anyio.Event | None = None
+        self._held_watch = HeldWatch(clock, admission)
         self.closing = False
         """Whether nothing is begun any more."""
 
@@ -311,6 +313,11 @@ class Roster:
         if job is not None:
             with _shared():
                 self._admission.began(job.ticket, actor.assembler.attempt_usage)
+
+    def held(self, actor: StreamActor) -> None:
+        """See `Owner`."""
+        if not self.closing and self._held_watch.begin():
+            self.start_helper(self._held_watch.run(self))
 
     def abandoned(self, actor: StreamActor, on_abandon: OnAbandon) -> None:
         """See `Owner`."""

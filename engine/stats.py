@@ -8,6 +8,7 @@ import attrs
 
 from ..actors.lifecycle import State
 from .admission import Admission, Reason
+from .held import held_streams
 from .roster import Roster
 
 __all__ = ["EngineStats", "LimitStats", "PoolStats", "WaitingRequest", "engine_stats"]
@@ -66,6 +67,11 @@ class EngineStats:
     pools: tuple[PoolStats, ...]
     spent: float | None
     """Dollars, when there is a spend cap; what runs counts when it has ended."""
+    held_by_consumers: int = 0
+    """Running streams of which nothing is read, as a `Lossless` consumer of theirs is full. When they have all slots,
+    and their consumers wait for one, nothing will go on."""
+    held_seconds: float = 0.0
+    """For how long that has been so for the stream that is held the longest; 0 when none is."""
 
     @property
     def waiting_for(self) -> Mapping[str, int]:
@@ -85,6 +91,7 @@ def engine_stats(admission: Admission, roster: Roster, now: float) -> EngineStat
         )
         for ticket, (reason, until) in admission.waits()
     ]
+    held = [now - actor.watch.paused_since for actor in held_streams(roster)]
     backoffs = [actor for actor in roster if actor.life.state is State.BACKOFF]
     waits += [
         WaitingRequest(actor.stream_id, actor.request.custom_id, actor.request.group, "backoff", None)
@@ -110,4 +117,6 @@ def engine_stats(admission: Admission, roster: Roster, now: float) -> EngineStat
             for pool in admission.pools
         ),
         spent=None if admission.spend_cap is None else admission.spend_cap.spent,
+        held_by_consumers=len(held),
+        held_seconds=max(held, default=0.0),
     )

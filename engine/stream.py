@@ -13,6 +13,7 @@ from ..actors.events import PartDeltaEvent, PartEvent, PartStartEvent
 from ..actors.handle import StreamHandle
 from ..actors.mailbox import Policy
 from ..actors.parts import TextPart
+from ..actors.receiving import Home
 from ..actors.uninterrupted import uninterrupted
 
 __all__ = ["Stream", "StreamContext", "TextStream"]
@@ -27,8 +28,8 @@ class Stream(StreamHandle):
     `complete`. For more consumers use `subscribe`.
     """
 
-    def __init__(self, actor: StreamActor, cancel: Cancel, policy: Policy | None) -> None:
-        super().__init__(actor, cancel)
+    def __init__(self, actor: StreamActor, cancel: Cancel, policy: Policy | None, home: Home | None = None) -> None:
+        super().__init__(actor, cancel, home)
         self._mailbox = self.subscribe(policy)
 
     def __aiter__(self) -> Self:
@@ -50,7 +51,9 @@ class Stream(StreamHandle):
         return TextStream(self)
 
     async def close(self) -> None:
-        """Leaves the stream, and waits for it to have stopped unless others keep it running."""
+        """Leaves the stream, and waits for it to have stopped unless others keep it running. Raises `RuntimeError`
+        outside of the engine's event loop."""
+        self._check_home()
         self._mailbox.close()
         released = self._actor.released
         if not released.is_set() and (self._actor.cancel_request is not None or self._actor.life.ended):
@@ -77,8 +80,15 @@ class TextStream(AsyncIterator[str]):
 class StreamContext:
     """The block of `engine.stream`."""
 
-    def __init__(self, launch: Callable[[], StreamActor], cancel: Cancel, policy: Policy | None) -> None:
+    def __init__(
+        self,
+        launch: Callable[[], StreamActor],
+        cancel: Cancel,
+        policy: Policy | None,
+        home: Callable[[], Home | None],
+    ) -> None:
         self._launch = launch
+        self._home = home
         self._cancel = cancel
         self._policy = policy
         self._stream: Stream | None = None
@@ -86,7 +96,7 @@ class StreamContext:
     async def __aenter__(self) -> Stream:
         if self._stream is not None:
             raise RuntimeError("a stream is entered once; ask the engine for another")
-        self._stream = Stream(self._launch(), self._cancel, self._policy)
+        self._stream = Stream(self._launch(), self._cancel, self._policy, self._home())
         return self._stream
 
     async def __aexit__(

@@ -93,6 +93,9 @@ class _Owner:
     def began(self, actor: StreamActor) -> None:
         pass
 
+    def held(self, actor: StreamActor) -> None:
+        pass
+
     def abandoned(self, actor: StreamActor, on_abandon: OnAbandon) -> None:
         self._abandoned.append(on_abandon)
 

@@ -111,9 +111,12 @@ def test_defaults_lie_under_each_request() -> None:
     }
 
 
-def test_values_go_on_untouched() -> None:
-    tools = [{"name": "a"}]
-    assert sent(AnthropicModel("m"), {"messages": (), "tools": tools})["tools"] is tools
+def test_the_defaults_are_what_they_were_when_the_model_was_made() -> None:
+    tools = [{"name": "a", "input_schema": {"type": "object"}}]
+    model = AnthropicModel("m", defaults={"tools": tools})
+    tools[0]["input_schema"] = {}
+    tools.append({"name": "b"})
+    assert sent(model, {"messages": []})["tools"] == [{"name": "a", "input_schema": {"type": "object"}}]
 
 
 def test_what_can_be_read_only_once_can_be_sent_twice() -> None:

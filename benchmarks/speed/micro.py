@@ -1,4 +1,5 @@
-"""`python -m benchmarks micro`: what framing, decoding, assembling and a mailbox cost by themselves, an event.
+"""`python -m benchmarks micro`: what framing, decoding, assembling and a mailbox cost by themselves, an event; and what
+making a request costs.
 
 Measured by pyperf, which takes care of processes, warming up and outliers. All work on the same answer, in the pieces
 that the network might bring.
@@ -22,6 +23,7 @@ from manystream.actors.assembler import Assembler
 from manystream.actors.framing import Frame, SSEFramer
 from manystream.actors.log import Cursor, EventLog
 from manystream.actors.mailbox import Conflate, Feed, Mailbox
+from manystream.actors.request import StreamRequest
 from manystream.actors.wire import WireEvent, decode
 
 __all__ = ["command"]
@@ -143,6 +145,8 @@ def main() -> None:
     frames = _frame(pieces)
     events = _decode(frames)
     log = _assemble(events)
+    small = {"max_tokens": 100, "messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]}
+    runner.bench_func("making a small request", StreamRequest, small)
     runner.bench_func("framing, an event", _frame, pieces, inner_loops=len(frames))
     runner.bench_func("decoding, an event", _decode, frames, inner_loops=len(frames))
     runner.bench_func("assembling, an event", _assemble, events, inner_loops=len(frames))

@@ -17,6 +17,7 @@ import anyio
 from anyio import TaskHandle, to_thread
 
 from ...actors.events import StreamEndEvent, StreamStartEvent, TaggedEvent
+from ...actors.pickling import revive
 from ...actors.request import StreamRequest
 from ...actors.result import StreamResult
 from ...actors.uninterrupted import uninterrupted
@@ -53,6 +54,9 @@ class RunStopped(Exception):
     def __init__(self, message: str, result: StreamResult) -> None:
         super().__init__(message)
         self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return revive, (type(self), self.args, self.__dict__)
 
 
 def open_run(
