@@ -13,7 +13,8 @@ from anthropic.types.messages import MessageBatchIndividualResponse
 
 from manystream import ErrorInfo, StreamResult
 from manystream.engine.runs.output import OutputError, ResultFile
-from manystream.engine.runs.results import batch_result, encode_line, would_fail_all
+from manystream.engine.runs.results import batch_result, encode_line
+from manystream.engine.runs.stopping import would_fail_all
 
 
 def test_what_may_not_be_written(tmp_path: Path) -> None:
