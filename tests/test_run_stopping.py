@@ -151,7 +151,7 @@ async def test_a_service_that_speaks_something_else_stops_the_run(
 ) -> None:
     output = tmp_path / "out.jsonl"
     simulator.script([cut] * 300)
-    with pytest.raises(RunStopped, match="^protocol_error: "):
+    with pytest.raises(RunStopped, match=r"^protocol_error: "):
         await run_all(simulator, prompts(300), output)
     assert len(simulator.requests) < 30
     assert output.read_bytes() == b""

@@ -2,7 +2,6 @@
 never a reason to lose an answer."""
 
 import json
-import math
 
 from ...actors.error_body import plain_text
 
@@ -37,11 +36,7 @@ def as_whole(value: object) -> int | None:
 
 
 def as_number(value: object) -> float | None:
-    """Seconds or dollars; None for what is no number or not finite."""
-    if not isinstance(value, int | float):
+    """Seconds or dollars; None for what is none, or so large that sums of it would not be finite."""
+    if not isinstance(value, int | float) or not -_MOST <= value <= _MOST:
         return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+    return float(value)

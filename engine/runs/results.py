@@ -16,6 +16,7 @@ from typing import Any
 from ...actors.errors import ErrorInfo
 from ...actors.result import StreamResult
 from ...actors.strict_json import json_line
+from .columns import as_text
 
 __all__ = ["batch_result", "encode_line"]
 
@@ -45,11 +46,17 @@ def batch_result(result: StreamResult) -> dict[str, Any] | None:
 
 
 def _error_response(info: ErrorInfo, request_id: str | None) -> dict[str, Any]:
-    kind = "timeout_error" if info.deadline is not None else _API_TYPES.get(str(info.type), info.type)
-    response: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": info.message}}
+    kind = "timeout_error" if info.deadline is not None else _text(info.type, "api_error")
+    error = {"type": _API_TYPES.get(kind, kind), "message": _text(info.message, "")}
+    response: dict[str, Any] = {"type": "error", "error": error}
     if found := info.request_id or request_id:
         response["request_id"] = found
     return response
+
+
+def _text(value: object, otherwise: str) -> str:
+    """Readers of the results count on a text here."""
+    return value if isinstance(value, str) else as_text(value) or otherwise
 
 
 def encode_line(custom_id: str | None, result: dict[str, Any]) -> bytes:
