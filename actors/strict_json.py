@@ -1,7 +1,7 @@
 """JSON as RFC 8259 has it, that every reader takes: for results, events and whatever else others read.
 
 Python's own encoder writes NaN and Infinity, which are no JSON, and fails at what is nested about a thousand deep. Here
-a number that is not finite is given as its text, and what lies deeper than 200 in such a value as its JSON text.
+a number that is not finite is given as its text, and what lies deeper than 500 in such a value as its JSON text.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import cast
 
 __all__ = ["json_line", "json_text"]
 
-_DEEPEST = 200
+_DEEPEST = 500  # all readers in Python take it
 _ASCII = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _UNICODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 # Readers that split a text into lines (str.splitlines, JavaScript of old) split it here too.

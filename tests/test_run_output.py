@@ -98,6 +98,11 @@ def test_half_a_surrogate_pair_is_written_as_an_escape() -> None:
     assert encode_line("a", {"text": "\ud83d"}) == b'{"custom_id":"a","result":{"text":"\\ud83d"}}\n'
 
 
+def test_a_line_is_a_line_to_every_reader() -> None:
+    line = encode_line("\u2028", {"text": "a\x85b\u2029\u2028", "number": float("nan")})
+    assert line == b'{"custom_id":"\\u2028","result":{"text":"a\\u0085b\\u2029\\u2028","number":"NaN"}}\n'
+
+
 # -- endings as results
 
 
