@@ -246,6 +246,17 @@ async def test_what_an_error_said_is_in_no_log_span_metric_or_stats(
     assert "planted-words" not in told
 
 
+async def test_a_log_says_names_in_one_plain_line(simulator: Simulator, logs: LogCapture) -> None:
+    simulator.script([Fail(529, type=f"a{EVIL[:-1]}"), Fail(400, type=f"b{EVIL[:-1]}"), "fine"])
+    async with engine_for(simulator) as engine:
+        for _ in range(2):
+            await engine.submit(StreamRequest("hi", custom_id=f"c{EVIL}", group=f"g{EVIL}")).wait()
+    assert len(logs.entries) >= 4
+    for entry in logs.entries:
+        assert all(value.isprintable() for value in entry.values() if isinstance(value, str))
+        assert entry["custom_id"].startswith(r"c\x1b[2J\x9b")
+
+
 async def test_names_of_others_are_made_plain(
     simulator: Simulator, spans: InMemorySpanExporter, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -259,6 +270,7 @@ async def test_names_of_others_are_made_plain(
         structlog.reset_defaults()
     told = capsys.readouterr().err
     assert told.count("stream.ended") == 2
+    assert told.count(r"c\x1b[2J\x9b") >= 4
     assert all(line.isprintable() for line in told.split("\n"))
     finished = spans.get_finished_spans()
     assert len(finished) == 2

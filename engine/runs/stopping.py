@@ -113,7 +113,7 @@ class Stopping:
         info = result.error
         status = f"{info.status} " if info.status else ""
         said = f"{status}{plain_text(info.type)}: {plain_text(info.message)}"
-        return f"{said} (no answer was whole before it, and {len(self._broken)} broke)" if broken(result) else said
+        return f"{said} (so far {len(self._broken)} answers broke, and none was whole)" if broken(result) else said
 
 
 def would_fail_all(result: StreamResult, *, only_model: bool) -> bool:
