@@ -48,7 +48,8 @@ _NOTE_SECONDS = 1.0  # how often the journal is told what running streams have u
 
 
 class RunStopped(Exception):
-    """A failure that would have failed every request. The message says what it was; `result` is where it was met."""
+    """A failure that would have failed every request, or that all the first answers met. The message says what it was,
+    in one plain line; `result` is where it was met."""
 
     def __init__(self, message: str, result: StreamResult) -> None:
         super().__init__(message)
@@ -83,7 +84,7 @@ def open_run(
     was answered with other parameters, and an output that another run is writing. Iterating drives the run: each
     result is in the file when it is given, or with `ordered` in the journal. It raises `OutputError` when that can't be
     done, `InputError` for what is wrong with a source that is read as it comes; and, after what was running has ended,
-    `RunStopped` when a failure would have failed every request. Leaving the block cancels what still runs, and returns
+    `RunStopped` when a failure would have failed every request, or the first answers all broke and none was whole. Leaving the block cancels what still runs, and returns
     when it has stopped and the files are closed.
     """
     if limit is not None and limit < 1:
