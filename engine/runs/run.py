@@ -84,8 +84,8 @@ def open_run(
     was answered with other parameters, and an output that another run is writing. Iterating drives the run: each
     result is in the file when it is given, or with `ordered` in the journal. It raises `OutputError` when that can't be
     done, `InputError` for what is wrong with a source that is read as it comes; and, after what was running has ended,
-    `RunStopped` when a failure would have failed every request, or the first answers all broke and none was whole. Leaving the block cancels what still runs, and returns
-    when it has stopped and the files are closed.
+    `RunStopped` when a failure would have failed every request, or the first answers all broke and none was whole.
+    Leaving the block cancels what still runs, and returns when it has stopped and the files are closed.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit is at least 1, not {limit}")
