@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .deltas import PartDelta
 from .events import PartEvent
 from .parts import Part
+from .strict_json import json_text
 from .wire import JsonObject
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ __all__ = ["decode_event", "encode_event"]
 
 
 def encode_event(event: PartEvent) -> str:
-    """`event` as one line of JSON."""
+    """`event` as one line of JSON, in ASCII. Numbers that are not finite are given as their text."""
     # Not msgspec: it refuses the lone surrogates that a text may hold, which JSON can say with escapes.
-    return json.dumps(_converter().unstructure(event, PartEvent), separators=(",", ":"))
+    return json_text(_converter().unstructure(event, PartEvent))
 
 
 def decode_event(data: str | bytes) -> PartEvent:
@@ -52,8 +53,9 @@ def _converter() -> "Converter":
     converter = Converter()
     converter.register_unstructure_hook(datetime, datetime.isoformat)
     converter.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
-    for kind in (str, int, float, bool):
+    for kind in (str, int, bool):
         converter.register_structure_hook(kind, _exactly)
+    converter.register_structure_hook(float, _float)
     # The API's own JSON goes through as it is, however deep.
     converter.register_unstructure_hook_func(_is_json, _plain)
     converter.register_structure_hook_func(_is_json, _json)
@@ -89,6 +91,12 @@ def _json(value: Any, kind: Any) -> Any:
 
 def _exactly(value: Any, kind: type[Any]) -> Any:
     """`value`, which must be of this kind already: a string of digits is not a number."""
-    if type(value) is kind or (kind is float and type(value) is int):
+    if type(value) is kind:
         return value
     raise TypeError(f"a {type(value).__name__} instead of a {kind.__name__}")
+
+
+def _float(value: Any, kind: type[float]) -> Any:
+    if value in ("NaN", "Infinity", "-Infinity"):
+        return float(value)
+    return value if type(value) is int else _exactly(value, kind)

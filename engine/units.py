@@ -1,6 +1,6 @@
 """Numbers and words as people read them."""
 
-__all__ = ["compact", "cost", "duration", "plain", "rate", "seconds", "shares", "shorten"]
+__all__ = ["compact", "cost", "duration", "plain", "printable", "rate", "seconds", "shares", "shorten"]
 
 
 def seconds(value: float | None) -> str:
@@ -60,9 +60,15 @@ def shares(times: tuple[float, ...] | None) -> str:
     return ", ".join(f"{name} {seconds(value)}" for name, value in zip(("p50", "p90", "p99"), times, strict=True))
 
 
+def printable(text: str) -> str:
+    """`text` without anything that a terminal or a page would act on: line feeds, escapes, marks that turn the writing
+    around. Columns stay where they are."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
 def plain(text: str) -> str:
-    """`text` in one line, without anything that a terminal or a page would act on."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
+    """`printable` text, in one line and with single spaces."""
+    return printable(" ".join(text.split()))
 
 
 def shorten(text: str, length: int) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value);
 CREATE TABLE request (
-    custom_id TEXT PRIMARY KEY, ordinal INTEGER, hash BLOB, state TEXT, kind TEXT, error TEXT, model TEXT,
+    custom_id TEXT PRIMARY KEY, ordinal INTEGER, hash BLOB, state TEXT, kind TEXT, error TEXT,
+    message TEXT, model TEXT,
     stop_reason TEXT, submitted REAL, queued REAL, ttft REAL, seconds REAL, gap_p50 REAL, gap_p90 REAL, gap_p99 REAL,
     contents INTEGER, attempts INTEGER, input_tokens INTEGER, cache_write_tokens INTEGER, cache_read_tokens INTEGER,
     output_tokens INTEGER, dollars REAL, lost_input_tokens INTEGER, lost_output_tokens INTEGER, lost_dollars REAL

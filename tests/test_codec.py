@@ -1,8 +1,9 @@
 """Events as JSON and back: everything survives but what must not get out."""
 
 import json
+import math
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import attrs
 import pytest
@@ -51,6 +52,7 @@ from manystream.actors import (
 from manystream.actors.assembler import Assembler
 from manystream.actors.framing import SSEFramer
 from manystream.actors.log import Cursor, EventLog
+from manystream.actors.strict_json import json_line, json_text
 from manystream.actors.wire import WireError, decode
 
 from .reference.streams import STREAMS, ReferenceStream
@@ -136,6 +138,7 @@ results = st.builds(
     extra=objects,
 )
 covers: dict[str, Any] = {"stream_id": texts, "first_seq": numbers, "seq": numbers}
+RESULT = StreamResult(state="complete", stream_id="s", timestamp=datetime(2026, 10, 21, tzinfo=UTC))
 events: dict[type[PartEvent], st.SearchStrategy[PartEvent]] = {
     StreamStartEvent: st.builds(StreamStartEvent, maybe_text, maybe_text, maybe_text, **covers),
     PartStartEvent: st.builds(PartStartEvent, numbers, parts, objects, **covers),
@@ -233,6 +236,96 @@ def test_an_ending_gives_neither_the_request_nor_the_exception_away() -> None:
 def test_lone_surrogates_survive() -> None:
     event = PartDeltaEvent(0, TextPartDelta("half: \ud83d"), stream_id="s", first_seq=1, seq=1)
     assert decode_event(encode_event(event).encode("ascii")) == event
+
+
+# What JSON can't say, or readers stumble over, anywhere in a value.
+odd = st.sampled_from([math.nan, math.inf, -math.inf, "\ud83d", "a\udc00b", "\u2028\u2029\x85\x00\x1b", 10**400, -0.0])
+odd_jsons = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts | odd,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def nested(value: Any, depth: int) -> Any:
+    for number in range(depth):
+        value = {"a": value} if number % 2 else [value]
+    return value
+
+
+def said(value: Any) -> Any:
+    """The value, as JSON can say it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, list):
+        return [said(one) for one in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {name: said(one) for name, one in cast("dict[str, Any]", value).items()}
+    return value
+
+
+def no_constant(name: str) -> NoReturn:
+    raise AssertionError(f"{name} is no JSON")
+
+
+@settings(max_examples=150)
+@given(odd_jsons, st.integers(0, 200))
+def test_all_that_python_takes_for_json_there_and_back(value: Any, depth: int) -> None:
+    value = nested(value, depth)
+    for event in (
+        UnknownEvent(value, stream_id="s"),
+        PartStartEvent(0, TextPart("a", extra={"x": value}), {"y": value}),
+        UsageEvent(Usage(details={"x": value})),
+        PartDeltaEvent(0, UnknownPartDelta({"x": value})),
+        StreamEndEvent(attrs.evolve(RESULT, message={"x": value}, extra={"y": value}, stop_details={"z": value})),
+    ):
+        text = encode_event(event)
+        assert text.isascii()
+        assert len(text.splitlines()) == 1
+        json.loads(text, parse_constant=no_constant)
+        decoded = decode_event(text)
+        assert decode_event(text.encode()) == decoded
+        assert encode_event(decoded) == text
+        if isinstance(event, UnknownEvent):
+            assert isinstance(decoded, UnknownEvent)
+            assert decoded.raw == said(value)
+
+
+@settings(max_examples=150)
+@given(odd_jsons, st.integers(0, 200))
+def test_lines_are_json_and_lines_to_every_reader(value: Any, depth: int) -> None:
+    value = nested(value, depth)
+    line = json_line({"x": value})
+    assert line.endswith(b"\n")
+    assert len(line.decode().splitlines()) == 1
+    assert json.loads(line, parse_constant=no_constant) == {"x": said(value)}
+    assert json.loads(json_text(value), parse_constant=no_constant) == said(value)
+
+
+@given(st.sampled_from([math.nan, math.inf, -math.inf]))
+def test_times_that_are_not_finite(value: float) -> None:
+    error = ErrorInfo("api_error", "it broke", retry_after=value)
+    event = StreamEndEvent(attrs.evolve(RESULT, error=error, timings=Timings(end=value, queued=value)))
+    text = encode_event(event)
+    json.loads(text, parse_constant=no_constant)
+    decoded = decode_event(text)
+    assert isinstance(decoded, StreamEndEvent)
+    assert decoded.result.error is not None
+    assert repr(decoded.result.error.retry_after) == repr(value)
+    assert repr(decoded.result.timings) == repr(event.result.timings)
+
+
+def test_what_is_nested_too_deep_for_any_reader_is_given_as_its_text() -> None:
+    value: Any = math.nan
+    for _ in range(50_000):
+        value = {'"': [value]}
+    for text in (json_text({"x": value}), json_line({"x": value}).decode(), encode_event(UnknownEvent(value))):
+        found: Any = json.loads(text, parse_constant=no_constant)
+        assert isinstance(found, dict)
+        assert len(text) > 50_000 * 8
+    assert isinstance(decode_event(encode_event(UnknownEvent(value))), UnknownEvent)
+    number = 10**4299
+    assert json.loads(json_text([number + number * 9])) == [hex(10**4300)]
 
 
 def test_json_is_kept_however_deep_it_goes() -> None:

@@ -223,6 +223,53 @@ def test_a_page_replaces_a_page_alone() -> None:
     assert (done.exit_code, done.stderr) == (3, "error: no/page.html: no such file or directory\n")
 
 
+# -- what errors said
+
+
+def errored(number: int, kind: str, message: str | None) -> dict[str, Any]:
+    return {"custom_id": f"e-{number}", "kind": "errored", "error": kind, "message": message, "seconds": 1.0}
+
+
+def with_messages() -> None:
+    said = [("api_error", "boom <b>&"), ("api_error", "boom <b>&"), ("overloaded_error", "[red]busy\x1b[2J[/red]")]
+    said += [("api_error", f"other {number}") for number in range(9)]
+    write_journal(Path("out.jsonl.journal"), [errored(n, kind, message) for n, (kind, message) in enumerate(said)])
+
+
+def test_what_errors_said_most_often() -> None:
+    with_messages()
+    report = read_report("out.jsonl")
+    assert [(one.type, one.message, one.count) for one in report.messages] == [
+        ("api_error", "boom <b>&", 2),
+        ("overloaded_error", "[red]busy\x1b[2J[/red]", 1),
+        ("api_error", "other 0", 1),
+        ("api_error", "other 1", 1),
+    ]
+    shown = command("out.jsonl").stdout
+    assert "Error messages" in shown
+    assert "boom <b>&" in shown
+    assert "[red]busy\ufffd[2J[/red]" in shown
+    assert json.loads(command("out.jsonl", "--json").stdout)["messages"][0] == {
+        "type": "api_error",
+        "message": "boom <b>&",
+        "count": 2,
+    }
+    assert command("out.jsonl", "--html", "page.html").exit_code == 0
+    text = Path("page.html").read_text(encoding="utf-8")
+    assert "boom &lt;b&gt;&amp;" in text
+    assert "\x1b" not in text
+    assert "boom <b>&" in Page(text).text
+
+
+def test_a_journal_of_before_there_were_messages() -> None:
+    with_messages()
+    with closing(sqlite3.connect("out.jsonl.journal")) as older, older:
+        older.execute("ALTER TABLE request DROP COLUMN message")
+    assert read_report("out.jsonl").messages == ()
+    assert "Error messages" not in command("out.jsonl").stdout
+    assert read_report("out.jsonl").totals.errors == {"api_error": 11, "overloaded_error": 1}
+
+
 # -- when there is none
 
 

@@ -161,7 +161,7 @@ async def test_drained_it_begins_no_more(tmp_path: Path) -> None:
             run.drain()
     assert len(simulator.requests) == run.figures.started == run.figures.done == len(lines(tmp_path / "out"))
     assert len(drawn) - run.figures.started in (0, 1)  # one may have been on its way into the journal
-    assert len(drawn) < 10
+    assert len(drawn) < 50  # how many are begun until the first is written depends on the machine
     assert run.figures.not_run == 0
 
 

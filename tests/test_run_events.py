@@ -84,6 +84,21 @@ def test_on_standard_output_each_line_says_whose_it_is(capfdbinary: pytest.Captu
     assert len(found) == len(EVENTS)
 
 
+def test_ids_of_any_kind(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    names = ["a\ud83d", "\u2028\x85", "\x1b[2J", "x" * 5000, "x" * 5001, "..", "CON/.."]
+    files, output = EventDirectory(str(tmp_path)), EventOutput()
+    for name in names:
+        files.add(TaggedEvent(name, EVENTS[0]))
+        output.add(TaggedEvent(name, EVENTS[0]))
+    files.flush()
+    files.close()
+    output.flush()
+    assert len(os.listdir(tmp_path)) == len(names)
+    assert all(name.isascii() and len(name) <= 255 for name in os.listdir(tmp_path))
+    written = capfdbinary.readouterr().out.decode("ascii").splitlines()
+    assert [json.loads(line)["custom_id"] for line in written] == names
+
+
 def test_what_cant_be_written_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OutputError, match=r"file: file exists"):

@@ -13,7 +13,8 @@ from anthropic.types.messages import MessageBatchIndividualResponse
 
 from manystream import ErrorInfo, StreamResult
 from manystream.engine.runs.output import OutputError, ResultFile
-from manystream.engine.runs.results import batch_result, encode_line, would_fail_all
+from manystream.engine.runs.results import batch_result, encode_line
+from manystream.engine.runs.stopping import would_fail_all
 
 
 def test_what_may_not_be_written(tmp_path: Path) -> None:
@@ -95,6 +96,11 @@ def test_flushes_that_meet_write_each_line_once(tmp_path: Path) -> None:
 def test_half_a_surrogate_pair_is_written_as_an_escape() -> None:
     assert encode_line("a", {"text": "é"}) == '{"custom_id":"a","result":{"text":"é"}}\n'.encode()
     assert encode_line("a", {"text": "\ud83d"}) == b'{"custom_id":"a","result":{"text":"\\ud83d"}}\n'
+
+
+def test_a_line_is_a_line_to_every_reader() -> None:
+    line = encode_line("\u2028", {"text": "a\x85b\u2029\u2028", "number": float("nan")})
+    assert line == b'{"custom_id":"\\u2028","result":{"text":"a\\u0085b\\u2029\\u2028","number":"NaN"}}\n'
 
 
 # -- endings as results

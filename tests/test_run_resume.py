@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from manystream import AnthropicModel, Engine, RetryPolicy, StreamRequest
+from manystream.engine.report import read_report
 from manystream.engine.runs import InputError, OutputError, Run, open_run
 from manystream.engine.runs.journal import Journal
 from manystream.engine.simulator import Fail, Simulator, Stall
@@ -184,6 +185,20 @@ def journal(output: Path) -> Path:
 def set_format(output: Path, version: str) -> None:
     with closing(sqlite3.connect(journal(output))) as found, found:
         found.execute("UPDATE meta SET value = ?", (version,))
+
+
+async def test_a_journal_of_an_older_release_goes_on(simulator: Simulator, output: Path) -> None:
+    simulator.script(["fine", Fail(400, message="planted words")])
+    await run_all(simulator, prompts(3), output, slots=1, limit=1)
+    with closing(sqlite3.connect(journal(output))) as older, older:
+        older.execute("ALTER TABLE request DROP COLUMN message")
+    await run_all(simulator, prompts(3), output, slots=1)
+    assert list(kinds(output).values()) == ["succeeded", "errored", "succeeded"]
+    (message,) = read_report(str(output)).messages
+    assert (message.type, message.message, message.count) == ("invalid_request_error", "planted words", 1)
+    # An older release can go on with it too: all that it names is there.
+    assert (await run_all(simulator, prompts(3), output, retry_errored=True)).retried == 1
+    assert read_report(str(output)).messages == ()
 
 
 async def test_lines_that_are_gone_are_run_again_and_torn_ones_too(simulator: Simulator, output: Path) -> None:

@@ -18,12 +18,14 @@ from opentelemetry.trace import SpanKind, StatusCode
 from structlog.testing import LogCapture
 
 from manystream import AnthropicModel, Deadlines, Engine, RetryPolicy, StreamRequest
+from manystream.engine.cli.logs import write_logs
 from manystream.engine.simulator import Cut, Fail, Simulator, Stall
 
 from .engines import AT_ONCE, engine_for
 
 pytestmark = pytest.mark.anyio
 
+LONG = "one two three four five six seven " * 4
 EXPORTER = InMemorySpanExporter()
 READER = InMemoryMetricReader()
 
@@ -112,9 +114,9 @@ async def test_one_span_a_request_in_the_callers_context(simulator: Simulator, s
     ("step", "state", "error", "status"),
     [
         (Fail(400), "failed", "invalid_request_error", StatusCode.ERROR),
-        (Cut(2, "end", text="one two three"), "truncated", "truncated", StatusCode.ERROR),
-        (Cut(2, Fail(529), text="one two three"), "failed", "overloaded_error", StatusCode.ERROR),
-        (Stall(2, text="one two three"), "failed", "deadline_exceeded", StatusCode.ERROR),
+        (Cut(2, "end", text=LONG), "truncated", "truncated", StatusCode.ERROR),
+        (Cut(2, Fail(529), text=LONG), "failed", "overloaded_error", StatusCode.ERROR),
+        (Stall(2, text=LONG), "failed", "deadline_exceeded", StatusCode.ERROR),
     ],
     ids=["refused", "cut", "error in the stream", "deadline"],
 )
@@ -218,6 +220,64 @@ async def test_the_log_of_a_request(simulator: Simulator, logs: LogCapture) -> N
     assert ended["stream_id"] == result.stream_id
     assert (ended["request_id"], ended["model"], ended["attempts"]) == (result.request_id, result.model_name, 2)
     assert (ours[1]["error"], ours[4]["error"], ours[4]["status"]) == ("overloaded_error", "invalid_request_error", 400)
+
+
+WORDS = "planted-words of an error"
+EVIL = "\x1b[2J\x9b\u202e\r\n\ud83d"
+
+
+async def test_what_an_error_said_is_in_no_log_span_metric_or_stats(
+    simulator: Simulator, logs: LogCapture, spans: InMemorySpanExporter
+) -> None:
+    failures: list[Any] = [
+        Fail(529, message=WORDS),
+        Fail(400, message=WORDS),
+        Cut(1, Fail(500, message=WORDS), text="a b"),
+    ]
+    simulator.script(failures)
+    async with engine_for(simulator) as engine:
+        results = [await engine.submit("hi").wait() for _ in range(2)]
+        stats = engine.stats()
+    assert [result.error is not None and WORDS in result.error.message for result in results] == [True, True]
+    data: Any = READER.get_metrics_data()
+    told = "".join(span.to_json() for span in spans.get_finished_spans()) + data.to_json() + repr((logs.entries, stats))
+    assert "invalid_request_error" in told
+    assert "overloaded_error" in told
+    assert "planted-words" not in told
+
+
+async def test_a_log_says_names_in_one_plain_line(simulator: Simulator, logs: LogCapture) -> None:
+    simulator.script([Fail(529, type=f"a{EVIL[:-1]}"), Fail(400, type=f"b{EVIL[:-1]}"), "fine"])
+    async with engine_for(simulator) as engine:
+        for _ in range(2):
+            await engine.submit(StreamRequest("hi", custom_id=f"c{EVIL}", group=f"g{EVIL}")).wait()
+    assert len(logs.entries) >= 4
+    for entry in logs.entries:
+        assert all(value.isprintable() for value in entry.values() if isinstance(value, str))
+        assert not entry["event"].startswith("stream.") or entry["custom_id"].startswith(r"c\x1b[2J\x9b")
+
+
+async def test_names_of_others_are_made_plain(
+    simulator: Simulator, spans: InMemorySpanExporter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulator.script([Fail(529, type=f"a{EVIL[:-1]}"), Fail(400, type=f"b{EVIL[:-1]}"), "fine"])
+    write_logs("debug", "console")
+    try:
+        async with engine_for(simulator) as engine:
+            for _ in range(2):
+                await engine.submit(StreamRequest("hi", custom_id=f"c{EVIL}", group=f"g{EVIL}")).wait()
+    finally:
+        structlog.reset_defaults()
+    told = capsys.readouterr().err
+    assert told.count("stream.ended") == 2
+    assert all(line.isprintable() for line in told.split("\n"))
+    finished = spans.get_finished_spans()
+    assert len(finished) == 2
+    for span in finished:
+        texts = [str(value) for value in (span.attributes or {}).values()]
+        texts += [str(value) for event in span.events for value in (event.attributes or {}).values()]
+        assert all(text.isprintable() for text in texts)
+        assert any(text.startswith(r"c\x1b[2J") for text in texts)
 
 
 @pytest.mark.parametrize("event", ["stream.submitted", "stream.retrying", "stream.ended"])

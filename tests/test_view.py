@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from datetime import UTC, datetime
 from typing import Any, get_args
 
 import attrs
 import pytest
 from rich.cells import cell_len
+from rich.console import Console
 
 from manystream import Attempt, EngineStats, ErrorInfo, PoolStats, StreamResult, Timings, Usage, WaitingRequest
 from manystream.actors.result import Ending
 from manystream.engine import LimitStats
 from manystream.engine.admission import Reason
+from manystream.engine.cli.telling import fail, say
 from manystream.engine.cli.view import live_lines, outcome, plain_line, summary, waiting_text
 from manystream.engine.runs import Figures
 from manystream.engine.runs.figures import Pace
@@ -137,6 +141,35 @@ def test_an_error_does_nothing_to_the_terminal() -> None:
     assert line.startswith("last error        api_error: bad\ufffd[2J \ufffd news xxx")
     assert line.endswith("x…")
     assert len(line) < 200
+
+
+EVIL = "\x1b[2J\x9b31m\u202e\r\n\x07\ud83d[red]x[/red]"
+
+
+def test_no_word_of_a_server_is_acted_upon() -> None:
+    """Not by the terminal, and not by rich."""
+    figures = Figures(3, clock=lambda: 0.0)
+    figures.errors.update({EVIL: 2})
+    figures.endings.update({"errored": 2, EVIL: 1})
+    error = ErrorInfo(EVIL, EVIL)
+    attempts = (Attempt(1, 0, 1, error=error), Attempt(2, 1, 2, error=error))
+    result = StreamResult(state="failed", stream_id="s", error=error, attempts=attempts, timestamp=datetime.now(UTC))
+    figures.ended(attrs.evolve(result, model_name=EVIL))
+    pool = PoolStats(name=EVIL, running=1, concurrency=2, pause=0.0, limits={})
+    shown = [line.plain for line in live_lines(figures, PACE, stats(pools=(pool,)), 200)]
+    told = io.StringIO()
+    with contextlib.redirect_stderr(told):
+        say(plain_line(figures, PACE, stats()), *summary(figures), *outcome(figures, f"out{EVIL}", resumable=True))
+        fail(f"stopped by {EVIL}")
+    shown += told.getvalue().splitlines()
+    assert sum("[red]x[/red]" in line for line in shown) >= 7
+    assert all(line.isprintable() for line in shown)
+    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        for line in live_lines(figures, PACE, stats(pools=(pool,)), 200):
+            console.print(line, soft_wrap=True)
+    assert "[red]x[/red]" in captured.get()
+    assert not {"\x1b", "\x9b", "\u202e", "\x07"} & {*captured.get()}
 
 
 def test_a_price_that_is_not_known() -> None:

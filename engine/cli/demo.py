@@ -7,7 +7,8 @@ from typing import Any
 from ...actors.request import StreamRequest
 from ..model import AnthropicModel
 from ..simulator import Simulator
-from .session import Job, Status, fail, perform, say
+from .session import Job, Status, perform
+from .telling import fail, say
 
 __all__ = ["demo", "demo_requests"]
 

@@ -2,7 +2,8 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -10,10 +11,12 @@ from rich.console import Console
 
 from ..runs.figures import Figures, Rates
 from ..stats import EngineStats
+from ..units import printable
 from .footer import Footer
+from .telling import say
 from .view import live_lines, plain_line
 
-__all__ = ["Display", "LineDisplay", "LiveDisplay", "QuietDisplay", "display_for"]
+__all__ = ["Display", "HarmlessDisplay", "LineDisplay", "LiveDisplay", "QuietDisplay", "display_for"]
 
 
 class Display(Protocol):
@@ -87,7 +90,7 @@ class LineDisplay:
 
     def note(self, text: str) -> None:
         """Prints it."""
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+        say(text)
 
 
 class LiveDisplay:
@@ -117,12 +120,58 @@ class LiveDisplay:
 
     def note(self, text: str) -> None:
         """Prints it above the figures."""
-        self._footer.above(f"{text}\n")
+        self._footer.above(f"{printable(text)}\n")
+
+
+class HarmlessDisplay:
+    """Another display, made when it is entered, whose failures harm no run: the first is told, and nothing is shown any
+    more."""
+
+    def __init__(self, make: Callable[[], Display]) -> None:
+        self._make = make
+        self._display: Display = QuietDisplay()
+
+    def __enter__(self) -> Self:
+        with self._watched():
+            self._display = self._make()
+            self._display.__enter__()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        with self._watched():
+            self._display.__exit__(exc_type, exc, tb)
+
+    @property
+    def interval(self) -> float:
+        """Seconds until the next update."""
+        return self._display.interval
+
+    def update(self) -> None:
+        """Shows the figures as they are now."""
+        with self._watched():
+            self._display.update()
+
+    def note(self, text: str) -> None:
+        """A remark that stays."""
+        with self._watched():
+            self._display.note(text)
+
+    @contextmanager
+    def _watched(self) -> Generator[None]:
+        try:
+            yield
+        except Exception as exc:
+            failed, self._display = self._display, QuietDisplay()
+            with suppress(Exception):
+                failed.__exit__(None, None, None)
+            say(f"the progress can't be shown: {type(exc).__name__}; the run goes on")
 
 
 def display_for(figures: Figures, stats: Callable[[], EngineStats], *, output: str, quiet: bool) -> Display:
     """The display that fits standard error. `output` is where the results go."""
-    if quiet:
+    if quiet or sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]  # closed before Python began
         return QuietDisplay()
     console = Console(file=sys.stderr, highlight=False)
     # Results and figures on one terminal would overwrite each other.

@@ -11,7 +11,8 @@ from ..prices import Prices
 from ..runs.input import InputError, RequestFile, read_requests
 from ..runs.output import OutputError
 from ..runs.run import check_output
-from .session import Job, Status, fail, perform, say
+from .session import Job, Status, perform
+from .telling import fail, say
 
 __all__ = ["run_file"]
 

@@ -47,7 +47,12 @@ class Footer:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self.show(())
+        try:
+            self.show(())
+        finally:
+            self._restore()
+
+    def _restore(self) -> None:
         for diversion in self._diversions:
             diversion.finish()
             for name in ("stderr", "stdout"):

@@ -12,8 +12,9 @@ LogFormat = Literal["console", "json"]
 
 
 def write_logs(level: LogLevel | None, style: LogFormat) -> None:
-    """Has structlog write what is of this level or above; None writes nothing."""
-    if level is None:
+    """Has structlog write what is of this level or above; None writes nothing, and so does a standard error that was
+    closed: in its place structlog would take standard output, which is for results."""
+    if level is None or sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
         return
     render = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(

@@ -8,7 +8,8 @@ import attrs
 from rich.console import Console
 
 from ..report import Report, ReportError, page, read_report, tables
-from .session import Status, fail
+from .session import Status
+from .telling import fail
 
 __all__ = ["report"]
 
@@ -29,7 +30,7 @@ def report(output: str, *, as_json: bool, html: str | None) -> Status:
         fail(f"{html}: {(exc.strerror or str(exc)).lower()}")
         return Status.UNWRITTEN
     if as_json:
-        json.dump(_plain_data(found), sys.stdout, indent=2)
+        json.dump(_plain_data(found), sys.stdout, indent=2, allow_nan=False)
         sys.stdout.write("\n")
     elif html is None:
         console = Console(highlight=False)

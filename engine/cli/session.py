@@ -5,7 +5,6 @@ The first Ctrl-C (or SIGTERM) drains, the second cancels, the third ends the pro
 
 import gc
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from enum import IntEnum
 
@@ -18,13 +17,14 @@ from ...actors.request import StreamRequest
 from ..engine import Engine
 from ..model import AnthropicModel, MissingCredentialsError
 from ..runs.input import InputError, RequestFile, RequestPipe
-from ..runs.output import OutputError
+from ..runs.output import OutputError, StoreError
 from ..runs.run import Run, RunStopped, open_run
-from .display import Display, display_for
+from .display import Display, HarmlessDisplay, display_for
 from .loop import run as run_in_loop
+from .telling import fail, say
 from .view import lost, outcome, passed_over, resumed, summary
 
-__all__ = ["Job", "Status", "fail", "perform", "say"]
+__all__ = ["Job", "Status", "perform"]
 
 
 class Status(IntEnum):
@@ -36,14 +36,10 @@ class Status(IntEnum):
     UNUSABLE = 2
     """Nothing was sent: the command line, the input or the credentials were wrong."""
     UNWRITTEN = 3
-    """The results could not be written."""
+    """The results, their journal or the events could not be written: the system refused. What was answered and could
+    be written is kept, nothing is marked as failed, and the same command goes on."""
     INTERRUPTED = 130
     """Ctrl-C left requests without an answer."""
-
-
-def fail(message: object) -> None:
-    """Says on standard error what is wrong, in one line."""
-    print(f"error: {' '.join(str(message).split())}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 @attrs.frozen(kw_only=True)
@@ -149,7 +145,9 @@ class _Session:
                 if not job.quiet:
                     say(*resumed(run))
                 async with anyio.create_task_group() as tasks:
-                    with display_for(run.figures, engine.stats, output=job.output, quiet=job.quiet) as self._display:
+                    with HarmlessDisplay(
+                        lambda: display_for(run.figures, engine.stats, output=job.output, quiet=job.quiet)
+                    ) as self._display:
                         tasks.start_soon(self._refresh, self._display)
                         await self._exhaust(run)
                         tasks.cancel_scope.cancel()
@@ -176,6 +174,8 @@ class _Session:
         if self._run is None:
             if failure is None:
                 say("interrupted: nothing was sent")
+            if isinstance(failure, StoreError):
+                return Status.UNWRITTEN
             return Status.UNUSABLE if failure is not None else Status.INTERRUPTED
         figures = self._run.figures
         interrupted = self.interrupted and (figures.not_run > 0 or figures.total is None)
@@ -192,9 +192,3 @@ class _Session:
         if interrupted:
             return Status.INTERRUPTED
         return Status.FAILED if failure is not None or figures.failed or figures.not_run else Status.SUCCEEDED
-
-
-def say(*lines: str) -> None:
-    """Prints on standard error: standard output is for results."""
-    for line in lines:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -10,7 +10,8 @@ import attrs
 
 from ..simulator import ListenError, Scenario, Simulator, read_scenario
 from .loop import run
-from .session import Status, fail, say
+from .session import Status
+from .telling import fail, say
 
 __all__ = ["simulate"]
 

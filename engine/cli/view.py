@@ -11,7 +11,7 @@ from ..runs.input import RequestPipe
 from ..runs.run import Run
 from ..runs.totals import Totals
 from ..stats import EngineStats, LimitStats, PoolStats
-from ..units import compact, cost, duration, plain, rate, seconds, shares, shorten
+from ..units import compact, cost, duration, printable, rate, seconds, shares, shorten
 
 __all__ = ["live_lines", "lost", "outcome", "passed_over", "plain_line", "resumed", "summary", "waiting_text"]
 
@@ -39,6 +39,7 @@ _WIDE = 60  # columns; on less the labels have none of their own
 _BAR = 32
 _POOLS = 3
 _MESSAGE = 160
+_KIND = 60
 
 
 # -- the live view
@@ -71,7 +72,9 @@ def live_lines(figures: Figures, pace: Pace, stats: EngineStats, width: int) -> 
         lines += _flow(label, pieces, width)
     for failure in figures.failures:
         times = f" ({failure.count:,} times)" if failure.count > 1 else ""
-        said = Text.assemble((failure.type, "red"), times, ": ", (shorten(failure.message, _MESSAGE), "dim"))
+        said = Text.assemble(
+            (shorten(failure.type, _MESSAGE), "red"), times, ": ", (shorten(failure.message, _MESSAGE), "dim")
+        )
         lines += _flow("last error", [said], width)
     return lines
 
@@ -122,7 +125,7 @@ def _failures(figures: Figures) -> list[str]:
 
 
 def _counts(counts: Mapping[str, int]) -> list[str]:
-    return [f"{kind} {count:,}" for kind, count in Counter(counts).most_common(5)]
+    return [f"{shorten(kind, _KIND)} {count:,}" for kind, count in Counter(counts).most_common(5)]
 
 
 def _cost(figures: Figures) -> str:
@@ -152,7 +155,8 @@ def _limit(name: str, limit: LimitStats) -> Text:
 
 
 def _flow(label: str, pieces: Iterable[Text | str], width: int) -> list[Text]:
-    """The pieces side by side, on as many lines as they need. A piece that is too long for a line is cut."""
+    """The pieces side by side, on as many lines as they need. A piece that is too long for a line is cut. Whatever a
+    piece holds, it is shown and not acted upon."""
     most = width - 1  # a full line would make some terminals begin another
     if width >= _WIDE:
         indent = _LABELS if label else 0
@@ -162,8 +166,8 @@ def _flow(label: str, pieces: Iterable[Text | str], width: int) -> list[Text]:
     line = Text.assemble(line)
     lines: list[Text] = []
     first = True
-    for piece in pieces:
-        if not first and line.cell_len + 2 + _length(piece) > most:
+    for piece in map(_shown, pieces):
+        if not first and line.cell_len + 2 + piece.cell_len > most:
             lines.append(line)
             line, first = Text(" " * indent), True
         line = Text.assemble(line, "" if first else "  ", piece)
@@ -174,8 +178,11 @@ def _flow(label: str, pieces: Iterable[Text | str], width: int) -> list[Text]:
     return lines
 
 
-def _length(piece: Text | str) -> int:
-    return piece.cell_len if isinstance(piece, Text) else Text(piece).cell_len
+def _shown(piece: Text | str) -> Text:
+    if isinstance(piece, str):
+        return Text(printable(piece))
+    piece.plain = printable(piece.plain)  # as long as before, so that its styles stay in place
+    return piece
 
 
 # -- lines that stay
@@ -279,7 +286,7 @@ def passed_over(run: Run) -> list[str]:
 
 def outcome(figures: Figures, output: str, *, resumable: bool) -> list[str]:
     """What became of the requests: the errors by kind, and the last line."""
-    lines = [f"errored            {count:,} {plain(kind)}" for kind, count in figures.errors.most_common()]
+    lines = [f"errored            {count:,} {shorten(kind, _KIND)}" for kind, count in figures.errors.most_common()]
     counts = [f"{count:,} {ending}" for ending, count in figures.endings.most_common()]
     if figures.not_run:
         counts.append(f"{figures.not_run:,} not run")

@@ -60,6 +60,11 @@ def all_rows(report: Report) -> tuple[Rows, ...]:
     tables = (
         Rows("Requests", ("ended as", "requests", "share"), _counts(_endings(report), totals.done + totals.pending)),
         Rows("Errors", ("type", "requests", "share"), _counts(totals.errors, totals.done)),
+        Rows(
+            "Error messages",
+            ("most often", "type", "requests"),
+            tuple((plain(said.message), plain(said.type), f"{said.count:,}") for said in report.messages),
+        ),
         Rows("Stop reasons", ("reason", "requests", "share"), _counts(report.stop_reasons, totals.done)),
         Rows("Times", ("", "p50", "p90", "p99", "longest"), _times(report)),
         Rows(

@@ -11,14 +11,26 @@ from pathlib import Path
 
 import attrs
 
+from ..runs.journal import columns_in, readable
 from ..runs.sketch import Sketch
 from ..runs.totals import Totals, read_totals
 from .timeline import Sitting, Timeline
 
-__all__ = ["Distribution", "ModelShare", "Report", "ReportError", "Slow", "Span", "journal_path", "read_report"]
+__all__ = [
+    "Distribution",
+    "Message",
+    "ModelShare",
+    "Report",
+    "ReportError",
+    "Slow",
+    "Span",
+    "journal_path",
+    "read_report",
+]
 
 _FORMAT = "1"
 _SLOWEST = 10
+_MESSAGES = 3  # of each type of error
 _SHARES = (0.5, 0.9, 0.99, 1.0)
 _LOCKED_SECONDS = 0.5
 
@@ -66,6 +78,15 @@ class ModelShare:
     """Requests at a price that nobody knows."""
 
 
+@attrs.frozen
+class Message:
+    """What errors of one type said, and how many said just this."""
+
+    type: str
+    message: str
+    count: int
+
+
 @attrs.frozen(kw_only=True)
 class Slow:
     """A request that took long."""
@@ -85,6 +106,8 @@ class Report:
 
     output: str
     totals: Totals
+    messages: tuple[Message, ...] = ()
+    """What each type of error said most often, the most frequent first. Journals of older releases don't have it."""
     stop_reasons: dict[str, int]
     models: tuple[ModelShare, ...]
     """The dearest first."""
@@ -119,6 +142,7 @@ def read_report(output: str) -> Report:
     uri = f"{Path(path).absolute().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=_LOCKED_SECONDS)) as journal:
+            journal.text_factory = readable
             _check_format(journal, path)
             return _read(journal, output)
     except sqlite3.Error as exc:
@@ -192,6 +216,7 @@ def _read(journal: sqlite3.Connection, output: str) -> Report:
     return Report(
         output=output,
         totals=totals,
+        messages=_messages(journal),
         stop_reasons=dict(stop_reasons.most_common()),
         models=_shares(models),
         slowest=tuple(slow for _, _, slow in sorted(slowest, key=lambda entry: (-entry[0], entry[1]))),
@@ -209,6 +234,24 @@ def _ends(journal: sqlite3.Connection) -> Iterator[float]:
     for (end,) in journal.execute("SELECT submitted + seconds FROM request WHERE state = 'ended'"):
         if end is not None:
             yield end
+
+
+_SAID = """
+SELECT coalesce(error, 'unknown') AS type, message, count(*) AS times FROM request
+WHERE state = 'ended' AND kind = 'errored' AND message IS NOT NULL GROUP BY type, message ORDER BY times DESC, message
+"""
+
+
+def _messages(journal: sqlite3.Connection) -> tuple[Message, ...]:
+    if "message" not in columns_in(journal):
+        return ()
+    found: list[Message] = []
+    told: Counter[str] = Counter()
+    for kind, message, count in journal.execute(_SAID):
+        if told[kind] < _MESSAGES:
+            told[kind] += 1
+            found.append(Message(kind, message, count))
+    return tuple(found)
 
 
 def _shares(models: dict[str | None, list[float]]) -> tuple[ModelShare, ...]:

@@ -5,6 +5,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from ..units import plain
 from .facts import DEFINITIONS, Rows, all_rows, headline
 from .read import Report
 
@@ -13,7 +14,7 @@ __all__ = ["tables"]
 
 def tables(report: Report) -> Group:
     """All of the report, for rich to print."""
-    top = Text(f"{report.output}: ", style="bold")
+    top = Text(f"{plain(report.output)}: ", style="bold")
     top.append(", ".join(f"{name} {value}" for name, value in headline(report)), style="not bold")
     return Group(top, *map(_table, all_rows(report)), Text("\n".join(DEFINITIONS), style="dim"))
 

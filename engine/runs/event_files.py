@@ -4,21 +4,23 @@ Lines gather until `flush`, which blocks and is called from a thread. A request'
 it is emptied when a try begins. Few files are open at a time, however many streams run.
 """
 
-import json
 import os
 import threading
 from collections import OrderedDict
 from contextlib import ExitStack
+from hashlib import blake2b
 from typing import IO
 from urllib.parse import quote
 
 from ...actors.codec import encode_event
 from ...actors.events import StreamEndEvent, TaggedEvent
-from .output import OutputError
+from ...actors.strict_json import json_text
+from .output import OutputError, StoreError
 
 __all__ = ["EventDirectory", "EventOutput", "open_event_files"]
 
 _OPEN_FILES = 64
+_LONGEST_NAME = 200  # of the 255 that systems take
 _STDOUT = 1
 
 
@@ -36,7 +38,7 @@ class EventOutput:
 
     def add(self, tagged: TaggedEvent) -> None:
         """An event to write at the next `flush`."""
-        self._lines.append(f'{{"custom_id":{json.dumps(tagged.custom_id)},"event":{encode_event(tagged.event)}}}\n')
+        self._lines.append(f'{{"custom_id":{json_text(tagged.custom_id)},"event":{encode_event(tagged.event)}}}\n')
 
     def flush(self) -> None:
         """Writes what waits. Raises `OutputError` when it can't."""
@@ -81,7 +83,7 @@ class EventDirectory:
             waiting, self._lines = self._lines, {}
             ended, self._ended = self._ended, set()
             for custom_id, lines in waiting.items():
-                path = os.path.join(self._directory, f"{quote(custom_id or 'none', safe='')}.jsonl")
+                path = os.path.join(self._directory, f"{_name(custom_id)}.jsonl")
                 try:
                     file = self._file(custom_id, path)
                     file.write("".join(lines).encode("ascii"))
@@ -120,11 +122,19 @@ def open_event_files(where: str) -> EventOutput | EventDirectory:
     try:
         os.makedirs(where, exist_ok=True)
     except OSError as exc:
-        raise _failure(where, exc) from exc
+        raise OutputError(f"{where}: {(exc.strerror or str(exc)).lower()}") from exc
     if not os.access(where, os.W_OK | os.X_OK):
         raise OutputError(f"{where}: can't be written to")
     return EventDirectory(where)
 
 
-def _failure(path: str, exc: OSError) -> OutputError:
-    return OutputError(f"{path}: {(exc.strerror or str(exc)).lower()}")
+def _name(custom_id: str | None) -> str:
+    """The id, as far as it fits into a file's name."""
+    name = quote(custom_id or "none", safe="", errors="surrogatepass")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - 17]}-{blake2b(name.encode(), digest_size=8).hexdigest()}"
+
+
+def _failure(path: str, exc: OSError) -> StoreError:
+    return StoreError(f"{path}: {(exc.strerror or str(exc)).lower()}")

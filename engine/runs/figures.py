@@ -136,9 +136,9 @@ class Figures:
                 sketch.add(gap)
         for attempt in result.attempts[:-1]:
             if attempt.error is not None:
-                self.retries[attempt.error.type] += 1
+                self.retries[str(attempt.error.type)] += 1
         if result.error is not None and result.state != "cancelled":
-            self._failed(result.error.type, result.error.message)
+            self._failed(str(result.error.type), str(result.error.message))
         return self._bill(result)
 
     def _failed(self, type: str, message: str) -> None:

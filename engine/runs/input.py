@@ -241,6 +241,8 @@ class _Places:
         except sqlite3.IntegrityError:
             (place,) = self._db.execute("SELECT place FROM place WHERE custom_id = ?", (custom_id,)).fetchone()
             raise InputError(f"{raw.where}: custom_id {custom_id!r} was used before, in {place}") from None
+        except sqlite3.Error as exc:  # its file is where temporary files are
+            raise InputError(f"{raw.where}: the ids can't be compared: {exc}") from exc
 
 
 def _open_stdin() -> IO[bytes]:

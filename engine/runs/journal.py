@@ -17,7 +17,9 @@ from typing import Any, TypedDict
 import attrs
 
 from ...actors.usage import Usage
-from .output import OutputError
+from .columns import as_key, as_number, as_text, as_whole
+from .output import OutputError, StoreError
+from .totals import Totals, read_totals
 
 __all__ = [
     "Begun",
@@ -28,8 +30,10 @@ __all__ = [
     "Journal",
     "JournalInUseError",
     "Registered",
+    "columns_in",
     "columns_of",
     "journal_path",
+    "readable",
     "remove_journal",
 ]
 
@@ -44,6 +48,7 @@ CREATE TABLE request (
     state TEXT NOT NULL,    -- pending, begun or ended
     kind TEXT,              -- of its answer: succeeded, errored, canceled or expired
     error TEXT,             -- the error's type
+    message TEXT,           -- what it said, in at most 300 characters
     model TEXT,
     stop_reason TEXT,
     submitted REAL,         -- Unix seconds; the other times are in seconds
@@ -64,8 +69,11 @@ CREATE INDEX unanswered ON request (ordinal) WHERE state <> 'ended';
 CREATE TABLE sitting (number INTEGER PRIMARY KEY, began REAL NOT NULL, ended REAL, how TEXT);
 CREATE TABLE held (custom_id TEXT PRIMARY KEY, line BLOB NOT NULL) WITHOUT ROWID;  -- lines whose turn has not come
 """
+# What has come to the format since its first day: who goes on with an older journal adds it, and who reads one can do
+# without.
+_ADDED = {"message": "ALTER TABLE request ADD COLUMN message TEXT"}
 _LOSE = """
-UPDATE request SET state = 'pending', kind = NULL, error = NULL,
+UPDATE request SET state = 'pending', kind = NULL, error = NULL, message = NULL,
     lost_input_tokens = coalesce(lost_input_tokens, 0) + coalesce(input_tokens, 0) + coalesce(cache_write_tokens, 0)
         + coalesce(cache_read_tokens, 0),
     lost_output_tokens = coalesce(lost_output_tokens, 0) + coalesce(output_tokens, 0),
@@ -79,7 +87,7 @@ def journal_path(output: str) -> str:
     return f"{output}.journal"
 
 
-class JournalInUseError(OutputError):
+class JournalInUseError(StoreError):
     """Another run has the journal."""
 
 
@@ -87,7 +95,7 @@ class JournalInUseError(OutputError):
 class Registered:
     """A request of the input: its id, its place, and the hash of its parameters."""
 
-    custom_id: str
+    custom_id: str = attrs.field(converter=as_key)
     ordinal: int
     hash: bytes = attrs.field(repr=False)
 
@@ -96,35 +104,36 @@ class Registered:
 class Begun:
     """A request that was begun, and what it has used so far."""
 
-    custom_id: str
+    custom_id: str = attrs.field(converter=as_key)
     submitted: float
     usage: Usage = Usage()
-    dollars: float | None = 0.0
+    dollars: float | None = attrs.field(default=0.0, converter=as_number)
 
 
 @attrs.frozen(kw_only=True)
 class Ended:
-    """A request that has its answer. The fields are the columns."""
+    """A request that has its answer. The fields are the columns, and take whatever was said."""
 
-    custom_id: str
+    custom_id: str = attrs.field(converter=as_key)
     kind: str
-    error: str | None = None
-    model: str | None = None
-    stop_reason: str | None = None
-    submitted: float | None = None
-    queued: float | None = None
-    ttft: float | None = None
-    seconds: float | None = None
-    gap_p50: float | None = None
-    gap_p90: float | None = None
-    gap_p99: float | None = None
-    contents: int | None = None
-    attempts: int | None = None
-    input_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    cache_read_tokens: int | None = None
-    output_tokens: int | None = None
-    dollars: float | None = None
+    error: str | None = attrs.field(default=None, converter=as_text)
+    message: str | None = attrs.field(default=None, converter=as_text)
+    model: str | None = attrs.field(default=None, converter=as_text)
+    stop_reason: str | None = attrs.field(default=None, converter=as_text)
+    submitted: float | None = attrs.field(default=None, converter=as_number)
+    queued: float | None = attrs.field(default=None, converter=as_number)
+    ttft: float | None = attrs.field(default=None, converter=as_number)
+    seconds: float | None = attrs.field(default=None, converter=as_number)
+    gap_p50: float | None = attrs.field(default=None, converter=as_number)
+    gap_p90: float | None = attrs.field(default=None, converter=as_number)
+    gap_p99: float | None = attrs.field(default=None, converter=as_number)
+    contents: int | None = attrs.field(default=None, converter=as_whole)
+    attempts: int | None = attrs.field(default=None, converter=as_whole)
+    input_tokens: int | None = attrs.field(default=None, converter=as_whole)
+    cache_write_tokens: int | None = attrs.field(default=None, converter=as_whole)
+    cache_read_tokens: int | None = attrs.field(default=None, converter=as_whole)
+    output_tokens: int | None = attrs.field(default=None, converter=as_whole)
+    dollars: float | None = attrs.field(default=None, converter=as_number)
 
 
 class TokenColumns(TypedDict):
@@ -139,10 +148,10 @@ class TokenColumns(TypedDict):
 def columns_of(usage: Usage) -> TokenColumns:
     """A usage in the journal's columns."""
     return {
-        "input_tokens": usage.input_tokens,
-        "cache_write_tokens": usage.cache_creation_input_tokens,
-        "cache_read_tokens": usage.cache_read_input_tokens,
-        "output_tokens": usage.output_tokens,
+        "input_tokens": as_whole(usage.input_tokens) or 0,
+        "cache_write_tokens": as_whole(usage.cache_creation_input_tokens) or 0,
+        "cache_read_tokens": as_whole(usage.cache_read_input_tokens) or 0,
+        "output_tokens": as_whole(usage.output_tokens) or 0,
     }
 
 
@@ -150,7 +159,7 @@ def columns_of(usage: Usage) -> TokenColumns:
 class Held:
     """A line of the results that waits for those before it."""
 
-    custom_id: str
+    custom_id: str = attrs.field(converter=as_key)
     line: bytes = attrs.field(repr=False)
 
 
@@ -177,6 +186,7 @@ class Journal:
             self._db = sqlite3.connect(
                 "" if path is None else path, timeout=_LOCKED_SECONDS, isolation_level=None, check_same_thread=False
             )
+            self._db.text_factory = readable
         try:
             with self._failures():
                 self._prepare()
@@ -197,6 +207,8 @@ class Journal:
                     db.execute(statement)
                 db.execute("INSERT INTO meta VALUES ('format', ?)", (_FORMAT,))
             self._check_format()
+            for statement in (_ADDED[name] for name in _ADDED.keys() - columns_in(db)):
+                db.execute(statement)
             db.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
@@ -228,12 +240,11 @@ class Journal:
                 case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                     raise JournalInUseError(f"{name}: in use: another run is writing these results") from exc
                 case sqlite3.SQLITE_FULL:
-                    why = "no space left on device"
+                    raise StoreError(f"{name}: no space left on device") from exc
                 case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_ERROR:
-                    why = f"not the journal of a run ({exc}); --overwrite starts anew"
+                    raise OutputError(f"{name}: not the journal of a run ({exc}); --overwrite starts anew") from exc
                 case _:
-                    why = f"can't be read or written: {exc}"
-            raise OutputError(f"{name}: {why}") from exc
+                    raise StoreError(f"{name}: can't be read or written: {exc}") from exc
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
@@ -250,8 +261,13 @@ class Journal:
 
     @property
     def database(self) -> sqlite3.Connection:
-        """The database, for those who add up what it holds."""
+        """The database itself."""
         return self._db
+
+    def totals(self) -> Totals:
+        """What all sittings add up to so far."""
+        with self._failures():
+            return read_totals(self._db)
 
     # -- one run after the other
 
@@ -366,7 +382,7 @@ class Journal:
             db.executemany(_BEGIN, [_begun_row(one) for one in begun])
             db.executemany(_END, [attrs.asdict(one) for one in ended])
             db.executemany("INSERT OR REPLACE INTO held VALUES (?, ?)", [attrs.astuple(one) for one in held])
-            db.executemany("DELETE FROM held WHERE custom_id = ?", [(custom_id,) for custom_id in written])
+            db.executemany("DELETE FROM held WHERE custom_id = ?", [(as_key(custom_id),) for custom_id in written])
 
     def due(self, count: int) -> list[Held]:
         """The next lines that are held and whose turn has come: all before them have their answers."""
@@ -392,7 +408,8 @@ class Journal:
         """Takes in which ids the lines of the results have, with their numbers. Returns the first id that stands there
         twice, with the two numbers."""
         with self.transaction() as db:
-            for custom_id, number in lines:
+            for said, number in lines:
+                custom_id = as_key(said)
                 try:
                     db.execute("INSERT INTO found VALUES (?, ?)", (custom_id, number))
                 except sqlite3.IntegrityError:
@@ -435,8 +452,9 @@ class Journal:
     def retry(self, custom_ids: Iterable[str]) -> None:
         """Makes these requests pending again: their answers are not in the results any more."""
         with self.transaction() as db:
-            db.executemany(f"{_LOSE} custom_id = ?", [(custom_id,) for custom_id in custom_ids])
-            db.executemany("DELETE FROM held WHERE custom_id = ?", [(custom_id,) for custom_id in custom_ids])
+            keys = [(as_key(custom_id),) for custom_id in custom_ids]
+            db.executemany(f"{_LOSE} custom_id = ?", keys)
+            db.executemany("DELETE FROM held WHERE custom_id = ?", keys)
 
     def lines_of_failed(self) -> list[int]:
         """The numbers of the lines of the results that are of such requests as `failed` gives."""
@@ -451,7 +469,7 @@ class Journal:
     def hold(self, lines: Iterable[tuple[str, bytes]]) -> None:
         """Takes lines of the results in that are to wait for their turn again."""
         with self.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO held VALUES (?, ?)", lines)
+            db.executemany("INSERT OR REPLACE INTO held VALUES (?, ?)", ((as_key(one), line) for one, line in lines))
 
     def failed(self) -> list[str]:
         """The ids of the requests that errored or expired."""
@@ -481,8 +499,18 @@ class ChangedError(Exception):
         self.request = request
 
 
+def readable(data: bytes) -> str:
+    """A text of the database, whatever bytes it is: for `sqlite3.Connection.text_factory`."""
+    return data.decode(errors="backslashreplace")
+
+
+def columns_in(journal: sqlite3.Connection) -> set[str]:
+    """The columns that requests have in it, which an older release may have made."""
+    return {row[1] for row in journal.execute("PRAGMA table_info(request)")}
+
+
 def _begun_row(begun: Begun) -> tuple[Any, ...]:
-    return (begun.submitted, *columns_of(begun.usage).values(), begun.dollars, begun.custom_id)
+    return (as_number(begun.submitted), *columns_of(begun.usage).values(), begun.dollars, begun.custom_id)
 
 
 def remove_journal(output: str) -> None:

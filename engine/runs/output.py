@@ -11,13 +11,17 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-__all__ = ["OutputError", "ResultFile"]
+__all__ = ["OutputError", "ResultFile", "StoreError"]
 
 _STDOUT = 1
 
 
 class OutputError(Exception):
     """The results can't be written. The message is one line: which file, and why."""
+
+
+class StoreError(OutputError):
+    """The system would not write: a full disk, a lock, a file that is gone. What was asked for was right."""
 
 
 class ResultFile:
@@ -68,7 +72,7 @@ class ResultFile:
                 raise OutputError(f"{self._path}: the directory {directory} can't be written to") from None
             return
         except OSError as exc:
-            raise self._failure(exc) from exc
+            raise OutputError(f"{self._path}: {(exc.strerror or str(exc)).lower()}") from exc
         if stat.S_ISDIR(found.st_mode):
             raise OutputError(f"{self._path}: is a directory")
         if source not in (None, "-") and os.path.exists(source) and os.path.samefile(source, self._path):
@@ -81,12 +85,13 @@ class ResultFile:
 
     def open(self, *, resumable: bool = False) -> None:
         """Raises `OutputError` when it can't be opened."""
-        if self._path == "-":
-            self._descriptor = os.dup(_STDOUT)
-            return
-        self.check(resumable=resumable)
         flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        if self._path != "-":
+            self.check(resumable=resumable)
         try:
+            if self._path == "-":
+                self._descriptor = os.dup(_STDOUT)
+                return
             self._descriptor = os.open(self._path, flags, 0o666)
             self._regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
             if self._regular and not resumable:
@@ -169,6 +174,11 @@ class ResultFile:
             self._size += written
             self.written += len(lines)
 
+    def check_there(self) -> None:
+        """Raises `StoreError` when the file was removed: what is written then is lost when it is closed."""
+        if self._regular and not os.fstat(self._descriptor).st_nlink:
+            raise StoreError(f"{self.name}: was removed while it was written")
+
     def sync(self) -> None:
         """Has the system put what was written onto the disk. Raises `OutputError` when it can't."""
         if self._regular:
@@ -187,13 +197,13 @@ class ResultFile:
             except OSError as exc:
                 raise self._failure(exc) from exc
 
-    def _failure(self, exc: OSError) -> OutputError:
-        return OutputError(f"{self.name}: {(exc.strerror or str(exc)).lower()}")
+    def _failure(self, exc: OSError) -> StoreError:
+        return StoreError(f"{self.name}: {(exc.strerror or str(exc)).lower()}")
 
 
 def _is_json(line: bytes) -> bool:
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

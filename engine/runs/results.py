@@ -11,18 +11,20 @@
 | was interrupted with the run                      | none: it is not an answer                             |
 """
 
-import json
 from typing import Any
 
 from ...actors.errors import ErrorInfo
 from ...actors.result import StreamResult
+from ...actors.strict_json import json_line
+from .columns import as_text
 
-__all__ = ["batch_result", "encode_line", "unreached", "would_fail_all"]
+__all__ = ["batch_result", "encode_line"]
 
 # Error types of ours, as the API would have called them.
 _API_TYPES = {
     "connection_error": "api_error",
     "engine_error": "api_error",
+    "internal_error": "api_error",
     "protocol_error": "api_error",
     "request_error": "invalid_request_error",
     "truncated": "api_error",
@@ -32,53 +34,31 @@ _API_TYPES = {
 def batch_result(result: StreamResult) -> dict[str, Any] | None:
     """The `result` of a Message Batches line, or None when this ending is no answer."""
     match result.state:
-        case "complete":
+        case "complete" if result.message is not None:
             return {"type": "succeeded", "message": result.message}
         case "cancelled":
             return {"type": "canceled"} if result.cancelled_by == "handle" else None
-        case "truncated" | "failed":
-            info = result.error or ErrorInfo(type="truncated", message="the bytes ended without message_stop")
+        case _:
+            info = result.error or ErrorInfo(type="truncated", message="the answer was not whole")
             if info.deadline == "queued":
                 return {"type": "expired"}
             return {"type": "errored", "error": _error_response(info, result.request_id)}
 
 
 def _error_response(info: ErrorInfo, request_id: str | None) -> dict[str, Any]:
-    kind = "timeout_error" if info.deadline is not None else _API_TYPES.get(info.type, info.type)
-    response: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": info.message}}
+    kind = "timeout_error" if info.deadline is not None else _text(info.type, "api_error")
+    error = {"type": _API_TYPES.get(kind, kind), "message": _text(info.message, "")}
+    response: dict[str, Any] = {"type": "error", "error": error}
     if found := info.request_id or request_id:
         response["request_id"] = found
     return response
 
 
+def _text(value: object, otherwise: str) -> str:
+    """Readers of the results count on a text here."""
+    return value if isinstance(value, str) else as_text(value) or otherwise
+
+
 def encode_line(custom_id: str | None, result: dict[str, Any]) -> bytes:
     """One line of the results file, line feed included."""
-    line = {"custom_id": custom_id, "result": result}
-    try:
-        return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-    except UnicodeEncodeError:
-        # Half a surrogate pair, which JSON can say and UTF-8 cannot.
-        return json.dumps(line, separators=(",", ":")).encode() + b"\n"
-
-
-def would_fail_all(result: StreamResult, *, only_model: bool) -> bool:
-    """Whether the failure concerns not this request but all of the run.
-
-    Wrong credentials, billing, missing permission and a reached spend limit or cap do. So does an unknown model, when
-    every request so far asked for it (`only_model`).
-    """
-    info = result.error
-    if result.state == "complete" or info is None:
-        return False
-    if info.status in (401, 402, 403):
-        return True
-    if info.status == 404:
-        # Files and containers can be missing too, which concerns only who asks for them.
-        return only_model and info.message.startswith("model")
-    return info.code == "enforced_spend_limit_reached" or info.type == "spend_cap_reached"
-
-
-def unreached(result: StreamResult) -> bool:
-    """Whether no connection could be made, or none that lasted until a response."""
-    info = result.error
-    return info is not None and (info.type == "connection_error" or info.deadline == "connect")
+    return json_line({"custom_id": custom_id, "result": result})

@@ -17,7 +17,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from ...actors.usage import usage_from_json
 from ..prices import Prices
@@ -27,7 +27,8 @@ from .output import OutputError, ResultFile
 __all__ = ["drop_failed", "reconcile"]
 
 # As our own lines begin; the ids of other lines are found by reading their JSON.
-_HEAD = re.compile(rb'\{"custom_id":"([^"\\]*)","result":\{"type":"(\w+)"')
+_HEAD = re.compile(rb'\{"custom_id":("(?:[^"\\]|\\.)*"),"result":\{"type":"(succeeded|errored|canceled|expired)"')
+_KINDS = ("succeeded", "errored", "canceled", "expired")
 
 
 def reconcile(output: ResultFile, journal: Journal, prices: Prices) -> int:
@@ -44,7 +45,11 @@ def reconcile(output: ResultFile, journal: Journal, prices: Prices) -> int:
         )
     adopted = set(journal.unknown_lines())
     if adopted:
-        journal.adopt(_ended(line, prices) for number, line in enumerate(output.lines(), 1) if number in adopted)
+        journal.adopt(
+            _ended(output.name, number, line, prices)
+            for number, line in enumerate(output.lines(), 1)
+            if number in adopted
+        )
     return journal.lose()
 
 
@@ -76,31 +81,54 @@ def _ids(output: ResultFile) -> Iterator[tuple[str, int]]:
 
 
 def _id(name: str, number: int, line: bytes) -> str:
-    if head := _HEAD.match(line):
-        return head[1].decode(errors="replace")
+    head = _HEAD.match(line)
     try:
-        custom_id = json.loads(line)["custom_id"]
-    except (ValueError, KeyError, TypeError):
+        custom_id = json.loads(line)["custom_id"] if head is None else json.loads(head[1])
+    except (ValueError, KeyError, TypeError, RecursionError):
         custom_id = None
     if not isinstance(custom_id, str):
-        raise OutputError(f"{name}:{number}: not a line that a run wrote; --overwrite starts anew")
+        raise _foreign(name, number)
     return custom_id
 
 
-def _ended(line: bytes, prices: Prices) -> Ended:
-    """What a line of the results tells of its request."""
-    entry: dict[str, Any] = json.loads(line)
-    result: dict[str, Any] = entry["result"]
-    custom_id, kind = entry["custom_id"], str(result["type"])
+def _foreign(name: str, number: int) -> OutputError:
+    return OutputError(f"{name}:{number}: not a line that a run wrote; --overwrite starts anew")
+
+
+def _ended(name: str, number: int, line: bytes, prices: Prices) -> Ended:
+    """What a line of the results tells of its request. The service's words in it may be anything; where they can't be
+    read, the line is an answer all the same. Raises `OutputError` for what is no line of a run."""
+    head = _HEAD.match(line)
+    try:
+        entry: Any = json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise _foreign(name, number) from None
+    except (ValueError, RecursionError):  # JSON that Python won't read: a number too long, nested too deep
+        if head is None:
+            raise _foreign(name, number) from None
+        return Ended(custom_id=json.loads(head[1]), kind=head[2].decode())
+    result = _object(_object(entry).get("result"))
+    custom_id, kind = _object(entry).get("custom_id"), result.get("type")
+    if kind not in _KINDS or not isinstance(custom_id, str):
+        raise _foreign(name, number)
     if kind == "succeeded":
-        message: dict[str, Any] = result["message"]
-        usage = usage_from_json(message["usage"])
+        message = _object(result.get("message"))
+        usage, model = usage_from_json(_object(message.get("usage"))), message.get("model")
         return Ended(
             custom_id=custom_id,
             kind=kind,
-            model=message["model"],
-            stop_reason=message["stop_reason"],
+            model=model,
+            stop_reason=message.get("stop_reason"),
             **columns_of(usage),
-            dollars=prices.cost(message["model"], usage),
+            dollars=prices.cost(model, usage) if isinstance(model, str) else None,
         )
-    return Ended(custom_id=custom_id, kind=kind, error=result["error"]["error"]["type"] if kind == "errored" else None)
+    if kind == "errored":
+        error = result.get("error")
+        inner = _object(error).get("error", error)
+        said = _object(inner) or {"message": inner}
+        return Ended(custom_id=custom_id, kind=kind, error=said.get("type"), message=said.get("message"))
+    return Ended(custom_id=custom_id, kind=kind)
+
+
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -31,9 +31,10 @@ from .figures import Figures
 from .input import Invalid, RequestFile, RequestPipe, read_requests
 from .journal import Begun, Ended, Journal, columns_of, journal_path, remove_journal
 from .output import OutputError, ResultFile
-from .results import batch_result, encode_line, unreached, would_fail_all
+from .results import batch_result, encode_line
 from .resume import drop_failed, reconcile
-from .totals import Totals, read_totals
+from .stopping import Over, Stopping
+from .totals import Totals
 from .writer import Answer, Writer
 
 __all__ = ["Run", "RunStopped", "Source", "open_run"]
@@ -42,14 +43,14 @@ Source = str | os.PathLike[str] | RequestFile | RequestPipe | Iterable[RequestLi
 """A file's path (`-` for standard input), a file that was read, or the requests themselves."""
 
 
-_UNREACHED = 3  # so many failed connections, with never a response, and the run stops
 _WRITE_SECONDS = 0.1  # how long an answer may wait for others to be written with it
 _WRITE_AT_ONCE = 500
 _NOTE_SECONDS = 1.0  # how often the journal is told what running streams have used
 
 
 class RunStopped(Exception):
-    """A failure that would have failed every request. The message says what it was; `result` is where it was met."""
+    """A failure that would have failed every request, or that all the first answers met. The message says what it was,
+    in one plain line; `result` is where it was met."""
 
     def __init__(self, message: str, result: StreamResult) -> None:
         super().__init__(message)
@@ -87,8 +88,8 @@ def open_run(
     was answered with other parameters, and an output that another run is writing. Iterating drives the run: each
     result is in the file when it is given, or with `ordered` in the journal. It raises `OutputError` when that can't be
     done, `InputError` for what is wrong with a source that is read as it comes; and, after what was running has ended,
-    `RunStopped` when a failure would have failed every request. Leaving the block cancels what still runs, and returns
-    when it has stopped and the files are closed.
+    `RunStopped` when a failure would have failed every request, or the first answers all broke and none was whole.
+    Leaving the block cancels what still runs, and returns when it has stopped and the files are closed.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit is at least 1, not {limit}")
@@ -154,10 +155,7 @@ class Run(AsyncIterator[StreamResult]):
         self._write_at = 0.0
         self._flushing = anyio.Lock()
         self._noter: TaskHandle[None] | None = None
-        self._models: set[str] = set()
-        self._any_response = False
-        self._unreached: list[StreamResult] = []
-        self._stopped_by: StreamResult | None = None
+        self._stopping = Stopping()
         self._drained = self._finished = False
         self.figures = Figures()
         """What the run has done so far."""
@@ -232,7 +230,7 @@ class Run(AsyncIterator[StreamResult]):
             self.gone = self._journal.gone() if isinstance(source, Sized) else 0
             self._writer = Writer(output, self._journal, ordered=self._ordered)
             self._writer.begin()
-            self._before = read_totals(self._journal.database)
+            self._before = self._journal.totals()
             self._total = self._journal.count() if isinstance(source, Sized) else None
             self._journal.begin_sitting()
         except BaseException:
@@ -257,7 +255,7 @@ class Run(AsyncIterator[StreamResult]):
     def _close(self, how: str) -> None:
         try:
             self._writer.close(how)
-            self.totals = read_totals(self._journal.database)
+            self.totals = self._journal.totals()
         finally:
             self._journal.close()
             if self._events is not None:
@@ -279,6 +277,7 @@ class Run(AsyncIterator[StreamResult]):
                 while True:
                     self._take(self._channel.receive_nowait())
         finally:
+            self._answer(*self._stopping.exhausted())
             self._note_used()
             try:
                 await self._merge.__aexit__(exc_type, exc, tb)
@@ -293,7 +292,7 @@ class Run(AsyncIterator[StreamResult]):
                     self._give()
 
     async def _close_in_thread(self) -> None:
-        how = "stopped" if self._stopped_by or self._unreached else "interrupted" if self._drained else "cancelled"
+        how = "stopped" if self._stopping.stopped_by else "interrupted" if self._drained else "cancelled"
         await to_thread.run_sync(self._close, "finished" if self._finished else how)
 
     def drain(self) -> None:
@@ -313,12 +312,13 @@ class Run(AsyncIterator[StreamResult]):
             try:
                 batch = await self._receive(self._channel)
             except anyio.EndOfStream:
+                self._answer(*self._stopping.exhausted())
                 if self._writer.waiting:
                     await self._write()
                     continue
                 self.figures.stop_clock()
-                if (result := self._stopped_by or next(iter(self._unreached), None)) is not None:
-                    raise _stopped(result) from None
+                if (result := self._stopping.stopped_by) is not None:
+                    raise RunStopped(self._stopping.why, result) from None
                 if self._requests is not None and self._requests.failure is not None:
                     raise self._requests.failure from None
                 self._finished = not self._drained
@@ -342,7 +342,7 @@ class Run(AsyncIterator[StreamResult]):
 
     def _drew(self, request: StreamRequest) -> None:
         self.figures.started += 1
-        self._models.add(str(request.params.get("model")))
+        self._stopping.model(request.params.get("model"))
 
     def _take(self, tagged: TaggedEvent) -> None:
         """Counts an event; of an ending it makes a line to write."""
@@ -352,8 +352,7 @@ class Run(AsyncIterator[StreamResult]):
             self._events.add(tagged)
         if isinstance(event, StreamStartEvent) and tagged.custom_id is not None:
             self._live.setdefault(tagged.custom_id, (event.stream_id, time.time()))
-            if not self._any_response:
-                self._responded()
+            self._answer(*self._stopping.began())
         if not isinstance(event, StreamEndEvent):
             return
         result = event.result
@@ -361,40 +360,30 @@ class Run(AsyncIterator[StreamResult]):
         dollars = self.figures.ended(result)
         assert self._requests is not None
         self._requests.ended()
-        if would_fail_all(result, only_model=len(self._models) == 1):
-            self._stop(result)
-            self._lost(result, dollars)
-        elif unreached(result) and not self._any_response:
-            # Nobody has been reached yet. Bad luck of this request, or of them all? A few more will tell.
-            self._unreached.append(result)
-            if len(self._unreached) >= _UNREACHED:
-                self._stop(result)
+        over = Over(result, dollars)
+        if answers := self._stopping.ended(over):
+            self._answer(*answers)
         else:
-            self._answer(result, dollars)
+            self._lost(over)  # until it is an answer, if it ever is
+        if self._stopping.stopped_by is not None:
+            self.drain()
 
-    def _responded(self) -> None:
-        self._any_response = True
-        missed, self._unreached = self._unreached, []
-        for result in missed:
-            self._answer(result, 0.0)
+    def _answer(self, *overs: Over) -> None:
+        for over in overs:
+            result = over.result
+            answer = batch_result(result)
+            if answer is None:
+                self._lost(over)
+                continue
+            if not self._writer.waiting:
+                self._write_at = anyio.current_time() + _WRITE_SECONDS
+            line = encode_line(str(result.custom_id), answer)
+            self._writer.add(Answer(result, _ended(result, answer, over.dollars), line))
 
-    def _stop(self, result: StreamResult) -> None:
-        self._stopped_by = self._stopped_by or result
-        self.drain()
-
-    def _answer(self, result: StreamResult, dollars: float | None) -> None:
-        answer = batch_result(result)
-        if answer is None:
-            self._lost(result, dollars)
-            return
-        if not self._writer.waiting:
-            self._write_at = anyio.current_time() + _WRITE_SECONDS
-        ended = _ended(result, answer, dollars)
-        self._writer.add(Answer(result, ended, encode_line(result.custom_id, answer)))
-
-    def _lost(self, result: StreamResult, dollars: float | None) -> None:
+    def _lost(self, over: Over) -> None:
         """A stream that is over without an answer: the journal is to know what it cost."""
-        self._writer.used(Begun(str(result.custom_id), result.timestamp.timestamp(), _used(result), dollars))
+        result = over.result
+        self._writer.used(Begun(str(result.custom_id), result.timestamp.timestamp(), _used(result), over.dollars))
 
     # -- writing, from a thread: a slow disk or a full pipe holds up nobody else
 
@@ -433,7 +422,8 @@ class Run(AsyncIterator[StreamResult]):
             handle = self._engine.get(stream_id)
             if handle is not None:
                 usage, name = handle.billed, handle.model_name
-                self._writer.used(Begun(custom_id, submitted, usage, self._prices.cost(name, usage) if name else None))
+                dollars = self._prices.cost(name, usage) if isinstance(name, str) else None
+                self._writer.used(Begun(custom_id, submitted, usage, dollars))
         return bool(self._live)
 
 
@@ -444,10 +434,12 @@ def _used(result: StreamResult) -> Usage:
 def _ended(result: StreamResult, answer: dict[str, Any], dollars: float | None) -> Ended:
     """What the journal says of an answer."""
     timings = result.timings
+    error: dict[str, Any] = answer["error"]["error"] if answer["type"] == "errored" else {}
     return Ended(
         custom_id=str(result.custom_id),
         kind=answer["type"],
-        error=answer["error"]["error"]["type"] if answer["type"] == "errored" else None,
+        error=error.get("type"),
+        message=error.get("message"),
         model=result.model_name,
         stop_reason=result.stop_reason,
         submitted=result.timestamp.timestamp(),
@@ -462,10 +454,3 @@ def _ended(result: StreamResult, answer: dict[str, Any], dollars: float | None) 
         **columns_of(_used(result)),
         dollars=dollars,
     )
-
-
-def _stopped(result: StreamResult) -> RunStopped:
-    info = result.error
-    assert info is not None
-    status = f"{info.status} " if info.status else ""
-    return RunStopped(f"{status}{info.type}: {info.message}", result)

@@ -50,23 +50,24 @@ class Totals:
         return self.input_tokens + self.cache_write_tokens + self.cache_read_tokens
 
 
+# total, not sum: whatever a server counted, it does not overflow.
 _SUMS = """
-SELECT coalesce(sum(state <> 'ended'), 0) AS pending,
-    coalesce(sum(lost_input_tokens), 0) AS lost_input_tokens,
-    coalesce(sum(lost_output_tokens), 0) AS lost_output_tokens,
-    coalesce(sum(lost_dollars), 0.0) AS lost_dollars,
-    coalesce(sum(coalesce(lost_input_tokens, 0) + coalesce(lost_output_tokens, 0) > 0), 0) AS lost
+SELECT cast(total(state <> 'ended') AS INTEGER) AS pending,
+    cast(total(lost_input_tokens) AS INTEGER) AS lost_input_tokens,
+    cast(total(lost_output_tokens) AS INTEGER) AS lost_output_tokens,
+    total(lost_dollars) AS lost_dollars,
+    cast(total(coalesce(lost_input_tokens, 0) + coalesce(lost_output_tokens, 0) > 0) AS INTEGER) AS lost
 FROM request
 """
 _SUMS_OF_ENDED = """
-SELECT coalesce(sum(attempts), 0) AS attempts,
-    coalesce(sum(attempts > 1), 0) AS retried,
-    coalesce(sum(input_tokens), 0) AS input_tokens,
-    coalesce(sum(cache_write_tokens), 0) AS cache_write_tokens,
-    coalesce(sum(cache_read_tokens), 0) AS cache_read_tokens,
-    coalesce(sum(output_tokens), 0) AS output_tokens,
-    coalesce(sum(dollars), 0.0) AS dollars,
-    coalesce(sum(dollars IS NULL AND coalesce(input_tokens, 0) + coalesce(output_tokens, 0) > 0), 0) AS unpriced
+SELECT cast(total(attempts) AS INTEGER) AS attempts,
+    cast(total(attempts > 1) AS INTEGER) AS retried,
+    cast(total(input_tokens) AS INTEGER) AS input_tokens,
+    cast(total(cache_write_tokens) AS INTEGER) AS cache_write_tokens,
+    cast(total(cache_read_tokens) AS INTEGER) AS cache_read_tokens,
+    cast(total(output_tokens) AS INTEGER) AS output_tokens,
+    total(dollars) AS dollars,
+    cast(total(dollars IS NULL AND coalesce(input_tokens, 0) + coalesce(output_tokens, 0) > 0) AS INTEGER) AS unpriced
 FROM request WHERE state = 'ended'
 """
 

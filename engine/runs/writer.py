@@ -62,6 +62,7 @@ class Writer:
     def flush(self) -> None:
         """Brings in what has gathered. Raises `OutputError` when it can't; what could be written is in `safe`."""
         with self._lock:
+            self._output.check_there()
             answers, self._answers = self._answers, []
             used, self._used = self._used, {}
             if self._ordered:

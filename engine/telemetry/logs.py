@@ -2,7 +2,7 @@
 (info when it is complete, else warning), with the ids bound.
 
 Of an error its type, status and request id are told, and not its message, in which a service may quote what it was
-sent.
+sent. Whatever others have named (a model, a stop reason, a custom_id) is told in one line, control characters escaped.
 """
 
 import contextvars
@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from ...actors.actor import StreamActor
+from ...actors.error_body import plain_text
 
 __all__ = ["LogObserver"]
 
@@ -25,7 +26,7 @@ class LogObserver:
     def submitted(
         self, actor: StreamActor, params: Mapping[str, Any], base_url: str, context: contextvars.Context
     ) -> None:
-        self._of(actor, params.get("model")).debug("stream.submitted", group=actor.request.group)
+        self._of(actor, params.get("model")).debug("stream.submitted", group=_plain(actor.request.group))
 
     def retrying(self, actor: StreamActor, delay: float) -> None:
         attempt = actor.attempts[-1]
@@ -34,7 +35,7 @@ class LogObserver:
             "stream.retrying",
             attempt=attempt.number,
             delay=round(delay, 3),
-            error=error and error.type,
+            error=error and _plain(error.type),
             status=error and error.status,
         )
 
@@ -47,8 +48,8 @@ class LogObserver:
         (log.info if result.state == "complete" else log.warning)(
             "stream.ended",
             state=result.state,
-            stop_reason=result.stop_reason,
-            error=error and error.type,
+            stop_reason=_plain(result.stop_reason),
+            error=error and _plain(error.type),
             status=error and error.status,
             cancelled_by=result.cancelled_by,
             attempts=len(result.attempts),
@@ -60,5 +61,12 @@ class LogObserver:
 
     def _of(self, actor: StreamActor, model: object, request_id: str | None = None) -> Any:
         return self._log.bind(
-            stream_id=actor.stream_id, custom_id=actor.request.custom_id, request_id=request_id, model=model
+            stream_id=actor.stream_id,
+            custom_id=_plain(actor.request.custom_id),
+            request_id=_plain(request_id),
+            model=_plain(model),
         )
+
+
+def _plain(value: object) -> str | None:
+    return None if value is None else plain_text(str(value))

@@ -4,13 +4,15 @@ as of November 2026; in development, so names may change).
 One span a request, `chat {model}`, from its submission to its end, in the submitter's context and current for whatever
 the request does; attempts that failed are events of it. Input tokens count cached ones too, as the conventions ask, and
 all attempts. A stream that was cut or failed has the status ERROR and its error's type; one that was cancelled has the
-`error.type` `cancelled` and no status, since somebody wanted it so. Nothing of a prompt or an answer is told.
+`error.type` `cancelled` and no status, since somebody wanted it so. Nothing of a prompt or an answer is told, nor an
+error's message. What others have named is made plain: half a surrogate pair would fail the exporter, and with it the
+spans of others.
 """
 
 import contextvars
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -18,6 +20,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 
 from ...actors.actor import StreamActor
+from ...actors.error_body import plain_text
 from ...actors.result import StreamResult
 from ...actors.usage import Usage
 
@@ -75,7 +78,7 @@ class TraceObserver:
     def submitted(
         self, actor: StreamActor, params: Mapping[str, Any], base_url: str, context: contextvars.Context
     ) -> None:
-        model = str(params.get("model"))
+        model = plain_text(str(params.get("model")))
         common: dict[str, Any] = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": "anthropic",
@@ -104,7 +107,7 @@ class TraceObserver:
                 {
                     "manystream.attempt": attempt.number,
                     "manystream.delay": delay,
-                    "error.type": error.type if error else "unknown",
+                    "error.type": plain_text(str(error.type)) if error else "unknown",
                 },
             )
 
@@ -114,7 +117,7 @@ class TraceObserver:
             return
         common = watched.common
         if result.model_name is not None:
-            common["gen_ai.response.model"] = result.model_name
+            common["gen_ai.response.model"] = plain_text(str(result.model_name))
         usage = sum((attempt.usage for attempt in result.attempts), Usage())
         for kind, count in (("input", usage.total_input_tokens), ("output", usage.output_tokens)):
             if count:
@@ -146,10 +149,16 @@ def _finish(span: trace.Span, result: StreamResult, usage: Usage, failed: str | 
         "manystream.stream_id": result.stream_id,
         "manystream.request_id": result.request_id,
     }
-    span.set_attributes({name: value for name, value in attributes.items() if value is not None})
+    span.set_attributes({name: _plain(value) for name, value in attributes.items() if value is not None})
     if failed is not None and result.state != "cancelled":
         span.set_status(trace.StatusCode.ERROR, failed)
     span.end()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(one) for one in cast("list[Any]", value)]
+    return value if isinstance(value, bool | int | float) else plain_text(str(value))
 
 
 def _error_type(result: StreamResult) -> str | None:
@@ -157,4 +166,4 @@ def _error_type(result: StreamResult) -> str | None:
         return None
     if result.state == "cancelled":
         return "cancelled"
-    return result.error.type if result.error is not None else "truncated"
+    return plain_text(str(result.error.type)) if result.error is not None else "truncated"

@@ -3,6 +3,7 @@
 What a command does is imported when it runs, so that `--help` is quick.
 """
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,7 +19,8 @@ __all__ = ["app", "main"]
 _STATUS = """
 Exit status: 0 all requests succeeded; 1 some failed, or one failure stopped the run; 2 the command line, the input or
 the credentials were wrong, and nothing was sent but what came through a pipe before; 3 the results could not be
-written; 130 interrupted.
+written (or their journal, or the events: a full disk, a lock), what was answered before is kept, and the same command
+goes on; 130 interrupted.
 """
 
 _SCENARIO = """
@@ -265,6 +267,13 @@ def simulate(
 
 def main() -> None:
     """Runs the command and exits."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # Closed by who started us. A file that we open must not take its number: it would be written into. Reading
+            # alone, so that what should have gone there fails.
+            os.open(os.devnull, os.O_RDONLY)
     app()
 
 

@@ -1,0 +1,42 @@
+"""Values on their way into the journal. A server may have said anything: it is kept as far as SQLite can hold it, and
+never a reason to lose an answer."""
+
+import json
+
+from ...actors.error_body import plain_text
+
+__all__ = ["as_key", "as_number", "as_text", "as_whole"]
+
+_MOST = 2**53  # what JSON's readers agree on, and small enough to be added up
+
+
+def as_key(value: object) -> str:
+    """A custom_id: all of it, with halves of surrogate pairs as escapes."""
+    text = value if isinstance(value, str) else str(value)
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def as_text(value: object) -> str | None:
+    """A name or a message: in at most 300 characters, control characters escaped. What is no text is given as JSON."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        try:
+            value = json.dumps(value, default=str)
+        except (ValueError, TypeError, RecursionError):
+            value = type(value).__name__
+    return plain_text(value)
+
+
+def as_whole(value: object) -> int | None:
+    """A count, at most 2**53 either way; None for what is none."""
+    if not isinstance(value, int):
+        return None
+    return max(-_MOST, min(_MOST, int(value)))
+
+
+def as_number(value: object) -> float | None:
+    """Seconds or dollars; None for what is none, or so large that sums of it would not be finite."""
+    if not isinstance(value, int | float) or not -_MOST <= value <= _MOST:
+        return None
+    return float(value)

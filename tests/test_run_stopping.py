@@ -1,0 +1,172 @@
+"""When one failure stops a run: decided from endings alone, and then for real, against a service that breaks."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manystream import AnthropicModel, Engine, ErrorInfo, RetryPolicy, StreamRequest, StreamResult
+from manystream.engine.runs import Run, RunStopped, open_run
+from manystream.engine.runs.stopping import Over, Stopping
+from manystream.engine.simulator import Cut, Fail, Simulator
+
+OK = "complete"
+LONG = "one two three four five six seven " * 4
+LOST = ErrorInfo("connection_error", "refused")
+OVERLOADED = ErrorInfo("overloaded_error", "Overloaded", 529)
+KEY = ErrorInfo("authentication_error", "bad key\x1b[2J", 401)
+
+
+def broke(place: int = 0, what: str = "not JSON") -> ErrorInfo:
+    return ErrorInfo("protocol_error", f"{what} at byte {place}")
+
+
+def over(ending: ErrorInfo | str, *, begun: bool = False) -> Over:
+    error = ending if isinstance(ending, ErrorInfo) else None
+    result = StreamResult(
+        state="complete" if error is None else "failed",
+        stream_id="s",
+        message_id="msg" if begun or error is None else None,
+        error=error,
+        timestamp=datetime.now(UTC),
+    )
+    return Over(result, 0.0)
+
+
+def told(*endings: Any, begun: bool = False) -> tuple[Stopping, list[int]]:
+    """What becomes of streams that end so, one after the other, and how many answers there were after each."""
+    stopping, answers = Stopping(), list[int]()
+    for ending in endings:
+        one = ending if isinstance(ending, Over) else over(ending, begun=begun)
+        if one.result.message_id is not None:
+            answers.append(len(stopping.began()))
+        answers.append(len(stopping.ended(one)))
+    return stopping, answers
+
+
+def test_what_all_share_stops_at_once() -> None:
+    stopping, answers = told(OVERLOADED, KEY)
+    assert answers == [1, 0]
+    assert stopping.stopped_by is not None
+    assert stopping.why == r"401 authentication_error: bad key\x1b[2J"
+
+
+def test_nobody_reached() -> None:
+    stopping, answers = told(LOST, LOST)
+    assert (stopping.stopped_by, answers) == (None, [0, 0])
+    assert stopping.ended(over(LOST)) == []
+    assert stopping.stopped_by is not None
+    stopping, answers = told(LOST, LOST, OK, LOST, LOST, LOST)
+    assert (stopping.stopped_by, answers) == (None, [0, 0, 2, 1, 1, 1, 1])
+    stopping, _ = told(LOST)  # all there was
+    assert stopping.exhausted() == []
+    assert stopping.stopped_by is not None
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_the_first_all_break_the_same_way(begun: bool) -> None:
+    stopping, answers = told(*map(broke, range(4)), begun=begun)
+    assert stopping.stopped_by is None
+    assert sum(answers) == 0
+    assert stopping.ended(over(OVERLOADED)) != []  # says nothing of them
+    assert stopping.ended(over(broke(5), begun=begun)) == []
+    assert stopping.stopped_by is not None
+    assert stopping.why.startswith("protocol_error: not JSON at byte 5 (")
+    # What still runs breaks too, or is an answer.
+    assert stopping.ended(over(broke(6), begun=begun)) == []
+    assert len(stopping.ended(over(OK))) == 1
+    assert stopping.exhausted() == []
+
+
+def test_each_in_its_own_way() -> None:
+    ways = [broke(0, chr(97 + n)) for n in range(20)]
+    assert told(*ways[:19])[0].stopped_by is None
+    assert told(*ways)[0].stopped_by is not None
+    assert told(*(ErrorInfo("internal_error", "KeyError") for _ in range(5)))[0].stopped_by is not None
+
+
+def test_one_that_is_whole_makes_the_others_answers() -> None:
+    stopping, answers = told(broke(), broke(), over(OK), *[broke()] * 30)
+    assert (stopping.stopped_by, answers) == (None, [0, 0, 2, 1, *[1] * 30])
+    stopping, answers = told(*[over(broke(), begun=True)] * 4, over(OK), *[over(broke(), begun=True)] * 9)
+    assert stopping.stopped_by is None
+    assert sum(answers) == 14
+
+
+def test_pages_of_a_gateway_beside_streams_that_begin_are_answers() -> None:
+    """They are quick, and whole answers slow."""
+    stopping = Stopping()
+    assert [stopping.ended(over(broke())) for _ in range(4)] == [[]] * 4
+    assert len(stopping.began()) == 4
+    assert all(len(stopping.ended(over(broke()))) == 1 for _ in range(30))
+    assert stopping.stopped_by is None
+
+
+def test_too_few_to_say() -> None:
+    stopping, _ = told(broke(), broke())
+    assert len(stopping.exhausted()) == 2
+    assert stopping.stopped_by is None
+    assert stopping.exhausted() == []
+
+
+# -- and for real
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator().in_thread() as simulator:
+        yield simulator
+
+
+def prompts(count: int) -> list[StreamRequest]:
+    return [StreamRequest(f"Tell me of {number}", custom_id=f"p-{number}") for number in range(count)]
+
+
+async def run_all(simulator: Simulator, source: Any, output: Path, *, slots: int = 4) -> Run:
+    model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=simulator.url)
+    async with (
+        Engine(model, max_concurrency=slots, retry=RetryPolicy(max_attempts=1)) as engine,
+        open_run(engine, source, output) as run,
+    ):
+        async for _ in run:
+            pass
+    return run
+
+
+def kinds(output: Path) -> list[str]:
+    return [json.loads(line)["result"]["type"] for line in output.read_bytes().splitlines()]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("cut", [Cut(1, "garbage", text=LONG), Cut(1, "bad-utf8", text=LONG)])
+async def test_a_service_that_speaks_something_else_stops_the_run(
+    simulator: Simulator, tmp_path: Path, cut: Cut
+) -> None:
+    output = tmp_path / "out.jsonl"
+    simulator.script([cut] * 300)
+    with pytest.raises(RunStopped, match=r"^protocol_error: "):
+        await run_all(simulator, prompts(300), output)
+    assert len(simulator.requests) < 30
+    assert output.read_bytes() == b""
+    with closing(sqlite3.connect(f"{output}.journal")) as journal:
+        assert journal.execute("SELECT DISTINCT state FROM request").fetchall() == [("pending",)]
+        assert journal.execute("SELECT how FROM sitting").fetchall() == [("stopped",)]
+
+
+@pytest.mark.anyio
+async def test_a_few_that_break_are_errored(simulator: Simulator, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    simulator.script([Cut(1, "garbage", text=LONG)] * 3 + ["fine", Fail(400)])
+    run = await run_all(simulator, prompts(5), output, slots=1)
+    assert sorted(kinds(output)) == ["errored"] * 4 + ["succeeded"]
+    assert run.figures.errors == {"api_error": 3, "invalid_request_error": 1}
+    simulator.script([Cut(1, "garbage", text=LONG)] * 2)
+    await run_all(simulator, prompts(2), tmp_path / "few.jsonl", slots=1)
+    assert kinds(tmp_path / "few.jsonl") == ["errored"] * 2

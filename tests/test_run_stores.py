@@ -1,0 +1,223 @@
+"""Stores that can't be written, for real: the run stops with status 3 and one line, nothing is marked as failed, what
+was answered is kept, and the same command goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manystream.engine.cli.display import LineDisplay
+from manystream.engine.simulator import Simulator, Stall
+
+COUNT = 60
+LONG = "one two three four five six seven eight nine ten " * 100
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator().in_thread() as simulator:
+        simulator.script([LONG] * 3 * COUNT)
+        yield simulator
+
+
+@pytest.fixture(autouse=True)
+def in_a_clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.jsonl").write_text("".join(f'{{"prompt": "Tell me of {number}"}}\n' for number in range(COUNT)))
+
+
+def command(simulator: Simulator, *more: str, output: str = "out.jsonl") -> list[str]:
+    given = ["run", "in.jsonl", "-o", output, "--model", "claude-opus-5-5", "--base-url", simulator.url]
+    return [sys.executable, "-m", "manystream", *given, "--concurrency", "2", *more]
+
+
+def run(simulator: Simulator, *more: str, limit: int | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The command, in whose files nothing may be written beyond `limit` bytes."""
+
+    def limited() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.run(command(simulator, *more), text=True, timeout=60, preexec_fn=limited, check=False, **options)
+
+
+def errors(told: str) -> list[str]:
+    return [line for line in told.splitlines() if line.startswith("error: ")]
+
+
+def answers(path: str = "out.jsonl") -> list[str]:
+    content = Path(path).read_bytes()
+    assert content == b"" or content.endswith(b"\n")
+    found = [json.loads(line) for line in content.splitlines()]
+    assert {line["result"]["type"] for line in found} <= {"succeeded"}
+    return [line["custom_id"] for line in found]
+
+
+def check_it_goes_on(simulator: Simulator, *more: str) -> None:
+    before = answers()
+    done = run(simulator, *more)
+    assert (done.returncode, errors(done.stderr)) == (0, [])
+    after = answers()
+    assert after[: len(before)] == before
+    assert sorted(after) == sorted(f"line-{number}" for number in range(1, COUNT + 1))
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("ordered", [(), ("--ordered",)], ids=["as they come", "ordered"])
+@pytest.mark.parametrize("store", ["results", "journal"])
+def test_a_store_that_cannot_grow(backend: str, ordered: tuple[str, ...], store: str) -> None:
+    """Long answers fill the results first, or, held in it until their turn, the journal; short ones that end one after
+    the other fill the journal's log."""
+    more = ("--backend", backend, *ordered)
+    with Simulator().in_thread() as simulator:
+        if store == "results":
+            simulator.script([LONG * 10] * COUNT)
+        else:
+            simulator.script([Stall(1, text="short " * 9, seconds=0.12)] * COUNT)
+        done = run(simulator, *more, limit=250_000 if store == "results" else 60_000)
+        assert done.returncode == 3
+        (told,) = errors(done.stderr)
+        if ordered or store == "journal":
+            assert told == "error: out.jsonl.journal: can't be read or written: disk I/O error"
+        else:
+            assert told == "error: out.jsonl: file too large"
+        assert "Traceback" not in done.stderr
+        assert len(answers()) < COUNT
+        assert answers() != [] or ordered
+        with closing(sqlite3.connect("out.jsonl.journal")) as journal:
+            assert journal.execute("SELECT count(*) FROM request WHERE kind = 'errored'").fetchone() == (0,)
+    with Simulator().in_thread() as simulator:
+        check_it_goes_on(simulator, *more)
+
+
+def test_a_journal_that_cannot_even_be_made(simulator: Simulator) -> None:
+    done = run(simulator, limit=6_000)
+    assert done.returncode == 3
+    assert errors(done.stderr) == ["error: out.jsonl.journal: can't be read or written: disk I/O error"]
+    assert simulator.requests == []
+    assert run(simulator).returncode == 0
+
+
+def test_events_that_cannot_be_written(simulator: Simulator) -> None:
+    Path("events").mkdir()
+    Path("events/line-20.jsonl").mkdir()
+    done = run(simulator, "--stream-events", "events")
+    assert done.returncode == 3
+    assert errors(done.stderr) == ["error: events/line-20.jsonl: is a directory"]
+    Path("events/line-20.jsonl").rmdir()
+    assert len(answers()) < COUNT
+    check_it_goes_on(simulator, "--stream-events", "events")
+
+
+def test_a_journal_that_somebody_else_has(simulator: Simulator) -> None:
+    assert run(simulator, "--limit", "3").returncode == 0
+    before = Path("out.jsonl").read_bytes()
+    with closing(sqlite3.connect("out.jsonl.journal", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        done = run(simulator)
+    assert done.returncode == 3
+    assert errors(done.stderr) == ["error: out.jsonl.journal: in use: another run is writing these results"]
+    assert Path("out.jsonl").read_bytes() == before
+    check_it_goes_on(simulator)
+
+
+@pytest.mark.parametrize("ordered", [(), ("--ordered",)])
+def test_a_directory_that_is_removed_meanwhile(simulator: Simulator, ordered: tuple[str, ...]) -> None:
+    Path("there").mkdir()
+    simulator.script([LONG] * 3 * COUNT)
+    args = command(simulator, *ordered, output="there/out.jsonl")
+    process = subprocess.Popen([*args, "--quiet"], text=True, stderr=subprocess.PIPE)
+    simulator.wait_until(lambda it: len(it.requests) >= 4, timeout=30)
+    shutil.rmtree("there")
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert errors(told) == ["error: there/out.jsonl: was removed while it was written"]
+    assert "Traceback" not in told
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_standard_output(simulator: Simulator) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command(simulator, output="-"), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 3
+    assert errors(done.stderr) == ["error: stdout: no space left on device"]
+
+
+def test_nobody_reads_the_results(simulator: Simulator) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        command(simulator, output="-"), stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+    os.close(writer)
+    assert done.returncode == 3
+    assert errors(done.stderr) == ["error: stdout: broken pipe"]
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command(simulator, output="-")],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert closed.returncode == 3
+    assert errors(closed.stderr) == ["error: stdout: bad file descriptor"]
+
+
+# -- what is told on standard error is worth less than an answer
+
+
+def test_nobody_reads_what_is_told(simulator: Simulator) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert run(simulator, "--limit", "6", stderr=writer, stdout=subprocess.DEVNULL).returncode == 0
+    os.close(writer)
+    assert len(answers()) == 6
+
+
+def test_standard_error_is_closed(simulator: Simulator) -> None:
+    """No file takes its number, and nothing goes to standard output instead."""
+    more = ("--limit", "6", "--log-level", "debug")
+    args = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command(simulator, *more, output="-")]
+    done = subprocess.run(args, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 6
+    args = ["sh", "-c", 'exec "$@" 2>&- >&- <&-', "sh", *command(simulator, *more)]
+    assert subprocess.run(args, timeout=60, check=False).returncode == 0
+    assert len(answers()) == 6
+    assert sqlite3.connect("out.jsonl.journal").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("where", ["__enter__", "update", "__exit__"])
+def test_a_display_that_fails_harms_no_run(
+    simulator: Simulator, backend: str, where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from manystream.__main__ import app
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(LineDisplay, where, broken)
+    monkeypatch.setattr(LineDisplay, "interval", 0.01)
+    simulator.script([Stall(2, text=LONG, seconds=0.2)])
+    with pytest.raises(SystemExit) as ended:
+        app([*command(simulator)[3:], "--limit", "6", "--backend", backend])
+    assert ended.value.code == 0
+    assert len(answers()) == 6
+    told = capsys.readouterr().err
+    assert "the progress can't be shown: ZeroDivisionError; the run goes on" in told
+    assert told.count("ZeroDivisionError") == 1
