@@ -168,7 +168,7 @@ async def together(cases: Sequence[Case], good: Sequence[Any], tally: Tally) -> 
     for case, state, error in outcomes:
         tally.states[case.where, state] += 1
         if error is not None:
-            tally.errors[str(error)[:30]] += 1
+            tally.errors[ascii(error)[1:30]] += 1
 
 
 def in_batches(cases: Sequence[Case], size: int = TOGETHER) -> Iterator[Sequence[Case]]:
@@ -205,7 +205,7 @@ def reason_of(exc: BaseException) -> str:
         exc = exc.exceptions[0]
     where = traceback.extract_tb(exc.__traceback__)[-1]
     said = (str(exc).splitlines() or [where.line or ""])[0]
-    return f"{type(exc).__name__} in {Path(where.filename).name}, {where.name}: {said[:120]}"
+    return f"{type(exc).__name__} in {Path(where.filename).name}, {where.name}: {ascii(said[:120])[1:-1]}"
 
 
 async def test_whatever_a_field_is() -> None:
