@@ -15,6 +15,8 @@ from manystream.actors import (
     ErrorInfo,
     Mailbox,
     PartEvent,
+    RestartEvent,
+    StreamStartEvent,
     UnknownEvent,
     Usage,
     decode_event,
@@ -230,10 +232,16 @@ def _assert_whole(events: Sequence[PartEvent], result: StreamResult) -> None:
     assert result.stop_reason
     assert all(part.complete for part in result.parts)
     assert len(result.message["content"]) == len(result.parts)
-    for event in events:
+    for event in _of_last_attempt(events, result):
         if isinstance(event, UnknownEvent) and isinstance(event.raw, dict):
             kind = cast("dict[str, Any]", event.raw).get("type")
             assert not isinstance(kind, str) or kind not in _CONTENT, f"a {kind} was dropped"
+
+
+def _of_last_attempt(events: Sequence[PartEvent], result: StreamResult) -> Sequence[PartEvent]:
+    kind = RestartEvent if any(isinstance(event, RestartEvent) for event in events) else StreamStartEvent
+    begins = [number for number, event in enumerate(events) if isinstance(event, kind)]
+    return events[begins[-1] :] if len(result.attempts) > 1 and begins else events
 
 
 _KNOWN_DELTAS = frozenset(
