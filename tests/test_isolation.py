@@ -168,7 +168,7 @@ async def together(cases: Sequence[Case], good: Sequence[Any], tally: Tally) -> 
     for case, state, error in outcomes:
         tally.states[case.where, state] += 1
         if error is not None:
-            tally.errors[ascii(error)[1:30]] += 1
+            tally.errors[ascii(error)[1:-1][:30]] += 1
 
 
 def in_batches(cases: Sequence[Case], size: int = TOGETHER) -> Iterator[Sequence[Case]]:
