@@ -93,7 +93,8 @@ def engine_served(served: Served, **options: Any) -> Engine:
         base_url="http://served",
         http_client=httpx2.AsyncClient(transport=served),
     )
-    return Engine(model, **{"retry": TWICE, **options})
+    options.setdefault("retry", TWICE)
+    return Engine(model, **options)
 
 
 async def watch(
@@ -133,18 +134,17 @@ def strictly(line: str | bytes) -> Any:
     return json.loads(line, parse_constant=_no_constant, parse_float=_finite)
 
 
-def _strings(value: Any) -> Iterable[str]:
-    pending = [value]
+def _strings(value: object) -> Iterable[str]:
+    """All texts in a JSON value, but for keys."""
+    pending: list[Any] = [value]
     while pending:
-        match pending.pop():
-            case str() as text:
-                yield text
-            case dict() as fields:
-                pending.extend(cast("Mapping[str, Any]", fields).values())
-            case list() as items:
-                pending.extend(cast("Sequence[Any]", items))
-            case _:
-                pass
+        each: Any = pending.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):
+            pending.extend(cast("dict[str, Any]", each).values())
+        elif isinstance(each, list):
+            pending.extend(cast("list[Any]", each))
 
 
 def assert_words(value: str | None, longest: int = _LONGEST_WORDS) -> None:
@@ -239,8 +239,9 @@ def _assert_whole(events: Sequence[PartEvent], result: StreamResult) -> None:
     assert all(part.complete for part in result.parts)
     assert len(result.message["content"]) == len(result.parts)
     for event in _of_last_attempt(events, result):
-        if isinstance(event, UnknownEvent) and isinstance(event.raw, dict):
-            kind = cast("dict[str, Any]", event.raw).get("type")
+        raw: Any = event.raw if isinstance(event, UnknownEvent) else None
+        if isinstance(raw, dict):
+            kind = cast("dict[str, Any]", raw).get("type")
             assert not isinstance(kind, str) or kind not in _CONTENT, f"a {kind} was dropped"
 
 

@@ -10,7 +10,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
@@ -202,7 +202,7 @@ async def try_all(cases: Sequence[Case]) -> Tally:
 def reason_of(exc: BaseException) -> str:
     """What was raised and where, without the groups around it."""
     while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
+        exc = cast("BaseExceptionGroup[BaseException]", exc).exceptions[0]
     where = traceback.extract_tb(exc.__traceback__)[-1]
     said = (str(exc).splitlines() or [where.line or ""])[0]
     return f"{type(exc).__name__} in {Path(where.filename).name}, {where.name}: {ascii(said[:120])[1:-1]}"

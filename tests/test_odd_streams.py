@@ -24,6 +24,7 @@ from .odd import GOOD, Reply, sse
 from .reference.streams import CALL, END, PING, begin, delta, event, json_delta, last, raw, start, stop, text_delta
 from .reference.streams import text as text_block
 from .served import Served, answer, assert_at_rest, assert_sound, engine_served, strictly, watch
+from .stage import task_group
 from .virtual import virtual_backends
 from .wire_server import Peer, head, serving
 
@@ -39,8 +40,9 @@ OPEN_WORDS = begin(0, "text", text="") + text_delta(0, SAID)
 WHOLE = sse(start(id="msg_whole") + text_block(0, "All of it.") + last() + END)
 
 
-def tool_begin(index: int, kind: str = "tool_use", **fields: Any) -> bytes:
-    return begin(index, kind, **{"id": f"toolu_{index}", "name": "wade", "input": {}, **fields})
+def tool_begin(index: int, **fields: Any) -> bytes:
+    tool: dict[str, Any] = {"id": f"toolu_{index}", "name": "wade", "input": {}, **fields}
+    return begin(index, "tool_use", **tool)
 
 
 TOOL_USE = last("tool_use")
@@ -155,13 +157,14 @@ def _unended_blocks() -> Iterator[Odd]:
         last(),
         END,
     )
-    for name, pieces, args in (
+    whole_arguments: Sequence[tuple[str, Sequence[str], Mapping[str, Any]]] = (
         ("whole", ['{"to":', ' "wade"}'], {"to": "wade"}),
         ("empty object", ["", "{}"], {}),
         ("nothing", [], {}),
         ("an empty delta", [""], {}),
         ("spaces around", [' {"a" : [1, {}]}\n'], {"a": [1, {}]}),
-    ):
+    )
+    for name, pieces, args in whole_arguments:
         deltas = b"".join(json_delta(0, piece) for piece in pieces)
         unended = start() + tool_begin(0) + deltas
         yield whole(f"a tool without its stop, {name}", unended, TOOL_USE, END, text="", check=calls(args))
@@ -250,14 +253,14 @@ def _second_starts() -> Iterator[Odd]:
 
 
 def _errors() -> Iterator[Odd]:
-    def failed(name: str, data: str, error: str, message: str, attempts: Attempts = NEVER_AGAIN) -> Iterator[Odd]:
+    def failed(name: str, data: str, error: str, message: str, attempts: int = 1) -> Iterator[Odd]:
         said = raw("error", data)
         yield odd(f"{name}, after the stop reason", start(), WORDS, last(), said, attempts=NEVER_AGAIN, error=error,
                   message=message)  # fmt: skip
         yield odd(f"{name}, after the stop reason, and message_stop", start(), WORDS, last(), said, END,
                   attempts=NEVER_AGAIN, error=error, message=message)  # fmt: skip
         yield odd(f"{name}, then as if nothing were", start(), OPEN_WORDS, said, stop(0), last(), END,
-                  attempts={"fail": 1} | dict.fromkeys(("restart", "continue"), attempts), error=error,
+                  attempts={"fail": 1, "restart": attempts, "continue": attempts}, error=error,
                   message=message)  # fmt: skip
         yield odd(f"{name}, at once", said, attempts=attempts, error=error, message=message)
 
@@ -446,7 +449,7 @@ async def tried(served: Served, recovery: Recovery, **options: Any) -> tuple[Seq
             found.append(await engine.submit("sibling").wait())
 
         with anyio.fail_after(30):
-            async with anyio.create_task_group() as group:
+            async with task_group() as group:
                 group.start_soon(sibling)
                 request = StreamRequest("the odd one", recovery=recovery, custom_id="odd", **options)
                 events, result = await watch(engine, request)
@@ -657,7 +660,7 @@ async def a_body_from_elsewhere(path: Path, output: Path) -> None:
                 found.append(answer(await engine.submit("sibling").wait()))
 
             with anyio.fail_after(30):
-                async with anyio.create_task_group() as group:
+                async with task_group() as group:
                     for _ in range(5):
                         group.start_soon(sibling)
                     events, result = await watch(engine, StreamRequest("the odd one", recovery=recovery))
