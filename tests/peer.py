@@ -21,7 +21,7 @@ TEXT = "one two three"
 """The text of a whole answer."""
 
 _PACE = 0.0004  # seconds between two pieces: enough for the client to read them one by one, mostly
-_RECEIVE_BUFFER = 4096
+_RECEIVE_BUFFER = 65_536
 
 
 def _event(kind: str, **fields: Any) -> bytes:

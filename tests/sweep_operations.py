@@ -98,7 +98,7 @@ async def drain(run: Run) -> None:
 
 async def upload(run: Run) -> None:
     """A request that is larger than all buffers on its way."""
-    large = StreamRequest("x" * 1_000_000, custom_id="1", group="swept")
+    large = StreamRequest("x" * 2_000_000, custom_id="1", group="swept")
     async with run.engine.stream(large) as stream:
         async for _ in stream:
             pass
