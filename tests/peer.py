@@ -15,12 +15,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["TEXT", "Answer", "FullPort", "Peer", "begun", "cut", "refuse", "silent", "unread", "whole"]
+__all__ = ["TEXT", "Answer", "FullPort", "Peer", "begun", "cut", "refuse", "silent", "slow", "unread", "whole"]
 
 TEXT = "one two three"
 """The text of a whole answer."""
 
 _PACE = 0.0004  # seconds between two pieces: enough for the client to read them one by one, mostly
+_SLOW = 0.012  # seconds
 _RECEIVE_BUFFER = 65_536
 
 
@@ -136,6 +137,14 @@ def begun(conversation: Conversation) -> None:
 def silent(conversation: Conversation) -> None:
     """No answer."""
     conversation.wait_for_the_end()
+
+
+def slow(conversation: Conversation) -> None:
+    """An answer that takes its time to begin."""
+    readable, _, _ = select.select([conversation.sock], [], [], _SLOW)
+    if readable:
+        conversation.wait_for_the_end()
+    whole(conversation)
 
 
 def unread(conversation: Conversation) -> None:

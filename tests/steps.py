@@ -81,6 +81,13 @@ class Steps:
             loop.set_task_factory(self._make_task)
         return loop
 
+    def stop(self) -> None:
+        """Stops asyncio's loop, whatever runs in it."""
+        assert self._event_loop is not None
+        tasks = [task for task in asyncio.all_tasks(self._event_loop) if not task.done()]
+        self.complaints.append(f"it is stuck: {[task.get_stack(limit=4) for task in tasks]}")
+        self._event_loop.stop()
+
     def _complain(self, context: dict[str, Any]) -> None:
         self.complaints.append(f"the loop's exception handler: {context.get('message')} {context.get('exception')!r}")
 

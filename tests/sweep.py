@@ -477,9 +477,12 @@ def _complaints() -> Iterator[list[str]]:
 
 
 @contextmanager
-def _not_for_ever() -> Iterator[None]:
+def _not_for_ever(steps: Steps) -> Iterator[None]:
     def stuck(_: int, frame: FrameType | None) -> None:
-        raise StuckError("".join(traceback.format_stack(frame)[-3:]))
+        if steps.loop == "uvloop":
+            steps.stop()  # it swallows what a signal's handler raises
+        else:
+            raise StuckError("".join(traceback.format_stack(frame)[-3:]))
 
     before = signal.signal(signal.SIGALRM, stuck)
     signal.setitimer(signal.ITIMER_REAL, _STUCK, 2.0)
@@ -498,7 +501,7 @@ def perform(case: Case, servers: Servers) -> Outcome:
         trio._core._run._r.seed(case.point.step if case.point else 0)  # pyright: ignore  # the shuffle of its batches
     with _complaints() as complaints:
         try:
-            with _not_for_ever(), run.steps.watching():
+            with _not_for_ever(run.steps), run.steps.watching():
                 anyio.run(run.main, backend=run.steps.backend, backend_options=run.steps.backend_options)
         except BaseException as exc:
             if isinstance(exc, KeyboardInterrupt):

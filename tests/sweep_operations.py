@@ -8,7 +8,7 @@ from manystream import Conflate, Lossless, StreamRequest
 from manystream.actors import Mailbox, PartEvent
 
 from .engines import assert_one_ending
-from .peer import begun, cut, refuse, silent, unread
+from .peer import begun, cut, refuse, silent, slow, unread
 from .sweep import Operation, Run
 
 __all__ = ["OPERATIONS"]
@@ -75,7 +75,7 @@ async def race(run: Run) -> None:
 
 
 async def hedge(run: Run) -> None:
-    """The first try gets no answer."""
+    """The first try gets its answer late."""
     async with run.engine.hedge(run.request(), after=0.002) as stream:
         async for _ in stream:
             pass
@@ -117,7 +117,7 @@ OPERATIONS = [
     Operation("as_completed", as_completed, reasons=frozenset({"the block was left"})),
     Operation("race", race, reasons=frozenset({LEFT, "the contest was left", "another was faster"})),
     Operation(
-        "hedge", hedge, answers=(silent,), reasons=frozenset({LEFT, "the contest was left", "another was faster"})
+        "hedge", hedge, answers=(slow,), reasons=frozenset({LEFT, "the contest was left", "another was faster"})
     ),
     Operation("pipe", pipe, reasons=frozenset({"pipe was left"})),
     Operation("enter and leave", nothing),
