@@ -56,9 +56,7 @@ _PIECES = [
     _delta("two "),
     _delta("three"),
     _event("content_block_stop", index=0)
-    + _event(
-        "message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": 3}
-    ),
+    + _event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": 3}),
     _event("message_stop"),
     b"0\r\n\r\n",
 ]
@@ -176,7 +174,9 @@ class Peer:
         self._thread.start()
         return self
 
-    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join(5)
         self._listener.close()

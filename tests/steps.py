@@ -92,7 +92,10 @@ class Steps:
         self.complaints.append(f"the loop's exception handler: {context.get('message')} {context.get('exception')!r}")
 
     def _make_task(
-        self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any], **options: Any
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+        **options: Any,
     ) -> "asyncio.Task[Any]":
         assert isinstance(coro, Coroutine)
         return asyncio.Task(_Stepped(coro, self), loop=loop, **options)
@@ -177,9 +180,7 @@ class _Stepped(Coroutine[Any, Any, Any]):
         finally:
             self._steps.after()
 
-    def throw(
-        self, typ: Any, val: BaseException | object = None, tb: TracebackType | None = None, /
-    ) -> Any:
+    def throw(self, typ: Any, val: BaseException | object = None, tb: TracebackType | None = None, /) -> Any:
         self._steps.before()
         try:
             return self._coro.throw(typ if val is None else val)

@@ -116,15 +116,18 @@ OPERATIONS = [
     Operation("gather", gather, reasons=frozenset({"gather was left"})),
     Operation("as_completed", as_completed, reasons=frozenset({"the block was left"})),
     Operation("race", race, reasons=frozenset({LEFT, "the contest was left", "another was faster"})),
-    Operation(
-        "hedge", hedge, answers=(slow,), reasons=frozenset({LEFT, "the contest was left", "another was faster"})
-    ),
+    Operation("hedge", hedge, answers=(slow,), reasons=frozenset({LEFT, "the contest was left", "another was faster"})),
     Operation("pipe", pipe, reasons=frozenset({"pipe was left"})),
     Operation("enter and leave", nothing),
     Operation("drain", drain, survives=True),
     Operation("backoff", stream, answers=(refuse(529),), reasons=_READ, errors=frozenset({"overloaded_error"})),
     Operation(
-        "restart", stream, answers=(cut,), reasons=_READ, errors=frozenset({"truncated"}), arguments={"recovery": "restart"}
+        "restart",
+        stream,
+        answers=(cut,),
+        reasons=_READ,
+        errors=frozenset({"truncated"}),
+        arguments={"recovery": "restart"},
     ),
     Operation("no head", stream, answers=(silent,), reasons=_READ, stalls=True),
     Operation("no end", stream, answers=(begun,), reasons=_READ, stalls=True),

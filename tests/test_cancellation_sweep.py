@@ -43,7 +43,10 @@ def servers() -> Iterator[Servers]:
         FullPort() as full,
     ):
         patch.setattr("manystream.engine.clients._ssl_context", lambda: ours)
-        yield Servers(plain, secure, mute, full, ours)
+        servers = Servers(plain, secure, mute, full, ours)
+        for loop in LOOPS:
+            perform(Case(loop, OPERATIONS[0], WAYS[0], PLAIN, None), servers)  # what a loop opens once and keeps
+        yield servers
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -141,7 +144,9 @@ def test_at_a_few_steps(operation: Operation, loop: Loop, servers: Servers) -> N
 @pytest.mark.slow
 @on_loops
 @operations
-def test_at_every_step(operation: Operation, loop: Loop, servers: Servers, table: Counter[tuple[str, Loop, str]]) -> None:
+def test_at_every_step(
+    operation: Operation, loop: Loop, servers: Servers, table: Counter[tuple[str, Loop, str]]
+) -> None:
     outcomes: list[Outcome] = []
     for link in links(operation):
         for way in ways(operation, link, loop):
