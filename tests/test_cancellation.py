@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.lowlevel
@@ -34,6 +34,7 @@ from manystream.actors import PartEvent
 from manystream.engine.simulator import Cut, Fail, ScriptStep, Simulator, Stall
 
 from .engines import AT_ONCE, assert_one_ending, engine_for, happens, outcomes, stream_ids
+from .peer import FullPort, Peer, unread
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("error")]
 
@@ -82,42 +83,79 @@ async def engine(simulator: Simulator, nothing_is_left: None) -> AsyncIterator[E
 
 # -- from every state
 
-# Each brings a stream to its state: the script's step, what to wait for, and how many parts there are then.
-STATES: dict[State, tuple[ScriptStep, str | None]] = {
-    State.CONNECTING: (Stall("nothing"), None),
-    State.STREAMING: (Stall(2, text="one two three four"), "text"),
-    State.BACKOFF: (Fail(500, headers={"retry-after": "50"}), None),
+# Connecting has three: the connection is being made, the request is being sent, the answer is waited for.
+Stage = State | Literal["dialling", "sending"]
+
+# What brings a stream to its state: the script's step.
+STATES: dict[State, ScriptStep] = {
+    State.CONNECTING: Stall("nothing"),
+    State.STREAMING: Stall(2, text="one two three four"),
+    State.BACKOFF: Fail(500, headers={"retry-after": "50"}),
 }
-state = pytest.mark.parametrize("state", [State.QUEUED, *STATES])
+STAGES: list[Stage] = [State.QUEUED, "dialling", "sending", *STATES]
+state = pytest.mark.parametrize("state", STAGES)
+
+
+@pytest.fixture(scope="module")
+def full() -> Iterator[FullPort]:
+    with FullPort() as full:
+        yield full
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Peer]:
+    with Peer() as peer:
+        yield peer
 
 
 class Asked:
     """A stream that was brought to a state, in an engine with one slot."""
 
-    def __init__(self, engine: Engine, simulator: Simulator) -> None:
+    def __init__(self, engine: Engine, simulator: Simulator, full: FullPort, peer: Peer) -> None:
         self.engine = engine
         self.simulator = simulator
         self.first: StreamHandle | None = None
+        self.request = StreamRequest("Hi", group="tenant")
+        self._full = full
+        self._peer = peer
 
-    async def prepare(self, state: State) -> None:
+    async def prepare(self, state: Stage) -> None:
         """What must be so before the stream is asked for."""
-        if state is State.QUEUED:
+        if state == "dialling":
+            model = AnthropicModel("claude-opus-5-5", api_key="key", base_url=self._full.url)
+            self.request = StreamRequest("Hi", group="tenant", model=model)
+        elif state == "sending":
+            self._peer.tell(unread)
+            model = AnthropicModel("claude-opus-5-5", api_key="key", base_url=self._peer.url)
+            self.request = StreamRequest("Hi" * 1_000_000, group="tenant", model=model)
+        elif state is State.QUEUED:
             self.simulator.script([Stall("nothing")])
             self.first = self.engine.submit("first")
             await happens(self.simulator, lambda simulator: len(simulator.requests) == 1)
         else:
-            self.simulator.script([STATES[state][0]])
+            self.simulator.script([STATES[state]])
 
-    async def reached(self, handle: StreamHandle, state: State) -> None:
+    async def reached(self, handle: StreamHandle, state: Stage) -> None:
         """Waits until the stream is there."""
+        if not isinstance(state, State):
+            while handle.state is not State.CONNECTING:
+                await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()  # where it is, it stays
+            return
         if state is not State.QUEUED:
             await happens(self.simulator, lambda simulator: len(simulator.requests) == 1)
         while handle.state is not state or (state is State.STREAMING and handle.last_content_at is None):
             await anyio.lowlevel.checkpoint()
 
-    async def check(self, result: StreamResult, state: State, by: str, reason: str | None) -> None:
+    async def check(self, result: StreamResult, state: Stage, by: str, reason: str | None) -> None:
         """The stream ended as it should have, the server has seen it, and the engine goes on."""
         assert (result.state, result.cancelled_by, result.cancel_reason) == ("cancelled", by, reason)
+        met = [attempt.error is not None for attempt in result.attempts]
+        if state is not State.QUEUED:
+            assert met == [state is State.BACKOFF]
+        else:
+            # A scope around the engine strikes one stream after the other: a slot may come free meanwhile.
+            assert met in ([], [False]) if by == "engine" else met == []
         assert not result.usage_is_final
         assert result.error is None
         with pytest.raises(StreamCancelled):
@@ -132,6 +170,9 @@ class Asked:
             assert result.parts == ()
         if state in (State.CONNECTING, State.STREAMING):
             await happens(self.simulator, lambda simulator: outcomes(simulator) == ["disconnected"], timeout=1)
+        if state == "sending":
+            self._peer.let_go()
+            assert await anyio.to_thread.run_sync(self._peer.wait_until_idle, 1) == 0
         if self.first is not None:
             self.first.cancel()
             await self.first.wait()
@@ -143,15 +184,15 @@ class Asked:
 
 
 @pytest.fixture
-async def asked(simulator: Simulator, nothing_is_left: None) -> AsyncIterator[Asked]:
+async def asked(simulator: Simulator, full: FullPort, peer: Peer, nothing_is_left: None) -> AsyncIterator[Asked]:
     async with engine_for(simulator, max_concurrency=1, retry=SLOW, grace=0) as engine:
-        yield Asked(engine, simulator)
+        yield Asked(engine, simulator, full, peer)
 
 
 @state
-async def test_by_the_handle(asked: Asked, state: State) -> None:
+async def test_by_the_handle(asked: Asked, state: Stage) -> None:
     await asked.prepare(state)
-    handle = asked.engine.submit("Hi")
+    handle = asked.engine.submit(asked.request)
     events: list[PartEvent] = []
 
     async def watch() -> None:
@@ -173,9 +214,9 @@ async def test_by_the_handle(asked: Asked, state: State) -> None:
 
 
 @state
-async def test_by_the_handle_from_another_thread(asked: Asked, state: State) -> None:
+async def test_by_the_handle_from_another_thread(asked: Asked, state: Stage) -> None:
     await asked.prepare(state)
-    handle = asked.engine.submit("Hi")
+    handle = asked.engine.submit(asked.request)
     await asked.reached(handle, state)
     await anyio.to_thread.run_sync(handle.cancel, "from afar")
     await asked.check(await handle.wait(), state, "handle", "from afar")
@@ -183,9 +224,9 @@ async def test_by_the_handle_from_another_thread(asked: Asked, state: State) -> 
 
 
 @state
-async def test_by_the_group(asked: Asked, state: State) -> None:
+async def test_by_the_group(asked: Asked, state: Stage) -> None:
     await asked.prepare(state)
-    handle = asked.engine.submit(StreamRequest("Hi", group="tenant"))
+    handle = asked.engine.submit(asked.request)
     await asked.reached(handle, state)
     asked.engine.cancel_group("another")
     asked.engine.cancel_group("tenant", reason="left us")
@@ -194,9 +235,9 @@ async def test_by_the_group(asked: Asked, state: State) -> None:
 
 
 @state
-async def test_by_leaving(asked: Asked, state: State) -> None:
+async def test_by_leaving(asked: Asked, state: Stage) -> None:
     await asked.prepare(state)
-    async with asked.engine.stream("Hi") as stream:
+    async with asked.engine.stream(asked.request) as stream:
         await asked.reached(stream, state)
     await asked.check(stream.result, state, "consumer", "its last consumer left")
     await asked.check_that_it_goes_on()
@@ -204,7 +245,7 @@ async def test_by_leaving(asked: Asked, state: State) -> None:
 
 async def test_by_breaking_out_of_the_loop(asked: Asked) -> None:
     await asked.prepare(State.STREAMING)
-    async with asked.engine.stream("Hi") as stream:
+    async with asked.engine.stream(asked.request) as stream:
         async for _ in stream.text_stream:
             break
     await asked.check(stream.result, State.STREAMING, "consumer", "its last consumer left")
@@ -212,7 +253,7 @@ async def test_by_breaking_out_of_the_loop(asked: Asked) -> None:
 
 
 @state
-async def test_by_the_consumers_own_scope(asked: Asked, state: State) -> None:
+async def test_by_the_consumers_own_scope(asked: Asked, state: Stage) -> None:
     await asked.prepare(state)
     stream = None
     with anyio.CancelScope() as scope:
@@ -225,7 +266,7 @@ async def test_by_the_consumers_own_scope(asked: Asked, state: State) -> None:
                 scope.cancel()
 
             tasks.start_soon(cancel_when_there)
-            async with asked.engine.stream("Hi") as stream:
+            async with asked.engine.stream(asked.request) as stream:
                 async for _ in stream:
                     pass
     assert scope.cancelled_caught
@@ -238,7 +279,7 @@ async def test_by_a_timeout(asked: Asked) -> None:
     await asked.prepare(State.STREAMING)
     stream = None
     with anyio.move_on_after(60) as scope:
-        async with asked.engine.stream("Hi") as stream:
+        async with asked.engine.stream(asked.request) as stream:
             async for _ in stream.text_stream:
                 scope.deadline = anyio.current_time() + 0.01
     assert scope.cancelled_caught
@@ -248,19 +289,19 @@ async def test_by_a_timeout(asked: Asked) -> None:
 
 @state
 @pytest.mark.parametrize("way", ["gather", "merge", "pipe"])
-async def test_by_cancelling_a_combinator(asked: Asked, state: State, way: str) -> None:
+async def test_by_cancelling_a_combinator(asked: Asked, state: Stage, way: str) -> None:
     await asked.prepare(state)
     send, receive = anyio.create_memory_object_stream[PartEvent](100)
 
     async def merge() -> None:
-        async with asked.engine.merge(["Hi"]) as channel:
+        async with asked.engine.merge([asked.request]) as channel:
             async for _ in channel:
                 pass
 
     ways: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
-        "gather": lambda: asked.engine.gather(["Hi"]),
+        "gather": lambda: asked.engine.gather([asked.request]),
         "merge": merge,
-        "pipe": lambda: asked.engine.pipe("Hi", send),
+        "pipe": lambda: asked.engine.pipe(asked.request, send),
     }
     reason = {"gather": "gather was left", "merge": "the block was left", "pipe": "pipe was left"}[way]
     known = set(stream_ids(asked.engine))
@@ -280,25 +321,25 @@ async def test_by_cancelling_a_combinator(asked: Asked, state: State, way: str) 
 
 
 @state
-async def test_by_the_engines_end(simulator: Simulator, state: State) -> None:
+async def test_by_the_engines_end(simulator: Simulator, full: FullPort, peer: Peer, state: Stage) -> None:
     async with engine_for(simulator, max_concurrency=1, retry=SLOW, grace=0.05) as engine:
-        asked = Asked(engine, simulator)
+        asked = Asked(engine, simulator, full, peer)
         await asked.prepare(state)
-        handle = engine.submit("Hi")
+        handle = engine.submit(asked.request)
         await asked.reached(handle, state)
     await asked.check(handle.result, state, "engine", "the engine shut down")
     await happens(simulator, lambda simulator: simulator.open_connections == 0, timeout=1)
 
 
 @state
-async def test_by_an_error_in_the_engines_block(simulator: Simulator, state: State) -> None:
+async def test_by_an_error_in_the_engines_block(simulator: Simulator, full: FullPort, peer: Peer, state: Stage) -> None:
     handle = None
     engine = engine_for(simulator, max_concurrency=1, retry=SLOW)
-    asked = Asked(engine, simulator)
+    asked = Asked(engine, simulator, full, peer)
     with pytest.raises(LookupError):
         async with engine:
             await asked.prepare(state)
-            handle = engine.submit("Hi")
+            handle = engine.submit(asked.request)
             await asked.reached(handle, state)
             raise LookupError
     assert handle is not None
@@ -306,20 +347,19 @@ async def test_by_an_error_in_the_engines_block(simulator: Simulator, state: Sta
 
 
 @state
-async def test_by_a_scope_around_the_engine(simulator: Simulator, state: State) -> None:
+async def test_by_a_scope_around_the_engine(simulator: Simulator, full: FullPort, peer: Peer, state: Stage) -> None:
     handle = None
     with anyio.CancelScope() as scope:
         async with engine_for(simulator, max_concurrency=1, retry=SLOW) as engine:
-            asked = Asked(engine, simulator)
+            asked = Asked(engine, simulator, full, peer)
             await asked.prepare(state)
-            handle = engine.submit("Hi")
+            handle = engine.submit(asked.request)
             await asked.reached(handle, state)
             scope.cancel()
             await anyio.sleep_forever()
     assert scope.cancelled_caught
     assert handle is not None
-    assert handle.result.state == "cancelled"
-    assert handle.result.cancelled_by == "engine"
+    await asked.check(handle.result, state, "engine", "the engine shut down")
     await happens(simulator, lambda simulator: "running" not in outcomes(simulator), timeout=1)
 
 

@@ -13,7 +13,7 @@ import anyio.lowlevel
 import pytest
 import sniffio
 
-from manystream import Deadlines, Engine, StreamRequest
+from manystream import Deadlines, Engine, StreamRequest, StreamResult
 from manystream.actors.actor import StreamActor
 from manystream.engine.simulator import Simulator
 
@@ -52,39 +52,65 @@ def living_actors() -> int:
     return sum(isinstance(thing, StreamActor) for thing in gc.get_objects())
 
 
-async def by_break(engine: Engine, request: StreamRequest, moment: int) -> None:
+# Each returns how the stream ended; None when it was cancelled before there was one.
+
+
+async def by_break(engine: Engine, request: StreamRequest, moment: int) -> StreamResult | None:
     async with engine.stream(request) as stream:
         async for event in stream:
             if event.seq >= moment:
                 break
+    return stream.result
 
 
-async def by_handle(engine: Engine, request: StreamRequest, moment: int) -> None:
+async def by_handle(engine: Engine, request: StreamRequest, moment: int) -> StreamResult | None:
     handle = engine.submit(request)
     for _ in range(moment):
         await anyio.lowlevel.checkpoint()
     handle.cancel("storm")
-    await handle.wait()
+    return await handle.wait()
 
 
-async def by_scope(engine: Engine, request: StreamRequest, moment: int) -> None:
+async def by_scope(engine: Engine, request: StreamRequest, moment: int) -> StreamResult | None:
+    stream = None
     with anyio.move_on_after(moment / 2_000):
         async with engine.stream(request) as stream:
             async for _ in stream:
                 pass
+    return None if stream is None else stream.result
 
 
-async def by_deadline(engine: Engine, request: StreamRequest, moment: int) -> None:
+async def by_deadline(engine: Engine, request: StreamRequest, moment: int) -> StreamResult | None:
     limited = StreamRequest(request.params, deadlines=Deadlines(total=0.001 + moment / 2_000))
-    await engine.submit(limited).wait()
+    return await engine.submit(limited).wait()
 
 
-async def by_nobody(engine: Engine, request: StreamRequest, moment: int) -> None:
-    result = await engine.submit(request).wait()
-    assert result.state == "complete"
+async def by_nobody(engine: Engine, request: StreamRequest, moment: int) -> StreamResult | None:
+    return await engine.submit(request).wait()
 
 
 WAYS: list[Callable[[Engine, StreamRequest, int], Any]] = [by_break, by_handle, by_scope, by_deadline, by_nobody]
+LEFT = ("cancelled", "consumer", "its last consumer left", None)
+ENDINGS: dict[str, set[Any]] = {
+    "by_break": {LEFT},
+    "by_handle": {("cancelled", "handle", "storm", None)},
+    "by_scope": {LEFT},
+    "by_deadline": {("failed", None, None, ("deadline_exceeded", "total"))},
+    "by_nobody": set(),
+}
+"""How a stream may have ended, by the way it was stopped, when it is not complete: state, by whom, why, which error."""
+
+
+def assert_ending(way: str, result: StreamResult) -> None:
+    """It ended as its way of being stopped says, or was whole before; and each attempt is accounted for."""
+    error = None if result.error is None else (result.error.type, result.error.deadline)
+    ending = result.state, result.cancelled_by, result.cancel_reason, error
+    assert ending == ("complete", None, None, None) or ending in ENDINGS[way], (way, ending, result.error)
+    began = [attempt for attempt in result.attempts if attempt.error is None or attempt.error is result.error]
+    assert len(result.attempts) == len(began) <= 1, result.attempts  # the service refuses nothing
+    if result.message is not None or result.state == "complete":
+        assert len(began) == 1
+    assert (result.stop_reason is not None and bool(result.text)) or result.state != "complete"
 
 
 async def test_a_storm_of_cancellations() -> None:
@@ -92,6 +118,7 @@ async def test_a_storm_of_cancellations() -> None:
     actors = living_actors()  # what other tests hold
     chance = random.Random(7)
     ways: Counter[str] = Counter()
+    endings: Counter[str] = Counter()
     left = iter(range(STREAMS))
     with Simulator(tokens_per_second=2_000).in_thread() as simulator:
 
@@ -100,7 +127,10 @@ async def test_a_storm_of_cancellations() -> None:
                 way = chance.choice(WAYS)
                 ways[way.__name__] += 1
                 params = {"max_tokens": 40, "messages": [{"role": "user", "content": f"Storm {number}"}]}
-                await way(engine, StreamRequest(params), chance.randrange(40))
+                result = await way(engine, StreamRequest(params), chance.randrange(40))
+                if result is not None:
+                    assert_ending(way.__name__, result)
+                    endings[result.state] += 1
 
         async with engine_for(simulator, max_concurrency=AT_ONCE) as engine:
             await engine.gather(["warm up"] * 5)
@@ -118,6 +148,7 @@ async def test_a_storm_of_cancellations() -> None:
         await happens(simulator, lambda simulator: simulator.open_connections == 0)
         assert sum(ways.values()) == STREAMS
         assert min(ways.values()) > STREAMS / 10
+        assert set(endings) == {"complete", "cancelled", "failed"}
     gc.collect()
     assert living_actors() <= actors
     for _ in range(1_000):
