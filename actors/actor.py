@@ -32,7 +32,7 @@ from .retry import RetryPolicy, is_retryable
 from .source import Open, Response, ResponseFailed
 from .timing import Stopwatch
 from .usage import Usage
-from .wire import DECODE_ERRORS, SMALL, ErrorEvent, WireError, decode, decode_known, decode_other, readable
+from .wire import DECODE_ERRORS, SMALL, ErrorEvent, WireError, decode, decode_known, decode_other
 
 __all__ = ["Owner", "StreamActor"]
 
@@ -541,14 +541,14 @@ def _protocol_error(exc: FramingError | WireError) -> ErrorInfo:
 
 def _stream_error(event: ErrorEvent, request_id: str | None) -> ErrorInfo:
     """The error that the API sent inside a stream, which had begun with 200."""
-    said = read_error_body({"error": event.error})
+    said = read_error_body({"error": event.error, "request_id": event.request_id})
     kind = said.type or "api_error"
     status = STATUS_OF_TYPE.get(kind)
     return ErrorInfo(
         type=kind,
         message=said.message or "the API reported an error inside the stream",
         status=status,
-        request_id=readable(event.request_id) or request_id,
+        request_id=said.request_id or request_id,
         retryable=is_retryable(status or 500, EMPTY, said.code),
         code=said.code,
     )

@@ -308,8 +308,16 @@ def _take(fields: JsonObject, name: str, kind: type[Any] | tuple[type[Any], ...]
     return value
 
 
+def _take_objects(fields: JsonObject, name: str) -> tuple[JsonObject, ...]:
+    """Takes out a list of objects, that may be missing or null."""
+    items: list[JsonObject] = _take(fields, name, (list, type(None)), None) or []
+    if not all(isinstance(item, dict) for item in items):
+        raise TypeError(name)
+    return tuple(items)
+
+
 def _read_text(fields: JsonObject) -> TextPart:
-    return TextPart(_take(fields, "text", str), tuple(_take(fields, "citations", (list, type(None)), None) or ()))
+    return TextPart(_take(fields, "text", str), _take_objects(fields, "citations"))
 
 
 def _read_thinking(fields: JsonObject) -> ThinkingPart:
@@ -332,7 +340,10 @@ def _read_result(fields: JsonObject) -> ServerToolResultPart:
 
 def _read_fallback(fields: JsonObject) -> FallbackPart:
     # Both ends stay in `extra` as they are: they hold more than the model's name.
-    return FallbackPart(fields["from"]["model"], fields["to"]["model"])
+    names: list[object] = [fields["from"]["model"], fields["to"]["model"]]
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("model")
+    return FallbackPart(*cast("list[str]", names))
 
 
 _READERS: dict[str, Callable[[JsonObject], Part]] = {
@@ -348,6 +359,6 @@ _READERS: dict[str, Callable[[JsonObject], Part]] = {
     ),
     "fallback": _read_fallback,
     "mcp_tool_listing": lambda fields: MCPToolListingPart(
-        _take(fields, "mcp_server_name", str), tuple(_take(fields, "tools", list))
+        _take(fields, "mcp_server_name", str), _take_objects(fields, "tools")
     ),
 }

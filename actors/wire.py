@@ -248,7 +248,9 @@ def decode_other(frame: Frame) -> WireEvent:
             f"the {name or 'unnamed'} event at byte {frame.offset} is {_explain(exc)}", frame.offset
         ) from None
     if not isinstance(raw, dict):
-        return ErrorEvent({"message": raw}) if name == "error" else UnknownWireEvent(raw)
+        if name == "error":
+            return ErrorEvent({"message": raw})
+        return UnknownWireEvent(raw, name if name in _EVENTS else None)
     return _known(cast("JsonObject", raw), name)
 
 

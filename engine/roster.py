@@ -249,7 +249,7 @@ class Roster:
         if delay is not None and not self.closing:
             self._start(job, delay)
             return True
-        actor.finish_cancelled("engine")
+        actor.finish_cancelled("engine", "the engine shut down")
         return False
 
     async def _open(self, job: Job, request: StreamRequest) -> Response:
