@@ -242,7 +242,7 @@ def every_error() -> dict[str, Exception]:
 
 
 @ways
-@pytest.mark.parametrize("name", every_error())
+@pytest.mark.parametrize("name", list(every_error()))
 def test_every_error(name: str, way: Callable[[Any], Any]) -> None:
     error = every_error()[name]
     error.add_note("a note")

@@ -121,7 +121,6 @@ def test_what_can_be_read_once_can_be_sent_more_often() -> None:
         "messages": [USER, {"role": "user", "content": [{**result, "content": [read]}]}],
         "system": [{"text": "a"}, {"text": "b"}],
     }
-    assert request.params["messages"][0] is USER
 
 
 # -- usage
