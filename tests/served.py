@@ -268,10 +268,10 @@ def assert_nothing_lost(body: bytes, result: StreamResult) -> None:
             assert name in ("ping", "message_stop"), f"a {name} event that is no JSON, in a complete answer"
             continue
         assert isinstance(event, dict) or name not in _CONTENT, f"a {name} that is no object, in a complete answer"
-        if isinstance(event, dict) and name in _CONTENT:
-            kind: Any = cast("dict[str, Any]", event).get("type")
-            kind = kind if isinstance(kind, str) else name  # without a type it is what its frame says
-        if not isinstance(event, dict) or cast("dict[str, Any]", event).get("type") != "content_block_delta":
+        if not isinstance(event, dict):
+            continue
+        kind: Any = cast("dict[str, Any]", event).get("type")
+        if (kind if isinstance(kind, str) else name) != "content_block_delta":
             continue
         delta: Any = cast("dict[str, Any]", event).get("delta")
         if not isinstance(delta, dict):

@@ -304,19 +304,35 @@ async def run_through(cases: Sequence[Case], output: Path) -> None:
     good = [StreamRequest("a good", custom_id="good"), StreamRequest("a beta", custom_id="beta", betas=BETAS)]
     requests = [*good, *map(request_for, cases)]
     kinds: list[Counter[str]] = []
+    faults: dict[str, str] = {}
     once = RetryPolicy(max_attempts=1)
-    for _ in range(2):
+    for told_in in ("first", "second"):
+        told_events = output.with_name(told_in)
         served = served_for(cases)
         async with engine_served(served, max_concurrency=16, retry=once) as engine:
-            async with open_run(engine, requests, output) as run:
+            async with open_run(engine, requests, output, stream_events=str(told_events)) as run:
                 with anyio.fail_after(SECONDS * 4):
                     _ = [result async for result in run]
             assert_at_rest(engine)
-        lines = [strictly(line) for line in output.read_bytes().split(b"\n")[:-1]]
+        written = output.read_bytes().split(b"\n")
+        assert written.pop() == b""
+        lines: list[Any] = []
+        for line in written:
+            try:
+                lines.append(strictly(line))
+            except (AssertionError, ValueError, RecursionError) as exc:
+                lines.append(json.loads(line))
+                faults[lines[-1]["custom_id"]] = reason_of(exc)
         assert Counter(line["custom_id"] for line in lines) == Counter(str(each.custom_id) for each in requests)
+        for told in told_events.iterdir():
+            for line in told.read_bytes().split(b"\n")[:-1]:
+                try:
+                    strictly(line)
+                except (AssertionError, ValueError, RecursionError) as exc:
+                    faults[f"an event of {told.name}"] = reason_of(exc)
         kinds.append(Counter(line["result"]["type"] for line in lines))
-        told = {line["custom_id"]: line["result"]["type"] for line in lines}
-        assert (told["good"], told["beta"]) == ("succeeded", "succeeded")
+        ended = {line["custom_id"]: line["result"]["type"] for line in lines}
+        assert (ended["good"], ended["beta"]) == ("succeeded", "succeeded")
     assert kinds[0] == kinds[1]
     page = output.with_suffix(".html")
     for options in ([], ["--json"], ["--html", str(page)]):
@@ -327,3 +343,5 @@ async def run_through(cases: Sequence[Case], output: Path) -> None:
         assert all(char.isprintable() or char == "\n" for char in done.stdout)
         if options == ["--json"]:
             assert json.loads(done.stdout)["totals"]["endings"] == dict(kinds[1])
+    by_name = {case.name: case for case in cases}
+    assert not faults, "\n".join(f"{by_name.get(name, name)}: {fault}" for name, fault in faults.items())

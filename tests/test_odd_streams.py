@@ -529,6 +529,16 @@ async def test_continued_it_goes_on_after_what_came() -> None:
     assert (result.state, result.text, len(result.attempts)) == ("complete", SAID + " And fly.", 2)
 
 
+async def test_continued_by_something_else_the_words_are_whole() -> None:
+    called = sse(start(id="msg_rest"), tool_begin(0), json_delta(0, "{}"), stop(0), TOOL_USE, END)
+    silent = sse(start(id="msg_rest"), last(), END)
+    for rest in (called, silent):
+        served = serves(Reply(start() + OPEN_WORDS, ending="reset"), rest)
+        _, result = await tried(served, "continue")
+        assert (result.state, result.text, len(result.attempts)) == ("complete", SAID, 2)
+        assert all(part.complete for part in result.parts)
+
+
 # -- ended by a deadline
 
 
