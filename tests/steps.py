@@ -8,7 +8,7 @@ also just before it, when the task was woken already; on uvloop also as the task
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Literal
 
@@ -82,10 +82,10 @@ class Steps:
         return loop
 
     def stop(self) -> None:
-        """Stops asyncio's loop, whatever runs in it."""
+        """Stops asyncio's loop, whatever runs in it, and notes where."""
         assert self._event_loop is not None
-        tasks = [task for task in asyncio.all_tasks(self._event_loop) if not task.done()]
-        self.complaints.append(f"it is stuck: {[task.get_stack(limit=4) for task in tasks]}")
+        for task in asyncio.all_tasks(self._event_loop):
+            self.complaints.append(f"it is stuck: {task.get_name()}: {_places(task.get_coro())}")
         self._event_loop.stop()
 
     def _complain(self, context: dict[str, Any]) -> None:
@@ -101,12 +101,13 @@ class Steps:
         return asyncio.Task(_Stepped(coro, self), loop=loop, **options)
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> Generator[None]:
         """For asyncio: its callbacks are seen inside the block."""
         if self.loop != "asyncio":
             yield
             return
-        run = asyncio.Handle._run  # pyright: ignore
+        handle_class: Any = asyncio.Handle
+        run = handle_class._run
 
         def counted(handle: Any) -> None:
             if handle._loop is not self._event_loop:
@@ -116,11 +117,11 @@ class Steps:
             run(handle)
             self.after()
 
-        asyncio.Handle._run = counted  # pyright: ignore
+        handle_class._run = counted
         try:
             yield
         finally:
-            asyncio.Handle._run = run  # pyright: ignore
+            handle_class._run = run
 
     # -- what the loops tell
 
@@ -153,6 +154,16 @@ class Steps:
             self._act()
         except Exception as exc:
             self.complaints.append(f"what was done at the step raised {exc!r}")
+
+
+def _places(coro: Any) -> list[str]:
+    """Where a coroutine waits, the outermost first."""
+    found: list[str] = []
+    while coro is not None:
+        frame = getattr(coro, "cr_frame", None)
+        found.append(repr(coro) if frame is None else f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+        coro = getattr(coro, "cr_await", None)
+    return found
 
 
 class _Instrument(trio.abc.Instrument):

@@ -7,6 +7,7 @@ when it was cancelled at one step of one task.
 
 import asyncio
 import gc
+import importlib
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -315,7 +316,7 @@ class Run:
                     handle.cancel(CLEANUP[1])
                 with anyio.move_on_after(_SOON):
                     await handle.wait()
-        elif running := [handle for handle in handles if not handle._actor.released.is_set()]:  # pyright: ignore
+        elif running := [handle for handle in handles if not handle._actor.released.is_set()]:  # pyright: ignore[reportPrivateUsage]
             self.wrong(f"the operation was left, and {running} still run")
             with anyio.move_on_after(_SOON):
                 for handle in running:
@@ -339,7 +340,7 @@ class Run:
     async def _settles(self, what: str, left: Callable[[], int]) -> None:
         """Soon there is nothing left."""
         with anyio.move_on_after(_SOON):
-            while left():
+            while left():  # noqa: ASYNC110  # a server's thread tells nobody
                 await anyio.sleep(0.0005)
             return
         self.wrong(f"{left()} {what}")
@@ -457,7 +458,7 @@ def open_files() -> set[tuple[int, int]]:
 
 
 @contextmanager
-def _complaints() -> Iterator[list[str]]:
+def _complaints() -> Generator[list[str]]:
     """What Python complains of meanwhile."""
     found: list[str] = []
     hook = sys.unraisablehook
@@ -477,12 +478,11 @@ def _complaints() -> Iterator[list[str]]:
 
 
 @contextmanager
-def _not_for_ever(steps: Steps) -> Iterator[None]:
+def _not_for_ever(steps: Steps) -> Generator[None]:
     def stuck(_: int, frame: FrameType | None) -> None:
-        if steps.loop == "uvloop":
-            steps.stop()  # it swallows what a signal's handler raises
-        else:
+        if steps.loop == "trio":
             raise StuckError("".join(traceback.format_stack(frame)[-3:]))
+        steps.stop()
 
     before = signal.signal(signal.SIGALRM, stuck)
     signal.setitimer(signal.ITIMER_REAL, _STUCK, 2.0)
@@ -496,9 +496,11 @@ def _not_for_ever(steps: Steps) -> Iterator[None]:
 def perform(case: Case, servers: Servers) -> Outcome:
     """Runs a case and returns how it went."""
     run = Run(case, servers)
+    servers.peer(case).tell()  # what the last case never asked for
     files = open_files()
     if case.loop == "trio":
-        trio._core._run._r.seed(case.point.step if case.point else 0)  # pyright: ignore  # the shuffle of its batches
+        run_module: Any = importlib.import_module("trio._core._run")
+        run_module._r.seed(case.point.step if case.point else 0)  # its batches are shuffled
     with _complaints() as complaints:
         try:
             with _not_for_ever(run.steps), run.steps.watching():

@@ -222,12 +222,13 @@ class _Connect(_Stream):
             def __getattr__(self, name: str) -> Any:
                 return getattr(anyio, name)
 
-        before: Any = connect.anyio  # pyright: ignore
-        connect.anyio = Anyio()  # pyright: ignore
+        module: Any = connect
+        before = module.anyio
+        module.anyio = Anyio()
         try:
             await super().around(run, body)
         finally:
-            connect.anyio = before  # pyright: ignore
+            module.anyio = before
 
     def act(self, run: Run) -> bool:
         if run.scope is None or run.scope.cancel_called:

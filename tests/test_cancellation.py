@@ -348,7 +348,7 @@ async def test_by_an_error_in_the_engines_block(simulator: Simulator, full: Full
 
 @state
 async def test_by_a_scope_around_the_engine(simulator: Simulator, full: FullPort, peer: Peer, state: Stage) -> None:
-    handle = None
+    handle = asked = None
     with anyio.CancelScope() as scope:
         async with engine_for(simulator, max_concurrency=1, retry=SLOW) as engine:
             asked = Asked(engine, simulator, full, peer)
@@ -359,6 +359,7 @@ async def test_by_a_scope_around_the_engine(simulator: Simulator, full: FullPort
             await anyio.sleep_forever()
     assert scope.cancelled_caught
     assert handle is not None
+    assert asked is not None
     await asked.check(handle.result, state, "engine", "the engine shut down")
     await happens(simulator, lambda simulator: "running" not in outcomes(simulator), timeout=1)
 

@@ -20,7 +20,7 @@ from .sweep import Case, Link, Operation, Outcome, Servers, Way, perform
 from .sweep_operations import OPERATIONS
 from .sweep_ways import WAYS
 
-A_FEW = 12  # points an operation and loop
+A_FEW = 3  # ways of each operation, on each loop, and points of each of them
 BEYOND = 3  # steps after the last one that was seen
 PLAIN, SECURE = Link(), Link(secure=True)
 LINKS = [PLAIN, Link(warm=True), SECURE, Link(secure=True, warm=True), Link(client="httpx2"), Link(client="httpx")]
@@ -50,8 +50,9 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def little_to_collect() -> Iterator[None]:
-    """What was there before these tests is not looked at by each collection: that would take most of their time."""
+def little_to_collect(servers: Servers) -> Iterator[None]:
+    """What was there before these tests, all imports among it, is not looked at by each collection: that would take
+    most of their time."""
     gc.collect()
     gc.freeze()
     yield
@@ -63,7 +64,7 @@ def table() -> Iterator[Counter[tuple[str, Loop, str]]]:
     """Points tried and wrong by operation and loop, printed at the end."""
     counts: Counter[tuple[str, Loop, str]] = Counter()
     yield counts
-    print("\n" + "operation".ljust(22) + "".join(f"{loop:>20}" for loop in LOOPS) + "   (tried / wrong)")
+    print("\n" + "operation".ljust(22) + "".join(f"{loop:>20}" for loop in LOOPS) + "   (tried / wrong)")  # noqa: T201
     for name in [*dict.fromkeys(operation for operation, _, _ in counts), "all"]:
         row = ""
         for loop in LOOPS:
@@ -72,7 +73,7 @@ def table() -> Iterator[Counter[tuple[str, Loop, str]]]:
                 for k in ("tried", "wrong")
             )
             row += f"{tried} / {wrong}".rjust(20)
-        print(name.ljust(22) + row)
+        print(name.ljust(22) + row)  # noqa: T201
 
 
 def links(operation: Operation) -> list[Link]:
@@ -127,17 +128,13 @@ def report(outcomes: list[Outcome]) -> None:
 @operations
 def test_at_a_few_steps(operation: Operation, loop: Loop, servers: Servers) -> None:
     chance = random.Random(f"{operation.name} {loop}")
-    seen: dict[tuple[Link, str], int] = {}
     outcomes: list[Outcome] = []
     for _ in range(A_FEW):
         link = chance.choice(links(operation))
         way = chance.choice(ways(operation, link, loop))
-        if (link, way.place) not in seen:
-            uncancelled = steps_of(operation, way, link, loop, servers)
-            outcomes.append(uncancelled)
-            seen[link, way.place] = uncancelled.steps
-        point = chance.choice(points(seen[link, way.place], loop))
-        outcomes.append(perform(Case(loop, operation, way, link, point), servers))
+        uncancelled = steps_of(operation, way, link, loop, servers)
+        moments = chance.choices(points(uncancelled.steps, loop), k=A_FEW)
+        outcomes += [uncancelled, *(perform(Case(loop, operation, way, link, point), servers) for point in moments)]
     report(outcomes)
 
 
