@@ -22,7 +22,7 @@ async def ungrouped(work: Callable[[*_Ts], Awaitable[_T]], *args: *_Ts) -> _T:
         return await work(*args)
     except BaseExceptionGroup as exc:
         failure = one_of(exc)
-    # Not raised within `except`: its context would be the group that it is in, and only the garbage collector free both.
+    # Not raised within `except`: the group, as its context, would know it as it is known, and both wait for the collector.
     try:
         raise failure
     finally:
