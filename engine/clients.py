@@ -18,6 +18,7 @@ import httpx2
 from anyio.lowlevel import RunVar
 
 from .http import HttpTransport
+from .redirects import SameOriginClient
 
 __all__ = ["ClientLease", "acquire_shared_client", "client_timeout", "no_cookies"]
 
@@ -45,7 +46,7 @@ def _make_ssl_context(cert_file: str | None, cert_dir: str | None) -> ssl.SSLCon
     return httpx2.create_ssl_context()
 
 
-class _Client(httpx2.AsyncClient):
+class _Client(SameOriginClient):
     """httpx2's client with our own transport below it, behind the environment's proxies too."""
 
     def _init_transport(self, *args: Any, **kwargs: Any) -> httpx2.AsyncBaseTransport:
@@ -60,7 +61,11 @@ class _Client(httpx2.AsyncClient):
 def _make_client() -> httpx2.AsyncClient:
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=15.0)
     return _Client(
-        timeout=client_timeout(), follow_redirects=True, cookies=no_cookies(), limits=limits, verify=_ssl_context()
+        timeout=client_timeout(),
+        headers={"accept-encoding": "gzip, deflate"},  # what the transport reads
+        cookies=no_cookies(),
+        limits=limits,
+        verify=_ssl_context(),
     )
 
 

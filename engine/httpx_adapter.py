@@ -1,14 +1,21 @@
 """Lets a client of the older httpx package serve where httpx2 is needed: an httpx2 transport that hands requests on."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
+import anyio
 import httpx
 import httpx2
 
 from .clients import no_cookies
+from .http.ungrouped import one_of, ungrouped
+from .redirects import SameOriginClient
 
 __all__ = ["adapt"]
+
+# What httpx's backends let through of what goes wrong below them.
+_BELOW = (OSError, EOFError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
 
 
 class _Body(httpx2.AsyncByteStream):
@@ -19,8 +26,16 @@ class _Body(httpx2.AsyncByteStream):
         try:
             async for chunk in self._response.aiter_raw():
                 yield chunk
-        except httpx.HTTPError as exc:
-            raise _mapped(exc) from exc
+            return
+        except BaseExceptionGroup as exc:
+            failure = one_of(exc)
+        except Exception as exc:
+            failure = exc
+        # Not within `except`: what is raised there knows, as its context, the group that knows it.
+        try:
+            _raise_mapped(failure, httpx2.ReadError)
+        finally:
+            del failure
 
     async def aclose(self) -> None:
         await self._response.aclose()
@@ -40,9 +55,9 @@ class _Transport(httpx2.AsyncBaseTransport):
             timeout=httpx.Timeout(**{name: timeout.get(name) for name in ("connect", "read", "write", "pool")}),
         )
         try:
-            response = await self._client.send(old, stream=True, follow_redirects=False)
-        except httpx.HTTPError as exc:
-            raise _mapped(exc) from exc
+            response = await ungrouped(partial(self._client.send, old, stream=True, follow_redirects=False))
+        except Exception as exc:
+            _raise_mapped(exc, httpx2.ConnectError)
         return httpx2.Response(
             response.status_code,
             headers=response.headers.multi_items(),
@@ -52,14 +67,18 @@ class _Transport(httpx2.AsyncBaseTransport):
         )
 
 
-def _mapped(exc: httpx.HTTPError) -> httpx2.HTTPError:
-    """httpx2's exception of the same name: it kept them all."""
-    kind = getattr(httpx2, type(exc).__name__, httpx2.TransportError)
-    return kind(str(exc))
+def _raise_mapped(exc: BaseException, otherwise: type[httpx2.TransportError]) -> NoReturn:
+    """Raises httpx2's exception of the same name as httpx's, for it kept them all; `otherwise` for what went wrong
+    below httpx; anything else as it is."""
+    if isinstance(exc, httpx.HTTPError):
+        kind = getattr(httpx2, type(exc).__name__, httpx2.TransportError)
+        raise kind(str(exc)) from exc
+    if isinstance(exc, _BELOW):
+        raise otherwise(str(exc) or type(exc).__name__) from exc
+    raise exc
 
 
 def adapt(client: httpx.AsyncClient) -> httpx2.AsyncClient:
-    """An httpx2 client that sends through `client`, which stays the caller's to close."""
-    return httpx2.AsyncClient(
-        transport=_Transport(client), follow_redirects=True, timeout=None, cookies=no_cookies(), trust_env=False
-    )
+    """An httpx2 client that sends through `client`, which stays the caller's to close. Redirects are followed as our
+    own clients follow them, whatever `client` would do."""
+    return SameOriginClient(transport=_Transport(client), timeout=None, cookies=no_cookies(), trust_env=False)

@@ -76,6 +76,10 @@ def made(seed: int) -> Case:
         data = body
         if odds(0.5):
             headers.append("Connection: close")
+    if framing == "length" and odds(0.15):
+        headers.append(f"{case('Content-Length')}: {len(body)}, {len(body)}" if odds(0.5) else headers[-1])
+    if odds(0.2):
+        headers.append(f"X-Folded: a{chance.choice(['', ' '])}\r\n{chance.choice([' ', chr(9)])} b\r\n  c")
     chance.shuffle(headers)
     before = b"HTTP/1.1 103 Early Hints\r\nlink: <a>\r\n\r\n" if odds(0.2) else b""
     sent = before + "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode() + data
@@ -136,7 +140,8 @@ async def test_answers_right_and_wrong() -> None:
                 assert found == expected, seed
                 assert not isinstance(found, type), seed
             elif not isinstance(found, type):
-                assert found == expected or isinstance(expected, type), seed
+                unread = found[0] >= 300 and found[1] == b""  # an error whose encoding is none that we read
+                assert found == expected or isinstance(expected, type) or unread, seed
                 assert case.whole or case.until_close, seed
             # Whatever came, the next request gets its own answer.
             assert await outcome(ours, f"{url}/next") == (200, b"next"), seed

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import gzip
 import os
 import socket
 import ssl
@@ -583,14 +582,6 @@ async def test_a_sink_that_raises(client: httpx2.AsyncClient, when: str) -> None
                 await response.extensions["pump"](sink)
         server.answer = OK
         assert (await client.get(url_of(server))).content == b"ok"
-
-
-async def test_an_encoded_body_is_not_pumped(client: httpx2.AsyncClient) -> None:
-    zipped = gzip.compress(b"text")
-    answer = head("content-encoding: gzip", f"content-length: {len(zipped)}") + zipped
-    async with serving(answer) as server, client.stream("GET", url_of(server)) as response:
-        assert "pump" not in response.extensions
-        assert await response.aread() == b"text"
 
 
 @pytest.mark.parametrize("by", ["iteration", "pump"])

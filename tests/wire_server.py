@@ -1,16 +1,17 @@
 """A server that sends exactly the bytes it is told to, over real sockets, in the test's own event loop."""
 
+import select
 import socket
 import ssl
 import struct
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSStream
 
-__all__ = ["Answer", "Collector", "Peer", "WireServer", "head", "secure", "serving"]
+__all__ = ["Answer", "Collector", "Peer", "WireServer", "crowded_port", "head", "secure", "serving"]
 
 
 def head(*headers: str, status: str = "200 OK") -> bytes:
@@ -119,6 +120,22 @@ async def secure(stream: ByteStream, context: ssl.SSLContext) -> ByteStream | No
         raise
 
 
+@contextmanager
+def crowded_port() -> Iterator[int]:
+    """A port to which connecting takes for ever: nobody accepts, and the queue is full."""
+    with ExitStack() as sockets:
+        listener = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        connected = True
+        while connected:
+            client = sockets.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+            poll = select.poll()
+            poll.register(client, select.POLLOUT)
+            connected = bool(poll.poll(50))
+        yield listener.getsockname()[1]
+
+
 @asynccontextmanager
 async def serving(
     answer: Answer | bytes,
@@ -126,6 +143,7 @@ async def serving(
     tls: ssl.SSLContext | None = None,
     connected: Answer | None = None,
     host: str = "127.0.0.1",
+    receive_buffer: int | None = None,
 ) -> AsyncGenerator[WireServer]:
     server = WireServer(answer, connected)
 
@@ -140,6 +158,9 @@ async def serving(
 
     async with await anyio.create_tcp_listener(local_host=host) as listener, anyio.create_task_group() as tasks:
         server.port = listener.extra(SocketAttribute.local_port)
+        if receive_buffer is not None:
+            raw = listener.extra(SocketAttribute.raw_socket)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         tasks.start_soon(listener.serve, serve)
         try:
             yield server

@@ -9,7 +9,7 @@ from typing import cast
 import anyio
 import httpx2
 
-from .connection import Sink, aborted, is_readable, read_error
+from .connection import Sink, aborted, closed, is_readable, read_error
 from .dial import dial
 from .protocol import ResponseReader
 from .tls import TlsLayer
@@ -123,7 +123,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
             elif self._tls is None or self._tls.decrypt(data) or self._tls.ended:
                 self.abort()  # unless it was TLS that had something to say to itself
         except ssl.SSLError as exc:
-            self._fail(exc)
+            self._fail(read_error(exc) if self._handshake is None else exc)
 
     def _receive_eof(self) -> None:
         if self._failed:
@@ -134,7 +134,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
             except httpx2.RemoteProtocolError as exc:
                 self._fail(exc.with_traceback(None))
                 return
-        self._fail(ConnectionResetError("the other side closed the connection"))
+        self._fail(closed())
 
     def _fail(self, exc: BaseException) -> None:
         """The connection is over. The first failure is the one that is told."""

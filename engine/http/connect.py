@@ -14,6 +14,10 @@ from .tls import TlsLayer
 
 __all__ = ["Destination", "OpenConnection", "connect", "proxy_headers"]
 
+# A name may be none that can be asked for, or that a certificate can have; asyncio's threads and uvloop's handles may
+# be gone when an event loop ends.
+_FAILURES = (OSError, ValueError, OverflowError, RuntimeError, httpx2.NetworkError)
+
 OpenConnection = Callable[[str, int], Awaitable[Connection]]
 """Connects to a host's port. Raises `OSError`."""
 
@@ -51,7 +55,8 @@ async def connect(
 ) -> Connection:
     """A connection to `destination`, after at most `seconds`; for plain HTTP behind a proxy, to the proxy.
 
-    Raises `httpx2.ConnectError`, `ConnectTimeout` and `ProxyError`.
+    Raises `httpx2.ConnectError`, `ConnectTimeout` and `ProxyError`. An error of TLS, such as
+    `ssl.SSLCertVerificationError`, is the cause of a `ConnectError`. Cancelled, it leaves nothing open.
     """
     connection: Connection | None = None
     try:
@@ -71,7 +76,7 @@ async def connect(
     except BaseException as exc:
         if connection is not None:
             connection.abort()
-        if isinstance(exc, OSError | ValueError | httpx2.NetworkError):  # a name may be none that can be asked for
+        if isinstance(exc, _FAILURES):
             raise httpx2.ConnectError(str(exc) or "the connection could not be made") from exc
         raise
     if connection is not None:

@@ -11,7 +11,7 @@ import httpx2
 from .protocol import ResponseReader
 from .tls import TlsLayer
 
-__all__ = ["READ_SIZE", "Connection", "Sink", "aborted", "is_readable", "prepare_socket", "read_error"]
+__all__ = ["READ_SIZE", "Connection", "Sink", "aborted", "closed", "is_readable", "prepare_socket", "read_error"]
 
 READ_SIZE = 65536
 """How many bytes are read at a time, at most."""
@@ -83,6 +83,11 @@ def prepare_socket(sock: socket.socket) -> None:
 def aborted() -> httpx2.ReadError:
     """What those who wait are told when the connection was dropped from our side."""
     return httpx2.ReadError("the connection was aborted")
+
+
+def closed() -> httpx2.ReadError:
+    """What those who wait are told when the other side closed the connection, and not at a response's end."""
+    return httpx2.ReadError("the other side closed the connection")
 
 
 def read_error(exc: Exception) -> httpx2.TransportError:

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 
 from .connection import prepare_socket
+from .ungrouped import ungrouped
 
 __all__ = ["dial"]
 
@@ -24,6 +25,11 @@ async def dial(loop: asyncio.AbstractEventLoop, host: str, port: int) -> socket.
     addresses = await _resolve(loop, host, port)
     if len(addresses) == 1:
         return await _connect(loop, addresses[0])
+    return await ungrouped(_race, loop, addresses)
+
+
+async def _race(loop: asyncio.AbstractEventLoop, addresses: list[_Address]) -> socket.socket:
+    """The first of the addresses that can be connected to. Raises `OSError`, anything else in a group."""
     winner: socket.socket | None = None
     failures: list[OSError] = []
 

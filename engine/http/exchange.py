@@ -6,7 +6,9 @@ from copy import copy
 from typing import Any, Protocol, Self
 
 import httpx2
+from anyio.lowlevel import checkpoint
 
+from .body import SiftedBody, sift
 from .connect import Destination, proxy_headers
 from .connection import Connection, Sink, aborted
 from .protocol import BodyFraming, RawHeaders, ResponseReader, request_head
@@ -33,9 +35,10 @@ class OutgoingRequest:
         target: bytes = extensions.get("target", url.raw_path)
         self.method = request.method
         self.timeouts: dict[str, float | None] = extensions.get("timeout", {})
-        self.destination = Destination(
-            secure, url.raw_host.decode("ascii"), url.port or (443 if secure else 80), extensions.get("sni_hostname")
-        )
+        port = (443 if secure else 80) if url.port is None else url.port
+        if not 0 < port < 65536:
+            raise httpx2.UnsupportedProtocol(f"a port is a number from 1 to 65535, not {port}")
+        self.destination = Destination(secure, url.raw_host.decode("ascii"), port, extensions.get("sni_hostname"))
         self.key: Destination | None = self.destination
         """What a connection must lead to: None is a plain proxy, which knows the way to everywhere."""
         if proxy is not None and not secure:
@@ -46,7 +49,7 @@ class OutgoingRequest:
             headers = [*headers, *(header for header in proxy_headers(proxy) if header[0].lower() not in own)]
         connection: str = request.headers.get("connection", "")
         self.keeps_alive = "close" not in (option.strip() for option in connection.lower().split(","))
-        self._head = request_head(self.method.encode("ascii"), target, headers)
+        self._head = request_head(self.method.encode(), target, headers)
         self._framing = BodyFraming(headers)
         self._stream: AsyncIterable[bytes] | None = None
         try:
@@ -108,6 +111,7 @@ class Exchange(httpx2.AsyncByteStream):
         self.reader = ResponseReader(request.method)
         self._connection: Connection | None = connection
         self._release = release
+        self._sifted: SiftedBody | None = None
 
     async def open(self) -> None:
         """Sends the request and waits for the response's head. When that fails, or is cancelled, it is over."""
@@ -117,6 +121,7 @@ class Exchange(httpx2.AsyncByteStream):
         try:
             whole = await self.request.send(connection)
             await connection.read_head()
+            self._sifted = sift(reader)
         except BaseException:
             self.abort()
             raise
@@ -130,10 +135,13 @@ class Exchange(httpx2.AsyncByteStream):
             "http_version": b"HTTP/" + reader.version,
             "reason_phrase": reader.reason,
             "abort": self.abort,
+            "pump": self.pump,
         }
-        if self.plain:
-            extensions["pump"] = self.pump
-        return httpx2.Response(reader.status, headers=reader.headers, stream=self, extensions=extensions)
+        headers = reader.headers
+        if self._sifted is not None and reader.header(b"content-encoding"):
+            # What is given is not what they speak of.
+            headers = [pair for pair in headers if pair[0].lower() not in (b"content-encoding", b"content-length")]
+        return httpx2.Response(reader.status, headers=headers, stream=self, extensions=extensions)
 
     @property
     def status(self) -> int:
@@ -147,16 +155,18 @@ class Exchange(httpx2.AsyncByteStream):
 
     @property
     def plain(self) -> bool:
-        """Whether the body is as it was sent: not compressed."""
-        return all(value.lower() == b"identity" for value in self.reader.header(b"content-encoding"))
+        """Whether the body can be pumped. It always can: what is compressed is inflated on its way."""
+        return True
 
     async def pump(self, sink: Sink) -> bool:
         """See `HttpTransport`."""
         if self._connection is None:
-            if self.reader.complete:
+            if self.reader.complete or (self._sifted is not None and self._sifted.over):
                 return True
             raise aborted()
         try:
+            if self._sifted is not None:
+                return await self._pump_sifted(self._sifted, sink, self._connection)
             ended = await self._connection.pump(sink)
         except Exception:
             self.abort()
@@ -164,6 +174,25 @@ class Exchange(httpx2.AsyncByteStream):
         if ended:
             self._finish()
         return ended
+
+    async def _pump_sifted(self, body: SiftedBody, sink: Sink, connection: Connection) -> bool:
+        body.sink, body.refused = sink, False
+        try:
+            while not body.over:
+                if body.pending:
+                    body.step()
+                elif await connection.pump(body.take) and not body.pending and not body.over:
+                    body.finish()
+                    self._finish()
+                    return True
+                if body.refused:
+                    return False
+                if body.pending:
+                    await checkpoint()  # one step after another would hold up everybody else
+        finally:
+            body.sink = None
+        self.abort()
+        return True
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         taken: list[bytes] = []

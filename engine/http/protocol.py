@@ -1,15 +1,19 @@
 """HTTP/1.1 as plain bytes: requests written, responses read. No I/O.
 
 A request's head is checked as strictly as h11 checks it: nothing a caller puts into a header can become a second one.
-A response is parsed by llhttp, in its strict mode. Every response has a reader of its own, which is told what was
+A response is parsed by llhttp, in its strict mode; a head that it refuses for what RFC 9112 lets pass is mended and
+parsed again (see `tolerance`). Every response has a reader of its own, which is told what was
 received and holds what came of it; what a server sends is bounded in memory by `MAX_HEAD`, whoever the server is.
 """
 
 import re
 from collections.abc import Iterable
+from typing import Literal
 
 import httpx2
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from .tolerance import is_mendable, mend
 
 __all__ = ["MAX_HEAD", "BodyFraming", "RawHeaders", "ResponseReader", "request_head"]
 
@@ -121,10 +125,15 @@ class ResponseReader:
         self._problem: str | None = None
         self._bare = 0
         self._head_size = 0
+        self._raw_head = bytearray()
+        self._mend: Literal["if needed", "now", "no more"] = "if needed"
+        self._parser: HttpResponseParser | None = self._new_parser()
+
+    def _new_parser(self) -> HttpResponseParser:
         parser = HttpResponseParser(self)
         # Of a length beside chunks llhttp then ignores the length, as it must; the connection is not used again.
         parser.set_dangerous_leniencies(lenient_chunked_length=True)
-        self._parser: HttpResponseParser | None = parser
+        return parser
 
     def receive(self, data: bytes | memoryview) -> None:
         """Takes in what was received. Raises `httpx2.RemoteProtocolError` when it is not HTTP, or too much of it."""
@@ -134,7 +143,10 @@ class ResponseReader:
             return
         self.started = True
         try:
-            parser.feed_data(data)
+            if self.has_head:
+                parser.feed_data(data)
+            else:
+                self._receive_head(parser, data)
         except (HttpParserError, HttpParserUpgrade) as exc:
             self.close()
             if self.complete:
@@ -151,6 +163,26 @@ class ResponseReader:
                 raise httpx2.RemoteProtocolError(f"the server's response can't be read: {_TOO_LARGE}")
         if self.complete:
             self.close()
+
+    def _receive_head(self, parser: HttpResponseParser, data: bytes | memoryview) -> None:
+        """Takes in what comes before there is a head, or with it."""
+        if self._mend != "now":
+            try:
+                parser.feed_data(data)
+            except HttpParserError:
+                over = self.has_head or self.complete or self._problem is not None or self._mend == "no more"
+                if over or not is_mendable(self._raw_head + data):
+                    raise
+                self._mend = "now"
+        if self.has_head:
+            return
+        self._raw_head += data
+        if self._mend == "now" and (mended := mend(bytes(self._raw_head))):
+            self._mend = "no more"
+            self.headers.clear()
+            self.reason, self._head_size = b"", 0
+            self._parser = self._new_parser()
+            self._parser.feed_data(mended)
 
     def receive_eof(self) -> None:
         """Takes in that the connection was closed. Raises `httpx2.RemoteProtocolError` unless the response is complete,
@@ -213,6 +245,7 @@ class ResponseReader:
         if encodings and [encoding.lower() for encoding in encodings] != [b"chunked"]:
             self._refuse("its Transfer-Encoding is not chunked alone")
         self.has_head = True
+        self._parser.set_dangerous_leniencies(lenient_headers=True)  # for trailers, which nobody reads
         self.reusable = version == "1.1" and not (encodings and lengths)
         self._until_close = not encodings and not lengths
         if self._bodiless:

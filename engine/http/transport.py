@@ -32,10 +32,13 @@ class HttpTransport(httpx2.AsyncBaseTransport):
     of the body to `sink` as it comes, until the body ends, and returns True; or until `sink` returns False, and returns
     False unless the body has ended: then what comes waits in the socket, but for one read of 64 KiB, until it is pumped
     on. What `sink` raises, `pump` raises, and the connection is dropped. On asyncio no task is woken for a piece:
-    `sink` is called in the event loop's callback, without the task's context variables. There is no `pump` when the
-    body is encoded, as by gzip. `await again(body)` sends the same request with other bytes for a body, past the client
-    whose request it was, and returns the open `Exchange` once its response's head has come; there is no `again` when
-    the body was sent in chunks.
+    `sink` is called in the event loop's callback, without the task's context variables. `await again(body)` sends the
+    same request with other bytes for a body, past the client whose request it was, and returns the open `Exchange` once
+    its response's head has come; there is no `again` when the body was sent in chunks.
+
+    Bodies that are encoded as gzip or deflate are inflated on their way, 64 KiB at a time, with a turn for others
+    between: the headers no longer say that they are. Any other encoding is a `httpx2.DecodingError`. Of an error's body
+    (status 300 and above) no more than 1 MiB is read; then the connection is dropped, and what came is the body.
 
     A request is sent again, on another connection, when one that was used before breaks before any byte of a response
     has come, and the method is idempotent (RFC 9110, 9.2.2). POST is not: whether to ask again, and maybe to pay again,

@@ -12,9 +12,10 @@ from contextlib import suppress
 import httpx2
 import trio
 
-from .connection import Sink, aborted, is_readable, prepare_socket, read_error
+from .connection import Sink, aborted, closed, is_readable, prepare_socket, read_error
 from .protocol import ResponseReader
 from .tls import TlsLayer
+from .ungrouped import ungrouped
 
 __all__ = ["TrioConnection", "open_connection"]
 
@@ -23,7 +24,7 @@ _PIECE = 65536  # how much of a request is encrypted at a time
 
 async def open_connection(host: str, port: int, buffer: memoryview) -> "TrioConnection":
     """Connects to a server. Raises `OSError`."""
-    stream = await trio.open_tcp_stream(host, port)
+    stream = await ungrouped(trio.open_tcp_stream, host, port)
     sock = socket.socket(stream.socket.family, stream.socket.type, fileno=stream.socket.detach())
     try:
         sock.setblocking(False)
@@ -51,13 +52,18 @@ class TrioConnection:
     async def start_tls(self, layer: TlsLayer) -> None:
         await self._send(layer.handshake(), None)
         while not layer.established:
-            await trio.lowlevel.wait_readable(self._fd)
+            if self._failed:
+                raise self._failure()
+            with suppress(trio.ClosedResourceError):
+                await trio.lowlevel.wait_readable(self._fd)
+            if self._failed:
+                continue
             try:
                 count = self._sock.recv_into(self._buffer)
             except BlockingIOError:
                 continue
             if not count:
-                raise ConnectionResetError("the other side closed the connection")
+                raise closed()
             await self._send(layer.handshake(self._buffer[:count]), None)
         self._tls = layer
 
@@ -147,7 +153,7 @@ class TrioConnection:
         except (OSError, httpx2.RemoteProtocolError) as exc:
             self._fail(read_error(exc))
         else:
-            self._fail(ConnectionResetError("the other side closed the connection"))
+            self._fail(closed())
 
     async def _wait_to_read(self) -> None:
         try:
@@ -179,17 +185,21 @@ class TrioConnection:
 
     async def _wait_to_write(self, seconds: float | None) -> None:
         """Until there is room, or something was received: a server may answer before it has read all."""
+        with trio.move_on_after(math.inf if seconds is None else seconds) as scope:
+            await ungrouped(self._wait_for_either)
+        if scope.cancelled_caught:
+            self._fail(httpx2.WriteTimeout("the server did not take the request in time"))
+        elif self._reader is not None:
+            self._receive()
+
+    async def _wait_for_either(self) -> None:
+        """Until the socket can be written or read. Cancelled, it raises a group."""
 
         async def wait(what: Callable[[int], Awaitable[None]]) -> None:
             with suppress(trio.ClosedResourceError):
                 await what(self._fd)
             nursery.cancel_scope.cancel()
 
-        with trio.move_on_after(math.inf if seconds is None else seconds) as scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(wait, trio.lowlevel.wait_writable)
-                nursery.start_soon(wait, trio.lowlevel.wait_readable)
-        if scope.cancelled_caught:
-            self._fail(httpx2.WriteTimeout("the server did not take the request in time"))
-        elif self._reader is not None:
-            self._receive()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait, trio.lowlevel.wait_writable)
+            nursery.start_soon(wait, trio.lowlevel.wait_readable)
