@@ -34,8 +34,8 @@ class HttpTransport(httpx2.AsyncBaseTransport):
     on. What `sink` raises, `pump` raises, and the connection is dropped. On asyncio no task is woken for a piece:
     `sink` is called in the event loop's callback, without the task's context variables. There is no `pump` when the
     body is encoded, as by gzip. `await again(body)` sends the same request with other bytes for a body, past the client
-    whose request it was, and returns the open `Exchange` once its response's head has come; there is no `again` when
-    the body was sent in chunks.
+    whose request it was, and returns the open `Exchange` once its response's head has come; `blank` is what it sends,
+    but for the body and its length. There is neither when the body was sent in chunks.
 
     A request is sent again, on another connection, when one that was used before breaks before any byte of a response
     has come, and the method is idempotent (RFC 9110, 9.2.2). POST is not: whether to ask again, and maybe to pay again,
@@ -67,6 +67,7 @@ class HttpTransport(httpx2.AsyncBaseTransport):
         response = (await self._exchange(outgoing)).response()
         if (blank := outgoing.without_body()) is not None:
             response.extensions["again"] = partial(self._again, blank)
+            response.extensions["blank"] = blank
         return response
 
     async def _again(self, blank: OutgoingRequest, body: bytes) -> Exchange:
