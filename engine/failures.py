@@ -16,7 +16,7 @@ import attrs
 import httpx2
 
 from ..actors.error_body import plain_text, read_error_body, text_of_html
-from ..actors.errors import STATUS_OF_TYPE, ErrorInfo
+from ..actors.errors import STATUS_OF_TYPE, ErrorInfo, bare
 from ..actors.retry import is_retryable, retry_after
 
 __all__ = [
@@ -116,10 +116,10 @@ def sending_failed(exc: Exception, connect_seconds: float | None) -> ErrorInfo:
         case httpx2.ConnectTimeout() if connect_seconds is not None:
             message = f"the deadline connect of {connect_seconds:g} s passed"
             return ErrorInfo(
-                type="deadline_exceeded", message=message, retryable=True, deadline="connect", cause=_bare(exc)
+                type="deadline_exceeded", message=message, retryable=True, deadline="connect", cause=bare(exc)
             )
         case anthropic.APIConnectionError():
-            return ErrorInfo(type="connection_error", message=_words(cause), retryable=True, cause=_bare(exc))
+            return ErrorInfo(type="connection_error", message=_words(cause), retryable=True, cause=bare(exc))
         case _:
             info = reading_failed(cause, cause=exc)
     if info.type == "internal_error" and cause is exc:
@@ -139,19 +139,19 @@ def reading_failed(exc: BaseException, *, cause: Exception | None = None) -> Err
     if kind == "internal_error":
         return unexpected(exc, cause)
     retryable = not any(_is(link, _OUR_FAULT, _OUR_FAULT_ELSEWHERE) for link in _chain(exc))
-    return ErrorInfo(type=kind, message=_words(exc), retryable=retryable, cause=_bare(cause))
+    return ErrorInfo(type=kind, message=_words(exc), retryable=retryable, cause=bare(cause))
 
 
 def unexpected(exc: BaseException, cause: Exception) -> ErrorInfo:
     """What nobody foresaw says."""
     message = plain_text(f"{type(exc).__name__}: {exc}")
-    return ErrorInfo(type="internal_error", message=message, cause=_bare(cause))
+    return ErrorInfo(type="internal_error", message=message, cause=bare(cause))
 
 
 def corrupt(exc: Exception, message: str, *, retryable: bool) -> ErrorInfo:
     """A body that can't be decoded."""
     message = plain_text(f"{message}: {type(exc).__name__}: {exc}")
-    return ErrorInfo(type="protocol_error", message=message, retryable=retryable, cause=_bare(exc))
+    return ErrorInfo(type="protocol_error", message=message, retryable=retryable, cause=bare(exc))
 
 
 def _kind(exc: BaseException) -> str:
@@ -200,13 +200,6 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
         found.extend(one for one in (link.__cause__, link.__context__) if one is not None)
 
 
-def _bare(exc: Exception) -> Exception:
-    """`exc` without its tracebacks, whose frames would keep the request and the response alive."""
-    for link in _chain(exc):
-        link.__traceback__ = None
-    return exc
-
-
 # -- refusals
 
 
@@ -243,7 +236,7 @@ def refusal(
         retryable=is_retryable(status, headers, said.code),
         retry_after=retry_after(headers),
         rate_limits=rate_limits_in(headers),
-        cause=None if cause is None else _bare(cause),
+        cause=None if cause is None else bare(cause),
     )
 
 
@@ -269,14 +262,14 @@ def _redirect(status: int, headers: Mapping[str, str], url: httpx2.URL, cause: E
         status=status,
         request_id=headers.get("request-id"),
         rate_limits=rate_limits_in(headers),
-        cause=None if cause is None else _bare(cause),
+        cause=None if cause is None else bare(cause),
     )
 
 
 def shown_url(url: httpx2.URL) -> str:
     """A URL as it can be shown: without the credentials, the query and the fragment that it may hold."""
-    bare_url = _without_query(str(url.copy_with(userinfo=b"") if url.userinfo else url))
-    return plain_text(bare_url, 150)
+    shown = _without_query(str(url.copy_with(userinfo=b"") if url.userinfo else url))
+    return plain_text(shown, 150)
 
 
 def _without_query(url: str) -> str:

@@ -46,14 +46,16 @@ class AnthropicModel:
     `limits_pool` names the rate-limit pool the model draws on, when that isn't its own name.
 
     By our own HTTP client a redirect is followed only within the same origin, and only by 307 and 308. A client that is
-    given keeps its own policy, for redirects and for all else: the SDK's follow every redirect, and make a GET of a POST
-    that is redirected by 301, 302 or 303.
+    given keeps its own policy, for redirects and for all else: the SDK's follow every redirect, and make a GET of a
+    POST that is redirected by 301, 302 or 303; and how much of a compressed body or of an error's it holds at a time is
+    not bounded as it is with ours.
 
-    Requests that differ in their body alone are sent with the head that the SDK has built for the first two of them, when
-    the HTTP client is ours and nothing was put around the SDK's methods. `reuse_heads=False` has the SDK build each.
+    Requests that differ in their body alone are sent with the head that the SDK has built for the first two of them,
+    when the HTTP client is ours and nothing was put around the SDK's methods. `reuse_heads=False` has the SDK build
+    each.
 
-    A model may be pickled: its name, base URL, defaults and the like go, but no credentials, neither the key nor those in
-    the base URL, and no client. Unpickled, it takes the key from the environment and shares the HTTP client of its
+    A model may be pickled: its name, base URL, defaults and the like go, but no credentials, neither the key nor those
+    in the base URL, and no client. Unpickled, it takes the key from the environment and shares the HTTP client of its
     event loop, even if it had a client of its own. Copies, deep ones too, are the model itself: it doesn't change.
 
     Raises `TypeError` for arguments that exclude each other, or an object that is none of the clients.

@@ -61,6 +61,8 @@ def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlin
         if request.betas:
             messages = client.beta.messages
             options["betas"] = list(request.betas)
+        # The SDK keeps this, and in it a `create` that something may have been put around since.
+        vars(messages).pop("with_streaming_response", None)
         manager = messages.with_streaming_response.create(
             stream=True, **{name: value for name, value in params.items() if name in named}, **options
         )

@@ -13,8 +13,8 @@ from manystream.actors.actor import StreamActor
 from manystream.actors.assembler import Assembler
 from manystream.actors.log import EventLog
 from manystream.actors.mailbox import Feed, Mailbox
-from manystream.engine.roster import Job
 from manystream.engine.responses import DirectResponse, SdkResponse
+from manystream.engine.roster import Job
 from manystream.engine.simulator import Cut, Fail, ScriptStep, Simulator, Stall
 
 from .engines import engine_for, happens
