@@ -310,10 +310,10 @@ def _take(fields: JsonObject, name: str, kind: type[Any] | tuple[type[Any], ...]
 
 def _take_objects(fields: JsonObject, name: str) -> tuple[JsonObject, ...]:
     """Takes out a list of objects, that may be missing or null."""
-    items: list[JsonObject] = _take(fields, name, (list, type(None)), None) or []
+    items: list[object] = _take(fields, name, (list, type(None)), None) or []
     if not all(isinstance(item, dict) for item in items):
         raise TypeError(name)
-    return tuple(items)
+    return tuple(cast("list[JsonObject]", items))
 
 
 def _read_text(fields: JsonObject) -> TextPart:

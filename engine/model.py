@@ -1,11 +1,10 @@
 """Models: which Claude to ask, with whose credentials, over which HTTP client. A model is a description; it opens
 nothing until an engine connects it."""
 
-import inspect
 from collections.abc import Hashable, Mapping
 from difflib import get_close_matches
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from ..actors.parts import EMPTY
 from ..actors.request import MessageParams, StreamRequest
@@ -44,8 +43,21 @@ class AnthropicModel:
     Without either client, all engines of an event loop share one HTTP client. Without `api_key` the environment
     decides, as in the SDK.
 
-    `defaults` are Messages parameters merged under each request's own. `limits_pool` names the rate-limit pool the
-    model draws on, when that isn't its own name.
+    `defaults` are Messages parameters merged under each request's own; later changes of what was given change nothing.
+    `limits_pool` names the rate-limit pool the model draws on, when that isn't its own name.
+
+    By our own HTTP client a redirect is followed only within the same origin, and only by 307 and 308. A client that is
+    given keeps its own policy, for redirects and for all else: the SDK's follow every redirect, and make a GET of a
+    POST that is redirected by 301, 302 or 303; and how much of a compressed body or of an error's it holds at a time is
+    not bounded as it is with ours.
+
+    Requests that differ in their body alone are sent with the head that the SDK has built for the first two of them,
+    when the HTTP client is ours and nothing was put around the SDK's methods. `reuse_heads=False` has the SDK build
+    each.
+
+    A model may be pickled: its name, base URL, defaults and the like go, but no credentials, neither the key nor those
+    in the base URL, and no client. Unpickled, it takes the key from the environment and shares the HTTP client of its
+    event loop, even if it had a client of its own. Copies, deep ones too, are the model itself: it doesn't change.
 
     Raises `TypeError` for arguments that exclude each other, or an object that is none of the clients.
     """
@@ -60,6 +72,7 @@ class AnthropicModel:
         base_url: str | None = None,
         defaults: Mapping[str, Any] | None = None,
         limits_pool: str | None = None,
+        reuse_heads: bool = True,
     ) -> None:
         if anthropic_client is not None:
             given = {"api_key": api_key, "http_client": http_client, "base_url": base_url}
@@ -75,6 +88,7 @@ class AnthropicModel:
         self._http_client = None if http_client is None else _check_http_client(http_client)
         self._base_url = base_url
         self._defaults: dict[str, Any] = snapshot(dict(defaults or EMPTY))
+        self._reuse_heads = reuse_heads
         self.limits_pool = limits_pool
         """The rate-limit pool it draws on; None when that is the one of the model that a request names."""
 
@@ -90,6 +104,24 @@ class AnthropicModel:
 
     def __repr__(self) -> str:
         return f"AnthropicModel({self._model_name!r})"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "model_name": self._model_name,
+            "base_url": None if self._base_url is None else _without_userinfo(self._base_url),
+            "defaults": self._defaults,
+            "limits_pool": self.limits_pool,
+            "reuse_heads": self._reuse_heads,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        AnthropicModel.__init__(self, **state)
 
     def params_for(self, request: StreamRequest) -> dict[str, Any]:
         """The parameters to send for `request`, with the defaults merged under it.
@@ -144,7 +176,9 @@ class AnthropicModel:
             if lease is not None:
                 lease.drop()
             raise
-        repeatable = lease is not None and client.credentials is None and client.custom_auth is None
+        repeatable = (
+            self._reuse_heads and lease is not None and client.credentials is None and client.custom_auth is None
+        )
         return Connection(client, lease, _credentials(client) or id(client), repeatable=repeatable)
 
 
@@ -202,10 +236,20 @@ def _check_http_client(client: object) -> "httpx2.AsyncClient":
 
 @cache
 def sdk_parameters(*, beta: bool) -> frozenset[str]:
-    """The names that the SDK's `create` takes as the API's own parameters."""
-    from anthropic.resources.beta.messages import AsyncMessages as BetaMessages
-    from anthropic.resources.messages import AsyncMessages
+    """The names that the SDK's `create` takes as the API's own parameters.
 
-    names = inspect.signature((BetaMessages if beta else AsyncMessages).create).parameters
-    own = {"self", "stream", "timeout", "betas", "extra_headers", "extra_query", "extra_body"}
-    return frozenset(names) - own
+    They are read from its types: what was put around `create` need not say what it takes.
+    """
+    from anthropic.types import MessageCreateParams
+    from anthropic.types.beta import MessageCreateParams as BetaMessageCreateParams
+
+    names: set[str] = set()
+    for kind in cast("Any", BetaMessageCreateParams if beta else MessageCreateParams).__args__:
+        names |= kind.__required_keys__ | kind.__optional_keys__
+    return frozenset(names - {"stream", "betas"})
+
+
+def _without_userinfo(url: str) -> str:
+    import httpx2
+
+    return str(httpx2.URL(url).copy_with(userinfo=b""))

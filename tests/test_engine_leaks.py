@@ -13,15 +13,15 @@ from manystream.actors.actor import StreamActor
 from manystream.actors.assembler import Assembler
 from manystream.actors.log import EventLog
 from manystream.actors.mailbox import Feed, Mailbox
+from manystream.engine.responses import DirectResponse, SdkResponse
 from manystream.engine.roster import Job
-from manystream.engine.route import _Response  # pyright: ignore[reportPrivateUsage]
 from manystream.engine.simulator import Cut, Fail, ScriptStep, Simulator, Stall
 
 from .engines import engine_for, happens
 
 pytestmark = pytest.mark.anyio
 
-OURS = (StreamActor, StreamResult, Assembler, EventLog, Feed, Mailbox, Job, _Response)
+OURS = (StreamActor, StreamResult, Assembler, EventLog, Feed, Mailbox, Job, DirectResponse, SdkResponse)
 
 
 @pytest.fixture

@@ -196,7 +196,7 @@ async def test_a_proxys_page_in_place_of_an_error(status: int, type: str, retrie
         (httpx2.ProxyError("no way"), "connection_error", True),
         (httpx2.UnsupportedProtocol("ftp"), "connection_error", False),
         (httpx2.LocalProtocolError("a line break in a header"), "connection_error", False),
-        (Cut("nothing", "html"), "truncated", True),
+        (Cut("nothing", "html"), "protocol_error", False),
         (Cut("nothing", "reset"), "connection_error", True),
         (Cut("nothing", "close"), "connection_error", True),
         (Cut("head", "end"), "truncated", True),

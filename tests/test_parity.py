@@ -177,7 +177,7 @@ async def test_legacy_bedrock_errors(bedrock: Bedrock) -> None:
     result, _ = await bedrock.ask(begun + exception_frame("throttlingException", "slow down"))
     with pytest.raises(ApiError, match="slow down") as caught:
         result.raise_for_state()
-    assert caught.value.type == "throttlingException"
+    assert (caught.value.type, caught.value.status) == ("rate_limit_error", 429)
     assert result.text
     result, _ = await bedrock.ask(begun)
     assert result.state == "truncated"

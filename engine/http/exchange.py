@@ -49,6 +49,9 @@ class OutgoingRequest:
             headers = [*headers, *(header for header in proxy_headers(proxy) if header[0].lower() not in own)]
         connection: str = request.headers.get("connection", "")
         self.keeps_alive = "close" not in (option.strip() for option in connection.lower().split(","))
+        self.target = target
+        self.headers = headers
+        """As they are sent, in their order."""
         self._head = request_head(self.method.encode(), target, headers)
         self._framing = BodyFraming(headers)
         self._stream: AsyncIterable[bytes] | None = None
@@ -68,6 +71,7 @@ class OutgoingRequest:
             return None
         other = copy(self)
         other._head, other._body = head[:-2], b""
+        other.headers = [header for header in self.headers if header[0].lower() != b"content-length"]
         return other
 
     def with_body(self, body: bytes) -> Self:

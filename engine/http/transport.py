@@ -34,7 +34,8 @@ class HttpTransport(httpx2.AsyncBaseTransport):
     on. What `sink` raises, `pump` raises, and the connection is dropped. On asyncio no task is woken for a piece:
     `sink` is called in the event loop's callback, without the task's context variables. `await again(body)` sends the
     same request with other bytes for a body, past the client whose request it was, and returns the open `Exchange` once
-    its response's head has come; there is no `again` when the body was sent in chunks.
+    its response's head has come; `blank` is what it sends, but for the body and its length. There is neither when the
+    body was sent in chunks.
 
     Bodies that are encoded as gzip or deflate are inflated on their way, 64 KiB at a time, with a turn for others
     between: the headers no longer say that they are. Any other encoding is a `httpx2.DecodingError`. Of an error's body
@@ -70,6 +71,7 @@ class HttpTransport(httpx2.AsyncBaseTransport):
         response = (await self._exchange(outgoing)).response()
         if (blank := outgoing.without_body()) is not None:
             response.extensions["again"] = partial(self._again, blank)
+            response.extensions["blank"] = blank
         return response
 
     async def _again(self, blank: OutgoingRequest, body: bytes) -> Exchange:

@@ -22,7 +22,7 @@ async def ungrouped(work: Callable[[*_Ts], Awaitable[_T]], *args: *_Ts) -> _T:
         return await work(*args)
     except BaseExceptionGroup as exc:
         failure = one_of(exc)
-    # Not raised within `except`: the group, as its context, would know it as it is known, and both wait for the collector.
+    # Not raised within `except`: the group would be its context, and know it: both would wait for the collector.
     try:
         raise failure
     finally:

@@ -1,0 +1,122 @@
+"""Whether the SDK and the HTTP client below it are as they were published.
+
+Instrumentation replaces their methods with its own: to trace a call, to sign a request, to give each a key of its own.
+What goes past those methods would go past the instrumentation. Therefore it is looked, each time, whether one of them
+was replaced: in its class, before we were imported or since, or in the object itself. A method is the published one
+when its code lies in its own package.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from types import FunctionType
+from typing import Any, cast
+
+import attrs
+import httpx2
+
+from .http import HttpTransport
+
+__all__ = ["Untouched"]
+
+_SDK_METHODS = (
+    "auth_headers",
+    "default_headers",
+    "post",
+    "request",
+    "_request",
+    "_attempt_request",
+    "_build_headers",
+    "_build_request",
+    "_prepare_options",
+    "_prepare_request",
+    "_process_response",
+)
+_HTTP_METHODS = ("build_request", "send", "_send_handling_auth", "_send_handling_redirects", "_send_single_request")
+_TRANSPORT_METHODS = ("handle_async_request",)
+
+
+_OURS = __name__.rpartition(".")[0]
+_PACKAGES = ("anthropic", "httpx2", _OURS)
+
+
+@attrs.define
+class _Method:
+    """A method of a class; `genuine` is what was found there last and is the published one."""
+
+    owner: type[Any]
+    name: str
+    genuine: object = None
+
+    def is_genuine(self) -> bool:
+        """Whether it is still what it was, or again what it should be."""
+        found: object = getattr(self.owner, self.name)
+        if found is not self.genuine:
+            if not _is_published(found):
+                return False
+            self.genuine = found
+        return True
+
+
+class Untouched:
+    """Looks at one of the SDK's clients that we made, and at what it is made of.
+
+    Calling it tells for requests by the stable route, or with `beta` for those by the other. It costs a microsecond.
+    """
+
+    def __init__(self, client: Any) -> None:
+        http_client: httpx2.AsyncClient = client._client
+        self._http_client = http_client
+        self._own: list[tuple[dict[str, Any], frozenset[str]]] = [
+            (vars(client), frozenset(_SDK_METHODS)),
+            (vars(http_client), frozenset(_HTTP_METHODS)),
+        ]
+        kind = cast("type[Any]", type(client))
+        self._is_sdks = kind.__module__.partition(".")[0] == "anthropic"
+        self._methods = [
+            *_methods(kind, _SDK_METHODS),
+            *_methods(type(http_client), _HTTP_METHODS),
+            *_methods(HttpTransport, _TRANSPORT_METHODS),
+        ]
+        self._creates: dict[bool, _Method] = {}
+
+    def __call__(self, *, beta: bool) -> bool:
+        create = self._creates.get(beta)
+        if create is None:
+            create = self._creates[beta] = _Method(_messages_class(beta=beta), "create")
+        if not self._is_sdks or not create.is_genuine():
+            return False
+        for method in self._methods:
+            if getattr(method.owner, method.name) is not method.genuine and not method.is_genuine():
+                return False
+        for own, names in self._own:
+            if not names.isdisjoint(own):
+                return False
+        hooks = self._http_client.event_hooks
+        return not (hooks["request"] or hooks["response"])
+
+
+def _methods(owner: type[Any], names: Iterable[str]) -> list[_Method]:
+    return [_Method(owner, name) for name in names if hasattr(owner, name)]
+
+
+def _messages_class(*, beta: bool) -> type[Any]:
+    if beta:
+        from anthropic.resources.beta.messages import AsyncMessages as BetaMessages
+
+        return BetaMessages
+    from anthropic.resources.messages import AsyncMessages
+
+    return AsyncMessages
+
+
+def _is_published(found: object) -> bool:
+    """Whether a function's or a property's code lies in the package that it says it is of."""
+    function = found.fget if isinstance(found, property) else found
+    if not isinstance(function, FunctionType):
+        return False
+    for name in _PACKAGES:
+        if function.__module__ == name or function.__module__.startswith(name + "."):
+            file: object = getattr(sys.modules.get(name), "__file__", None)
+            return isinstance(file, str) and function.__code__.co_filename.startswith(os.path.dirname(file) + os.sep)
+    return False
