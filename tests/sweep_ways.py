@@ -192,7 +192,8 @@ class _Deadline(_Stream):
             and result.state == "failed"
             and result.error is not None
             and (result.error.type, result.error.deadline) == ("deadline_exceeded", self.deadline)
-            and (self.deadline == "total" or run.case.operation.stalls)
+            # Not tried again when content came in the moment between the deadline and the cancellation.
+            and (self.deadline == "total" or run.case.operation.stalls or bool(result.text))
         )
 
 
