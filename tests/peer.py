@@ -161,6 +161,7 @@ class Peer:
         self._mute = mute
         self._answers: deque[Answer] = deque()
         self._open = 0
+        self._accepted = 0
         self._changed = threading.Condition()
 
     def __enter__(self) -> Self:
@@ -192,7 +193,12 @@ class Peer:
         self.over.set()
 
     def wait_until_idle(self, seconds: float) -> int:
-        """Waits until nobody is connected. Returns how many still are after `seconds`."""
+        """Waits until nobody is connected, those included whose connections wait to be accepted. Returns how many still
+        are after `seconds`."""
+        with socket.create_connection(self._listener.getsockname()) as last:
+            port = last.getsockname()[1]  # they are accepted in their order
+            with self._changed:
+                self._changed.wait_for(lambda: self._accepted == port, seconds)
         with self._changed:
             self._changed.wait_for(lambda: not self._open, seconds)
             return self._open
@@ -205,11 +211,13 @@ class Peer:
     def _accept(self) -> None:
         while True:
             try:
-                sock, _ = self._listener.accept()
+                sock, address = self._listener.accept()
             except OSError:
                 return
             with self._changed:
                 self._open += 1
+                self._accepted = address[1]
+                self._changed.notify_all()
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
