@@ -1,17 +1,21 @@
 """A server that sends exactly the bytes it is told to, over real sockets, in the test's own event loop."""
 
+import fcntl
 import select
 import socket
 import ssl
 import struct
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+import termios
+import threading
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSStream
 
-__all__ = ["Answer", "Collector", "Peer", "WireServer", "crowded_port", "head", "secure", "serving"]
+__all__ = ["Answer", "Collector", "DeafServer", "Peer", "WireServer", "crowded_port", "head", "secure", "serving"]
 
 
 def head(*headers: str, status: str = "200 OK") -> bytes:
@@ -120,8 +124,70 @@ async def secure(stream: ByteStream, context: ssl.SSLContext) -> ByteStream | No
         raise
 
 
+class DeafServer:
+    """Takes connections, makes the handshake over TLS, and reads nothing until it is closed: it has threads of its own,
+    since the event loops' servers read ahead."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 10_000)
+        self._peers: list[socket.socket] = []
+        self._over = threading.Event()
+        self.received: list[int] = []
+        """What was sent on each connection, as far as it was let: known once the server is closed."""
+        self.port: int = self._listener.getsockname()[1]
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def wait_until_full(self) -> None:
+        """Blocks until somebody has been writing, and can write no more."""
+        for _ in range(500):
+            before = [waiting(peer) for peer in self._peers]
+            time.sleep(0.02)
+            if any(before) and before == [waiting(peer) for peer in self._peers]:
+                return
+        raise TimeoutError
+
+    def close(self) -> None:
+        """Reads all that was sent by those that are gone."""
+        self._over.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                peer, _ = self._listener.accept()
+                self._threads.append(threading.Thread(target=self._serve, args=(peer,), daemon=True))
+                self._threads[-1].start()
+
+    def _serve(self, peer: socket.socket) -> None:
+        with suppress(OSError), peer:
+            if self._tls is not None:
+                peer = self._tls.wrap_socket(peer, server_side=True)
+            with peer:
+                self._peers.append(peer)
+                self._over.wait()
+                peer.settimeout(5)
+                count = 0
+                with suppress(OSError):
+                    while data := peer.recv(65536):
+                        count += len(data)
+                self.received.append(count)
+
+
+def waiting(peer: socket.socket) -> int:
+    """How many bytes came that nobody has read."""
+    with suppress(OSError):
+        return struct.unpack("i", fcntl.ioctl(peer, termios.FIONREAD, b"\0" * 4))[0]
+    return 0
+
+
 @contextmanager
-def crowded_port() -> Iterator[int]:
+def crowded_port() -> Generator[int]:
     """A port to which connecting takes for ever: nobody accepts, and the queue is full."""
     with ExitStack() as sockets:
         listener = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
@@ -143,7 +209,6 @@ async def serving(
     tls: ssl.SSLContext | None = None,
     connected: Answer | None = None,
     host: str = "127.0.0.1",
-    receive_buffer: int | None = None,
 ) -> AsyncGenerator[WireServer]:
     server = WireServer(answer, connected)
 
@@ -158,9 +223,6 @@ async def serving(
 
     async with await anyio.create_tcp_listener(local_host=host) as listener, anyio.create_task_group() as tasks:
         server.port = listener.extra(SocketAttribute.local_port)
-        if receive_buffer is not None:
-            raw = listener.extra(SocketAttribute.raw_socket)
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         tasks.start_soon(listener.serve, serve)
         try:
             yield server
