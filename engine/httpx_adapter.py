@@ -73,6 +73,8 @@ def _raise_mapped(exc: BaseException, otherwise: type[httpx2.TransportError]) ->
     if isinstance(exc, httpx.HTTPError):
         kind = getattr(httpx2, type(exc).__name__, httpx2.TransportError)
         raise kind(str(exc)) from exc
+    if isinstance(exc, httpx.InvalidURL):  # of a redirect that httpx looks at, though it does not follow it
+        raise httpx2.UnsupportedProtocol(f"the server sends on to no URL: {exc}") from exc
     if isinstance(exc, _BELOW):
         raise otherwise(str(exc) or type(exc).__name__) from exc
     raise exc

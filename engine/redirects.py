@@ -38,6 +38,7 @@ class SameOriginClient(httpx2.AsyncClient):
             await response.aclose()
             history.append(response)
             request = onward
+            await request.aread()  # its body is the first one's, which was at hand
 
 
 def _onward(response: httpx2.Response) -> httpx2.Request | None:
