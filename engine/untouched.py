@@ -61,7 +61,7 @@ class _Method:
 class Untouched:
     """Looks at one of the SDK's clients that we made, and at what it is made of.
 
-    Calling it tells for requests by the stable route, or with `beta` for those by the other. It costs a microsecond.
+    Calling it tells for requests by the stable route, or with `beta` for those by the other. It costs two microseconds.
     """
 
     def __init__(self, client: Any) -> None:
@@ -97,7 +97,15 @@ class Untouched:
 
 
 def _methods(owner: type[Any], names: Iterable[str]) -> list[_Method]:
-    return [_Method(owner, name) for name in names if hasattr(owner, name)]
+    """These methods, and those that they stand before, which they may call."""
+    found = [_Method(owner, name) for name in names if hasattr(owner, name)]
+    before = [
+        _Method(kind, method.name)
+        for method in found
+        for kind in owner.__mro__
+        if vars(kind).get(method.name, getattr(owner, method.name)) is not getattr(owner, method.name)
+    ]
+    return found + before
 
 
 def _messages_class(*, beta: bool) -> type[Any]:
