@@ -402,7 +402,7 @@ def _no_streams() -> Iterator[Odd]:
     for kind, said, attempts in (
         ("invalid_request_error", "max_tokens: too large", 1),
         ("overloaded_error", "Full up", 4),
-        ("rate_limit_error", "Slower", 4),
+        ("api_error", "Out of water", 4),
     ):
         body = json.dumps({"type": "error", "error": {"type": kind, "message": said}}).encode()
         yield Odd(
