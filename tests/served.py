@@ -269,9 +269,9 @@ _KNOWN_DELTAS = frozenset(
 )
 
 
-def _whole(digits: str) -> int | str:
-    """A whole number; one that Python refuses to read stays a text."""
-    return int(digits) if len(digits) < 1_000 else digits
+def _number(digits: str) -> float | str:
+    """A number; one that no reader can hold stays a text."""
+    return float(digits) if len(digits) < 1_000 and math.isfinite(float(digits)) else digits
 
 
 def assert_nothing_lost(body: bytes, result: StreamResult) -> None:
@@ -279,7 +279,7 @@ def assert_nothing_lost(body: bytes, result: StreamResult) -> None:
     said = "\n".join(text for part in result.parts for text in _strings(attrs.asdict(part, value_serializer=_plainly)))
     for name, data in _frames(body):
         try:
-            event: Any = json.loads(data.decode(), parse_constant=_no_constant, parse_int=_whole)
+            event: Any = json.loads(data.decode(), parse_constant=_no_constant, parse_int=_number, parse_float=_number)
         except RecursionError:
             continue
         except ValueError:
