@@ -2,8 +2,10 @@
 
 import json
 import math
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, cast, get_args
 
 import anyio
@@ -31,7 +33,18 @@ from .engines import assert_one_ending
 from .odd import Reply
 from .stage import fold
 
-__all__ = ["TWICE", "Served", "answer", "assert_at_rest", "assert_sound", "engine_served", "strictly", "watch"]
+__all__ = [
+    "TWICE",
+    "Served",
+    "answer",
+    "assert_at_rest",
+    "assert_nothing_lost",
+    "assert_sound",
+    "engine_served",
+    "reason_of",
+    "strictly",
+    "watch",
+]
 
 TWICE = RetryPolicy(max_attempts=2, base_delay=1e-6, max_delay=1e-6)
 """One more try, hardly waited for."""
@@ -256,12 +269,17 @@ _KNOWN_DELTAS = frozenset(
 )
 
 
+def _number(digits: str) -> float | str:
+    """A number; one that no reader can hold stays a text."""
+    return float(digits) if len(digits) < 1_000 and math.isfinite(float(digits)) else digits
+
+
 def assert_nothing_lost(body: bytes, result: StreamResult) -> None:
     """Of a `complete` stream: all that the body's deltas say is in the parts, and all of the body could be read."""
     said = "\n".join(text for part in result.parts for text in _strings(attrs.asdict(part, value_serializer=_plainly)))
     for name, data in _frames(body):
         try:
-            event: Any = json.loads(data.decode(), parse_constant=_no_constant, parse_int=lambda _: 0)
+            event: Any = json.loads(data.decode(), parse_constant=_no_constant, parse_int=_number, parse_float=_number)
         except RecursionError:
             continue
         except ValueError:
@@ -308,3 +326,12 @@ def assert_at_rest(engine: Engine) -> None:
     assert not admission._followers
     assert admission._no_group.running == 0
     assert [lane for lane in admission._lanes for _ in lane] == []
+
+
+def reason_of(exc: BaseException) -> str:
+    """What was raised and where, without the groups around it."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = cast("BaseExceptionGroup[BaseException]", exc).exceptions[0]
+    where = traceback.extract_tb(exc.__traceback__)[-1]
+    said = (str(exc).splitlines() or [where.line or ""])[0]
+    return f"{type(exc).__name__} in {Path(where.filename).name}, {where.name}: {ascii(said[:120])[1:-1]}"

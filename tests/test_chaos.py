@@ -33,7 +33,7 @@ from manystream.engine.simulator import Simulator
 
 from .chaos import chaos_before
 from .engines import happens, model_for
-from .served import assert_at_rest, assert_sound
+from .served import assert_at_rest, assert_sound, reason_of
 from .test_storm import open_files, tasks
 
 pytestmark = pytest.mark.anyio
@@ -93,6 +93,7 @@ class Soak:
         self.errors: Counter[str] = Counter()
         self.ways: Counter[str] = Counter()
         self.attempts = 0
+        self.faults: Counter[str] = Counter()
 
     def looked_at(self, number: int, recovery: Recovery, events: Sequence[PartEvent], result: StreamResult) -> None:
         """One ending, and it doesn't lie."""
@@ -200,7 +201,10 @@ async def soak(streams: int, seed: int) -> None:
 
                             async def worker(engine: Engine = engine, left: Any = left) -> None:
                                 for stream in left:
-                                    await soaked.play(engine, stream)
+                                    try:
+                                        await soaked.play(engine, stream)
+                                    except AssertionError as exc:
+                                        soaked.faults[reason_of(exc)] += 1
 
                             for _ in range(AT_ONCE):
                                 group.start_soon(worker)
@@ -217,8 +221,10 @@ async def soak(streams: int, seed: int) -> None:
         assert open_files() <= before[1]
     sys.stdout.write(
         f"\n{soaked.states.total()} streams, {soaked.attempts} attempts; ended {dict(soaked.states)};"
-        f" errors {dict(soaked.errors)}; read {dict(soaked.ways)}; the line {dict(fates)}\n"
+        f" errors {dict(soaked.errors)}; read {dict(soaked.ways)}; the line {dict(fates)};"
+        f" faults {dict(soaked.faults)}\n"
     )
+    assert not soaked.faults
 
 
 async def test_a_short_soak() -> None:

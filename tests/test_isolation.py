@@ -6,11 +6,10 @@ it runs with the suite; all of it, with a table of what was tried, by `pytest -m
 
 import json
 import sys
-import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -32,6 +31,7 @@ from .served import (
     assert_nothing_lost,
     assert_sound,
     engine_served,
+    reason_of,
     strictly,
     watch,
 )
@@ -197,15 +197,6 @@ async def try_all(cases: Sequence[Case]) -> Tally:
             if count == sum(map(len, tally.crashes.values())):
                 tally.crashes.setdefault(batch[0].where, []).append((f"{batch[0]} to {batch[-1]}", reason_of(whole)))
     return tally
-
-
-def reason_of(exc: BaseException) -> str:
-    """What was raised and where, without the groups around it."""
-    while isinstance(exc, BaseExceptionGroup):
-        exc = cast("BaseExceptionGroup[BaseException]", exc).exceptions[0]
-    where = traceback.extract_tb(exc.__traceback__)[-1]
-    said = (str(exc).splitlines() or [where.line or ""])[0]
-    return f"{type(exc).__name__} in {Path(where.filename).name}, {where.name}: {ascii(said[:120])[1:-1]}"
 
 
 async def test_whatever_a_field_is() -> None:

@@ -402,7 +402,7 @@ def _no_streams() -> Iterator[Odd]:
     for kind, said, attempts in (
         ("invalid_request_error", "max_tokens: too large", 1),
         ("overloaded_error", "Full up", 4),
-        ("rate_limit_error", "Slower", 4),
+        ("api_error", "Out of water", 4),
     ):
         body = json.dumps({"type": "error", "error": {"type": kind, "message": said}}).encode()
         yield Odd(
@@ -416,7 +416,8 @@ def _no_streams() -> Iterator[Odd]:
     yield Odd("204", Reply(b"", status=204), 1, message="204")
     yield Odd("nothing", Reply(b""), 4)
     unended = {**MESSAGE, "stop_reason": None}
-    yield Odd("JSON at 200: no stop reason", Reply(json.dumps(unended).encode(), content_type="application/json"), 1)
+    reply = Reply(json.dumps(unended).encode(), content_type="application/json")
+    yield Odd("JSON at 200: no stop reason", reply, ANY_RECOVERY)
 
 
 ODD: Mapping[str, Odd] = {
