@@ -242,7 +242,7 @@ def refusal(
 
 def aws_name(name: str) -> str:
     """The name of an AWS exception without what stands around it: `com.amazon.coral#ThrottlingException:http://…`."""
-    name = name.partition(":")[0].rpartition("#")[2].strip().removesuffix("Exception").removesuffix("Error")
+    name = name.partition(":")[0].rpartition("#")[2].strip().removesuffix("Exception")
     return name[:1].lower() + name[1:]
 
 
@@ -278,13 +278,18 @@ def _without_query(url: str) -> str:
 
 def _status_within(body: object) -> int | None:
     """The status that an error names itself, where the response had none of its own: `{"error": {"code": 429}}`."""
-    for value in (body, cast("dict[str, object]", body).get("error") if isinstance(body, dict) else None):
-        if isinstance(value, dict):
-            fields = cast("dict[str, object]", value)
-            for name in ("status", "status_code", "statusCode", "code"):
-                status = fields.get(name)
-                if isinstance(status, int) and 400 <= status < 600:
-                    return status
+    found: object = body
+    if isinstance(found, list):
+        found = next(iter(cast("list[object]", found)), None)
+    for _ in range(2):
+        if not isinstance(found, dict):
+            break
+        fields = cast("dict[str, object]", found)
+        for name in ("status", "status_code", "statusCode", "code"):
+            status = fields.get(name)
+            if isinstance(status, int) and 400 <= status < 600:
+                return status
+        found = fields.get("error")
     return None
 
 

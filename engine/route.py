@@ -57,12 +57,13 @@ def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlin
             "extra_body": {**unnamed, **request.extra_body} or None,
             "extra_query": dict(request.extra_query) or None,
         }
-        messages = client.messages
+        messages: Any = client.messages
         if request.betas:
             messages = client.beta.messages
             options["betas"] = list(request.betas)
         # The SDK keeps this, and in it a `create` that something may have been put around since.
-        vars(messages).pop("with_streaming_response", None)
+        kept: dict[str, Any] = vars(messages)
+        kept.pop("with_streaming_response", None)
         manager = messages.with_streaming_response.create(
             stream=True, **{name: value for name, value in params.items() if name in named}, **options
         )
