@@ -144,7 +144,7 @@ def reading_failed(exc: BaseException, *, cause: Exception | None = None) -> Err
 
 def unexpected(exc: BaseException, cause: Exception) -> ErrorInfo:
     """What nobody foresaw says."""
-    message = plain_text(f"{type(exc).__name__}: {exc}")
+    message = f"{type(exc).__name__}: {_words(exc)}"
     return ErrorInfo(type="internal_error", message=message, cause=bare(cause))
 
 
@@ -179,10 +179,14 @@ def _words(exc: BaseException) -> str:
     if isinstance(exc, BaseExceptionGroup):
         inner = cast("BaseExceptionGroup[BaseException]", exc).exceptions
         return plain_text("; ".join(dict.fromkeys(_words(one) for one in inner)))
-    try:
-        return plain_text(str(exc)) or type(exc).__name__
-    except Exception:  # whoever wrote its __str__
-        return type(exc).__name__
+    for link in _chain(exc):  # trio's exceptions say nothing, but what led to them does
+        try:
+            words = plain_text(str(link))
+        except Exception:  # whoever wrote its __str__
+            words = ""
+        if words:
+            return words
+    return type(exc).__name__
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:
@@ -242,7 +246,7 @@ def refusal(
 
 def aws_name(name: str) -> str:
     """The name of an AWS exception without what stands around it: `com.amazon.coral#ThrottlingException:http://…`."""
-    name = name.partition(":")[0].rpartition("#")[2].strip().removesuffix("Exception").removesuffix("Error")
+    name = name.partition(":")[0].rpartition("#")[2].strip().removesuffix("Exception")
     return name[:1].lower() + name[1:]
 
 
@@ -278,13 +282,18 @@ def _without_query(url: str) -> str:
 
 def _status_within(body: object) -> int | None:
     """The status that an error names itself, where the response had none of its own: `{"error": {"code": 429}}`."""
-    for value in (body, cast("dict[str, object]", body).get("error") if isinstance(body, dict) else None):
-        if isinstance(value, dict):
-            fields = cast("dict[str, object]", value)
-            for name in ("status", "status_code", "statusCode", "code"):
-                status = fields.get(name)
-                if isinstance(status, int) and 400 <= status < 600:
-                    return status
+    found: object = body
+    if isinstance(found, list):
+        found = next(iter(cast("list[object]", found)), None)
+    for _ in range(2):
+        if not isinstance(found, dict):
+            break
+        fields = cast("dict[str, object]", found)
+        for name in ("status", "status_code", "statusCode", "code"):
+            status = fields.get(name)
+            if isinstance(status, int) and 400 <= status < 600:
+                return status
+        found = fields.get("error")
     return None
 
 

@@ -364,7 +364,8 @@ def message_as_sse(body: bytes) -> bytes | None:
     try:
         msgspec.json.decode(body, type=_Message)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
+        if not _is_message(body):
+            return None
     line = body.replace(b"\n", b" ").replace(b"\r", b" ")  # in JSON they only stand between tokens
     return b"".join(
         (
@@ -373,6 +374,16 @@ def message_as_sse(body: bytes) -> bytes | None:
             b'}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n',
         )
     )
+
+
+def _is_message(body: bytes) -> bool:
+    """The same of JSON that msgspec refuses, such as with halves of surrogate pairs."""
+    try:
+        value: object = json.loads(body.decode(), parse_int=str)
+        msgspec.convert(value, _Message)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 _ERROR_WORDS = ("detail", "message", "Message", "errors", "error_description", "error_msg", "msg")

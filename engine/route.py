@@ -57,7 +57,7 @@ def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlin
             "extra_body": {**unnamed, **request.extra_body} or None,
             "extra_query": dict(request.extra_query) or None,
         }
-        messages = client.messages
+        messages: Any = client.messages
         if request.betas:
             messages = client.beta.messages
             options["betas"] = list(request.betas)

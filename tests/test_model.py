@@ -1,5 +1,8 @@
 """Models: what an `AnthropicModel` is made of, what it refuses, and what it sends."""
 
+import copy
+import inspect
+import pickle
 import subprocess
 import sys
 from typing import Any, cast
@@ -10,8 +13,11 @@ import httpx2
 import pytest
 from anthropic.lib.bedrock import AsyncAnthropicBedrock, AsyncAnthropicBedrockMantle
 from anthropic.lib.vertex import AsyncAnthropicVertex
+from anthropic.resources.beta.messages import AsyncMessages as BetaMessages
+from anthropic.resources.messages import AsyncMessages
 
 from manystream import AnthropicModel, Engine, MissingCredentialsError, StreamRequest
+from manystream.engine.model import sdk_parameters
 
 pytestmark = pytest.mark.anyio
 
@@ -223,3 +229,85 @@ def test_actors_know_nothing_of_the_engine() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+# -- copies
+
+
+@pytest.mark.usefixtures("no_credentials")
+def test_a_pickled_model_is_its_description_without_any_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults: dict[str, Any] = {"system": [{"type": "text", "text": "s"}], "stop_sequences": ("x",)}
+    rest: dict[str, Any] = {"defaults": defaults, "limits_pool": "pool", "reuse_heads": False}
+    http_client = httpx2.AsyncClient(verify=False)
+    for model in (
+        AnthropicModel("m", api_key="SECRET", base_url="http://user:SECRET@gw:8/x", **rest),
+        AnthropicModel("m", api_key="SECRET", base_url="http://gw:8/x", http_client=http_client, **rest),
+        AnthropicModel("m", anthropic_client=anthropic.AsyncAnthropic(api_key="SECRET"), **rest),
+    ):
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            data = pickle.dumps(model, protocol)
+            assert b"SECRET" not in data
+            again = pickle.loads(data)
+            assert (again.model_name, again.limits_pool) == ("m", "pool")
+            assert again.params_for(StreamRequest("hi")) == model.params_for(StreamRequest("hi"))
+            state = again.__getstate__()
+            assert state == {**rest, "model_name": "m", "base_url": state["base_url"]}
+            assert state["base_url"] in ("http://gw:8/x", None)
+            assert copy.copy(model) is copy.deepcopy(model) is model
+    with pytest.raises(TypeError):
+        AnthropicModel("m", reuse_head=True)  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.usefixtures("no_credentials")
+async def test_an_unpickled_model_takes_the_key_of_its_environment(
+    monkeypatch: pytest.MonkeyPatch, anyio_backend: str
+) -> None:
+    model = pickle.loads(pickle.dumps(AnthropicModel("m", api_key="there", base_url="http://gw")))
+    with pytest.raises(MissingCredentialsError):
+        model.connect()
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "here")
+    connection = model.connect()
+    assert connection.client.api_key == "here"
+    assert str(connection.client.base_url) == "http://gw"
+    await connection.aclose()
+
+
+def test_defaults_are_what_they_were() -> None:
+    schema: dict[str, Any] = {"type": "object", "required": ["a"]}
+    defaults: dict[str, Any] = {"tools": [{"name": "t", "input_schema": schema}], "metadata": ({"a": [1]},)}
+    model = AnthropicModel("m", defaults=defaults)
+    before = copy.deepcopy(model.params_for(StreamRequest("hi")))
+    schema["required"].append("b")
+    defaults["tools"].append(None)
+    defaults["metadata"][0]["a"].append(2)
+    defaults["system"] = "new"
+    assert model.params_for(StreamRequest("hi")) == before
+
+
+# -- what was put around the SDK
+
+
+def test_the_parameters_are_those_that_the_sdks_methods_name() -> None:
+    own = {"self", "stream", "timeout", "betas", "extra_headers", "extra_query", "extra_body"}
+    for beta, create in ((False, AsyncMessages.create), (True, BetaMessages.create)):
+        assert sdk_parameters(beta=beta) == set(inspect.signature(create).parameters) - own, anthropic.__version__
+
+
+def test_a_wrapper_need_not_say_what_it_takes() -> None:
+    program = """
+from anthropic.resources.messages import AsyncMessages
+from anthropic.resources.beta.messages import AsyncMessages as Beta
+class Callable:
+    def __call__(self, *args, **kwargs): ...
+AsyncMessages.create = lambda *args, **kwargs: None
+Beta.create = Callable()
+from manystream import AnthropicModel, StreamRequest
+AnthropicModel("m").params_for(StreamRequest({"messages": [], "system": "s", "temperature": 1}))
+AnthropicModel("m").params_for(StreamRequest({"messages": [], "mcp_servers": []}, betas=["b"]))
+try:
+    AnthropicModel("m").params_for(StreamRequest({"messages": [], "temprature": 1}))
+except TypeError as exc:
+    print(exc)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "did you mean 'temperature'" in run.stdout

@@ -14,15 +14,18 @@ import httpx2
 import pytest
 from anthropic.lib.bedrock import AsyncAnthropicBedrock
 
-from manystream import AnthropicModel, Engine, StreamResult
+from manystream import AnthropicModel, Engine, RetryPolicy, StreamResult
 from manystream.actors.errors import ErrorInfo
 from manystream.engine import failures, responses
+from manystream.engine.simulator import Simulator
 
-from .engines import AT_ONCE, assert_one_ending
+from .engines import AT_ONCE, assert_one_ending, model_for
 from .test_parity import event_frame, exception_frame
 from .wire_server import Peer, WireServer, head, serving
 
 pytestmark = pytest.mark.anyio
+
+ONCE = RetryPolicy(max_attempts=1)
 
 MESSAGE: dict[str, Any] = {
     "id": "msg_1",
@@ -70,7 +73,7 @@ class Asked:
         return self.result.error
 
 
-async def ask(what: bytes, route: str = "repeat", **options: Any) -> Asked:
+async def ask(what: bytes, route: str = "repeat", retry: RetryPolicy = AT_ONCE, **options: Any) -> Asked:
     answers = [GOOD, GOOD] if route == "repeat" else []
     bad = len(answers)
 
@@ -80,7 +83,7 @@ async def ask(what: bytes, route: str = "repeat", **options: Any) -> Asked:
             await peer.close()
 
     async with serving(serve) as server, model_by(route, f"http://127.0.0.1:{server.port}") as model:
-        async with Engine(model, retry=AT_ONCE, **options) as engine:
+        async with Engine(model, retry=retry, **options) as engine:
             for _ in range(bad):
                 assert (await engine.submit("hi").wait()).state == "complete"
             handle = engine.submit("hi")
@@ -178,9 +181,12 @@ async def test_a_message_that_is_cut_off_is_asked_for_again() -> None:
         if peer.number == 1:
             await peer.close()
 
-    async with serving(serve) as server, model_by("sdk", f"http://127.0.0.1:{server.port}") as model:
-        async with Engine(model, retry=AT_ONCE) as engine:
-            result = await engine.submit("hi").wait()
+    async with (
+        serving(serve) as server,
+        model_by("sdk", f"http://127.0.0.1:{server.port}") as model,
+        Engine(model, retry=AT_ONCE) as engine,
+    ):
+        result = await engine.submit("hi").wait()
     assert (result.state, len(result.attempts)) == ("complete", 2)
     assert result.attempts[0].error is not None
     assert result.attempts[0].error.type == "connection_error"
@@ -198,37 +204,44 @@ async def test_what_is_evidently_a_stream_is_read_as_one(content_type: str | Non
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize(
-    ("body", "type", "status", "message", "attempts"),
+    ("body", "type", "status", "message", "retryable"),
     [
         (
             {"type": "error", "error": {"type": "invalid_request_error", "message": "too large"}, "request_id": "r"},
             "invalid_request_error",
             400,
             "too large",
-            1,
+            False,
         ),
         (
             {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}},
             "overloaded_error",
             529,
             "busy",
-            4,
+            True,
         ),
-        ({"error": "no such tenant"}, "api_error", 500, "no such tenant", 4),
-        ({"error": {"message": "slow down", "code": 429}}, "rate_limit_error", 429, "slow down", 4),
-        ({"__type": "com.amazon#ThrottlingException", "message": "slow"}, "rate_limit_error", 429, "slow", 4),
-        ([{"error": {"code": 404, "message": "gone"}}], "not_found_error", 404, "gone", 1),
-        ({"detail": "broken"}, "api_error", 500, "broken", 4),
+        ({"error": "no such tenant"}, "api_error", 500, "no such tenant", True),
+        ({"error": {"message": "slow down", "code": 429}}, "rate_limit_error", 429, "slow down", True),
+        ({"__type": "com.amazon#ThrottlingException", "message": "slow"}, "rate_limit_error", 429, "slow", True),
+        ([{"error": {"code": 404, "message": "gone"}}], "not_found_error", 404, "gone", False),
+        ({"detail": "broken"}, "api_error", 500, "broken", True),
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_an_error_with_200(route: str, body: Any, type: str, status: int, message: str, attempts: int) -> None:
-    asked = await ask(answer(json.dumps(body)), route)
+async def test_an_error_with_200_as_with_its_own_status(
+    route: str, body: Any, type: str, status: int, message: str, retryable: bool
+) -> None:
+    asked = await ask(answer(json.dumps(body)), route, ONCE)
     error = asked.error
-    assert (error.type, error.status, error.message) == (type, status, message)
-    assert len(asked.result.attempts) == attempts
+    assert (error.type, error.status, error.message, error.retryable) == (type, status, message, retryable)
     if isinstance(body, dict) and "request_id" in body:
         assert error.request_id == "r"
+
+
+async def test_an_error_with_200_is_tried_again_as_its_type_says() -> None:
+    for type, attempts in (("overloaded_error", 4), ("invalid_request_error", 1)):
+        asked = await ask(answer(json.dumps({"type": "error", "error": {"type": type, "message": "m"}})))
+        assert len(asked.result.attempts) == attempts
 
 
 # -- what is no answer at all
@@ -310,14 +323,17 @@ async def test_who_waits_for_the_whole_can_leave(kind: str) -> None:
         begun.set()
         await peer.receive_head()
 
-    async with serving(serve) as server, model_by("sdk", f"http://127.0.0.1:{server.port}") as model:
-        async with Engine(model) as engine:
-            handle = engine.submit("hi")
-            with anyio.fail_after(5):
-                await begun.wait()
-                handle.cancel(reason="enough")
-                assert (await handle.wait()).state == "cancelled"
-                await server.lost.wait()
+    async with (
+        serving(serve) as server,
+        model_by("sdk", f"http://127.0.0.1:{server.port}") as model,
+        Engine(model) as engine,
+    ):
+        handle = engine.submit("hi")
+        with anyio.fail_after(5):
+            await begun.wait()
+            handle.cancel(reason="enough")
+            assert (await handle.wait()).state == "cancelled"
+            await server.lost.wait()
 
 
 # -- refusals
@@ -360,7 +376,7 @@ async def test_a_refusal_keeps_its_words_whatever_its_shape(
     route: str, status: str, body: str, content_type: str | None, type: str, message: str
 ) -> None:
     more = ["x-amzn-errortype: ThrottlingException:http://x"] if type == "rate_limit_error" else []
-    asked = await ask(answer(body, content_type, status, "request-id: req_1", *more), route)
+    asked = await ask(answer(body, content_type, status, "request-id: req_1", *more), route, ONCE)
     error = asked.error
     assert error.type == type
     assert message in error.message
@@ -368,14 +384,13 @@ async def test_a_refusal_keeps_its_words_whatever_its_shape(
     assert len(error.message) <= 300
     assert error.request_id == "req_1"
     assert isinstance(error.cause, anthropic.APIStatusError)
-    retried = int(status[:3]) >= 500 or type == "rate_limit_error"
-    assert len(asked.result.attempts) == (4 if retried else 1)
+    assert error.retryable == (int(status[:3]) >= 500 or type == "rate_limit_error")
 
 
 async def test_the_request_id_is_the_bodys_when_no_header_has_it() -> None:
     body = json.dumps({"type": "error", "error": {"type": "api_error", "message": "m"}, "request_id": "req_9"})
     for status in ("500 No", "200 OK"):
-        assert (await ask(answer(body, "application/json", status))).error.request_id == "req_9"
+        assert (await ask(answer(body, "application/json", status), retry=ONCE)).error.request_id == "req_9"
 
 
 @pytest.mark.parametrize("route", ["sdk", "repeat"])
@@ -384,7 +399,7 @@ async def test_the_request_id_is_the_bodys_when_no_header_has_it() -> None:
     [
         ("https://user:pw@login.example/in?next=secret#x", "https://login.example/in"),
         ("/elsewhere?x=1", "{base}/elsewhere"),
-        ("http://[", "http://["),
+        ("http://[", "http://%5b"),
     ],
 )
 async def test_a_redirect_that_is_not_followed_says_where_to(route: str, location: str, shown: str) -> None:
@@ -397,13 +412,13 @@ async def test_a_redirect_that_is_not_followed_says_where_to(route: str, locatio
 # -- legacy Bedrock
 
 
-async def ask_bedrock(what: bytes) -> StreamResult:
+async def ask_bedrock(what: bytes, retry: RetryPolicy = AT_ONCE) -> StreamResult:
     async with serving(what) as server, httpx2.AsyncClient(verify=False) as http_client:
         url = f"http://127.0.0.1:{server.port}"
         client = AsyncAnthropicBedrock(
             aws_access_key="a", aws_secret_key="s", aws_region="us-east-1", base_url=url, http_client=http_client
         )
-        async with Engine(AnthropicModel("anthropic.claude-x", anthropic_client=client), retry=AT_ONCE) as engine:
+        async with Engine(AnthropicModel("anthropic.claude-x", anthropic_client=client), retry=retry) as engine:
             with anyio.fail_after(20):
                 return await engine.submit("hi").wait()
 
@@ -451,16 +466,16 @@ async def test_bedrocks_whole_message_and_its_sse() -> None:
     ],
 )
 async def test_bedrocks_exceptions(name: str, type: str, status: int, retried: bool) -> None:
+    inside = exception_frame(name, "said so") if type != "permission_error" else b""  # which comes before any stream
     for what in (
-        answer(exception_frame(name, "said so"), STREAM),
-        answer(START + exception_frame(name, "said so"), STREAM),
+        *(answer(begun + inside, STREAM) for begun in (b"", START) if inside),
         answer('{"message": "said so"}', "application/json", f"{status} No", f"x-amzn-errortype: {name}:http://x"),
         answer(json.dumps({"__type": f"com.x#{name}", "Message": "said so"}), "application/json", "424 No"),
     ):
-        result = await ask_bedrock(what)
+        result = await ask_bedrock(what, ONCE)
         assert result.error is not None
         assert (result.error.type, result.error.message, result.error.code) == (type, "said so", name)
-        assert len(result.attempts) == (4 if retried else 1)
+        assert result.error.retryable == retried
         assert result.error.status in ((status, 424) if not retried else (status,))
 
 
@@ -526,9 +541,11 @@ class Raising(httpx2.AsyncBaseTransport):
 async def test_whatever_is_raised_on_the_way_ends_one_stream(
     exc: Exception, type: str, retryable: bool, where: str | None
 ) -> None:
-    async with httpx2.AsyncClient(transport=Raising(exc, where)) as client:
-        async with Engine(AnthropicModel("m", api_key="k", http_client=client), retry=AT_ONCE) as engine:
-            results = await engine.gather(["hi", "hi"])
+    async with (
+        httpx2.AsyncClient(transport=Raising(exc, where)) as client,
+        Engine(AnthropicModel("m", api_key="k", http_client=client), retry=ONCE) as engine,
+    ):
+        results = await engine.gather(["hi", "hi"])
     for result in results:
         error = result.error
         assert error is not None
@@ -542,7 +559,21 @@ async def test_whatever_is_raised_on_the_way_ends_one_stream(
         assert error.cause is not None
         links = list(failures._chain(error.cause))  # pyright: ignore[reportPrivateUsage]
         assert exc in links
-        assert len(result.attempts) == (4 if retryable else 1)
+
+
+@pytest.mark.parametrize("route", ["sdk", "httpx2", "httpx"])
+async def test_a_certificate_that_does_not_verify_is_not_tried_again(route: str) -> None:
+    async with Simulator().serve(tls=True) as simulator:
+        clients: dict[str, Any] = {"httpx2": httpx2.AsyncClient, "httpx": httpx.AsyncClient}
+        client = clients[route]() if route in clients else None
+        async with Engine(model_for(simulator, http_client=client), retry=AT_ONCE) as engine:
+            result = await engine.submit("hi").wait()
+        if client is not None:
+            await client.aclose()
+    error = result.error
+    assert error is not None
+    assert (error.type, error.retryable, len(result.attempts)) == ("connection_error", False, 1), error
+    assert "certificate" in error.message.lower()
 
 
 async def test_what_the_sink_raises_is_given_through() -> None:
@@ -553,8 +584,11 @@ async def test_what_the_sink_raises_is_given_through() -> None:
         def method(self, piece: bytes) -> bool:
             return self(piece)
 
+    def function(piece: bytes) -> bool:
+        return Sink()(piece)
+
     async with serving(GOOD) as server, httpx2.AsyncClient(verify=False) as client:
-        for sink in (Sink(), Sink().method, lambda _: Sink()(b"")):
+        for sink in (Sink(), Sink().method, function):
             for route in ("ours", "theirs"):
                 if route == "ours":
                     lease = responses_client()
