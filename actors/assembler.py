@@ -369,7 +369,7 @@ class Assembler:
     @property
     def stop_reason(self) -> str | None:
         """Why the model stopped, once the API has said so."""
-        return readable((self._message or EMPTY).get("stop_reason"))
+        return readable((self._message or EMPTY).get("stop_reason")) or None
 
     @property
     def stop_sequence(self) -> str | None:
@@ -495,7 +495,7 @@ class Assembler:
             if index == 0 and isinstance(block.base, TextPart) and not block.base.citations:
                 self._join(cut, block, extra)
                 return
-            self._end_block(cut, complete=False)
+            self._end_block(cut, complete=True)  # it goes on with something else: the text was at its end
         self._blocks.append(block)
         self._current[index] = block
         if block.takes is None:

@@ -272,7 +272,7 @@ async def test_a_continuation_that_does_not_begin_with_text(first: int) -> None:
         stage.end()
         events = await read(mailbox)
     assert fold(events)[0] == {
-        0: TextPart("Let me see", complete=False),
+        0: TextPart("Let me see"),
         1 + first: ToolCallPart("f", '{"a": 1}', "t"),
         2 + first: TextPart("Done."),
     }
@@ -313,7 +313,7 @@ async def test_text_that_is_no_plain_continuation_is_a_part_of_its_own(index: in
         BEGUN + text_delta(0, "Hel"),
         start() + begin(index, "text", text="lo", citations=list(citations)) + stop(index) + DONE,
     )
-    assert fold(events)[0] == {0: TextPart("Hel", complete=False), 1 + index: TextPart("lo", citations)}
+    assert fold(events)[0] == {0: TextPart("Hel"), 1 + index: TextPart("lo", citations)}
 
 
 TOOL_CUT = begin(1, "tool_use", id="t", name="f", input={}) + json_delta(1, '{"a"')

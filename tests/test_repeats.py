@@ -106,11 +106,8 @@ async def test_a_request_that_is_not_like_one_before_is_built_by_the_sdk(
         await ask({}, extra_headers={"x-mine": "1"})
         assert simulator.requests[-1].headers["x-mine"] == "1"
         for _ in range(2):
-            await ask({"metadata": {"user_id": date(2026, 1, 2)}})  # only the SDK knows how a date is written
+            await ask({"metadata": {"user_id": date(2026, 1, 2)}})  # written as the SDK writes it
         assert simulator.requests[-1].json["metadata"] == {"user_id": "2026-01-02"}
-        assert not sent
-        for _ in range(2):
-            await ask({"metadata": {"user_id": Text("u")}})
         assert not sent
         await ask({"metadata": {"user_id": Text("u")}})
         assert len(sent) == 1

@@ -167,7 +167,9 @@ class Number(float):
     pass
 
 
-@pytest.mark.parametrize("value", [Odd(), object(), 1j, Number(2), bytearray(b"a"), sys, open], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [Odd(), object(), 1j, Number(2), bytearray(b"a"), sys, open], ids=lambda value: type(value).__name__
+)
 def test_what_the_sdk_does_not_know_is_left_for_it_to_refuse(value: Any) -> None:
     assert snapshot({"a": [value]})["a"][0] is value
 

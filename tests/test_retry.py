@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manystream import RetryPolicy
-from manystream.actors.retry import error_code, is_retryable, retry_after
+from manystream.actors.error_body import read_error_body
+from manystream.actors.retry import is_retryable, retry_after
 
 SPEND_LIMIT = "enforced_spend_limit_reached"
 
@@ -43,7 +44,7 @@ def test_an_enforced_spend_limit_is_never_tried_again(headers: dict[str, str]) -
     ],
 )
 def test_an_errors_own_code(error: dict[str, object], code: str | None) -> None:
-    assert error_code(error) == code
+    assert read_error_body({"error": error}).code == code
 
 
 NOW = datetime(2026, 10, 21, 7, 28, tzinfo=UTC)

@@ -10,7 +10,8 @@ import anyio
 import httpx2
 import pytest
 
-from manystream.actors.retry import error_code, is_retryable
+from manystream.actors.error_body import read_error_body
+from manystream.actors.retry import is_retryable
 from manystream.engine.simulator import Conditions, Limits, Overload, Ramp, Simulator, SpendLimit
 from manystream.engine.simulator.errors import RefusalError
 from manystream.engine.simulator.overload import Acceleration
@@ -67,9 +68,9 @@ def test_too_steep_an_increase_is_told_apart_and_may_be_retried() -> None:
     refused = service.ask()
     assert (refused.response.status, refused.headers["retry-after"]) == (429, "2")
     assert "anthropic-ratelimit-requests-remaining" in refused.headers
-    assert error_code(refused.error) == "ramp_limit_exceeded"
+    assert read_error_body({"error": refused.error}).code == "ramp_limit_exceeded"
     assert refused.record.refused_by == "ramp"
-    assert is_retryable(429, refused.headers, error_code(refused.error))
+    assert is_retryable(429, refused.headers, read_error_body({"error": refused.error}).code)
     service.now += 2
     assert service.statuses(2) == [200, 429]
 
@@ -82,8 +83,8 @@ def test_once_enough_is_spent_nothing_more_is_let_in() -> None:
     refused = service.ask(model="claude-haiku-5-5")
     assert refused.response.status == 429
     assert "retry-after" not in refused.headers
-    assert error_code(refused.error) == "enforced_spend_limit_reached"
-    assert not is_retryable(429, refused.headers, error_code(refused.error))
+    assert read_error_body({"error": refused.error}).code == "enforced_spend_limit_reached"
+    assert not is_retryable(429, refused.headers, read_error_body({"error": refused.error}).code)
     service.now += 365 * 24 * 3600
     assert service.statuses(1) == [429]
     assert service.ledger.totals().refused == {"spend": 2}
@@ -170,4 +171,4 @@ async def test_the_official_client_reads_the_code_of_a_spend_limit() -> None:
                 model="claude-opus-5-5", max_tokens=9, messages=[{"role": "user", "content": "hi"}]
             )
     body: Any = caught.value.body
-    assert error_code(body["error"]) == "enforced_spend_limit_reached"
+    assert read_error_body({"error": body["error"]}).code == "enforced_spend_limit_reached"
