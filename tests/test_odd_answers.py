@@ -393,20 +393,28 @@ async def test_the_request_id_is_the_bodys_when_no_header_has_it() -> None:
         assert (await ask(answer(body, "application/json", status), retry=ONCE)).error.request_id == "req_9"
 
 
+LOCATIONS = {
+    "https://user:pw@login.example/in?next=secret#x": "https://login.example/in",
+    "/elsewhere?x=1": "{base}/elsewhere",
+    "http://[": "http://%5b",
+}
+
+
 @pytest.mark.parametrize("route", ["sdk", "repeat"])
 @pytest.mark.parametrize(
-    ("location", "shown"),
+    ("status", "location"),
     [
-        ("https://user:pw@login.example/in?next=secret#x", "https://login.example/in"),
-        ("/elsewhere?x=1", "{base}/elsewhere"),
-        ("http://[", "http://%5b"),
+        (status, location)
+        for status in (301, 302, 304, 307, 308)
+        for location in LOCATIONS
+        if status < 307 or not location.startswith("/")  # else it is followed
     ],
 )
-async def test_a_redirect_that_is_not_followed_says_where_to(route: str, location: str, shown: str) -> None:
-    asked = await ask(answer("", None, "304 Not Modified", f"location: {location}"), route)
-    shown = shown.format(base=asked.url.removesuffix("/v1/messages"))
-    assert asked.error.message == f"{asked.url} answered 304 to {shown} (not followed)"
-    assert (asked.error.type, asked.error.status, len(asked.result.attempts)) == ("protocol_error", 304, 1)
+async def test_a_redirect_that_is_not_followed_says_where_to(route: str, status: int, location: str) -> None:
+    asked = await ask(answer("", None, f"{status} Odd", f"location: {location}"), route)
+    shown = LOCATIONS[location].format(base=asked.url.removesuffix("/v1/messages"))
+    assert asked.error.message == f"{asked.url} answered {status} to {shown} (not followed)"
+    assert (asked.error.type, asked.error.status, len(asked.result.attempts)) == ("protocol_error", status, 1)
 
 
 # -- legacy Bedrock
