@@ -24,7 +24,9 @@ _URL = re.compile(
 )
 _QUOTED_FROM_REQUEST = frozenset({"input", "ctx"})  # pydantic's names for what was wrong, which may be the prompt
 _SKIPPED_ELEMENTS = re.compile(r"<(script|style|head)\b.*?(</\1\s*>|$)", re.IGNORECASE | re.DOTALL)
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_TITLE_BEGINS = re.compile(r"<title\b", re.IGNORECASE)
+_TITLE_ENDS = re.compile(r"</title", re.IGNORECASE)
+_LONGEST_PAGE = 65536  # characters of a web page that are looked at
 _TAG = re.compile(r"<[^>]*>?")
 
 
@@ -79,10 +81,18 @@ def plain_text(text: str, longest: int = _LONGEST_MESSAGE) -> str:
 
 
 def text_of_html(page: str) -> str:
-    """The words of a web page: its title, if it has one, and what stands on it."""
-    title = _TITLE.search(page)
+    """The words of a web page: its title, if it has one, and what stands on it. It takes time linear in the page."""
+    page = page[:_LONGEST_PAGE]
     words = _TAG.sub(" ", _SKIPPED_ELEMENTS.sub(" ", page))
-    return " ".join(html.unescape(f"{title[1] if title else ''} {words}").split())
+    return " ".join(html.unescape(f"{_title(page)} {words}").split())
+
+
+def _title(page: str) -> str:
+    # Step by step: one pattern that looks for the end from each beginning takes time quadratic in the page.
+    begins = _TITLE_BEGINS.search(page)
+    opened = page.find(">", begins.end()) if begins else -1
+    ends = _TITLE_ENDS.search(page, opened) if opened >= 0 else None
+    return page[opened + 1 : ends.start()] if ends else ""
 
 
 def _escaped(char: str) -> str:
