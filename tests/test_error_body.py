@@ -8,7 +8,8 @@ from manystream.actors.error_body import plain_text, read_error_body, text_of_ht
 
 
 @pytest.mark.parametrize(
-    "piece", ["<title>", "<title", "</title", "<script", "</script ", "<head></head", "<", "&amp;", "&", "<!--", "a.", "://"]
+    "piece",
+    ["<title>", "<title", "</title", "<script", "</script ", "<head></head", "<", "&amp;", "&", "<!--", "a.", "://"],
 )
 def test_a_page_made_to_be_slow_is_read_fast(piece: str) -> None:
     page = piece * (1_000_000 // len(piece))
