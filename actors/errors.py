@@ -111,7 +111,7 @@ def _stream_error(kind: type[StreamError], args: tuple[Any, ...], attributes: di
 
 
 class StreamTruncated(StreamError):
-    """The bytes ended without `message_stop`."""
+    """The bytes ended before the answer did: without a stop reason, or with a block open."""
 
 
 class StreamCancelled(StreamError):

@@ -84,8 +84,9 @@ class Timings:
 class StreamResult:
     """The ending of a stream and everything it brought.
 
-    `state` is `complete`; `truncated` when the bytes ended without `message_stop`; `cancelled`; or `failed`. In all of
-    them the parts, the usage and the message hold what had come by then.
+    `state` is `complete`: a stop reason came and every block ended, whatever the stream then ended with; `truncated`
+    when the bytes ended before that; `cancelled`; or `failed`. In all of them the parts, the usage and the message hold
+    what had come by then.
 
     It can be copied and pickled, as events, requests and errors can, and is equal to what it was. A pickle leaves out
     the exception behind an error (but for Python's own) and what may be a secret in the request's `extra_headers`,
