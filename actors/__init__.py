@@ -5,9 +5,9 @@ The rooms, in the order in which bytes go through them: `framing` (bytes to fram
 `actor` that owns them all.
 """
 
-from .codec import decode_event, encode_event
-from .deadlines import Deadlines
-from .deltas import (
+from .channel.mailbox import Conflate, Lossless, Mailbox
+from .handle import Snapshots, StreamHandle
+from .message.deltas import (
     CitationPartDelta,
     CompactionPartDelta,
     PartDelta,
@@ -16,7 +16,38 @@ from .deltas import (
     ToolCallPartDelta,
     UnknownPartDelta,
 )
-from .errors import (
+from .message.parts import (
+    CompactionPart,
+    ContainerUploadPart,
+    FallbackPart,
+    MCPToolListingPart,
+    Part,
+    RedactedThinkingPart,
+    ServerToolCallPart,
+    ServerToolResultPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    UnknownPart,
+)
+from .message.turn import tool_result
+from .message.usage import Usage
+from .stream.codec import decode_event, encode_event
+from .stream.deadlines import Deadlines
+from .stream.events import (
+    PartDeltaEvent,
+    PartEndEvent,
+    PartEvent,
+    PartStartEvent,
+    RestartEvent,
+    SnapshotEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    TaggedEvent,
+    UnknownEvent,
+    UsageEvent,
+)
+from .stream.failure import (
     ApiError,
     ConnectDeadlineExceeded,
     ConnectionFailed,
@@ -33,41 +64,10 @@ from .errors import (
     StreamTruncated,
     TotalDeadlineExceeded,
 )
-from .events import (
-    PartDeltaEvent,
-    PartEndEvent,
-    PartEvent,
-    PartStartEvent,
-    RestartEvent,
-    SnapshotEvent,
-    StreamEndEvent,
-    StreamStartEvent,
-    TaggedEvent,
-    UnknownEvent,
-    UsageEvent,
-)
-from .handle import Snapshots, StreamHandle
-from .lifecycle import State
-from .mailbox import Conflate, Lossless, Mailbox
-from .parts import (
-    CompactionPart,
-    ContainerUploadPart,
-    FallbackPart,
-    MCPToolListingPart,
-    Part,
-    RedactedThinkingPart,
-    ServerToolCallPart,
-    ServerToolResultPart,
-    TextPart,
-    ThinkingPart,
-    ToolCallPart,
-    UnknownPart,
-)
-from .request import MessageParams, StreamRequest
-from .result import Attempt, StreamResult, Timings
-from .retry import RetryPolicy
-from .turn import tool_result
-from .usage import Usage
+from .stream.lifecycle import State
+from .stream.request import MessageParams, StreamRequest
+from .stream.result import Attempt, StreamResult, Timings
+from .stream.retry import RetryPolicy
 
 __all__ = [
     "ApiError",

@@ -16,23 +16,23 @@ import anyio
 import attrs
 
 from .assembler import Assembler
-from .deadlines import DeadlineName, Deadlines, next_due
-from .error_body import plain_text, read_error_body
-from .errors import STATUS_OF_TYPE, ErrorInfo, bare
-from .events import RestartEvent, SnapshotEvent, StreamEndEvent
-from .framing import Frame, FramingError, SSEFramer
-from .lifecycle import Lifecycle, State
-from .log import EventLog
-from .mailbox import Feed, OnAbandon, Parked
-from .parts import EMPTY, TextPart
-from .recovery import NextStep, Recovery, continuation, next_step, takes_continuation
-from .request import StreamRequest
-from .result import Attempt, Ending, StreamResult
-from .retry import RetryPolicy, is_retryable
-from .source import Open, Response, ResponseFailed
-from .timing import Stopwatch
-from .usage import Usage
-from .wire import DECODE_ERRORS, SMALL, ErrorEvent, WireError, decode, decode_known, decode_other
+from .channel.log import EventLog
+from .channel.mailbox import Feed, OnAbandon, Parked
+from .message.parts import EMPTY, TextPart
+from .message.usage import Usage
+from .response import Open, Response, ResponseFailed
+from .stream.deadlines import DeadlineName, Deadlines, next_due
+from .stream.events import RestartEvent, SnapshotEvent, StreamEndEvent
+from .stream.failure import STATUS_OF_TYPE, ErrorInfo, bare
+from .stream.lifecycle import Lifecycle, State
+from .stream.recovery import NextStep, Recovery, continuation, next_step, takes_continuation
+from .stream.request import StreamRequest
+from .stream.result import Attempt, Ending, StreamResult
+from .stream.retry import RetryPolicy, is_retryable
+from .stream.stopwatch import Stopwatch
+from .wire.error_body import plain_text, read_error_body
+from .wire.events import DECODE_ERRORS, SMALL, ErrorEvent, WireError, decode, decode_known, decode_other
+from .wire.framing import Frame, FramingError, SSEFramer
 
 __all__ = ["Owner", "StreamActor"]
 

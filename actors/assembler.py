@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 import msgspec
 
-from . import wire
-from .deltas import (
+from .channel.log import EventLog, MakeDelta
+from .message.container import normalise_container
+from .message.deltas import (
     CitationPartDelta,
     CompactionPartDelta,
     PartDelta,
@@ -26,9 +27,7 @@ from .deltas import (
     ToolCallPartDelta,
     UnknownPartDelta,
 )
-from .events import PartDeltaEvent, PartEndEvent, PartStartEvent, StreamStartEvent, UnknownEvent, UsageEvent
-from .log import EventLog, MakeDelta
-from .parts import (
+from .message.parts import (
     EMPTY,
     CompactionPart,
     Part,
@@ -38,12 +37,13 @@ from .parts import (
     ToolCallPart,
     part_from_block,
 )
-from .times import normalise_container
-from .usage import Usage, merge_usage, sum_of_usages, usage_from_json
-from .wire import JsonObject, joined, parse_json, readable
+from .message.usage import Usage, merge_usage, sum_of_usages, usage_from_json
+from .stream.events import PartDeltaEvent, PartEndEvent, PartStartEvent, StreamStartEvent, UnknownEvent, UsageEvent
+from .wire import events as wire
+from .wire.events import JsonObject, joined, parse_json, readable
 
 if TYPE_CHECKING:
-    from .partial_json import PartialJSON
+    from .wire.partial_json import PartialJSON
 
 __all__ = ["Assembler"]
 
@@ -399,7 +399,7 @@ class Assembler:
         if block is None or not isinstance(block.base, ToolCallPart | ServerToolCallPart):
             raise KeyError(f"no tool call has begun at index {index}")
         if block.args is None:
-            from .partial_json import PartialJSON  # here, since few ask, and its patterns take a while to compile
+            from .wire.partial_json import PartialJSON  # here, since few ask, and its patterns take a while to compile
 
             block.args = PartialJSON()
             so_far = block.part or block.base

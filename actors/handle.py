@@ -10,13 +10,13 @@ from anyio.abc import ObjectReceiveStream
 from anyio.lowlevel import checkpoint
 
 from .actor import StreamActor
-from .events import PartStartEvent, SnapshotEvent
-from .lifecycle import State
-from .log import Cursor
-from .mailbox import Conflate, Feed, Mailbox, OnAbandon, Policy
-from .receiving import Home
-from .result import StreamResult
-from .usage import Usage
+from .channel.log import Cursor
+from .channel.mailbox import Conflate, Feed, Mailbox, OnAbandon, Policy
+from .channel.receiving import Home
+from .message.usage import Usage
+from .stream.events import PartStartEvent, SnapshotEvent
+from .stream.lifecycle import State
+from .stream.result import StreamResult
 
 __all__ = ["Snapshots", "StreamHandle"]
 

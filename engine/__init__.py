@@ -8,31 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .admission import EngineBusy, Group, Limits
-    from .completion import CompletionChannel
+    from .api import AnthropicModel, MissingCredentialsError
+    from .combinators import CompletionChannel, MergeChannel, Stream
     from .engine import Engine
-    from .merge import MergeChannel
-    from .model import AnthropicModel, MissingCredentialsError
     from .prices import Price
     from .runs import Figures, InputError, OutputError, RequestFile, Run, RunStopped, open_run, read_requests
     from .simulator import Simulator
     from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
-    from .stream import Stream
 
 _HOMES = {
-    "AnthropicModel": "model",
-    "CompletionChannel": "completion",
+    "AnthropicModel": "api",
+    "CompletionChannel": "combinators",
     "Engine": "engine",
     "EngineBusy": "admission",
     "EngineStats": "stats",
     "Group": "admission",
     "LimitStats": "stats",
     "Limits": "admission",
-    "MergeChannel": "merge",
-    "MissingCredentialsError": "model",
+    "MergeChannel": "combinators",
+    "MissingCredentialsError": "api",
     "PoolStats": "stats",
     "Price": "prices",
     "Simulator": "simulator",
-    "Stream": "stream",
+    "Stream": "combinators",
     "WaitingRequest": "stats",
     "Figures": "runs",
     "InputError": "runs",

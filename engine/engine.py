@@ -19,28 +19,28 @@ from anyio import TaskHandle
 from anyio.abc import ObjectSendStream
 
 from ..actors.actor import StreamActor
-from ..actors.deadlines import Deadlines
-from ..actors.events import PartEvent
+from ..actors.channel.mailbox import OnAbandon, Policy
 from ..actors.handle import StreamHandle
-from ..actors.mailbox import OnAbandon, Policy
-from ..actors.recovery import Recovery, takes_continuation
-from ..actors.request import StreamRequest
-from ..actors.result import StreamResult
-from ..actors.retry import RetryPolicy
-from ..actors.source import Open
+from ..actors.response import Open
+from ..actors.stream.deadlines import Deadlines
+from ..actors.stream.events import PartEvent
+from ..actors.stream.recovery import Recovery, takes_continuation
+from ..actors.stream.request import StreamRequest
+from ..actors.stream.result import StreamResult
+from ..actors.stream.retry import RetryPolicy
 from .admission import Admission, EngineBusy, Group, Limits, Ticket
-from .combine import gather, pipe
-from .completion import CompletionChannel, as_completed
-from .contest import HedgeContext, RaceContext, Until
-from .fleet import FleetContext
-from .loop import HomeLoop
-from .merge import MergeChannel, merge
-from .model import DEFAULT_MAX_TOKENS, AnthropicModel, Connection
+from .admission.prompt import measure
+from .api.model import DEFAULT_MAX_TOKENS, AnthropicModel, Connection
+from .combinators.as_completed import CompletionChannel, as_completed
+from .combinators.gather import gather, pipe
+from .combinators.launcher import FleetContext
+from .combinators.merge import MergeChannel, merge
+from .combinators.race import HedgeContext, RaceContext, Until
+from .combinators.single import StreamContext
+from .event_loop import HomeLoop
 from .prices import Price, Prices
-from .prompt import measure
-from .roster import Job, Roster
 from .stats import EngineStats, engine_stats
-from .stream import StreamContext
+from .supervisor import Job, Roster
 from .telemetry import find_observers
 
 __all__ = ["Engine", "EngineBusy", "EngineStats", "RequestLike"]
@@ -160,7 +160,7 @@ class Engine:
     def _connect(self, model: AnthropicModel) -> tuple[Connection, Open]:
         found = self._connections.get(model)
         if found is None:
-            from .route import open_route
+            from .api.send import open_route
 
             connection = model.connect()
             self._connections[model] = found = connection, open_route(model, connection, self._deadlines)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from ..actors.parts import EMPTY
-from ..actors.usage import Usage
+from ..actors.message.parts import EMPTY
+from ..actors.message.usage import Usage
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, PriceCalculation

@@ -6,10 +6,10 @@ from typing import Literal
 
 import attrs
 
-from ..actors.lifecycle import State
+from ..actors.stream.lifecycle import State
 from .admission import Admission, Reason
 from .held import held_streams
-from .roster import Roster
+from .supervisor import Roster
 
 __all__ = ["EngineStats", "LimitStats", "PoolStats", "WaitingRequest", "engine_stats"]
 

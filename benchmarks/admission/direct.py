@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from manystream.engine.simulator.errors import RefusalError
-from manystream.engine.simulator.exchange import Request, Send, Wait
-from manystream.engine.simulator.performance import Pace
-from manystream.engine.simulator.responder import Responder
-from manystream.engine.simulator.script import Script
-from manystream.engine.simulator.service import Service
+from manystream.engine.simulator.faults.performance import Pace
+from manystream.engine.simulator.faults.script import Script
+from manystream.engine.simulator.served.responder import Responder
+from manystream.engine.simulator.service.errors import RefusalError
+from manystream.engine.simulator.service.exchange import Request, Send, Wait
+from manystream.engine.simulator.service.service import Service
 
 from .outcome import Tally
 from .scenarios import MODEL, TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND, Scenario

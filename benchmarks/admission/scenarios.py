@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from manystream.engine.simulator import Conditions
-from manystream.engine.simulator.conditions import Limits, Overload, Ramp
+from manystream.engine.simulator.service.conditions import Limits, Overload, Ramp
 
 __all__ = ["MODEL", "SCENARIOS", "SETTLED_FROM", "TIME_TO_FIRST_TOKEN", "TOKENS_PER_SECOND", "Scenario"]
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from manystream import AnthropicModel, Engine
 from manystream.engine.runs import open_run
-from manystream.engine.runs.draw import Registry
+from manystream.engine.runs.feed import Registry
 from manystream.engine.runs.journal import Journal
 from manystream.engine.runs.writer import Writer
 

@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.text import Text
 
 from manystream.actors.assembler import Assembler
-from manystream.actors.framing import Frame, SSEFramer
-from manystream.actors.log import Cursor, EventLog
-from manystream.actors.mailbox import Conflate, Feed, Mailbox
-from manystream.actors.request import StreamRequest
-from manystream.actors.wire import WireEvent, decode
+from manystream.actors.channel.log import Cursor, EventLog
+from manystream.actors.channel.mailbox import Conflate, Feed, Mailbox
+from manystream.actors.stream.request import StreamRequest
+from manystream.actors.wire.events import WireEvent, decode
+from manystream.actors.wire.framing import Frame, SSEFramer
 
 __all__ = ["command"]
 

@@ -210,7 +210,7 @@ def _say(place: dict[str, Any]) -> None:
 
 async def _serve() -> None:
     try:
-        from manystream.engine.simulator.tls import Certificate
+        from manystream.engine.simulator.served.tls import Certificate
 
         certificate = Certificate("localhost")
     except ImportError:

@@ -9,12 +9,12 @@ import math
 from collections.abc import Callable, Hashable, Mapping
 from itertools import count
 
-from ...actors.errors import ErrorInfo
-from ...actors.usage import Usage
+from ...actors.message.usage import Usage
+from ...actors.stream.failure import ErrorInfo
 from ..prices import Prices, SpendCap
 from .lanes import GroupState, Lane, Lanes
 from .pool import Block, Pool
-from .retries import RetryBudget
+from .retry_budget import RetryBudget
 from .ticket import Group, Limits, Ticket
 
 __all__ = ["Admission", "EngineBusy"]

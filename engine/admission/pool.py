@@ -6,12 +6,12 @@ It answers whether a request may go now, and learns from how the API answers. It
 import math
 from collections.abc import Mapping
 
-from ...actors.errors import ErrorInfo
-from ...actors.usage import Usage
+from ...actors.message.usage import Usage
+from ...actors.stream.failure import ErrorInfo
 from .bucket import Bucket
 from .estimates import Estimates
 from .pace import Pace
-from .prefixes import Prefixes
+from .prompt_cache import Prefixes
 from .ticket import Limits, Reason, Ticket
 from .window import Window
 

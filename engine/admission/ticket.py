@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from ..prompt import Prompt
 from .bucket import Mark
+from .prompt import Prompt
 
 if TYPE_CHECKING:
     from .pool import Pool

@@ -4,8 +4,8 @@ import os
 from random import Random
 from typing import Any
 
-from ...actors.request import StreamRequest
-from ..model import AnthropicModel
+from ...actors.stream.request import StreamRequest
+from ..api.model import AnthropicModel
 from ..simulator import Simulator
 from .session import Job, Status, perform
 from .telling import fail, say

@@ -9,9 +9,9 @@ from typing import Protocol, Self
 
 from rich.console import Console
 
+from ..report.units import printable
 from ..runs.figures import Figures, Rates
 from ..stats import EngineStats
-from ..units import printable
 from .footer import Footer
 from .telling import say
 from .view import live_lines, plain_line

@@ -5,8 +5,8 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...actors.recovery import Recovery
-from ..model import AnthropicModel
+from ...actors.stream.recovery import Recovery
+from ..api.model import AnthropicModel
 from ..prices import Prices
 from ..runs.input import InputError, RequestFile, read_requests
 from ..runs.output import OutputError

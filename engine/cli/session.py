@@ -12,15 +12,15 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup
 
-from ...actors.recovery import Recovery
-from ...actors.request import StreamRequest
+from ...actors.stream.recovery import Recovery
+from ...actors.stream.request import StreamRequest
+from ..api.model import AnthropicModel, MissingCredentialsError
 from ..engine import Engine
-from ..model import AnthropicModel, MissingCredentialsError
 from ..runs.input import InputError, RequestFile, RequestPipe
 from ..runs.output import OutputError, StoreError
 from ..runs.run import Run, RunStopped, open_run
 from .display import Display, HarmlessDisplay, display_for
-from .loop import run as run_in_loop
+from .event_loop import run as run_in_loop
 from .telling import fail, say
 from .view import lost, outcome, passed_over, resumed, summary
 

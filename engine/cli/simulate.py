@@ -9,7 +9,7 @@ import anyio
 import attrs
 
 from ..simulator import ListenError, Scenario, Simulator, read_scenario
-from .loop import run
+from .event_loop import run
 from .session import Status
 from .telling import fail, say
 

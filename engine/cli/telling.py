@@ -6,7 +6,7 @@ Names and words of others (of a service, of files) are among it: they are printe
 import sys
 from contextlib import suppress
 
-from ..units import plain, printable
+from ..report.units import plain, printable
 
 __all__ = ["fail", "say"]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.text import Text
 
 from ..admission import Reason
+from ..report.units import compact, cost, duration, printable, rate, seconds, shares, shorten
 from ..runs.figures import Figures, Pace
 from ..runs.input import RequestPipe
 from ..runs.run import Run
 from ..runs.totals import Totals
 from ..stats import EngineStats, LimitStats, PoolStats
-from ..units import compact, cost, duration, printable, rate, seconds, shares, shorten
 
 __all__ = ["live_lines", "lost", "outcome", "passed_over", "plain_line", "resumed", "summary", "waiting_text"]
 

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from ..units import compact, duration, plain, seconds
-from .facts import DEFINITIONS, Rows, all_rows, headline
 from .html import Element, document, element
 from .plots import Series, columns, stacked_bar
 from .read import Distribution, Report, Span
+from .rows import DEFINITIONS, Rows, all_rows, headline
 from .style import STYLE
 from .timeline import Timeline
+from .units import compact, duration, plain, seconds
 
 __all__ = ["page"]
 

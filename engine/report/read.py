@@ -11,8 +11,8 @@ from pathlib import Path
 
 import attrs
 
+from ..runs.histogram import Sketch
 from ..runs.journal import columns_in, readable
-from ..runs.sketch import Sketch
 from ..runs.totals import Totals, read_totals
 from .timeline import Sitting, Timeline
 

@@ -5,9 +5,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ..units import plain
-from .facts import DEFINITIONS, Rows, all_rows, headline
 from .read import Report
+from .rows import DEFINITIONS, Rows, all_rows, headline
+from .units import plain
 
 __all__ = ["tables"]
 

@@ -12,9 +12,9 @@ from hashlib import blake2b
 from typing import IO
 from urllib.parse import quote
 
-from ...actors.codec import encode_event
-from ...actors.events import StreamEndEvent, TaggedEvent
-from ...actors.strict_json import json_text
+from ...actors.stream.codec import encode_event
+from ...actors.stream.events import StreamEndEvent, TaggedEvent
+from ...actors.wire.strict_json import json_text
 from .output import OutputError, StoreError
 
 __all__ = ["EventDirectory", "EventOutput", "open_event_files"]

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import attrs
 
-from ...actors.result import StreamResult
+from ...actors.stream.result import StreamResult
 from ..prices import Prices
-from .sketch import Sketch
+from .histogram import Sketch
 from .totals import Totals
 
 __all__ = ["Failure", "Figures", "Pace", "Rates"]

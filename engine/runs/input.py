@@ -22,7 +22,7 @@ import anyio
 import attrs
 from anyio import to_thread
 
-from ...actors.request import StreamRequest
+from ...actors.stream.request import StreamRequest
 
 __all__ = ["InputError", "Invalid", "RequestFile", "RequestPipe", "read_requests"]
 
@@ -391,7 +391,7 @@ def _check_params(where: str, request: StreamRequest, *, needs_model: bool) -> N
     tokens = params.get("max_tokens", 1)
     if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
         raise InputError(f"{where}: params.max_tokens is a number of tokens, not {_short(tokens)}")
-    from ..model import AnthropicModel  # here, so that a mistake above is told before `anthropic` is imported
+    from ..api.model import AnthropicModel  # here, so that a mistake above is told before `anthropic` is imported
 
     try:
         AnthropicModel("any").params_for(request)

@@ -13,9 +13,9 @@
 
 from typing import Any
 
-from ...actors.errors import ErrorInfo
-from ...actors.result import StreamResult
-from ...actors.strict_json import json_line
+from ...actors.stream.failure import ErrorInfo
+from ...actors.stream.result import StreamResult
+from ...actors.wire.strict_json import json_line
 from .columns import as_text
 
 __all__ = ["batch_result", "encode_line"]

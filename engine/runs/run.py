@@ -16,17 +16,17 @@ from typing import Any, Self
 import anyio
 from anyio import TaskHandle, to_thread
 
-from ...actors.events import StreamEndEvent, StreamStartEvent, TaggedEvent
-from ...actors.pickling import revive
-from ...actors.request import StreamRequest
-from ...actors.result import StreamResult
-from ...actors.uninterrupted import uninterrupted
-from ...actors.usage import Usage
+from ...actors.message.usage import Usage
+from ...actors.stream.events import StreamEndEvent, StreamStartEvent, TaggedEvent
+from ...actors.stream.pickling import revive
+from ...actors.stream.request import StreamRequest
+from ...actors.stream.result import StreamResult
+from ..combinators.merge import MergeChannel
 from ..engine import Engine, RequestLike
-from ..merge import MergeChannel
+from ..finish import uninterrupted
 from ..prices import Prices
-from .draw import Draw, Registry
 from .event_files import EventDirectory, EventOutput, open_event_files
+from .feed import Draw, Registry
 from .figures import Figures
 from .input import Invalid, RequestFile, RequestPipe, read_requests
 from .journal import Begun, Ended, Journal, columns_of, journal_path, remove_journal

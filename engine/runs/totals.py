@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from ...actors.parts import EMPTY
+from ...actors.message.parts import EMPTY
 
 __all__ = ["Totals", "read_totals"]
 

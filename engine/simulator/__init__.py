@@ -1,11 +1,11 @@
 """A simulator of the Messages API: a real HTTP server on loopback, scripted or generating its answers."""
 
-from .conditions import Cache, Condition, Conditions, Limits, Overload, Ramp, SpendLimit
-from .faults import Faults
-from .ledger import Outcome, RecordedRequest, Totals
+from .faults.chance import Faults
+from .faults.script import Bytes, Cut, CutHow, Fail, Point, ScriptStep, Slow, Stall
 from .scenario import Scenario, ScenarioError, read_scenario
-from .script import Bytes, Cut, CutHow, Fail, Point, ScriptStep, Slow, Stall
-from .server import ListenError
+from .served.ledger import Outcome, RecordedRequest, Totals
+from .served.server import ListenError
+from .service.conditions import Cache, Condition, Conditions, Limits, Overload, Ramp, SpendLimit
 from .simulator import InThread, Serving, Simulator
 
 __all__ = [

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 import attrs
 from anyio.from_thread import start_blocking_portal
 
-from .conditions import Conditions
-from .faults import NO_FAULTS, Faults
-from .ledger import Ledger, RecordedRequest, Totals
-from .performance import Pace
-from .recordings import read_recordings
-from .responder import Responder
+from .answers.recordings import read_recordings
+from .faults.chance import NO_FAULTS, Faults
+from .faults.performance import Pace
+from .faults.script import Script, ScriptStep
 from .scenario import Scenario
-from .script import Script, ScriptStep
-from .server import Server
-from .tls import Certificate
+from .served.ledger import Ledger, RecordedRequest, Totals
+from .served.responder import Responder
+from .served.server import Server
+from .served.tls import Certificate
+from .service.conditions import Conditions
 
 if TYPE_CHECKING:
-    from .transport import SimulatorTransport
+    from .served.transport import SimulatorTransport
 
 __all__ = ["InThread", "Serving", "Simulator"]
 
@@ -177,7 +177,7 @@ class Simulator:
 
         It serves no URL: any base URL goes through it. On virtual time it keeps the model's pace.
         """
-        from .transport import SimulatorTransport
+        from .served.transport import SimulatorTransport
 
         return SimulatorTransport(self._responder, self._ledger)
 

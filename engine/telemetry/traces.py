@@ -20,9 +20,9 @@ from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 
 from ...actors.actor import StreamActor
-from ...actors.error_body import plain_text
-from ...actors.result import StreamResult
-from ...actors.usage import Usage
+from ...actors.message.usage import Usage
+from ...actors.stream.result import StreamResult
+from ...actors.wire.error_body import plain_text
 
 __all__ = ["TraceObserver", "is_set_up"]
 

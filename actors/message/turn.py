@@ -1,0 +1,98 @@
+"""Turns for the next request: an answer as the assistant turn the API takes back, and answers to tool calls."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from ..wire.events import JsonObject
+from .parts import (
+    FallbackPart,
+    Part,
+    RedactedThinkingPart,
+    ServerToolCallPart,
+    ServerToolResultPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    UnknownPart,
+)
+
+__all__ = ["mended", "to_message_param", "tool_result"]
+
+
+def to_message_param(parts: Sequence[Part], *, interrupted: bool, keep_tools: bool) -> JsonObject | None:
+    """The assistant turn made of `parts`; see `StreamResult.to_message_param`."""
+    answered = {part.tool_call_id for part in parts if isinstance(part, ServerToolResultPart) and part.complete}
+    boundary = max((place for place, part in enumerate(parts) if isinstance(part, FallbackPart)), default=0)
+    kept: list[Part] = []
+    left_out: set[str] = set()
+    for place, part in enumerate(parts):
+        declined = place < boundary  # by a model that declined to go on, before another took over
+        match part:
+            case TextPart():
+                # The API refuses text blocks that are empty or only white space.
+                keep = bool(part.content.strip())
+            case ThinkingPart():
+                # Signed thinking can't be mended: what is no Unicode text can't be sent.
+                keep = part.complete and bool(part.signature) and not declined and mended(part.content) == part.content
+            case RedactedThinkingPart():
+                keep = part.complete and not declined
+            case ToolCallPart():
+                keep = part.is_whole and (keep_tools or not interrupted) and not declined
+            case ServerToolCallPart():
+                keep = part.is_whole and (part.tool_call_id in answered or not (interrupted or declined))
+                if not keep:
+                    left_out.add(part.tool_call_id)
+            case ServerToolResultPart():
+                keep = part.complete and part.tool_call_id not in left_out
+            case UnknownPart():
+                # With deltas that nobody could apply it is only a beginning.
+                keep = part.complete and not part.unknown_deltas and not declined
+            case _:
+                keep = part.complete
+        if keep:
+            kept.append(part)
+    while kept and isinstance(kept[-1], ThinkingPart | RedactedThinkingPart):
+        # "The final block in an assistant message cannot be `thinking`."
+        kept.pop()
+    content = [mended(_to_block(part)) for part in kept]
+    return {"role": "assistant", "content": content} if content else None
+
+
+def _to_block(part: Part) -> JsonObject:
+    block = part.to_block()
+    if isinstance(part, TextPart) and part.citations:
+        # The API sends `file_id` in citations and refuses it there (anthropic-sdk-python, issue 1450).
+        cited = ({name: value for name, value in found.items() if name != "file_id"} for found in part.citations)
+        return {**block, "citations": list(cited)}
+    return block
+
+
+def mended(value: Any) -> Any:
+    """JSON data that a request can carry: half a surrogate pair becomes U+FFFD, and a number beyond all floats null."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case str():
+            return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case dict():
+            return {mended(name): mended(item) for name, item in cast("JsonObject", value).items()}
+        case list():
+            return [mended(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
+
+
+def tool_result(
+    call: ToolCallPart, content: str | Sequence[Mapping[str, Any]], *, is_error: bool = False
+) -> JsonObject:
+    """The `tool_result` block that answers `call`, to be put into the next user turn's content.
+
+    `content` is text or a list of content blocks. Returns plain JSON data.
+    """
+    block: JsonObject = {
+        "type": "tool_result",
+        "tool_use_id": call.tool_call_id,
+        "content": content if isinstance(content, str) else [dict(block) for block in content],
+    }
+    return {**block, "is_error": True} if is_error else block

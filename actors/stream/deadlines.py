@@ -1,0 +1,76 @@
+"""Deadlines: how long each stage of a stream may take. Arithmetic over times that were taken anyway; no timers here.
+
+One watchdog asks each stream when its next deadline is due, and looks again then: nothing is set or cancelled for an
+event. Connecting is the exception: only the HTTP client sees it, and keeps that deadline itself.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+
+from .lifecycle import State
+
+if TYPE_CHECKING:
+    from .stopwatch import Stopwatch
+
+__all__ = ["DeadlineName", "Deadlines", "next_due"]
+
+DeadlineName = Literal["queued", "connect", "silence", "first_event", "first_content", "idle", "total"]
+
+
+def _positive(_: object, field: "attrs.Attribute[float | None]", value: float | None) -> None:
+    if value is not None and not value > 0:
+        raise ValueError(f"the deadline {field.name} is a number of seconds above 0, or None for ever; not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class Deadlines:
+    """How long each stage may take, in seconds; None is for ever.
+
+    `queued` and `total` count from submission, the others from the beginning of each attempt or from what happened
+    last in it. Passing one before content has come is retried as other failures are, and after it as the request's
+    `recovery` says; `queued` and `total` are final.
+    """
+
+    queued: float | None = attrs.field(default=None, validator=_positive)
+    """Waiting for a slot."""
+    connect: float | None = attrs.field(default=10.0, validator=_positive)
+    """Making the connection, TLS included."""
+    silence: float | None = attrs.field(default=120.0, validator=_positive)
+    """No byte at all; pings count as bytes."""
+    first_event: float | None = attrs.field(default=None, validator=_positive)
+    """From sending the request to the first event."""
+    first_content: float | None = attrs.field(default=None, validator=_positive)
+    """From sending the request to the first content."""
+    idle: float | None = attrs.field(default=None, validator=_positive)
+    """Between contents: a ping proves that the line lives, not that the answer goes on."""
+    total: float | None = attrs.field(default=None, validator=_positive)
+    """From submission to the end, queueing and retries included."""
+
+
+def next_due(deadlines: Deadlines, state: State, watch: "Stopwatch") -> tuple[float, DeadlineName] | None:
+    """When the next deadline of a stream in `state` passes, on the stopwatch's clock, and which; None if none does."""
+    soonest: tuple[float, DeadlineName] | None = None
+    if deadlines.total is not None:
+        soonest = watch.submitted + deadlines.total, "total"
+    if state is State.NEW or state is State.QUEUED:
+        if watch.queued is None:
+            soonest = _sooner(soonest, "queued", watch.submitted, deadlines.queued)
+    elif (state is State.CONNECTING or state is State.STREAMING) and not watch.paused:
+        heard = max(watch.last_byte or 0.0, watch.connected or 0.0, watch.sent or 0.0, watch.resumed)
+        soonest = _sooner(soonest, "silence", heard, deadlines.silence)
+        if watch.first_event is None:
+            soonest = _sooner(soonest, "first_event", watch.sent, deadlines.first_event)
+        if watch.first_content is None:
+            soonest = _sooner(soonest, "first_content", watch.sent, deadlines.first_content)
+        else:
+            soonest = _sooner(soonest, "idle", max(watch.last_content or 0.0, watch.resumed), deadlines.idle)
+    return soonest
+
+
+def _sooner(
+    soonest: tuple[float, DeadlineName] | None, name: DeadlineName, since: float | None, seconds: float | None
+) -> tuple[float, DeadlineName] | None:
+    if seconds is None or since is None or (soonest is not None and soonest[0] <= since + seconds):
+        return soonest
+    return since + seconds, name

@@ -1,0 +1,158 @@
+"""A request: what to ask, and how to treat it while it runs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, Required, Self, TypedDict
+
+import attrs
+
+from ..message.parts import EMPTY
+from .deadlines import Deadlines
+from .own_copy import snapshot
+from .pickling import DROPPED, portable, without_secrets
+from .recovery import Recovery, check_recovery
+from .retry import RetryPolicy
+
+__all__ = ["MessageParams", "Model", "StreamRequest"]
+
+
+class Model(Protocol):
+    """What a request needs to know of the model that will serve it."""
+
+    @property
+    def model_name(self) -> str: ...
+
+    @property
+    def system(self) -> str: ...
+
+
+class MessageParams(TypedDict, total=False):
+    """What the Messages API takes. Only `messages` is required here; the model's defaults fill in the rest.
+
+    The values go on as they are. Parameters newer than this list go into `StreamRequest.extra_body`.
+    """
+
+    messages: Required[Iterable[Any]]
+    model: str
+    max_tokens: int
+    cache_control: Any
+    container: Any
+    context_management: Any
+    diagnostics: Any
+    fallbacks: Any
+    inference_geo: str | None
+    mcp_servers: Iterable[Any]
+    metadata: Mapping[str, Any]
+    output_config: Mapping[str, Any]
+    output_format: Any
+    service_tier: str
+    speed: str | None
+    stop_sequences: Sequence[str]
+    stream: bool
+    system: str | Iterable[Any]
+    temperature: float
+    thinking: Mapping[str, Any]
+    tool_choice: Mapping[str, Any]
+    tools: Iterable[Any]
+    top_k: int
+    top_p: float
+
+
+def _read_params(value: object) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        return {"messages": [{"role": "user", "content": value}]}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"a request is a string or a mapping of Messages parameters, not a {type(value).__name__}")
+    params: dict[str, Any] = snapshot(value)
+    if "timeout" in params:
+        raise TypeError("a request takes no timeout: streams end by deadlines, see `deadlines`")
+    if "messages" not in params:
+        raise TypeError("a request needs `messages`")
+    params.pop("stream", None)
+    return params
+
+
+def _read_betas(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise TypeError("betas is a sequence of names, not one string")
+    return tuple(value)
+
+
+def _read_extra(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if value is EMPTY or value is None:
+        return EMPTY
+    if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"extra headers, body and query are mappings, not a {type(value).__name__}")
+    return snapshot(value)
+
+
+@attrs.frozen
+class StreamRequest:
+    """One request for one streamed answer.
+
+    `params` are the Messages API's parameters; a plain string is one user message. `custom_id` comes back in the
+    result. `betas` sends the request by the beta route with these beta headers. `model` overrides the engine's model,
+    and goes with no other name in `params["model"]`.
+
+    A request is what it was when it was made (an engine makes one of what it is given at `submit`, or when it draws it
+    from an iterable): mappings and arrays are copied, at any depth, so that later changes to the caller's objects
+    change nothing, and each attempt sends the same. Iterators and open files are read, and the SDK's own objects and
+    dates become what the SDK sends for them. The copy is the request's own: read it, don't change it.
+
+    It can be copied and pickled. A pickle holds no header that may be a secret: those of `extra_headers` come back as
+    `"<dropped>"`, and an engine refuses the request until they are set again with `attrs.evolve`.
+
+    Raises `TypeError` for what is not a request, and `ValueError` for one that is nested more than 250 levels deep, or
+    holds itself.
+    """
+
+    params: Mapping[str, Any] = attrs.field(converter=_read_params, repr=False)
+    model: Model | None = attrs.field(default=None, kw_only=True)
+    custom_id: str | None = attrs.field(default=None, kw_only=True)
+    betas: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_read_betas)
+    extra_headers: Mapping[str, str] = attrs.field(default=EMPTY, kw_only=True, repr=False, converter=_read_extra)
+    extra_body: Mapping[str, Any] = attrs.field(default=EMPTY, kw_only=True, repr=False, converter=_read_extra)
+    extra_query: Mapping[str, Any] = attrs.field(default=EMPTY, kw_only=True, repr=False, converter=_read_extra)
+    deadlines: Deadlines | None = attrs.field(default=None, kw_only=True)
+    """How long each stage may take; None for the engine's deadlines."""
+    retry: RetryPolicy | None = attrs.field(default=None, kw_only=True)
+    """How often and how long apart failures are tried again; None for the engine's policy."""
+    recovery: Recovery | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(check_recovery)
+    )
+    """What a failure after the first content leads to; None for the engine's choice. `"fail"`: the stream ends.
+    `"restart"`: it is tried again from the beginning, and a `RestartEvent` says that what came before is void.
+    `"continue"`: the model is asked to go on where the answer broke off, if that was plain text; else the stream ends.
+    """
+    group: str | None = attrs.field(default=None, kw_only=True)
+    """A name it shares with other requests, to cancel them together."""
+    priority: int = attrs.field(default=0, kw_only=True, validator=attrs.validators.instance_of(int))
+    """Of the requests that wait, those with a higher number go first."""
+
+    def __attrs_post_init__(self) -> None:
+        named = self.params.get("model")
+        if self.model is not None and named is not None and named != self.model.model_name:
+            raise TypeError(
+                f"the request names two models: model={self.model.model_name!r} and params['model']={named!r}; give one"
+            )
+
+    @property
+    def dropped_headers(self) -> tuple[str, ...]:
+        """The names of the `extra_headers` that a pickle did not hold. The request can't be sent without them."""
+        return tuple(name for name, value in self.extra_headers.items() if value == DROPPED)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return attrs.evolve(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
+        fields["extra_headers"] = without_secrets(self.extra_headers)
+        for name in ("params", "extra_headers", "extra_body", "extra_query"):
+            fields[name] = portable(fields[name])
+        return _made_of, (type(self), fields)
+
+
+def _made_of(kind: type[StreamRequest], fields: dict[str, Any]) -> StreamRequest:
+    return kind(**fields)

@@ -1,0 +1,204 @@
+"""How a stream ended: one frozen value that tells all, whatever the ending."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, Self
+
+import attrs
+
+from ..message.parts import EMPTY, FallbackPart, Part, TextPart, ToolCallPart
+from ..message.turn import to_message_param
+from ..message.usage import Usage
+from ..wire.events import JsonObject
+from .failure import (
+    DEADLINE_ERRORS,
+    ApiError,
+    ConnectionFailed,
+    ErrorInfo,
+    ProtocolError,
+    StreamCancelled,
+    StreamError,
+    StreamTruncated,
+)
+from .request import StreamRequest
+
+__all__ = ["Attempt", "Ending", "StreamResult", "Timings"]
+
+Ending = Literal["complete", "truncated", "cancelled", "failed"]
+
+
+@attrs.frozen
+class Attempt:
+    """One try at the request."""
+
+    number: int
+    """1 for the first."""
+    started: float
+    """When it began to connect, in seconds since submission."""
+    ended: float
+    """When it was over, in seconds since submission."""
+    request_id: str | None = None
+    usage: Usage = Usage()
+    """What the API said this attempt used; zeros when it never said. An attempt that was cut did not get to its last
+    word, which counts most of the output."""
+    error: ErrorInfo | None = None
+    """Why it failed, or None."""
+    output_estimate: int | None = attrs.field(default=None, kw_only=True)
+    """Where the API never said its last word: about how many output tokens came, at four characters a token."""
+
+    @property
+    def known_usage(self) -> Usage:
+        """What it used as far as anybody knows: the API's word, or the estimate where that is more."""
+        tokens = max(self.usage.output_tokens, self.output_estimate or 0)
+        return self.usage if tokens == self.usage.output_tokens else attrs.evolve(self.usage, output_tokens=tokens)
+
+
+@attrs.frozen(kw_only=True)
+class Timings:
+    """When things happened, in seconds since submission; None for what never did. The last attempt counts."""
+
+    queued: float | None = None
+    """How long the first attempt waited for its slot."""
+    sent: float | None = None
+    """When the request was handed to the connection."""
+    connected: float | None = None
+    """When the response's head had come."""
+    first_event: float | None = None
+    first_content: float | None = None
+    """When the first content came: a delta, or a block that arrives whole."""
+    end: float = 0.0
+    contents: int = 0
+    """How many content events came."""
+    inter_content_p50: float | None = None
+    """Percentiles of the time between content events (nearest rank). Those read at once are 0 apart."""
+    inter_content_p90: float | None = None
+    inter_content_p99: float | None = None
+
+    @property
+    def ttft(self) -> float | None:
+        """Time to first token: from `sent` to `first_content`, in seconds."""
+        return None if self.first_content is None or self.sent is None else self.first_content - self.sent
+
+
+@attrs.frozen(kw_only=True)
+class StreamResult:
+    """The ending of a stream and everything it brought.
+
+    `state` is `complete`: a stop reason came and every block ended, whatever the stream then ended with; `truncated`
+    when the bytes ended before that; `cancelled`; or `failed`. In all of them the parts, the usage and the message hold
+    what had come by then.
+
+    It can be copied and pickled, as events, requests and errors can, and is equal to what it was. A pickle leaves out
+    the exception behind an error (but for Python's own) and what may be a secret in the request's `extra_headers`,
+    whose values are then `"<dropped>"`.
+
+    An answer that was interrupted and continued is one answer: its parts and its message have the content of all
+    attempts that were joined, and its usage is theirs together. Its ids, model and stop reason are those of the last
+    attempt that the API began to answer. An answer that was begun anew is the last attempt's alone.
+    """
+
+    state: Ending
+    stream_id: str
+    custom_id: str | None = None
+    request: StreamRequest | None = attrs.field(default=None, repr=False, eq=False)
+    """The request. It stays out of `encode_event`, so that relaying an ending does not give the prompt away."""
+    model_name: str | None = None
+    """The model that served the answer."""
+    message_id: str | None = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    stop_details: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+    parts: tuple[Part, ...] = attrs.field(default=(), repr=lambda parts: f"<{len(parts)} parts>")
+    message: JsonObject | None = attrs.field(default=None, repr=False)
+    """The message as plain JSON data, as the SDK's `get_final_message().to_dict(mode="json")` has it; None when the API
+    never began one. Tool arguments that are not whole JSON are given as their text."""
+    usage: Usage = Usage()
+    """What this answer used; see `billed` for all attempts."""
+    usage_is_final: bool = False
+    """Whether the API said its last word on usage. If not, as always when an answer was continued, more may be billed
+    than `usage` says."""
+    error: ErrorInfo | None = None
+    cancelled_by: str | None = None
+    """Who cancelled: `consumer`, `handle`, `group` or `engine`."""
+    cancel_reason: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    request_id: str | None = None
+    rate_limits: Mapping[str, str] = EMPTY
+    """The response's rate-limit headers, by their lower-case names."""
+    timestamp: datetime
+    """When the request was submitted, in UTC."""
+    timings: Timings = Timings()
+    extra: Mapping[str, Any] = EMPTY
+    """Fields of `message_delta` and `message_stop` that no attribute stands for."""
+
+    @property
+    def text(self) -> str:
+        """All text parts, joined."""
+        return "".join(part.content for part in self.parts if isinstance(part, TextPart))
+
+    @property
+    def billed(self) -> Usage:
+        """What all attempts used together, those too that were begun anew, as far as the API said. Of an attempt that
+        was cut its last word is missing, and with it most of the output: more may be billed."""
+        return sum((attempt.usage for attempt in self.attempts), Usage())
+
+    @property
+    def tool_calls(self) -> tuple[ToolCallPart, ...]:
+        """The calls of the caller's own tools that arrived whole, in order, and are to be answered.
+
+        Cut or invalid ones are not among them, nor those of a model that gave way to another (`FallbackPart`).
+        """
+        begin = max((i for i, part in enumerate(self.parts) if isinstance(part, FallbackPart)), default=0)
+        return tuple(part for part in self.parts[begin:] if isinstance(part, ToolCallPart) and part.is_whole)
+
+    def to_message_param(self, *, keep_tools: bool = False) -> JsonObject | None:
+        """The assistant turn that the API will take back, or None when nothing of it is left.
+
+        Unfinished thinking and tool blocks are left out. Of a turn that was interrupted, calls of the caller's own
+        tools go too, unless `keep_tools`, and server tool calls that got no answer.
+        """
+        return to_message_param(self.parts, interrupted=self.state != "complete", keep_tools=keep_tools)
+
+    def raise_for_state(self) -> Self:
+        """Returns the result when it is `complete`; otherwise raises the `StreamError` for its ending."""
+        error = self.exception()
+        if error is None:
+            return self
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame, and with it the result
+
+    def exception(self) -> StreamError | None:
+        """The `StreamError` for this ending, with the exception behind it as `__cause__`; None when `complete`."""
+        if self.state == "complete":
+            return None
+        name = f"stream {self.custom_id or self.stream_id}"
+        info = self.error
+        raised: StreamError
+        if self.state == "cancelled":
+            why = f": {self.cancel_reason}" if self.cancel_reason else ""
+            raised = StreamCancelled(f"{name} was cancelled by {self.cancelled_by}{why}", self)
+        elif info is None:
+            raised = StreamTruncated(f"{name} ended without message_stop", self)
+        elif info.deadline is not None:
+            raised = DEADLINE_ERRORS[info.deadline](f"{name}: {info.message}", self, info.deadline)
+        elif self.state == "truncated":
+            raised = StreamTruncated(f"{name}: {info.message}", self)
+        elif info.type == "connection_error":
+            raised = ConnectionFailed(f"{name}: {info.message}", self)
+        elif info.type == "protocol_error":
+            raised = ProtocolError(f"{name}: {info.message}", self)
+        elif info.type == "request_error":
+            raised = StreamError(f"{name} could not be sent: {info.message}", self)
+        else:
+            status = f"{info.status} " if info.status else ""
+            raised = ApiError(
+                f"{name}: {status}{info.type}: {info.message}",
+                self,
+                status=info.status,
+                type=info.type,
+                request_id=info.request_id,
+            )
+        raised.__cause__ = info.cause if info else None
+        return raised

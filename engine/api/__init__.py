@@ -1,0 +1,5 @@
+"""The way to the Messages API: models, their clients, and a request's way out and its response's way back."""
+
+from .model import AnthropicModel, MissingCredentialsError
+
+__all__ = ["AnthropicModel", "MissingCredentialsError"]

@@ -1,0 +1,327 @@
+"""What went wrong on the way to the API and back, as plain data.
+
+Whatever an exception is, and whatever a refusal's body holds, it becomes one `ErrorInfo` that says what it was, in
+words fit to be shown, and whether another attempt may succeed. Nothing here raises because of what a server said.
+"""
+
+import json
+import ssl
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import anthropic
+import anyio
+import attrs
+import httpx2
+
+from ...actors.stream.failure import STATUS_OF_TYPE, ErrorInfo, bare
+from ...actors.stream.retry import is_retryable, retry_after
+from ...actors.wire.error_body import plain_text, read_error_body, text_of_html
+
+__all__ = [
+    "AWS_TYPES",
+    "corrupt",
+    "is_html",
+    "rate_limits_in",
+    "reading_failed",
+    "refusal",
+    "sending_failed",
+    "shown_url",
+    "status_error",
+    "unexpected",
+    "words_of",
+]
+
+_LIMIT_ENDINGS = ("-limit", "-remaining", "-reset")  # such as those of the priority tier
+_TYPE_OF_STATUS = {408: "timeout_error", **{status: type for type, status in STATUS_OF_TYPE.items()}}
+# What we call our own findings by. A server that uses one of these words doesn't make it ours.
+_OUR_TYPES = frozenset(
+    {
+        "connection_error",
+        "deadline_exceeded",
+        "engine_error",
+        "internal_error",
+        "protocol_error",
+        "request_error",
+        "truncated",
+    }
+)
+
+AWS_TYPES = {
+    "accessDenied": "permission_error",
+    "conflict": "conflict_error",
+    "expiredToken": "authentication_error",
+    "incompleteSignature": "authentication_error",
+    "internalFailure": "api_error",
+    "internalServer": "api_error",
+    "invalidSignature": "authentication_error",
+    "missingAuthenticationToken": "authentication_error",
+    "modelNotReady": "overloaded_error",
+    "modelStreamError": "api_error",
+    "modelTimeout": "timeout_error",
+    "resourceNotFound": "not_found_error",
+    "serviceUnavailable": "overloaded_error",
+    "throttling": "rate_limit_error",
+    "tooManyRequests": "rate_limit_error",
+    "unrecognizedClient": "authentication_error",
+    "validation": "invalid_request_error",
+}
+"""What the exceptions of AWS are called by the Messages API, by `aws_name`."""
+
+_IO = (
+    OSError,  # and with it TimeoutError and ssl.SSLError
+    EOFError,  # and asyncio's IncompleteReadError
+    httpx2.TransportError,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+)
+# What stands for the same in packages that may not even be installed.
+_IO_ELSEWHERE = {
+    "httpx": ("TransportError",),
+    "trio": ("BrokenResourceError", "ClosedResourceError"),
+    "h11": ("RemoteProtocolError", "LocalProtocolError"),
+    "h2.exceptions": ("ProtocolError",),
+    "aiohttp": ("ClientConnectionError", "ClientPayloadError"),
+    "botocore.exceptions": ("ConnectionError", "HTTPClientError"),
+}
+_UNREADABLE = (httpx2.DecodingError, httpx2.TooManyRedirects)
+_UNREADABLE_ELSEWHERE = {
+    "httpx": ("DecodingError", "TooManyRedirects"),
+    "botocore.eventstream": ("ParserError",),
+    "botocore.exceptions": ("EventStreamError",),
+    "botocore.parsers": ("ResponseParserError",),
+}
+_OUR_FAULT = (ssl.SSLCertVerificationError, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.InvalidURL)
+_OUR_FAULT_ELSEWHERE = {
+    "httpx": ("UnsupportedProtocol", "LocalProtocolError", "InvalidURL"),
+    "h11": ("LocalProtocolError",),
+}
+
+
+# -- exceptions
+
+
+def sending_failed(exc: Exception, connect_seconds: float | None) -> ErrorInfo:
+    """What an exception on the way to the response's head says. Whatever it is, it concerns this request alone."""
+    cause = exc.__cause__ if isinstance(exc, anthropic.APIConnectionError) and exc.__cause__ is not None else exc
+    match cause:
+        case anthropic.APIStatusError():
+            return refusal(cause.status_code, cause.response.headers, cause.body, cause.response.url, cause=exc)
+        case httpx2.HTTPStatusError():  # a hook of a brought client looked at the status itself
+            response = cause.response
+            body = response.text if response.is_closed and response.is_stream_consumed else None
+            return refusal(response.status_code, response.headers, body, response.url, cause=exc)
+        case httpx2.ConnectTimeout() if connect_seconds is not None:
+            message = f"the deadline connect of {connect_seconds:g} s passed"
+            return ErrorInfo(
+                type="deadline_exceeded", message=message, retryable=True, deadline="connect", cause=bare(exc)
+            )
+        case anthropic.APIConnectionError():
+            return ErrorInfo(type="connection_error", message=_words(cause), retryable=True, cause=bare(exc))
+        case _:
+            info = reading_failed(cause, cause=exc)
+    if info.type == "internal_error" and cause is exc:
+        # It can't be built or signed: a value that isn't JSON, credentials that can't be read …
+        return attrs.evolve(info, type="request_error")
+    if info.type == "protocol_error" and cause is not exc:
+        return attrs.evolve(info, retryable=False)  # the head alone said that it can't be read
+    return info
+
+
+def reading_failed(exc: BaseException, *, cause: Exception | None = None) -> ErrorInfo:
+    """What an exception while a body was read says."""
+    if cause is None:
+        assert isinstance(exc, Exception)
+        cause = exc
+    kind = _kind(exc)
+    if kind == "internal_error":
+        return unexpected(exc, cause)
+    retryable = not any(_is(link, _OUR_FAULT, _OUR_FAULT_ELSEWHERE) for link in _chain(exc))
+    return ErrorInfo(type=kind, message=_words(exc), retryable=retryable, cause=bare(cause))
+
+
+def unexpected(exc: BaseException, cause: Exception) -> ErrorInfo:
+    """What nobody foresaw says."""
+    message = f"{type(exc).__name__}: {_words(exc)}"
+    return ErrorInfo(type="internal_error", message=message, cause=bare(cause))
+
+
+def corrupt(exc: Exception, message: str, *, retryable: bool) -> ErrorInfo:
+    """A body that can't be decoded."""
+    message = plain_text(f"{message}: {type(exc).__name__}: {exc}")
+    return ErrorInfo(type="protocol_error", message=message, retryable=retryable, cause=bare(exc))
+
+
+def _kind(exc: BaseException) -> str:
+    if isinstance(exc, BaseExceptionGroup):
+        kinds = {_kind(inner) for inner in cast("BaseExceptionGroup[BaseException]", exc).exceptions}
+        return kinds.pop() if len(kinds) == 1 else "internal_error"
+    if _is(exc, _UNREADABLE, _UNREADABLE_ELSEWHERE):
+        return "protocol_error"
+    if _is(exc, (*_IO, httpx2.InvalidURL), _IO_ELSEWHERE):
+        return "connection_error"
+    return "internal_error"
+
+
+def _is(exc: BaseException, kinds: tuple[type[BaseException], ...], elsewhere: Mapping[str, tuple[str, ...]]) -> bool:
+    if isinstance(exc, kinds):
+        return True
+    for name, classes in elsewhere.items():
+        module = sys.modules.get(name)  # what was never imported has raised nothing
+        if module is not None and isinstance(exc, tuple(getattr(module, kind, ()) for kind in classes)):
+            return True
+    return False
+
+
+def _words(exc: BaseException) -> str:
+    if isinstance(exc, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", exc).exceptions
+        return plain_text("; ".join(dict.fromkeys(_words(one) for one in inner)))
+    for link in _chain(exc):  # trio's exceptions say nothing, but what led to them does
+        try:
+            words = plain_text(str(link))
+        except Exception:  # whoever wrote its __str__
+            words = ""
+        if words:
+            return words
+    return type(exc).__name__
+
+
+def _chain(exc: BaseException) -> Iterator[BaseException]:
+    """`exc`, what it holds, and what led to them."""
+    found: list[BaseException] = [exc]
+    seen: set[int] = set()
+    while found:
+        link = found.pop()
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        if isinstance(link, BaseExceptionGroup):
+            found.extend(cast("BaseExceptionGroup[BaseException]", link).exceptions)
+        found.extend(one for one in (link.__cause__, link.__context__) if one is not None)
+
+
+# -- refusals
+
+
+def refusal(
+    status: int, headers: Mapping[str, str], body: object, url: httpx2.URL, *, cause: Exception | None = None
+) -> ErrorInfo:
+    """What a response that is no answer says: one with a status of its own, or with 200 and an error for a body.
+
+    `body` is its JSON, or its text; `headers` are looked up by lower-case names.
+    """
+    if 300 <= status < 400:
+        return _redirect(status, headers, url, cause)
+    if isinstance(body, str):
+        body = words_of(body, headers.get("content-type", ""))
+    said = read_error_body(body)
+    named = said.type or headers.get("x-amzn-errortype") or None
+    aws = None if named is None else AWS_TYPES.get(aws_name(named))
+    if status < 300:
+        status = _status_within(body) or status
+    kind = aws or said.type
+    if kind is None or kind in _OUR_TYPES:
+        kind = _TYPE_OF_STATUS.get(status) or ("invalid_request_error" if 400 <= status < 500 else "api_error")
+    if status < 300:
+        status = STATUS_OF_TYPE.get(kind, 500)
+    elif aws is not None and is_retryable(status, {}) != is_retryable(STATUS_OF_TYPE[aws], {}):
+        status = STATUS_OF_TYPE[aws]  # AWS's own name says more than the status, which may be 400 for a throttling
+    code = said.code or (None if aws is None or named is None else aws_name(named) + "Exception")
+    return ErrorInfo(
+        type=kind,
+        message=said.message or f"the API answered {status}",
+        status=status,
+        request_id=headers.get("request-id") or said.request_id,
+        code=code,
+        retryable=is_retryable(status, headers, said.code),
+        retry_after=retry_after(headers),
+        rate_limits=rate_limits_in(headers),
+        cause=None if cause is None else bare(cause),
+    )
+
+
+def aws_name(name: str) -> str:
+    """The name of an AWS exception without what stands around it: `com.amazon.coral#ThrottlingException:http://…`."""
+    name = name.partition(":")[0].rpartition("#")[2].strip().removesuffix("Exception")
+    return name[:1].lower() + name[1:]
+
+
+def _redirect(status: int, headers: Mapping[str, str], url: httpx2.URL, cause: Exception | None) -> ErrorInfo:
+    location = headers.get("location")
+    message = f"{shown_url(url)} answered {status}"
+    if location:
+        try:
+            message += f" to {shown_url(url.join(location))} (not followed)"
+        except (httpx2.InvalidURL, ValueError):
+            message += f" to {_without_query(location)} (not followed)"
+    else:
+        message += ", not an event stream"
+    return ErrorInfo(
+        type="protocol_error",
+        message=plain_text(message),
+        status=status,
+        request_id=headers.get("request-id"),
+        rate_limits=rate_limits_in(headers),
+        cause=None if cause is None else bare(cause),
+    )
+
+
+def shown_url(url: httpx2.URL) -> str:
+    """A URL as it can be shown: without the credentials, the query and the fragment that it may hold."""
+    shown = _without_query(str(url.copy_with(userinfo=b"") if url.userinfo else url))
+    return plain_text(shown, 150)
+
+
+def _without_query(url: str) -> str:
+    return url.partition("#")[0].partition("?")[0]
+
+
+def _status_within(body: object) -> int | None:
+    """The status that an error names itself, where the response had none of its own: `{"error": {"code": 429}}`."""
+    found: object = body
+    if isinstance(found, list):
+        found = next(iter(cast("list[object]", found)), None)
+    for _ in range(2):
+        if not isinstance(found, dict):
+            break
+        fields = cast("dict[str, object]", found)
+        for name in ("status", "status_code", "statusCode", "code"):
+            status = fields.get(name)
+            if isinstance(status, int) and 400 <= status < 600:
+                return status
+        found = fields.get("error")
+    return None
+
+
+def words_of(text: str, content_type: str) -> object:
+    """What a body says: its JSON, or its words."""
+    text = text.removeprefix("\ufeff").strip()
+    if text[:1] in ("{", "[", '"'):
+        try:
+            return cast("object", json.loads(text))
+        except (ValueError, RecursionError):
+            pass
+    return text_of_html(text) if is_html(text, content_type) else text
+
+
+def is_html(text: str, content_type: str) -> bool:
+    """Whether it is a web page, or something else with tags."""
+    return "html" in content_type.lower() or "xml" in content_type.lower() or text[:1] == "<"
+
+
+def rate_limits_in(headers: Mapping[str, str]) -> dict[str, str]:
+    """The rate-limit headers, of headers by their lower-case names."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name.startswith("anthropic-") and ("ratelimit" in name or name.endswith(_LIMIT_ENDINGS))
+    }
+
+
+def status_error(client: Any, response: httpx2.Response) -> anthropic.APIStatusError:
+    """The SDK's own exception for a response that has been read, by its private way to it."""
+    return client._make_status_error_from_response(response)

@@ -1,0 +1,105 @@
+"""Making a connection: straight to the server, or through a proxy, with TLS where it is asked for."""
+
+import base64
+import ssl
+from collections.abc import Awaitable, Callable
+
+import anyio
+import attrs
+import httpx2
+
+from .connection import Connection
+from .http1.protocol import ResponseReader, request_head
+from .tls import TlsLayer
+
+__all__ = ["Destination", "OpenConnection", "connect", "proxy_headers"]
+
+# A name may be none that can be asked for, or that a certificate can have; asyncio's threads and uvloop's handles may
+# be gone when an event loop ends.
+_FAILURES = (OSError, ValueError, OverflowError, RuntimeError, httpx2.NetworkError)
+
+OpenConnection = Callable[[str, int], Awaitable[Connection]]
+"""Connects to a host's port. Raises `OSError`."""
+
+
+@attrs.frozen
+class Destination:
+    """Where a connection leads. `server_name` is whom TLS's certificate must name, when that isn't the host."""
+
+    secure: bool
+    host: str
+    port: int
+    server_name: str | None = None
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as they are written into a request."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def proxy_headers(proxy: httpx2.Proxy) -> list[tuple[bytes, bytes]]:
+    """The headers that the proxy is to get, its credentials among them."""
+    headers = list(proxy.headers.raw)
+    if proxy.raw_auth is not None:
+        headers.append((b"Proxy-Authorization", b"Basic " + base64.b64encode(b":".join(proxy.raw_auth))))
+    return headers
+
+
+async def connect(
+    open_connection: OpenConnection,
+    destination: Destination,
+    *,
+    ssl_context: ssl.SSLContext,
+    proxy: httpx2.Proxy | None,
+    seconds: float | None,
+) -> Connection:
+    """A connection to `destination`, after at most `seconds`; for plain HTTP behind a proxy, to the proxy.
+
+    Raises `httpx2.ConnectError`, `ConnectTimeout` and `ProxyError`. An error of TLS, such as
+    `ssl.SSLCertVerificationError`, is the cause of a `ConnectError`. Cancelled, it leaves nothing open.
+    """
+    connection: Connection | None = None
+    try:
+        with anyio.move_on_after(seconds):
+            first = destination if proxy is None else _proxy_destination(proxy)
+            connection = await open_connection(first.host, first.port)
+            below: TlsLayer | None = None
+            if proxy is not None and first.secure:
+                below = TlsLayer(proxy.ssl_context or ssl_context, first.host)
+                await connection.start_tls(below)
+            if destination.secure:
+                if proxy is not None:
+                    await _open_tunnel(connection, destination, proxy)
+                layer = TlsLayer(ssl_context, destination.server_name or destination.host, below)
+                await connection.start_tls(layer)
+            return connection
+    except BaseException as exc:
+        if connection is not None:
+            connection.abort()
+        if isinstance(exc, _FAILURES):
+            raise httpx2.ConnectError(str(exc) or "the connection could not be made") from exc
+        raise
+    if connection is not None:
+        connection.abort()
+    raise httpx2.ConnectTimeout("the connection was not made in time")
+
+
+def _proxy_destination(proxy: httpx2.Proxy) -> Destination:
+    secure = proxy.url.scheme == "https"
+    return Destination(secure, proxy.url.raw_host.decode("ascii"), proxy.url.port or (443 if secure else 80))
+
+
+async def _open_tunnel(connection: Connection, destination: Destination, proxy: httpx2.Proxy) -> None:
+    target = destination.authority.encode("ascii")
+    head = request_head(b"CONNECT", target, [(b"Host", target), (b"Accept", b"*/*"), *proxy_headers(proxy)])
+    reader = ResponseReader("CONNECT")
+    connection.begin(reader, None)
+    try:
+        await connection.send(head, None)
+        await connection.read_head()
+    except httpx2.TransportError as exc:
+        raise httpx2.ProxyError(f"the proxy made no connection: {exc}") from exc
+    connection.end()
+    if not 200 <= reader.status < 300:
+        reason = reader.reason.decode("ascii", "replace")
+        raise httpx2.ProxyError(f"the proxy made no connection: it answered {reader.status} {reason}".rstrip())

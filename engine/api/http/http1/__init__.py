@@ -1,0 +1,1 @@
+"""HTTP/1.1 as plain bytes: requests written, responses read. It does no I/O."""

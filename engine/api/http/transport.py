@@ -1,0 +1,156 @@
+"""The transport itself: httpx2's requests in, its responses out."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Callable
+from functools import partial
+
+import attrs
+import httpx2
+import sniffio
+from anyio.lowlevel import EventLoopToken, checkpoint, current_token
+
+from .connect import OpenConnection, connect
+from .connection import READ_SIZE, Connection
+from .exchange import Exchange, OutgoingRequest
+from .idle import IdlePool
+
+__all__ = ["HttpTransport"]
+
+_BROKEN = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
+
+
+class HttpTransport(httpx2.AsyncBaseTransport):
+    """HTTP/1.1 with the least work between the socket and whoever wants the bytes, on asyncio and on trio.
+
+    `proxy` is for all requests; it speaks `http` or `https`. Up to `max_idle` connections are kept for
+    `keepalive_expiry` seconds; how many are open is not limited. The timeouts honoured are `connect`, `read` and
+    `write`. HTTP/2, SOCKS and upgrades are not for this transport.
+
+    A response has extensions of its own. `abort()` drops its connection at once. `await pump(sink)` gives every piece
+    of the body to `sink` as it comes, until the body ends, and returns True; or until `sink` returns False, and returns
+    False unless the body has ended: then what comes waits in the socket, but for one read of 64 KiB, until it is pumped
+    on. What `sink` raises, `pump` raises, and the connection is dropped. On asyncio no task is woken for a piece:
+    `sink` is called in the event loop's callback, without the task's context variables. `await again(body)` sends the
+    same request with other bytes for a body, past the client whose request it was, and returns the open `Exchange` once
+    its response's head has come; `blank` is what it sends, but for the body and its length. There is neither when the
+    body was sent in chunks.
+
+    Bodies that are encoded as gzip or deflate are inflated on their way, 64 KiB at a time, with a turn for others
+    between: the headers no longer say that they are. Any other encoding is a `httpx2.DecodingError`. Of an error's body
+    (status 300 and above) no more than 1 MiB is read; then the connection is dropped, and what came is the body.
+
+    A request is sent again, on another connection, when one that was used before breaks before any byte of a response
+    has come, and the method is idempotent (RFC 9110, 9.2.2). POST is not: whether to ask again, and maybe to pay again,
+    is the caller's decision. Therefore a connection is looked at before it is used again.
+
+    It belongs to the event loop in which it sent its first request, and raises `RuntimeError` in others.
+    """
+
+    def __init__(
+        self,
+        *,
+        ssl_context: ssl.SSLContext,
+        proxy: httpx2.Proxy | None = None,
+        keepalive_expiry: float = 15.0,
+        max_idle: int = 1000,
+    ) -> None:
+        if proxy is not None and proxy.url.scheme not in ("http", "https"):
+            raise ValueError(f"this transport speaks to http and https proxies, not to {proxy.url.scheme}")
+        self._ssl_context = ssl_context
+        self._proxy = proxy
+        self._pool: IdlePool[Connection] = IdlePool(expiry=keepalive_expiry, size=max_idle)
+        self._busy: set[Exchange] = set()
+        self._home: _Home | None = None
+        self._closed = False
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Sends the request; returns the response once its head has come. Raises httpx2's exceptions."""
+        outgoing = OutgoingRequest(request, self._proxy)
+        response = (await self._exchange(outgoing)).response()
+        if (blank := outgoing.without_body()) is not None:
+            response.extensions["again"] = partial(self._again, blank)
+            response.extensions["blank"] = blank
+        return response
+
+    async def _again(self, blank: OutgoingRequest, body: bytes) -> Exchange:
+        return await self._exchange(blank.with_body(body))
+
+    async def _exchange(self, outgoing: OutgoingRequest) -> Exchange:
+        """An exchange whose response's head has come."""
+        home = self._enter()
+        while True:
+            connection = self._pool.take(outgoing.key, home.clock())
+            used_before = connection is not None
+            if connection is None:
+                connection = await connect(
+                    home.open_connection,
+                    outgoing.destination,
+                    ssl_context=self._ssl_context,
+                    proxy=self._proxy,
+                    seconds=outgoing.timeouts.get("connect"),
+                )
+            exchange = Exchange(outgoing, connection, self._over)
+            if self._closed:
+                exchange.abort()
+                raise httpx2.ConnectError("the HTTP transport was closed meanwhile")
+            self._busy.add(exchange)
+            try:
+                await exchange.open()
+                return exchange
+            except _BROKEN:
+                if not (used_before and outgoing.repeatable) or exchange.reader.started:
+                    raise
+
+    async def aclose(self) -> None:
+        """Drops all connections."""
+        self._closed = True
+        self._pool.clear()
+        for exchange in list(self._busy):
+            exchange.abort()
+        await checkpoint()  # in which asyncio closes the sockets
+
+    def _over(self, exchange: Exchange, connection: Connection, *, reusable: bool) -> None:
+        """An exchange is over, and its connection idle, or to be dropped."""
+        self._busy.discard(exchange)
+        if reusable and not self._closed and self._home is not None:
+            self._pool.put(exchange.request.key, connection, self._home.clock())
+        else:
+            connection.abort()
+
+    def _enter(self) -> "_Home":
+        if self._closed:
+            raise RuntimeError("this HTTP transport is closed")
+        if self._home is None:
+            self._home = _find_home()
+        elif self._home.pid != os.getpid():
+            raise RuntimeError("this HTTP transport belongs to the parent process: make one after the fork")
+        elif self._home.token != current_token():
+            raise RuntimeError("this HTTP transport belongs to another event loop")
+        return self._home
+
+
+@attrs.frozen
+class _Home:
+    """The event loop that a transport lives in."""
+
+    token: EventLoopToken
+    pid: int
+    clock: Callable[[], float]
+    open_connection: OpenConnection
+
+
+def _find_home() -> _Home:
+    token = current_token()
+    buffer = memoryview(bytearray(READ_SIZE))
+    if sniffio.current_async_library() == "trio":
+        import trio
+
+        from . import on_trio
+
+        return _Home(token, os.getpid(), trio.current_time, partial(on_trio.open_connection, buffer=buffer))
+    from . import on_asyncio
+
+    loop = asyncio.get_running_loop()
+    return _Home(token, os.getpid(), loop.time, partial(on_asyncio.open_connection, buffer=buffer))

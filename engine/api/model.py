@@ -1,0 +1,255 @@
+"""Models: which Claude to ask, with whose credentials, over which HTTP client. A model is a description; it opens
+nothing until an engine connects it."""
+
+from collections.abc import Hashable, Mapping
+from difflib import get_close_matches
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
+
+from ...actors.message.parts import EMPTY
+from ...actors.stream.own_copy import snapshot
+from ...actors.stream.request import MessageParams, StreamRequest
+from .shared_client import ClientLease, acquire_shared_client, client_timeout
+
+if TYPE_CHECKING:
+    import httpx
+    import httpx2
+    from anthropic import AsyncAnthropic
+    from anthropic.lib.bedrock import AsyncAnthropicBedrock, AsyncAnthropicBedrockMantle
+    from anthropic.lib.vertex import AsyncAnthropicVertex
+
+    # The clients for AWS, Foundry and Google Cloud are kinds of AsyncAnthropic.
+    AnthropicClient = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex
+
+__all__ = ["DEFAULT_MAX_TOKENS", "AnthropicModel", "Connection", "MissingCredentialsError", "sdk_parameters"]
+
+DEFAULT_MAX_TOKENS = 4096
+"""What `max_tokens` is when neither the request nor the model's defaults say."""
+
+# Some, such as `temperature`, the SDK's `create` names no more, though older models take them: they go into the body.
+_BODY_PARAMETERS = frozenset(MessageParams.__annotations__)
+
+
+class MissingCredentialsError(RuntimeError):
+    """There is no API key, nor anything that stands for one."""
+
+
+class AnthropicModel:
+    """A Claude model, by name.
+
+    Give at most one of: `anthropic_client`, any of the SDK's asynchronous clients, which brings its own credentials
+    and HTTP client; or `api_key`, `http_client` and `base_url`, in any combination. `http_client` is an
+    `httpx2.AsyncClient`, or an `httpx.AsyncClient` with the extra `httpx` installed; it stays the caller's to close.
+    Without either client, all engines of an event loop share one HTTP client. Without `api_key` the environment
+    decides, as in the SDK.
+
+    `defaults` are Messages parameters merged under each request's own; later changes of what was given change nothing.
+    `limits_pool` names the rate-limit pool the model draws on, when that isn't its own name.
+
+    By our own HTTP client a redirect is followed only within the same origin, and only by 307 and 308. A client that is
+    given keeps its own policy, for redirects and for all else: the SDK's follow every redirect, and make a GET of a
+    POST that is redirected by 301, 302 or 303; and how much of a compressed body or of an error's it holds at a time is
+    not bounded as it is with ours.
+
+    Requests that differ in their body alone are sent with the head that the SDK has built for the first two of them,
+    when the HTTP client is ours and nothing was put around the SDK's methods. `reuse_heads=False` has the SDK build
+    each.
+
+    A model may be pickled: its name, base URL, defaults and the like go, but no credentials, neither the key nor those
+    in the base URL, and no client. Unpickled, it takes the key from the environment and shares the HTTP client of its
+    event loop, even if it had a client of its own. Copies, deep ones too, are the model itself: it doesn't change.
+
+    Raises `TypeError` for arguments that exclude each other, or an object that is none of the clients.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        *,
+        api_key: str | None = None,
+        anthropic_client: "AnthropicClient | None" = None,
+        http_client: "httpx2.AsyncClient | httpx.AsyncClient | None" = None,
+        base_url: str | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        limits_pool: str | None = None,
+        reuse_heads: bool = True,
+    ) -> None:
+        if anthropic_client is not None:
+            given = {"api_key": api_key, "http_client": http_client, "base_url": base_url}
+            if excluded := [name for name, value in given.items() if value is not None]:
+                raise TypeError(f"anthropic_client excludes {' and '.join(excluded)}: it brings its own")
+            _check_sdk_client(anthropic_client)
+        for name in ("stream", "timeout", "model"):
+            if name in (defaults or EMPTY):
+                raise TypeError(f"defaults can't hold {name!r}")
+        self._model_name = model_name
+        self._api_key = api_key
+        self._anthropic_client = anthropic_client
+        self._http_client = None if http_client is None else _check_http_client(http_client)
+        self._base_url = base_url
+        self._defaults: dict[str, Any] = snapshot(dict(defaults or EMPTY))
+        self._reuse_heads = reuse_heads
+        self.limits_pool = limits_pool
+        """The rate-limit pool it draws on; None when that is the one of the model that a request names."""
+
+    @property
+    def model_name(self) -> str:
+        """The name of the model, as it is asked for."""
+        return self._model_name
+
+    @property
+    def system(self) -> Literal["anthropic"]:
+        """Who makes the model."""
+        return "anthropic"
+
+    def __repr__(self) -> str:
+        return f"AnthropicModel({self._model_name!r})"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "model_name": self._model_name,
+            "base_url": None if self._base_url is None else _without_userinfo(self._base_url),
+            "defaults": self._defaults,
+            "limits_pool": self.limits_pool,
+            "reuse_heads": self._reuse_heads,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        AnthropicModel.__init__(self, **state)
+
+    def params_for(self, request: StreamRequest) -> dict[str, Any]:
+        """The parameters to send for `request`, with the defaults merged under it.
+
+        Raises `TypeError` for a parameter that the Messages API doesn't have.
+        """
+        params = {"max_tokens": DEFAULT_MAX_TOKENS, "model": self._model_name, **self._defaults, **request.params}
+        known = sdk_parameters(beta=bool(request.betas))
+        for name in params:
+            if name in known:
+                continue
+            if name in sdk_parameters(beta=True):
+                raise TypeError(f"the parameter {name!r} is in beta: name its beta header in betas=")
+            if name not in _BODY_PARAMETERS:
+                near = get_close_matches(name, known | _BODY_PARAMETERS, 1)
+                hint = f"did you mean {near[0]!r}?" if near else "newer ones go into extra_body"
+                raise TypeError(f"the Messages API has no parameter {name!r}; {hint}")
+        return params
+
+    def connect(self) -> "Connection":
+        """Makes the SDK client for the running event loop.
+
+        Raises `MissingCredentialsError` when neither the arguments nor the environment hold credentials.
+        """
+        import anthropic
+
+        if self._anthropic_client is not None:
+            # A copy: retries, tracing and timeouts are the engine's. The caller's own client is left as it is.
+            client: Any = self._anthropic_client
+            copy = client.copy(max_retries=0, timeout=client_timeout(), open_telemetry=False)
+            return Connection(copy, None, _credentials(client) or id(client))
+        lease = None
+        http_client = self._http_client
+        if http_client is None:
+            lease = acquire_shared_client()
+            http_client = lease.client
+        try:
+            client = anthropic.AsyncAnthropic(
+                api_key=self._api_key,
+                base_url=self._base_url,
+                http_client=http_client,
+                max_retries=0,
+                timeout=client_timeout(),
+                open_telemetry=False,
+            )
+            headers = {name.lower() for name in client.default_headers}
+            if client.credentials is None and not headers & {"x-api-key", "authorization"}:
+                raise MissingCredentialsError(
+                    "no API key: set the environment variable ANTHROPIC_API_KEY, or pass api_key= to AnthropicModel"
+                )
+        except BaseException:
+            if lease is not None:
+                lease.drop()
+            raise
+        repeatable = (
+            self._reuse_heads and lease is not None and client.credentials is None and client.custom_auth is None
+        )
+        return Connection(client, lease, _credentials(client) or id(client), repeatable=repeatable)
+
+
+class Connection:
+    """A model's SDK client in one event loop, and its share in the HTTP client below."""
+
+    def __init__(
+        self, client: "AnthropicClient", lease: ClientLease | None, credentials: Hashable, *, repeatable: bool = False
+    ) -> None:
+        self.client = client
+        self.repeatable = repeatable
+        """Whether nothing but the body tells two requests of a kind apart: we made the client, and its key stays."""
+        self.credentials = credentials
+        """Equal for connections whose requests the API counts as the same customer's. Not to be shown to anybody."""
+        self._lease = lease
+
+    async def aclose(self) -> None:
+        """Gives the share back. The SDK client is not closed: it would close the HTTP client it was lent."""
+        if self._lease is not None:
+            await self._lease.aclose()
+
+
+def _credentials(client: Any) -> Hashable:
+    key = getattr(client, "api_key", None) or getattr(client, "auth_token", None)
+    return (str(client.base_url), key) if isinstance(key, str) else None
+
+
+def _check_sdk_client(client: object) -> None:
+    from anthropic._base_client import AsyncAPIClient
+
+    if not isinstance(client, AsyncAPIClient):
+        raise TypeError(
+            f"anthropic_client is an asynchronous client of the anthropic package, such as AsyncAnthropic,"
+            f" not {type(client).__module__}.{type(client).__name__}"
+        )
+
+
+def _check_http_client(client: object) -> "httpx2.AsyncClient":
+    import httpx2
+
+    if isinstance(client, httpx2.AsyncClient):
+        return client
+    if type(client).__module__.partition(".")[0] == "httpx":
+        import httpx
+
+        if isinstance(client, httpx.AsyncClient):
+            from .old_httpx import adapt
+
+            return adapt(client)
+    raise TypeError(
+        f"http_client is an httpx2.AsyncClient (httpx2 is the maintained continuation of httpx; a client of the older"
+        f" httpx needs the extra manystream[httpx]), not {type(client).__module__}.{type(client).__name__}"
+    )
+
+
+@cache
+def sdk_parameters(*, beta: bool) -> frozenset[str]:
+    """The names that the SDK's `create` takes as the API's own parameters.
+
+    They are read from its types: what was put around `create` need not say what it takes.
+    """
+    from anthropic.types import MessageCreateParams
+    from anthropic.types.beta import MessageCreateParams as BetaMessageCreateParams
+
+    names: set[str] = set()
+    for kind in cast("Any", BetaMessageCreateParams if beta else MessageCreateParams).__args__:
+        names |= kind.__required_keys__ | kind.__optional_keys__
+    return frozenset(names - {"stream", "betas"})
+
+
+def _without_userinfo(url: str) -> str:
+    import httpx2
+
+    return str(httpx2.URL(url).copy_with(userinfo=b""))

@@ -1,0 +1,75 @@
+"""The way to the API: a request goes out through the SDK, and an open response comes back.
+
+The SDK builds, signs and sends the request; its streaming-response route leaves the body to us. What it has built twice
+need not be built again: see `repeats`. What a response is, and how it is read, `responses` knows; what went wrong,
+`failures`.
+"""
+
+from functools import partial
+from typing import Any, cast
+
+import httpx2
+from anthropic.lib.bedrock import AsyncAnthropicBedrock
+
+from ...actors.response import Open, Response, ResponseFailed
+from ...actors.stream.deadlines import Deadlines
+from ...actors.stream.request import StreamRequest
+from .failures import sending_failed
+from .known_heads import Repeats
+from .model import AnthropicModel, Connection, sdk_parameters
+from .responses import SdkResponse, accepted, direct_response
+
+__all__ = ["open_route"]
+
+
+def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlines) -> Open:
+    """A function that sends requests to `model` through `connection` and returns their open responses.
+
+    The deadline `connect`, of the request or else of `deadlines`, is the HTTP client's to keep.
+    """
+    client: Any = connection.client
+    legacy_bedrock = isinstance(client, AsyncAnthropicBedrock)
+    repeats = Repeats(client) if connection.repeatable else None
+
+    async def open_response(request: StreamRequest) -> Response:
+        seconds = (request.deadlines or deadlines).connect
+        try:
+            params = model.params_for(request)
+            repeat = None if repeats is None else repeats.find(request, params, seconds)
+            exchange = None if repeat is None else await repeat.send()
+            if repeat is not None and exchange is not None:
+                response, url = direct_response(exchange), repeat.url
+            else:
+                response = await build_and_send(request, params, seconds)
+                url = response.http_response.url
+        except ResponseFailed:
+            raise
+        except Exception as exc:
+            raise ResponseFailed(sending_failed(exc, seconds)) from None
+        return await accepted(response, url)
+
+    async def build_and_send(request: StreamRequest, params: dict[str, Any], seconds: float | None) -> SdkResponse:
+        named = sdk_parameters(beta=bool(request.betas))
+        unnamed = {name: value for name, value in params.items() if name not in named}
+        options: dict[str, Any] = {
+            "timeout": httpx2.Timeout(None, connect=seconds),
+            "extra_headers": {"accept-encoding": "identity", **request.extra_headers},
+            "extra_body": {**unnamed, **request.extra_body} or None,
+            "extra_query": dict(request.extra_query) or None,
+        }
+        messages: Any = client.messages
+        if request.betas:
+            messages = client.beta.messages
+            options["betas"] = list(request.betas)
+        # The SDK keeps this, and in it a `create` that something may have been put around since.
+        cast("dict[str, Any]", vars(messages)).pop("with_streaming_response", None)
+        manager = messages.with_streaming_response.create(
+            stream=True, **{name: value for name, value in params.items() if name in named}, **options
+        )
+        response: httpx2.Response = (await manager.__aenter__()).http_response
+        opened = SdkResponse(response, partial(manager.__aexit__, None, None, None), legacy_bedrock=legacy_bedrock)
+        if repeats is not None:
+            repeats.learn(request, params, seconds, response)
+        return opened
+
+    return open_response

@@ -1,0 +1,165 @@
+"""Many streams in one channel. A stream queues itself when it has events, and the streams take turns."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from ...actors.actor import StreamActor
+from ...actors.channel.log import Cursor
+from ...actors.channel.mailbox import Conflate, Feed
+from ...actors.channel.receiving import Receiving
+from ...actors.stream.events import StreamEndEvent, TaggedEvent
+from .launcher import Fleet, FleetContext
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+    from .launcher import Requests
+
+__all__ = ["MergeChannel", "merge"]
+
+_EVENTS_PER_TURN = 32
+
+
+class _Source(Feed):
+    """One stream's events on their way into a merged channel: it queues itself when it has some."""
+
+    __slots__ = ("_channel", "actor")
+
+    def __init__(self, channel: "MergeChannel", actor: StreamActor) -> None:
+        super().__init__(actor, Cursor(actor.log), Conflate(), "detach")
+        self._channel = channel
+        self.actor = actor
+        self.readers = 1
+
+    def wake(self) -> None:
+        super().wake()
+        self._channel.queue(self)
+
+
+class MergeChannel(Receiving[TaggedEvent]):
+    """The events of many streams. An ending is a value here, a `StreamEndEvent` among the others.
+
+    Streams take turns: at most 32 events of one while others have some. What a lagging consumer has not read is merged,
+    as by `Conflate`. Made by `engine.merge`.
+    """
+
+    def __init__(self, done: Callable[[StreamActor], None]) -> None:
+        self._done = done
+        self._ready: deque[_Source] = deque()
+        self._sources: set[_Source] = set()
+        self._turn = 0
+        self._waiter: anyio.Event | None = None
+        self._exhausted = False
+        self._error: Exception | None = None
+        self._closed = False
+
+    # -- for the context that fills it
+
+    def add(self, actor: StreamActor) -> None:
+        """Another stream."""
+        source = _Source(self, actor)
+        actor.add(source)
+        self._sources.add(source)
+        source.park()
+
+    def queue(self, source: _Source) -> None:
+        """A stream has events again."""
+        self._ready.append(source)
+        self._wake()
+
+    def exhaust(self, error: Exception | None = None) -> None:
+        """No more streams will come; with `error`, because taking the next request raised it."""
+        self._exhausted = True
+        self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            self._waiter.set()
+            self._waiter = None
+
+    # -- for the consumer
+
+    def receive_nowait(self) -> TaggedEvent:
+        """The next event, without waiting.
+
+        Raises `anyio.WouldBlock` when there is none yet, `anyio.EndOfStream` when all streams have ended,
+        `anyio.ClosedResourceError` after `aclose`, and what the iterable of requests raised.
+        """
+        if self._closed:
+            raise anyio.ClosedResourceError
+        while self._ready:
+            source = self._ready[0]
+            event = source.take()
+            if event is None:
+                self._next_source()
+                source.park()
+                continue
+            self._turn += 1
+            if isinstance(event, StreamEndEvent):
+                self._next_source()
+                self._leave(source)
+            elif self._turn >= _EVENTS_PER_TURN:
+                self._next_source()
+                self._ready.append(source)
+            return TaggedEvent(source.actor.request.custom_id, event)
+        if self._error is not None:
+            raise self._error
+        if self._exhausted and not self._sources:
+            raise anyio.EndOfStream
+        raise anyio.WouldBlock
+
+    def _next_source(self) -> None:
+        self._ready.popleft()
+        self._turn = 0
+
+    def _leave(self, source: _Source) -> None:
+        self._sources.discard(source)
+        source.leave()
+        self._done(source.actor)
+
+    async def receive_batch(self) -> list[TaggedEvent]:
+        """All events that are ready, at least one; it waits for the first. It always gives way to other tasks.
+
+        Raises as `receive` does, and loses nothing on cancellation.
+        """
+        self._taken = 0
+        await checkpoint()
+        batch = [await self.receive()]
+        try:
+            while True:
+                batch.append(self.receive_nowait())
+        except (anyio.WouldBlock, anyio.EndOfStream):
+            return batch
+        except Exception:
+            # It will be raised again by the next call.
+            return batch
+
+    async def _wait(self) -> None:
+        self._check_home()
+        if self._waiter is None:
+            self._waiter = anyio.Event()
+        await self._waiter.wait()
+
+    def close(self) -> None:
+        """Gives nothing more. Leaving the block of `engine.merge` stops the streams."""
+        self._closed = True
+        for source in self._sources:
+            source.leave()
+        self._sources.clear()
+        self._ready.clear()
+        self._wake()
+
+    async def aclose(self) -> None:
+        """As `close`."""
+        self.close()
+        await checkpoint()
+
+
+def merge(engine: "Engine", requests: "Requests") -> FleetContext[MergeChannel]:
+    """See `Engine.merge`."""
+    fleet = Fleet(engine, engine.max_concurrency)
+    return FleetContext(engine, requests, fleet, MergeChannel(fleet.done))

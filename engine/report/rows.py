@@ -1,0 +1,194 @@
+"""A run's report in words: the same rows for the terminal's tables and for the page's."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import attrs
+
+from .read import Distribution, Report
+from .units import cost, duration, plain, seconds
+
+__all__ = ["DEFINITIONS", "Rows", "all_rows", "headline"]
+
+DEFINITIONS = (
+    "Time to first content: from the request's being sent to its first content, of the attempt that brought it.",
+    "Time between contents: between content events of one stream; here, how the requests' own percentiles spread.",
+    "A request's time: from its slot to its end, all attempts included.",
+    "Percentiles are by nearest rank, right within 1 %.",
+    "Dollars are by public prices; ~ where something is estimated or has no known price, ? where no price is known.",
+)
+_MOST_SITTINGS = 20
+
+
+@attrs.frozen
+class Rows:
+    """A table: its title, its columns' heads, and its cells. The first column says what a row is about."""
+
+    title: str
+    heads: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+
+
+def headline(report: Report) -> tuple[tuple[str, str], ...]:
+    """The few figures that matter most, each with its name."""
+    totals = report.totals
+    done = totals.done
+    figures = [("answers", f"{done:,}"), ("succeeded", _share(totals.endings.get("succeeded", 0), done))]
+    if totals.pending:
+        figures.append(("not run", f"{totals.pending:,}"))
+    return (
+        *figures,
+        ("cost", run_cost(report)),
+        ("running time", duration(report.timeline.seconds)),
+        ("median to first content", seconds(None if report.first_content is None else report.first_content.p50)),
+    )
+
+
+def run_cost(report: Report) -> str:
+    """What the run cost, with what was lost."""
+    totals = report.totals
+    return cost(
+        totals.dollars + totals.lost_dollars,
+        exact=not totals.unpriced and not totals.lost,
+        known=totals.unpriced < totals.done or not totals.unpriced,
+    )
+
+
+def all_rows(report: Report) -> tuple[Rows, ...]:
+    """All of the report's tables; those that would be empty are left out."""
+    totals = report.totals
+    tables = (
+        Rows("Requests", ("ended as", "requests", "share"), _counts(_endings(report), totals.done + totals.pending)),
+        Rows("Errors", ("type", "requests", "share"), _counts(totals.errors, totals.done)),
+        Rows(
+            "Error messages",
+            ("most often", "type", "requests"),
+            tuple((plain(said.message), plain(said.type), f"{said.count:,}") for said in report.messages),
+        ),
+        Rows("Stop reasons", ("reason", "requests", "share"), _counts(report.stop_reasons, totals.done)),
+        Rows("Times", ("", "p50", "p90", "p99", "longest"), _times(report)),
+        Rows(
+            "Tokens and cost",
+            ("model", "requests", "input", "cache writes", "cache reads", "output", "cost"),
+            _models(report),
+        ),
+        Rows("Attempts", ("", ""), _attempts(report)),
+        Rows("Sittings", ("began", "took", "ended"), _sittings(report)),
+        Rows(
+            "Slowest requests",
+            ("custom_id", "took", "first content", "output tokens", "attempts", "ended as"),
+            tuple(
+                (
+                    plain(slow.custom_id),
+                    seconds(slow.seconds),
+                    seconds(slow.ttft),
+                    f"{slow.output_tokens:,}",
+                    f"{slow.attempts:,}",
+                    plain(slow.ending),
+                )
+                for slow in report.slowest
+            ),
+        ),
+    )
+    return tuple(table for table in tables if table.cells)
+
+
+def _endings(report: Report) -> dict[str, int]:
+    endings = dict(sorted(report.totals.endings.items(), key=lambda entry: -entry[1]))
+    return {**endings, **({"not run": report.totals.pending} if report.totals.pending else {})}
+
+
+def _counts(counts: Mapping[str, int], total: int) -> tuple[tuple[str, ...], ...]:
+    return tuple((plain(name), f"{count:,}", _share(count, total)) for name, count in counts.items())
+
+
+def _share(count: int, total: int) -> str:
+    if not total:
+        return "-"
+    share = 100 * count / total
+    # What is not quite all, or not quite nothing, is not rounded to it.
+    return f"{share:.0f} %" if share in (0, 100) else f"{min(99.9, max(0.1, share)):.1f} %"
+
+
+def _times(report: Report) -> tuple[tuple[str, ...], ...]:
+    named: tuple[tuple[str, Distribution | None], ...] = (
+        ("waited for a slot", report.queued),
+        ("to first content", report.first_content),
+        ("between contents: a request's p50", report.gap_p50),
+        ("between contents: a request's p90", report.gap_p90),
+        ("between contents: a request's p99", report.gap_p99),
+        ("a request's time", report.durations),
+    )
+    return tuple(
+        (name, *map(seconds, (found.p50, found.p90, found.p99, found.most)))
+        for name, found in named
+        if found is not None
+    )
+
+
+def _models(report: Report) -> tuple[tuple[str, ...], ...]:
+    rows = [
+        (
+            "no answer began" if share.model is None else plain(share.model),
+            *(
+                f"{count:,}"
+                for count in (
+                    share.requests,
+                    share.input_tokens,
+                    share.cache_write_tokens,
+                    share.cache_read_tokens,
+                    share.output_tokens,
+                )
+            ),
+            cost(share.dollars, exact=not share.unpriced, known=share.unpriced < share.requests or not share.unpriced),
+        )
+        for share in report.models
+    ]
+    totals = report.totals
+    if totals.lost:
+        rows.append(
+            (
+                "lost by interruptions",
+                f"{totals.lost:,}",
+                f"{totals.lost_input_tokens:,}",
+                "",
+                "",
+                f"~{totals.lost_output_tokens:,}",
+                cost(totals.lost_dollars, exact=False),
+            )
+        )
+    if len(rows) > 1:
+        rows.append(
+            (
+                "together",
+                f"{totals.done:,}",
+                f"{totals.input_tokens + totals.lost_input_tokens:,}",
+                f"{totals.cache_write_tokens:,}",
+                f"{totals.cache_read_tokens:,}",
+                f"{totals.output_tokens + totals.lost_output_tokens:,}",
+                run_cost(report),
+            )
+        )
+    return tuple(rows)
+
+
+def _attempts(report: Report) -> tuple[tuple[str, str], ...]:
+    totals = report.totals
+    return (
+        ("attempts", f"{totals.attempts:,}"),
+        ("requests that took more than one", f"{totals.retried:,} ({_share(totals.retried, totals.done)})"),
+        ("requests cut by an interruption", f"{totals.lost:,}"),
+    )
+
+
+def _sittings(report: Report) -> tuple[tuple[str, ...], ...]:
+    times = report.timeline
+    rows: list[tuple[str, ...]] = []
+    for sitting, start, end in zip(times.sittings, times.starts, (*times.starts, times.seconds)[1:], strict=True):
+        began = datetime.fromtimestamp(sitting.began).astimezone()
+        how = "killed" if sitting.ended is None else plain(sitting.how or "ended")
+        rows.append((began.strftime("%Y-%m-%d %H:%M:%S %Z"), duration(end - start), how))
+    if len(rows) > _MOST_SITTINGS:
+        left_out = len(rows) - _MOST_SITTINGS
+        rows = [(f"{left_out:,} earlier ones", duration(times.starts[left_out]), ""), *rows[left_out:]]
+    return tuple(rows)
