@@ -6,7 +6,7 @@ The rooms, in the order in which bytes go through them: `framing` (bytes to fram
 """
 
 from .channel.mailbox import Conflate, Lossless, Mailbox
-from .handle import Snapshots, StreamHandle
+from .handle import StreamHandle
 from .message.deltas import (
     CitationPartDelta,
     CompactionPartDelta,
@@ -32,6 +32,7 @@ from .message.parts import (
 )
 from .message.turn import tool_result
 from .message.usage import Usage
+from .snapshots import Snapshots
 from .stream.codec import decode_event, encode_event
 from .stream.deadlines import Deadlines
 from .stream.events import (
@@ -47,12 +48,15 @@ from .stream.events import (
     UnknownEvent,
     UsageEvent,
 )
-from .stream.failure import (
+from .stream.failure import ErrorInfo
+from .stream.lifecycle import State
+from .stream.request import MessageParams, StreamRequest
+from .stream.result import (
     ApiError,
+    Attempt,
     ConnectDeadlineExceeded,
     ConnectionFailed,
     DeadlineExceeded,
-    ErrorInfo,
     FirstContentDeadlineExceeded,
     FirstEventDeadlineExceeded,
     IdleDeadlineExceeded,
@@ -61,13 +65,12 @@ from .stream.failure import (
     SilenceDeadlineExceeded,
     StreamCancelled,
     StreamError,
+    StreamResult,
     StreamTruncated,
     TotalDeadlineExceeded,
 )
-from .stream.lifecycle import State
-from .stream.request import MessageParams, StreamRequest
-from .stream.result import Attempt, StreamResult, Timings
 from .stream.retry import RetryPolicy
+from .stream.stopwatch import Timings
 
 __all__ = [
     "ApiError",

@@ -21,7 +21,8 @@ from .channel.mailbox import Feed, OnAbandon, Parked
 from .message.parts import EMPTY, TextPart
 from .message.usage import Usage
 from .response import Open, Response, ResponseFailed
-from .stream.deadlines import DeadlineName, Deadlines, next_due
+from .stream.deadlines import DeadlineName, Deadlines
+from .stream.due import next_due
 from .stream.events import RestartEvent, SnapshotEvent, StreamEndEvent
 from .stream.failure import STATUS_OF_TYPE, ErrorInfo, bare
 from .stream.lifecycle import Lifecycle, State

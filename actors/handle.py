@@ -4,21 +4,19 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
 
-import anyio
 import attrs
-from anyio.abc import ObjectReceiveStream
-from anyio.lowlevel import checkpoint
 
 from .actor import StreamActor
 from .channel.log import Cursor
 from .channel.mailbox import Conflate, Feed, Mailbox, OnAbandon, Policy
 from .channel.receiving import Home
 from .message.usage import Usage
+from .snapshots import Snapshots
 from .stream.events import PartStartEvent, SnapshotEvent
 from .stream.lifecycle import State
 from .stream.result import StreamResult
 
-__all__ = ["Snapshots", "StreamHandle"]
+__all__ = ["StreamHandle"]
 
 
 class StreamHandle:
@@ -181,55 +179,3 @@ def _join(
         PartStartEvent(index, part, stream_id=actor.stream_id, first_seq=number + i, seq=number + i)
         for i, (index, part) in enumerate(parts, 1)
     ], Cursor(log)
-
-
-class Snapshots(ObjectReceiveStream[SnapshotEvent]):
-    """A channel that gives only a stream's latest state, as often as it is asked and something is new.
-
-    It may lose what lies between two looks, which is why it is not a policy of `subscribe`. After the stream's last
-    state it ends. It keeps no stream from being abandoned.
-    """
-
-    def __init__(self, actor: StreamActor, home: Home | None = None) -> None:
-        self._actor = actor
-        self._home = home
-        self._seen = -1
-        self._changed: anyio.Event | None = None  # set when there is something new; None while nobody asked
-        self._closed = False
-
-    def wake(self) -> None:
-        """There is something new."""
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
-
-    async def receive(self) -> SnapshotEvent:
-        """The latest state, once it differs from the one given before.
-
-        Raises `anyio.EndOfStream` when the last state was given, `anyio.ClosedResourceError` after `aclose`, and
-        `RuntimeError` outside of the engine's event loop. Cancellation loses nothing.
-        """
-        if self._home is not None:
-            self._home.check()
-        await checkpoint()
-        while True:
-            if self._closed:
-                raise anyio.ClosedResourceError
-            snapshot = self._actor.snapshot() if self._actor.log.seq > self._seen else None
-            if snapshot is not None and snapshot.seq > self._seen:
-                self._seen = snapshot.seq
-                return snapshot
-            if self._actor.life.ended:
-                raise anyio.EndOfStream
-            if self._changed is None:
-                self._changed = anyio.Event()
-                self._actor.parked.append(self)
-            await self._changed.wait()
-
-    async def aclose(self) -> None:
-        """Ends the channel; whoever waits in `receive` gets `anyio.ClosedResourceError`."""
-        self._closed = True
-        if self in self._actor.parked:
-            self._actor.parked.remove(self)
-        self.wake()
-        await checkpoint()

@@ -25,12 +25,14 @@ from ..actors.response import Open
 from ..actors.stream.deadlines import Deadlines
 from ..actors.stream.events import PartEvent
 from ..actors.stream.recovery import Recovery, takes_continuation
-from ..actors.stream.request import StreamRequest
+from ..actors.stream.request import RequestLike, StreamRequest
 from ..actors.stream.result import StreamResult
 from ..actors.stream.retry import RetryPolicy
 from .admission import Admission, EngineBusy, Group, Limits, Ticket
 from .admission.prompt import measure
-from .api.model import DEFAULT_MAX_TOKENS, AnthropicModel, Connection
+from .api.connection import Connection
+from .api.model import AnthropicModel
+from .api.parameters import DEFAULT_MAX_TOKENS
 from .combinators.as_completed import CompletionChannel, as_completed
 from .combinators.gather import gather, pipe
 from .combinators.launcher import FleetContext
@@ -43,10 +45,8 @@ from .stats import EngineStats, engine_stats
 from .supervisor import Job, Roster
 from .telemetry import find_observers
 
-__all__ = ["Engine", "EngineBusy", "EngineStats", "RequestLike"]
+__all__ = ["Engine", "EngineBusy", "EngineStats"]
 
-RequestLike = StreamRequest | Mapping[str, Any] | str
-"""A request, or what one is made of: Messages parameters, or the text of one user message."""
 
 _ENOUGH_TTFTS = 20
 

@@ -6,31 +6,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import attrs
 
 from ..message.parts import EMPTY
-from .pickling import portable_cause, revive
+from .pickling import portable_cause
 
 if TYPE_CHECKING:
-    from .result import StreamResult
+    pass
 
-__all__ = [
-    "DEADLINE_ERRORS",
-    "STATUS_OF_TYPE",
-    "ApiError",
-    "ConnectDeadlineExceeded",
-    "ConnectionFailed",
-    "DeadlineExceeded",
-    "ErrorInfo",
-    "FirstContentDeadlineExceeded",
-    "FirstEventDeadlineExceeded",
-    "IdleDeadlineExceeded",
-    "ProtocolError",
-    "QueuedDeadlineExceeded",
-    "SilenceDeadlineExceeded",
-    "StreamCancelled",
-    "StreamError",
-    "StreamTruncated",
-    "TotalDeadlineExceeded",
-    "bare",
-]
+__all__ = ["STATUS_OF_TYPE", "ErrorInfo", "bare"]
 
 STATUS_OF_TYPE = {
     "invalid_request_error": 400,
@@ -88,105 +69,6 @@ class ErrorInfo:
 
 def _info(kind: type[ErrorInfo], fields: dict[str, Any]) -> ErrorInfo:
     return kind(**fields)
-
-
-class StreamError(Exception):
-    """A stream that did not end `complete`. `result` is all that is known of it, with what was received.
-
-    It can be copied and pickled; of the exception behind it, a pickle holds what the result's `error.cause` keeps.
-    """
-
-    def __init__(self, message: str, result: "StreamResult") -> None:
-        super().__init__(message)
-        self.result = result
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _stream_error, (type(self), self.args, self.__dict__)
-
-
-def _stream_error(kind: type[StreamError], args: tuple[Any, ...], attributes: dict[str, Any]) -> StreamError:
-    error = revive(kind, args, attributes)
-    error.__cause__ = error.result.error.cause if error.result.error is not None else None
-    return error
-
-
-class StreamTruncated(StreamError):
-    """The bytes ended before the answer did: without a stop reason, or with a block open."""
-
-
-class StreamCancelled(StreamError):
-    """The stream was cancelled; `result.cancelled_by` and `result.cancel_reason` say by whom and why."""
-
-
-class DeadlineExceeded(StreamError):
-    """A deadline passed. `deadline` names it."""
-
-    def __init__(self, message: str, result: "StreamResult", deadline: str) -> None:
-        super().__init__(message, result)
-        self.deadline = deadline
-
-
-class QueuedDeadlineExceeded(DeadlineExceeded):
-    """It waited too long for a slot."""
-
-
-class ConnectDeadlineExceeded(DeadlineExceeded):
-    """The connection was not made in time."""
-
-
-class SilenceDeadlineExceeded(DeadlineExceeded):
-    """Nothing came, not even a ping."""
-
-
-class FirstEventDeadlineExceeded(DeadlineExceeded):
-    """The first event did not come in time."""
-
-
-class FirstContentDeadlineExceeded(DeadlineExceeded):
-    """The first content did not come in time."""
-
-
-class IdleDeadlineExceeded(DeadlineExceeded):
-    """The answer did not go on in time."""
-
-
-class TotalDeadlineExceeded(DeadlineExceeded):
-    """The whole took too long."""
-
-
-DEADLINE_ERRORS: dict[str, type[DeadlineExceeded]] = {
-    "queued": QueuedDeadlineExceeded,
-    "connect": ConnectDeadlineExceeded,
-    "silence": SilenceDeadlineExceeded,
-    "first_event": FirstEventDeadlineExceeded,
-    "first_content": FirstContentDeadlineExceeded,
-    "idle": IdleDeadlineExceeded,
-    "total": TotalDeadlineExceeded,
-}
-"""The exception for each deadline."""
-
-
-class ConnectionFailed(StreamError):
-    """No response came: the connection could not be made, or broke before the response's head."""
-
-
-class ProtocolError(StreamError):
-    """The bytes that came are not a Messages stream."""
-
-
-class ApiError(StreamError):
-    """The API refused the request or failed while answering.
-
-    `status` is the HTTP status (or the one that `type` stands for), `type` the API's error type.
-    """
-
-    def __init__(
-        self, message: str, result: "StreamResult", *, status: int | None, type: str, request_id: str | None
-    ) -> None:
-        super().__init__(message, result)
-        self.status = status
-        self.type = type
-        self.request_id = request_id
 
 
 def bare(exc: Exception) -> Exception:

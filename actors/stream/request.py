@@ -10,9 +10,15 @@ from .deadlines import Deadlines
 from .own_copy import snapshot
 from .pickling import DROPPED, portable, without_secrets
 from .recovery import Recovery, check_recovery
+from .request import StreamRequest
 from .retry import RetryPolicy
 
-__all__ = ["MessageParams", "Model", "StreamRequest"]
+__all__ = ["MessageParams", "Model", "RequestLike", "StreamRequest"]
+
+
+RequestLike = StreamRequest | Mapping[str, Any] | str
+
+"""A request, or what one is made of: Messages parameters, or the text of one user message."""
 
 
 class Model(Protocol):

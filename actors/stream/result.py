@@ -1,30 +1,149 @@
 """How a stream ended: one frozen value that tells all, whatever the ending."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from ..message.parts import EMPTY, FallbackPart, Part, TextPart, ToolCallPart
+from ..message.parts import EMPTY
+from .pickling import revive
+
+if TYPE_CHECKING:
+    from .result import StreamResult
+
+from datetime import datetime
+from typing import Literal
+
+from ..message.parts import FallbackPart, Part, TextPart, ToolCallPart
 from ..message.turn import to_message_param
 from ..message.usage import Usage
 from ..wire.events import JsonObject
-from .failure import (
-    DEADLINE_ERRORS,
-    ApiError,
-    ConnectionFailed,
-    ErrorInfo,
-    ProtocolError,
-    StreamCancelled,
-    StreamError,
-    StreamTruncated,
-)
+from .failure import ErrorInfo
 from .request import StreamRequest
+from .stopwatch import Timings
 
-__all__ = ["Attempt", "Ending", "StreamResult", "Timings"]
+__all__ = [
+    "DEADLINE_ERRORS",
+    "ApiError",
+    "Attempt",
+    "ConnectDeadlineExceeded",
+    "ConnectionFailed",
+    "DeadlineExceeded",
+    "Ending",
+    "FirstContentDeadlineExceeded",
+    "FirstEventDeadlineExceeded",
+    "IdleDeadlineExceeded",
+    "ProtocolError",
+    "QueuedDeadlineExceeded",
+    "SilenceDeadlineExceeded",
+    "StreamCancelled",
+    "StreamError",
+    "StreamResult",
+    "StreamTruncated",
+    "TotalDeadlineExceeded",
+]
 
 Ending = Literal["complete", "truncated", "cancelled", "failed"]
+
+
+class StreamError(Exception):
+    """A stream that did not end `complete`. `result` is all that is known of it, with what was received.
+
+    It can be copied and pickled; of the exception behind it, a pickle holds what the result's `error.cause` keeps.
+    """
+
+    def __init__(self, message: str, result: "StreamResult") -> None:
+        super().__init__(message)
+        self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _stream_error, (type(self), self.args, self.__dict__)
+
+
+def _stream_error(kind: type[StreamError], args: tuple[Any, ...], attributes: dict[str, Any]) -> StreamError:
+    error = revive(kind, args, attributes)
+    error.__cause__ = error.result.error.cause if error.result.error is not None else None
+    return error
+
+
+class StreamTruncated(StreamError):
+    """The bytes ended before the answer did: without a stop reason, or with a block open."""
+
+
+class StreamCancelled(StreamError):
+    """The stream was cancelled; `result.cancelled_by` and `result.cancel_reason` say by whom and why."""
+
+
+class DeadlineExceeded(StreamError):
+    """A deadline passed. `deadline` names it."""
+
+    def __init__(self, message: str, result: "StreamResult", deadline: str) -> None:
+        super().__init__(message, result)
+        self.deadline = deadline
+
+
+class QueuedDeadlineExceeded(DeadlineExceeded):
+    """It waited too long for a slot."""
+
+
+class ConnectDeadlineExceeded(DeadlineExceeded):
+    """The connection was not made in time."""
+
+
+class SilenceDeadlineExceeded(DeadlineExceeded):
+    """Nothing came, not even a ping."""
+
+
+class FirstEventDeadlineExceeded(DeadlineExceeded):
+    """The first event did not come in time."""
+
+
+class FirstContentDeadlineExceeded(DeadlineExceeded):
+    """The first content did not come in time."""
+
+
+class IdleDeadlineExceeded(DeadlineExceeded):
+    """The answer did not go on in time."""
+
+
+class TotalDeadlineExceeded(DeadlineExceeded):
+    """The whole took too long."""
+
+
+DEADLINE_ERRORS: dict[str, type[DeadlineExceeded]] = {
+    "queued": QueuedDeadlineExceeded,
+    "connect": ConnectDeadlineExceeded,
+    "silence": SilenceDeadlineExceeded,
+    "first_event": FirstEventDeadlineExceeded,
+    "first_content": FirstContentDeadlineExceeded,
+    "idle": IdleDeadlineExceeded,
+    "total": TotalDeadlineExceeded,
+}
+
+"""The exception for each deadline."""
+
+
+class ConnectionFailed(StreamError):
+    """No response came: the connection could not be made, or broke before the response's head."""
+
+
+class ProtocolError(StreamError):
+    """The bytes that came are not a Messages stream."""
+
+
+class ApiError(StreamError):
+    """The API refused the request or failed while answering.
+
+    `status` is the HTTP status (or the one that `type` stands for), `type` the API's error type.
+    """
+
+    def __init__(
+        self, message: str, result: "StreamResult", *, status: int | None, type: str, request_id: str | None
+    ) -> None:
+        super().__init__(message, result)
+        self.status = status
+        self.type = type
+        self.request_id = request_id
 
 
 @attrs.frozen
@@ -51,33 +170,6 @@ class Attempt:
         """What it used as far as anybody knows: the API's word, or the estimate where that is more."""
         tokens = max(self.usage.output_tokens, self.output_estimate or 0)
         return self.usage if tokens == self.usage.output_tokens else attrs.evolve(self.usage, output_tokens=tokens)
-
-
-@attrs.frozen(kw_only=True)
-class Timings:
-    """When things happened, in seconds since submission; None for what never did. The last attempt counts."""
-
-    queued: float | None = None
-    """How long the first attempt waited for its slot."""
-    sent: float | None = None
-    """When the request was handed to the connection."""
-    connected: float | None = None
-    """When the response's head had come."""
-    first_event: float | None = None
-    first_content: float | None = None
-    """When the first content came: a delta, or a block that arrives whole."""
-    end: float = 0.0
-    contents: int = 0
-    """How many content events came."""
-    inter_content_p50: float | None = None
-    """Percentiles of the time between content events (nearest rank). Those read at once are 0 apart."""
-    inter_content_p90: float | None = None
-    inter_content_p99: float | None = None
-
-    @property
-    def ttft(self) -> float | None:
-        """Time to first token: from `sent` to `first_content`, in seconds."""
-        return None if self.first_content is None or self.sent is None else self.first_content - self.sent
 
 
 @attrs.frozen(kw_only=True)

@@ -3,9 +3,36 @@
 from array import array
 from collections.abc import Callable, Sequence
 
-from .result import Timings
+import attrs
 
-__all__ = ["Stopwatch"]
+__all__ = ["Stopwatch", "Timings"]
+
+
+@attrs.frozen(kw_only=True)
+class Timings:
+    """When things happened, in seconds since submission; None for what never did. The last attempt counts."""
+
+    queued: float | None = None
+    """How long the first attempt waited for its slot."""
+    sent: float | None = None
+    """When the request was handed to the connection."""
+    connected: float | None = None
+    """When the response's head had come."""
+    first_event: float | None = None
+    first_content: float | None = None
+    """When the first content came: a delta, or a block that arrives whole."""
+    end: float = 0.0
+    contents: int = 0
+    """How many content events came."""
+    inter_content_p50: float | None = None
+    """Percentiles of the time between content events (nearest rank). Those read at once are 0 apart."""
+    inter_content_p90: float | None = None
+    inter_content_p99: float | None = None
+
+    @property
+    def ttft(self) -> float | None:
+        """Time to first token: from `sent` to `first_content`, in seconds."""
+        return None if self.first_content is None or self.sent is None else self.first_content - self.sent
 
 
 class Stopwatch:

@@ -2,6 +2,7 @@
 
 from .admission import Admission, EngineBusy
 from .pool import is_overload
-from .ticket import Group, Limits, Reason, Ticket
+from .settings import Group, Limits, Reason
+from .ticket import Ticket
 
 __all__ = ["Admission", "EngineBusy", "Group", "Limits", "Reason", "Ticket", "is_overload"]

@@ -11,11 +11,13 @@ from itertools import count
 
 from ...actors.message.usage import Usage
 from ...actors.stream.failure import ErrorInfo
-from ..prices import Prices, SpendCap
+from ..prices import Prices
 from .lanes import GroupState, Lane, Lanes
 from .pool import Block, Pool
 from .retry_budget import RetryBudget
-from .ticket import Group, Limits, Ticket
+from .settings import Group, Limits
+from .spend_cap import SpendCap
+from .ticket import Ticket
 
 __all__ = ["Admission", "EngineBusy"]
 

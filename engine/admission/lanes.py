@@ -8,9 +8,10 @@ clock is furthest behind is next. A group that comes back after a rest begins at
 import heapq
 from collections.abc import Collection, Iterator
 
-from ..prices import SpendCap
 from .pool import Block, Pool
-from .ticket import Group, Ticket
+from .settings import Group
+from .spend_cap import SpendCap
+from .ticket import Ticket
 
 __all__ = ["GroupState", "Lane", "Lanes"]
 

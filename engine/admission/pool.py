@@ -12,7 +12,8 @@ from .bucket import Bucket
 from .estimates import Estimates
 from .pace import Pace
 from .prompt_cache import Prefixes
-from .ticket import Limits, Reason, Ticket
+from .settings import Limits, Reason
+from .ticket import Ticket
 from .window import Window
 
 __all__ = ["Block", "Pool", "is_overload"]

@@ -1,15 +1,16 @@
 """Models: which Claude to ask, with whose credentials, over which HTTP client. A model is a description; it opens
 nothing until an engine connects it."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ...actors.message.parts import EMPTY
 from ...actors.stream.own_copy import snapshot
-from ...actors.stream.request import MessageParams, StreamRequest
-from .shared_client import ClientLease, acquire_shared_client, client_timeout
+from ...actors.stream.request import StreamRequest
+from .connection import Connection, _credentials
+from .parameters import _BODY_PARAMETERS, DEFAULT_MAX_TOKENS, sdk_parameters
+from .shared_client import acquire_shared_client, client_timeout
 
 if TYPE_CHECKING:
     import httpx
@@ -21,13 +22,7 @@ if TYPE_CHECKING:
     # The clients for AWS, Foundry and Google Cloud are kinds of AsyncAnthropic.
     AnthropicClient = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex
 
-__all__ = ["DEFAULT_MAX_TOKENS", "AnthropicModel", "Connection", "MissingCredentialsError", "sdk_parameters"]
-
-DEFAULT_MAX_TOKENS = 4096
-"""What `max_tokens` is when neither the request nor the model's defaults say."""
-
-# Some, such as `temperature`, the SDK's `create` names no more, though older models take them: they go into the body.
-_BODY_PARAMETERS = frozenset(MessageParams.__annotations__)
+__all__ = ["AnthropicModel", "MissingCredentialsError"]
 
 
 class MissingCredentialsError(RuntimeError):
@@ -182,30 +177,6 @@ class AnthropicModel:
         return Connection(client, lease, _credentials(client) or id(client), repeatable=repeatable)
 
 
-class Connection:
-    """A model's SDK client in one event loop, and its share in the HTTP client below."""
-
-    def __init__(
-        self, client: "AnthropicClient", lease: ClientLease | None, credentials: Hashable, *, repeatable: bool = False
-    ) -> None:
-        self.client = client
-        self.repeatable = repeatable
-        """Whether nothing but the body tells two requests of a kind apart: we made the client, and its key stays."""
-        self.credentials = credentials
-        """Equal for connections whose requests the API counts as the same customer's. Not to be shown to anybody."""
-        self._lease = lease
-
-    async def aclose(self) -> None:
-        """Gives the share back. The SDK client is not closed: it would close the HTTP client it was lent."""
-        if self._lease is not None:
-            await self._lease.aclose()
-
-
-def _credentials(client: Any) -> Hashable:
-    key = getattr(client, "api_key", None) or getattr(client, "auth_token", None)
-    return (str(client.base_url), key) if isinstance(key, str) else None
-
-
 def _check_sdk_client(client: object) -> None:
     from anthropic._base_client import AsyncAPIClient
 
@@ -232,21 +203,6 @@ def _check_http_client(client: object) -> "httpx2.AsyncClient":
         f"http_client is an httpx2.AsyncClient (httpx2 is the maintained continuation of httpx; a client of the older"
         f" httpx needs the extra manystream[httpx]), not {type(client).__module__}.{type(client).__name__}"
     )
-
-
-@cache
-def sdk_parameters(*, beta: bool) -> frozenset[str]:
-    """The names that the SDK's `create` takes as the API's own parameters.
-
-    They are read from its types: what was put around `create` need not say what it takes.
-    """
-    from anthropic.types import MessageCreateParams
-    from anthropic.types.beta import MessageCreateParams as BetaMessageCreateParams
-
-    names: set[str] = set()
-    for kind in cast("Any", BetaMessageCreateParams if beta else MessageCreateParams).__args__:
-        names |= kind.__required_keys__ | kind.__optional_keys__
-    return frozenset(names - {"stream", "betas"})
 
 
 def _without_userinfo(url: str) -> str:

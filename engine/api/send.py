@@ -14,9 +14,11 @@ from anthropic.lib.bedrock import AsyncAnthropicBedrock
 from ...actors.response import Open, Response, ResponseFailed
 from ...actors.stream.deadlines import Deadlines
 from ...actors.stream.request import StreamRequest
+from .connection import Connection
 from .failures import sending_failed
 from .known_heads import Repeats
-from .model import AnthropicModel, Connection, sdk_parameters
+from .model import AnthropicModel
+from .parameters import sdk_parameters
 from .responses import SdkResponse, accepted, direct_response
 
 __all__ = ["open_route"]

@@ -13,7 +13,8 @@ from ..finish import uninterrupted
 from .launcher import Fleet
 
 if TYPE_CHECKING:
-    from ..engine import Engine, RequestLike
+    from ...actors.stream.request import RequestLike
+    from ..engine import Engine
     from .launcher import Requests
 
 __all__ = ["gather", "pipe"]

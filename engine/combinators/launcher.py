@@ -16,7 +16,8 @@ from ...actors.channel.receiving import Home
 from ..finish import uninterrupted
 
 if TYPE_CHECKING:
-    from ..engine import Engine, RequestLike
+    from ...actors.stream.request import RequestLike
+    from ..engine import Engine
 
     Requests = Iterable[RequestLike] | AsyncIterable[RequestLike]
 

@@ -13,15 +13,15 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from ...actors.actor import StreamActor
 from ...actors.channel.mailbox import Policy
-from ...actors.stream.failure import StreamError
 from ...actors.stream.lifecycle import FINAL
 from ...actors.stream.request import StreamRequest
-from ...actors.stream.result import StreamResult
+from ...actors.stream.result import StreamError, StreamResult
 from ..finish import uninterrupted
 from .single import Stream
 
 if TYPE_CHECKING:
-    from ..engine import Engine, RequestLike
+    from ...actors.stream.request import RequestLike
+    from ..engine import Engine
 
 __all__ = ["ContestStream", "HedgeContext", "RaceContext", "Until"]
 

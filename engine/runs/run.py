@@ -19,10 +19,10 @@ from anyio import TaskHandle, to_thread
 from ...actors.message.usage import Usage
 from ...actors.stream.events import StreamEndEvent, StreamStartEvent, TaggedEvent
 from ...actors.stream.pickling import revive
-from ...actors.stream.request import StreamRequest
+from ...actors.stream.request import RequestLike, StreamRequest
 from ...actors.stream.result import StreamResult
 from ..combinators.merge import MergeChannel
-from ..engine import Engine, RequestLike
+from ..engine import Engine
 from ..finish import uninterrupted
 from ..prices import Prices
 from .event_files import EventDirectory, EventOutput, open_event_files

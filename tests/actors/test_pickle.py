@@ -31,7 +31,7 @@ from manystream import (
 )
 from manystream.actors import Part, PartDelta, PartEvent, Usage
 from manystream.actors.message.parts import EMPTY
-from manystream.actors.stream.failure import DEADLINE_ERRORS
+from manystream.actors.stream.result import DEADLINE_ERRORS
 from manystream.engine.runs import RunStopped
 from manystream.engine.simulator import Cut, Fail, Simulator
 

@@ -10,9 +10,9 @@ from tests.support.engines import engine_in_memory
 from tests.support.virtual import virtual_backends
 
 from manystream import DeadlineExceeded, Deadlines, RetryPolicy, StreamRequest
-from manystream.actors.stream.deadlines import next_due
-from manystream.actors.stream.failure import DEADLINE_ERRORS
+from manystream.actors.stream.due import next_due
 from manystream.actors.stream.lifecycle import State
+from manystream.actors.stream.result import DEADLINE_ERRORS
 from manystream.actors.stream.stopwatch import Stopwatch
 from manystream.engine.simulator import Fail, Simulator, Stall
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manystream.actors.message.usage import Usage, usage_from_json
-from manystream.engine.prices import Price, Prices, SpendCap
+from manystream.engine.admission.spend_cap import SpendCap
+from manystream.engine.prices import Price, Prices
 
 MILLION = 1_000_000
 EACH = Usage(

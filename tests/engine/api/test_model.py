@@ -17,7 +17,7 @@ from anthropic.resources.beta.messages import AsyncMessages as BetaMessages
 from anthropic.resources.messages import AsyncMessages
 
 from manystream import AnthropicModel, Engine, MissingCredentialsError, StreamRequest
-from manystream.engine.api.model import sdk_parameters
+from manystream.engine.api.parameters import sdk_parameters
 
 pytestmark = pytest.mark.anyio
 

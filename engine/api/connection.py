@@ -1,0 +1,40 @@
+"""A model's SDK client in one event loop."""
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+from .shared_client import ClientLease
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+    from anthropic.lib.bedrock import AsyncAnthropicBedrock, AsyncAnthropicBedrockMantle
+    from anthropic.lib.vertex import AsyncAnthropicVertex
+
+    # The clients for AWS, Foundry and Google Cloud are kinds of AsyncAnthropic.
+    AnthropicClient = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex
+
+__all__ = ["Connection"]
+
+
+class Connection:
+    """A model's SDK client in one event loop, and its share in the HTTP client below."""
+
+    def __init__(
+        self, client: "AnthropicClient", lease: ClientLease | None, credentials: Hashable, *, repeatable: bool = False
+    ) -> None:
+        self.client = client
+        self.repeatable = repeatable
+        """Whether nothing but the body tells two requests of a kind apart: we made the client, and its key stays."""
+        self.credentials = credentials
+        """Equal for connections whose requests the API counts as the same customer's. Not to be shown to anybody."""
+        self._lease = lease
+
+    async def aclose(self) -> None:
+        """Gives the share back. The SDK client is not closed: it would close the HTTP client it was lent."""
+        if self._lease is not None:
+            await self._lease.aclose()
+
+
+def _credentials(client: Any) -> Hashable:
+    key = getattr(client, "api_key", None) or getattr(client, "auth_token", None)
+    return (str(client.base_url), key) if isinstance(key, str) else None

@@ -1,0 +1,38 @@
+"""The parameters of the Messages API, as the SDK names them."""
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+from ...actors.stream.request import MessageParams
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+    from anthropic.lib.bedrock import AsyncAnthropicBedrock, AsyncAnthropicBedrockMantle
+    from anthropic.lib.vertex import AsyncAnthropicVertex
+
+    # The clients for AWS, Foundry and Google Cloud are kinds of AsyncAnthropic.
+    AnthropicClient = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex
+
+__all__ = ["DEFAULT_MAX_TOKENS", "sdk_parameters"]
+
+DEFAULT_MAX_TOKENS = 4096
+
+"""What `max_tokens` is when neither the request nor the model's defaults say."""
+
+# Some, such as `temperature`, the SDK's `create` names no more, though older models take them: they go into the body.
+_BODY_PARAMETERS = frozenset(MessageParams.__annotations__)
+
+
+@cache
+def sdk_parameters(*, beta: bool) -> frozenset[str]:
+    """The names that the SDK's `create` takes as the API's own parameters.
+
+    They are read from its types: what was put around `create` need not say what it takes.
+    """
+    from anthropic.types import MessageCreateParams
+    from anthropic.types.beta import MessageCreateParams as BetaMessageCreateParams
+
+    names: set[str] = set()
+    for kind in cast("Any", BetaMessageCreateParams if beta else MessageCreateParams).__args__:
+        names |= kind.__required_keys__ | kind.__optional_keys__
+    return frozenset(names - {"stream", "betas"})
