@@ -5,72 +5,70 @@ The rooms, in the order in which bytes go through them: `framing` (bytes to fram
 `actor` that owns them all.
 """
 
-from .channel.mailbox import Conflate, Lossless, Mailbox
+from .channel import Conflate, Lossless, Mailbox
 from .handle import StreamHandle
-from .message.deltas import (
+from .message import (
     CitationPartDelta,
-    CompactionPartDelta,
-    PartDelta,
-    TextPartDelta,
-    ThinkingPartDelta,
-    ToolCallPartDelta,
-    UnknownPartDelta,
-)
-from .message.parts import (
     CompactionPart,
+    CompactionPartDelta,
     ContainerUploadPart,
     FallbackPart,
     MCPToolListingPart,
     Part,
+    PartDelta,
     RedactedThinkingPart,
     ServerToolCallPart,
     ServerToolResultPart,
     TextPart,
+    TextPartDelta,
     ThinkingPart,
+    ThinkingPartDelta,
     ToolCallPart,
+    ToolCallPartDelta,
     UnknownPart,
+    UnknownPartDelta,
+    Usage,
+    tool_result,
 )
-from .message.turn import tool_result
-from .message.usage import Usage
 from .snapshots import Snapshots
-from .stream.codec import decode_event, encode_event
-from .stream.deadlines import Deadlines
-from .stream.events import (
-    PartDeltaEvent,
-    PartEndEvent,
-    PartEvent,
-    PartStartEvent,
-    RestartEvent,
-    SnapshotEvent,
-    StreamEndEvent,
-    StreamStartEvent,
-    TaggedEvent,
-    UnknownEvent,
-    UsageEvent,
-)
-from .stream.failure import ErrorInfo
-from .stream.lifecycle import State
-from .stream.request import MessageParams, StreamRequest
-from .stream.result import (
+from .stream import (
     ApiError,
     Attempt,
     ConnectDeadlineExceeded,
     ConnectionFailed,
     DeadlineExceeded,
+    Deadlines,
+    ErrorInfo,
     FirstContentDeadlineExceeded,
     FirstEventDeadlineExceeded,
     IdleDeadlineExceeded,
+    MessageParams,
+    PartDeltaEvent,
+    PartEndEvent,
+    PartEvent,
+    PartStartEvent,
     ProtocolError,
     QueuedDeadlineExceeded,
+    RestartEvent,
+    RetryPolicy,
     SilenceDeadlineExceeded,
+    SnapshotEvent,
+    State,
     StreamCancelled,
+    StreamEndEvent,
     StreamError,
+    StreamRequest,
     StreamResult,
+    StreamStartEvent,
     StreamTruncated,
+    TaggedEvent,
+    Timings,
     TotalDeadlineExceeded,
+    UnknownEvent,
+    UsageEvent,
+    decode_event,
+    encode_event,
 )
-from .stream.retry import RetryPolicy
-from .stream.stopwatch import Timings
 
 __all__ = [
     "ApiError",

@@ -16,24 +16,48 @@ import anyio
 import attrs
 
 from .assembler import Assembler
-from .channel.log import EventLog
-from .channel.mailbox import Feed, OnAbandon, Parked
-from .message.parts import EMPTY, TextPart
-from .message.usage import Usage
+from .channel import EventLog, OnAbandon, Parked, Subscriber
+from .message import EMPTY, TextPart, Usage
 from .response import Open, Response, ResponseFailed
-from .stream.deadlines import DeadlineName, Deadlines
-from .stream.due import next_due
-from .stream.events import RestartEvent, SnapshotEvent, StreamEndEvent
-from .stream.failure import STATUS_OF_TYPE, ErrorInfo, bare
-from .stream.lifecycle import Lifecycle, State
-from .stream.recovery import NextStep, Recovery, continuation, next_step, takes_continuation
-from .stream.request import StreamRequest
-from .stream.result import Attempt, Ending, StreamResult
-from .stream.retry import RetryPolicy, is_retryable
-from .stream.stopwatch import Stopwatch
-from .wire.error_body import plain_text, read_error_body
-from .wire.events import DECODE_ERRORS, SMALL, ErrorEvent, WireError, decode, decode_known, decode_other
-from .wire.framing import Frame, FramingError, SSEFramer
+from .stream import (
+    STATUS_OF_TYPE,
+    Attempt,
+    DeadlineName,
+    Deadlines,
+    Ending,
+    ErrorInfo,
+    Lifecycle,
+    NextStep,
+    Recovery,
+    RestartEvent,
+    RetryPolicy,
+    SnapshotEvent,
+    State,
+    Stopwatch,
+    StreamEndEvent,
+    StreamRequest,
+    StreamResult,
+    bare,
+    continuation,
+    is_retryable,
+    next_due,
+    next_step,
+    takes_continuation,
+)
+from .wire import (
+    DECODE_ERRORS,
+    SMALL,
+    ErrorEvent,
+    Frame,
+    FramingError,
+    SSEFramer,
+    WireError,
+    decode,
+    decode_known,
+    decode_other,
+    plain_text,
+    read_error_body,
+)
 
 __all__ = ["Owner", "StreamActor"]
 
@@ -88,7 +112,7 @@ class StreamActor:
         self.released = anyio.Event()
         """The connection is back in the pool or gone; nothing of the stream runs any more."""
         self.parked: list[Parked] = []
-        self.feeds: list[Feed] = []
+        self.feeds: list[Subscriber] = []
         self.attempts: list[Attempt] = []
         self.cancel_request: tuple[str, str | None] | None = None
         self.on_abandon: OnAbandon = on_abandon
@@ -102,7 +126,7 @@ class StreamActor:
         """The deadline that passed and is not dealt with yet."""
         self._retry = retry
         self._recovery: Recovery = recovery
-        self._lossless: list[Feed] = []
+        self._lossless: list[Subscriber] = []
         self._draining = False
         self._room: anyio.Event | None = None
         self._frames: deque[Frame] = deque()
@@ -117,7 +141,7 @@ class StreamActor:
 
     # -- consumers
 
-    def add(self, feed: Feed) -> None:
+    def add(self, feed: Subscriber) -> None:
         """A consumer joins."""
         if self.life.ended:
             return
@@ -125,7 +149,7 @@ class StreamActor:
         if feed.buffer is not None:
             self._lossless.append(feed)
 
-    def left(self, feed: Feed) -> None:
+    def left(self, feed: Subscriber) -> None:
         """A consumer leaves."""
         if feed in self.parked:
             self.parked.remove(feed)

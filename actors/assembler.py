@@ -14,31 +14,32 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 import msgspec
 
-from .block import _Block
-from .channel.log import EventLog
-from .message.container import normalise_container
-from .message.deltas import (
-    CitationPartDelta,
-    CompactionPartDelta,
-    PartDelta,
-    TextPartDelta,
-    ThinkingPartDelta,
-    ToolCallPartDelta,
-    UnknownPartDelta,
-)
-from .message.parts import (
+from .block import OpenBlock
+from .channel import EventLog
+from .message import (
     EMPTY,
+    CitationPartDelta,
     CompactionPart,
+    CompactionPartDelta,
     Part,
+    PartDelta,
     ServerToolCallPart,
     TextPart,
+    TextPartDelta,
     ThinkingPart,
+    ThinkingPartDelta,
     ToolCallPart,
+    ToolCallPartDelta,
+    UnknownPartDelta,
+    Usage,
+    merge_usage,
+    normalise_container,
+    sum_of_usages,
+    usage_from_json,
 )
-from .message.usage import Usage, merge_usage, sum_of_usages, usage_from_json
-from .stream.events import PartDeltaEvent, PartEndEvent, PartStartEvent, StreamStartEvent, UnknownEvent, UsageEvent
+from .stream import PartDeltaEvent, PartEndEvent, PartStartEvent, StreamStartEvent, UnknownEvent, UsageEvent
+from .wire import JsonObject, readable
 from .wire import events as wire
-from .wire.events import JsonObject, readable
 
 if TYPE_CHECKING:
     pass
@@ -78,10 +79,10 @@ class Assembler:
         self._log = log
         self._beta = beta
         self.request_id = request_id
-        self._blocks: list[_Block] = []  # in the order in which they began
-        self._current: dict[int, _Block] = {}  # the block that an index on the wire stands for now
+        self._blocks: list[OpenBlock] = []  # in the order in which they began
+        self._current: dict[int, OpenBlock] = {}  # the block that an index on the wire stands for now
         self._offset = 0  # from an index on the wire to that of its part
-        self._cut: _Block | None = None  # the open text that a continuation may go on with, until its first block
+        self._cut: OpenBlock | None = None  # the open text that a continuation may go on with, until its first block
         self._message: JsonObject | None = None
         self._usage: JsonObject = {}
         self._typed_usage: Usage | None = None  # the same, until it changes
@@ -162,10 +163,10 @@ class Assembler:
             return False
         return not any(map(self._is_unfinished, self._blocks))
 
-    def _is_unfinished(self, block: _Block) -> bool:
+    def _is_unfinished(self, block: OpenBlock) -> bool:
         return block.open and not self._needs_no_end(block)
 
-    def _needs_no_end(self, block: _Block) -> bool:
+    def _needs_no_end(self, block: OpenBlock) -> bool:
         # A continuation without any content had nothing to add to the text that was open.
         return block.whole or block is self._cut
 
@@ -256,7 +257,7 @@ class Assembler:
         if block is None or not isinstance(block.base, ToolCallPart | ServerToolCallPart):
             raise KeyError(f"no tool call has begun at index {index}")
         if block.args is None:
-            from .wire.partial_json import PartialJSON  # here, since few ask, and its patterns take a while to compile
+            from .wire import PartialJSON
 
             block.args = PartialJSON()
             so_far = block.part or block.base
@@ -277,7 +278,7 @@ class Assembler:
             )
         return message
 
-    def _in_order(self) -> list[_Block]:
+    def _in_order(self) -> list[OpenBlock]:
         return sorted(self._blocks, key=lambda block: block.index)
 
     # -- other deltas
@@ -314,7 +315,7 @@ class Assembler:
                 # Of a known kind, but not for this kind of part.
                 self._apply(block, UnknownPartDelta(_raw(delta), extra))
 
-    def _apply(self, block: _Block, delta: PartDelta) -> None:
+    def _apply(self, block: OpenBlock, delta: PartDelta) -> None:
         match delta:
             case CitationPartDelta(citation, extra):
                 block.citations.append(citation)
@@ -327,7 +328,7 @@ class Assembler:
             block.base = attrs.evolve(block.base, extra={**block.base.extra, **extra})
         self._log.add(PartDeltaEvent, block.index, delta)
 
-    def _append(self, block: _Block, delta: PartDelta, text: str, rest: PartDelta) -> None:
+    def _append(self, block: OpenBlock, delta: PartDelta, text: str, rest: PartDelta) -> None:
         """Keeps the text that a delta appends among the pieces, and applies only the rest of it."""
         block.pieces.append(text)
         if block.args is not None:
@@ -345,7 +346,7 @@ class Assembler:
             self._end_block(earlier, complete=earlier.whole)
             if not earlier.whole:
                 self._break(f"block {index} began again before it had ended")
-        block = _Block(index + self._offset, raw)
+        block = OpenBlock(index + self._offset, raw)
         block.whole = whole
         if self._cut is not None:
             cut, self._cut = self._cut, None
@@ -363,7 +364,7 @@ class Assembler:
                 self._message["model"] = to["model"]
         self._log.add(PartStartEvent, block.index, block.base, extra)
 
-    def _join(self, block: _Block, more: _Block, extra: Mapping[str, Any]) -> None:
+    def _join(self, block: OpenBlock, more: OpenBlock, extra: Mapping[str, Any]) -> None:
         """The text that a continuation begins with is more of the text that was cut."""
         self._offset = block.index
         self._current[0] = block
@@ -382,7 +383,7 @@ class Assembler:
             return
         self._end_block(block, complete=True, extra=extra)
 
-    def _end_block(self, block: _Block, *, complete: bool, extra: Mapping[str, Any] = EMPTY) -> None:
+    def _end_block(self, block: OpenBlock, *, complete: bool, extra: Mapping[str, Any] = EMPTY) -> None:
         if block.placeholder and not any(block.pieces):
             block.pieces.append(block.placeholder)
             if block.args is not None:

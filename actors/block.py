@@ -7,31 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .channel.log import MakeDelta
-from .message.deltas import (
-    TextPartDelta,
-    ThinkingPartDelta,
-    ToolCallPartDelta,
-)
-from .message.parts import (
+from .channel import MakeDelta
+from .message import (
     CompactionPart,
     Part,
     ServerToolCallPart,
     TextPart,
+    TextPartDelta,
     ThinkingPart,
+    ThinkingPartDelta,
     ToolCallPart,
+    ToolCallPartDelta,
     part_from_block,
 )
+from .wire import JsonObject, joined, parse_json
 from .wire import events as wire
-from .wire.events import JsonObject, joined, parse_json
 
 if TYPE_CHECKING:
-    from .wire.partial_json import PartialJSON
+    from .wire import PartialJSON
 
-__all__ = []
+__all__ = ["OpenBlock"]
 
 
-class _Block:
+class OpenBlock:
     """A content block while it is being put together."""
 
     __slots__ = (

@@ -7,14 +7,10 @@ from typing import Any, Literal
 import attrs
 
 from .actor import StreamActor
-from .channel.log import Cursor
-from .channel.mailbox import Conflate, Feed, Mailbox, OnAbandon, Policy
-from .channel.receiving import Home
-from .message.usage import Usage
+from .channel import Conflate, Cursor, Home, Mailbox, OnAbandon, Policy, Subscriber
+from .message import Usage
 from .snapshots import Snapshots
-from .stream.events import PartStartEvent, SnapshotEvent
-from .stream.lifecycle import State
-from .stream.result import StreamResult
+from .stream import PartStartEvent, SnapshotEvent, State, StreamResult
 
 __all__ = ["StreamHandle"]
 
@@ -131,7 +127,7 @@ class StreamHandle:
         self._check_home()
         actor = self._actor
         first, cursor = _join(actor, start)
-        feed = Feed(actor, cursor, policy or Conflate(), on_abandon or actor.on_abandon, first)
+        feed = Subscriber(actor, cursor, policy or Conflate(), on_abandon or actor.on_abandon, first)
         actor.add(feed)
         return Mailbox(feed, self._home)
 

@@ -3,8 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from .stream.failure import ErrorInfo
-from .stream.request import StreamRequest
+from .stream import ErrorInfo, StreamRequest
 
 __all__ = ["Open", "Response", "ResponseFailed", "Sink"]
 

@@ -5,8 +5,8 @@ from anyio.abc import ObjectReceiveStream
 from anyio.lowlevel import checkpoint
 
 from .actor import StreamActor
-from .channel.receiving import Home
-from .stream.events import SnapshotEvent
+from .channel import Home
+from .stream import SnapshotEvent
 
 __all__ = ["Snapshots"]
 

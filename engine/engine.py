@@ -1,5 +1,5 @@
 """The engine: the face of it all. It takes requests, is entered and left, and holds together what does the work: the
-connections, admission, the roster of streams, the combinators.
+connections, admission, the supervisor of streams, the combinators.
 
 Its task group is entered and left by hand, in the task of `async with Engine`, so that what the body raises comes out
 as it is.
@@ -19,15 +19,19 @@ from anyio import TaskHandle
 from anyio.abc import ObjectSendStream
 
 from ..actors.actor import StreamActor
-from ..actors.channel.mailbox import OnAbandon, Policy
+from ..actors.channel import OnAbandon, Policy
 from ..actors.handle import StreamHandle
 from ..actors.response import Open
-from ..actors.stream.deadlines import Deadlines
-from ..actors.stream.events import PartEvent
-from ..actors.stream.recovery import Recovery, takes_continuation
-from ..actors.stream.request import RequestLike, StreamRequest
-from ..actors.stream.result import StreamResult
-from ..actors.stream.retry import RetryPolicy
+from ..actors.stream import (
+    Deadlines,
+    PartEvent,
+    Recovery,
+    RequestLike,
+    RetryPolicy,
+    StreamRequest,
+    StreamResult,
+    takes_continuation,
+)
 from .admission import Admission, EngineBusy, Group, Limits, Ticket
 from .admission.prompt import measure
 from .api.connection import Connection
@@ -35,14 +39,14 @@ from .api.model import AnthropicModel
 from .api.parameters import DEFAULT_MAX_TOKENS
 from .combinators.as_completed import CompletionChannel, as_completed
 from .combinators.gather import gather, pipe
-from .combinators.launcher import FleetContext
+from .combinators.launcher import ChannelContext
 from .combinators.merge import MergeChannel, merge
 from .combinators.race import HedgeContext, RaceContext, Until
 from .combinators.single import StreamContext
 from .event_loop import HomeLoop
 from .prices import Price, Prices
 from .stats import EngineStats, engine_stats
-from .supervisor import Job, Roster
+from .supervisor import Job, Supervisor
 from .telemetry import find_observers
 
 __all__ = ["Engine", "EngineBusy", "EngineStats"]
@@ -110,7 +114,7 @@ class Engine:
         )
         self._connections: dict[AnthropicModel, tuple[Connection, Open]] = {}
         self._loop: HomeLoop | None = None
-        self._roster: Roster | None = None
+        self._supervisor: Supervisor | None = None
         self._ttfts: deque[float] = deque(maxlen=1000)
 
     # -- entering and leaving
@@ -120,37 +124,37 @@ class Engine:
             raise RuntimeError("an engine is entered once; make another")
         self._loop = loop = HomeLoop()
         self._connect(self._model)
-        self._admission = admission = self._make_admission(clock=loop.clock, woken=lambda: roster.wake())
+        self._admission = admission = self._make_admission(clock=loop.clock, woken=lambda: supervisor.wake())
         self._tasks = tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._observers = find_observers()
-        self._roster = roster = Roster(tasks, loop.clock, admission, self._released, self._observers)
-        roster.begin()
+        self._supervisor = supervisor = Supervisor(tasks, loop.clock, admission, self._released, self._observers)
+        supervisor.begin()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        roster = self._running_roster
-        roster.closing = True
+        supervisor = self._running_supervisor
+        supervisor.closing = True
         why = "engine", "the engine shut down"
         cancelled: BaseException | None = exc if isinstance(exc, anyio.get_cancelled_exc_class()) else None
-        roster.cancel_waiting(*why)
+        supervisor.cancel_waiting(*why)
         if exc is None:
-            roster.drain()
+            supervisor.drain()
             try:
                 with anyio.move_on_after(self._grace):
-                    await roster.wait_until_empty()
+                    await supervisor.wait_until_empty()
             except anyio.get_cancelled_exc_class() as caught:
                 cancelled = caught
-        for actor in roster:
-            roster.cancel(actor, *why)
-        roster.stop_helpers()
+        for actor in supervisor:
+            supervisor.cancel(actor, *why)
+        supervisor.stop_helpers()
         try:
             # Only a cancellation concerns the task group: any other exception of the body comes out as it is.
             await self._tasks.__aexit__(type(cancelled) if cancelled else None, cancelled, None)
         finally:
-            roster.bury(*why)
+            supervisor.bury(*why)
             with anyio.CancelScope(shield=True):
                 for connection, _ in self._connections.values():
                     await connection.aclose()
@@ -167,18 +171,18 @@ class Engine:
         return found
 
     def _check(self) -> HomeLoop:
-        roster = self._running_roster
+        supervisor = self._running_supervisor
         assert self._loop is not None
         self._loop.check()
-        if roster.closing:
+        if supervisor.closing:
             raise RuntimeError("the engine is shutting down")
         return self._loop
 
     @property
-    def _running_roster(self) -> Roster:
-        if self._roster is None:
+    def _running_supervisor(self) -> Supervisor:
+        if self._supervisor is None:
             raise RuntimeError("enter the engine first: async with Engine(...) as engine")
-        return self._roster
+        return self._supervisor
 
     # -- one stream
 
@@ -208,7 +212,7 @@ class Engine:
 
     def get(self, stream_id: str) -> StreamHandle | None:
         """The handle of a stream that waits or runs; None for others: the engine forgets what has ended."""
-        actor = None if self._roster is None else self._roster.get(stream_id)
+        actor = None if self._supervisor is None else self._supervisor.get(stream_id)
         return None if actor is None else StreamHandle(actor, self.ask_to_cancel, self._loop)
 
     def cancel_group(self, group: str, *, reason: str | None = None) -> None:
@@ -217,22 +221,22 @@ class Engine:
             self._loop.call(lambda: self._cancel_group(group, reason))
 
     def _cancel_group(self, group: str, reason: str | None) -> None:
-        for actor in self._running_roster:
+        for actor in self._running_supervisor:
             if actor.request.group == group:
-                self._running_roster.cancel(actor, "group", reason)
+                self._running_supervisor.cancel(actor, "group", reason)
 
     def stats(self) -> EngineStats:
         """What the engine is doing now, and what each request that waits waits for.
 
         Raises `RuntimeError` when the engine was never entered.
         """
-        roster = self._running_roster
+        supervisor = self._running_supervisor
         assert self._loop is not None
-        return engine_stats(self._admission, roster, self._loop.clock())
+        return engine_stats(self._admission, supervisor, self._loop.clock())
 
     # -- many streams
 
-    def merge(self, requests: Iterable[RequestLike] | AsyncIterable[RequestLike]) -> FleetContext[MergeChannel]:
+    def merge(self, requests: Iterable[RequestLike] | AsyncIterable[RequestLike]) -> ChannelContext[MergeChannel]:
         """The events of many streams in one channel: `async with engine.merge(requests) as channel`.
 
         An ending is a value here, a `StreamEndEvent` among the others. The channel gives `TaggedEvent(custom_id,
@@ -243,7 +247,7 @@ class Engine:
 
     def as_completed(
         self, requests: Iterable[RequestLike] | AsyncIterable[RequestLike]
-    ) -> FleetContext[CompletionChannel]:
+    ) -> ChannelContext[CompletionChannel]:
         """The results of many requests as they come: `async with engine.as_completed(requests) as done`.
 
         An ending is a value here, a `StreamResult` like any other. Requests are taken from the iterable as slots come
@@ -341,7 +345,7 @@ class Engine:
         model = self._model_of(request)
         params = model.params_for(request)
         connection, open_response = self._connect(model)
-        admission, roster = self._admission, self._running_roster
+        admission, supervisor = self._admission, self._running_supervisor
         name, max_tokens = ({**params, **request.extra_body}[key] for key in ("model", "max_tokens"))
         if not isinstance(name, str):
             raise TypeError(f"model is a model's name, not a {type(name).__name__}")
@@ -373,22 +377,22 @@ class Engine:
             clock=loop.clock,
             on_abandon=on_abandon,
             deadlines=request.deadlines or self._deadlines,
-            owner=roster,
+            owner=supervisor,
         )
         context = contextvars.copy_context()
         self._observers.submitted(actor, params, connection.client.base_url, context)
-        roster.take_in(Job(actor, open_response, context, ended), ticket)
+        supervisor.take_in(Job(actor, open_response, context, ended), ticket)
         return actor
 
     def start_helper(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:
         """Runs a combinator's task until it ends or the engine is left."""
         self._check()
-        return self._running_roster.start_helper(coro)
+        return self._running_supervisor.start_helper(coro)
 
     def request_cancel(self, actor: StreamActor, by: str, reason: str | None) -> None:
         """Asks a stream to stop, from the engine's own thread."""
-        if self._roster is not None:
-            self._roster.cancel(actor, by, reason)
+        if self._supervisor is not None:
+            self._supervisor.cancel(actor, by, reason)
 
     def ask_to_cancel(self, actor: StreamActor, reason: str | None) -> None:
         """What a handle's `cancel` does: from any thread."""

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from ..actors.message.parts import EMPTY
-from ..actors.message.usage import Usage
+from ..actors.message import EMPTY, Usage
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, PriceCalculation

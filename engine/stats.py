@@ -6,10 +6,10 @@ from typing import Literal
 
 import attrs
 
-from ..actors.stream.lifecycle import State
+from ..actors.stream import State
 from .admission import Admission, Reason
 from .held import held_streams
-from .supervisor import Roster
+from .supervisor import Supervisor
 
 __all__ = ["EngineStats", "LimitStats", "PoolStats", "WaitingRequest", "engine_stats"]
 
@@ -79,7 +79,7 @@ class EngineStats:
         return Counter(wait.reason for wait in self.waits)
 
 
-def engine_stats(admission: Admission, roster: Roster, now: float) -> EngineStats:
+def engine_stats(admission: Admission, supervisor: Supervisor, now: float) -> EngineStats:
     """The picture at `now`, on the engine's clock."""
     waits = [
         WaitingRequest(
@@ -91,8 +91,8 @@ def engine_stats(admission: Admission, roster: Roster, now: float) -> EngineStat
         )
         for ticket, (reason, until) in admission.waits()
     ]
-    held = [now - actor.watch.paused_since for actor in held_streams(roster)]
-    backoffs = [actor for actor in roster if actor.life.state is State.BACKOFF]
+    held = [now - actor.watch.paused_since for actor in held_streams(supervisor)]
+    backoffs = [actor for actor in supervisor if actor.life.state is State.BACKOFF]
     waits += [
         WaitingRequest(actor.stream_id, actor.request.custom_id, actor.request.group, "backoff", None)
         for actor in backoffs

@@ -1,6 +1,6 @@
-"""The roster: the streams an engine has taken in, each from its submission to the release of its connection.
+"""The supervisor: the streams an engine has taken in, each from its submission to the release of its connection.
 
-A stream that waits is a record; one that runs is a task. The roster starts the tasks, carries them from attempt to
+A stream that waits is a record; one that runs is a task. The supervisor starts the tasks, carries them from attempt to
 attempt, and stops them: one by one, by their own task handles, so that the caller's own cancellation is never mistaken
 for ours.
 """
@@ -16,19 +16,16 @@ from anyio import TaskHandle
 from anyio.abc import TaskGroup
 
 from ..actors.actor import StreamActor
-from ..actors.channel.mailbox import OnAbandon
+from ..actors.channel import OnAbandon
 from ..actors.response import Open, Response, ResponseFailed
-from ..actors.stream.deadlines import DeadlineName
-from ..actors.stream.failure import ErrorInfo
-from ..actors.stream.lifecycle import State
-from ..actors.stream.request import StreamRequest
+from ..actors.stream import DeadlineName, ErrorInfo, State, StreamRequest
 from .admission import Admission, Ticket
 from .finish import is_cancellation
 from .held import HeldWatch
 from .telemetry import Observers
 from .watchdog import Watchdog
 
-__all__ = ["EngineFault", "Job", "Roster"]
+__all__ = ["EngineFault", "Job", "Supervisor"]
 
 
 class EngineFault(RuntimeError):
@@ -63,7 +60,7 @@ class Job:
     turn: anyio.Event | None = None
 
 
-class Roster:
+class Supervisor:
     """Runs jobs in `tasks`, when `admission` lets them; the `Owner` of their actors. `released` is called with each
     job whose connection is released."""
 

@@ -12,7 +12,7 @@ from weakref import ref
 import anyio
 
 from ..actors.actor import StreamActor
-from ..actors.stream.deadlines import DeadlineName
+from ..actors.stream import DeadlineName
 
 __all__ = ["Watchdog"]
 

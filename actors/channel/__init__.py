@@ -1,1 +1,20 @@
 """From one stream to its consumers: the log of its events, and the mailboxes that read it."""
+
+from .log import Cursor, EventLog, MakeDelta
+from .mailbox import Conflate, Lossless, Mailbox, OnAbandon, Parked, Policy, Subscriber
+from .receiving import Home, Receiving
+
+__all__ = [
+    "Conflate",
+    "Cursor",
+    "EventLog",
+    "Home",
+    "Lossless",
+    "Mailbox",
+    "MakeDelta",
+    "OnAbandon",
+    "Parked",
+    "Policy",
+    "Receiving",
+    "Subscriber",
+]

@@ -14,9 +14,9 @@ from typing import Any
 
 import attrs
 
-from ..message.deltas import PartDelta, ThinkingPartDelta
-from ..stream.events import PartDeltaEvent, PartEvent, StreamEndEvent, UsageEvent
-from ..wire.events import joined
+from ..message import PartDelta, ThinkingPartDelta
+from ..stream import PartDeltaEvent, PartEvent, StreamEndEvent, UsageEvent
+from ..wire import joined
 
 __all__ = ["Cursor", "EventLog", "Run"]
 

@@ -18,12 +18,12 @@ import attrs
 from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectStreamStatistics
 
-from ..stream.events import PartEvent, StreamEndEvent
+from ..stream import PartEvent, StreamEndEvent
 from .log import Cursor, EventLog
 from .receiving import Home, Receiving
 from .wake import Waiter, waiter_factory
 
-__all__ = ["Conflate", "Feed", "Lossless", "Mailbox", "OnAbandon", "Parked", "Policy", "Producer"]
+__all__ = ["Conflate", "Lossless", "Mailbox", "OnAbandon", "Parked", "Policy", "Producer", "Subscriber"]
 
 
 @attrs.frozen
@@ -71,12 +71,12 @@ class Producer(Protocol):
         """A lossless consumer took an event."""
         ...
 
-    def left(self, feed: "Feed") -> None:
+    def left(self, feed: "Subscriber") -> None:
         """A consumer is gone, with all its clones."""
         ...
 
 
-class Feed:
+class Subscriber:
     """What the clones of a mailbox share: their place in the log, and who waits. State only; it never awaits."""
 
     __slots__ = (
@@ -219,7 +219,7 @@ class Mailbox(Receiving[PartEvent]):
     too, with a `ResourceWarning`. Made by `handle.subscribe`.
     """
 
-    def __init__(self, feed: Feed, home: Home | None = None) -> None:
+    def __init__(self, feed: Subscriber, home: Home | None = None) -> None:
         self._feed = feed
         self._closed = False
         self.home = home

@@ -4,7 +4,7 @@ import re
 from datetime import datetime, timedelta
 from typing import cast
 
-from ..wire.events import JsonObject
+from ..wire import JsonObject
 
 __all__ = ["normalise_container"]
 

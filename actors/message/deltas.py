@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 import attrs
 
-from ..wire.events import joined
+from ..wire import joined
 from .parts import (
     EMPTY,
     CompactionPart,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NoReturn, cast
 
 import attrs
 
-from ..wire.events import JsonObject, parse_json
+from ..wire import JsonObject, parse_json
 
 __all__ = [
     "CompactionPart",

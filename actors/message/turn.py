@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from ..wire.events import JsonObject
+from ..wire import JsonObject
 from .parts import (
     FallbackPart,
     Part,

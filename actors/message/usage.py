@@ -10,7 +10,7 @@ from typing import Any, TypeGuard, cast
 
 import attrs
 
-from ..wire.events import JsonObject
+from ..wire import JsonObject
 from .parts import EMPTY
 
 __all__ = ["Usage", "merge_usage", "sum_of_usages", "usage_from_json"]

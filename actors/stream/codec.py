@@ -10,10 +10,8 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
-from ..message.deltas import PartDelta
-from ..message.parts import Part
-from ..wire.events import JsonObject
-from ..wire.strict_json import json_text
+from ..message import Part, PartDelta
+from ..wire import JsonObject, json_text
 from .events import PartEvent
 
 if TYPE_CHECKING:

@@ -10,9 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import attrs
 
-from ..message.deltas import PartDelta
-from ..message.parts import EMPTY, Part
-from ..message.usage import Usage
+from ..message import EMPTY, Part, PartDelta, Usage
 from .result import StreamResult
 
 __all__ = [

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
 
-from ..message.parts import EMPTY
+from ..message import EMPTY
 from .pickling import portable_cause
 
 if TYPE_CHECKING:

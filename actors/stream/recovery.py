@@ -11,9 +11,8 @@ from typing import Any, Literal, cast, get_args
 
 import attrs
 
-from ..message.parts import Part, TextPart
-from ..message.turn import mended
-from ..wire.events import JsonObject
+from ..message import Part, TextPart, mended
+from ..wire import JsonObject
 
 __all__ = ["NextStep", "Recovery", "check_recovery", "continuation", "next_step", "takes_continuation"]
 

@@ -5,20 +5,14 @@ from typing import Any, Protocol, Required, Self, TypedDict
 
 import attrs
 
-from ..message.parts import EMPTY
+from ..message import EMPTY
 from .deadlines import Deadlines
 from .own_copy import snapshot
 from .pickling import DROPPED, portable, without_secrets
 from .recovery import Recovery, check_recovery
-from .request import StreamRequest
 from .retry import RetryPolicy
 
 __all__ = ["MessageParams", "Model", "RequestLike", "StreamRequest"]
-
-
-RequestLike = StreamRequest | Mapping[str, Any] | str
-
-"""A request, or what one is made of: Messages parameters, or the text of one user message."""
 
 
 class Model(Protocol):
@@ -158,6 +152,10 @@ class StreamRequest:
         for name in ("params", "extra_headers", "extra_body", "extra_query"):
             fields[name] = portable(fields[name])
         return _made_of, (type(self), fields)
+
+
+RequestLike = StreamRequest | Mapping[str, Any] | str
+"""A request, or what one is made of: Messages parameters, or the text of one user message."""
 
 
 def _made_of(kind: type[StreamRequest], fields: dict[str, Any]) -> StreamRequest:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from ..message.parts import EMPTY
+from ..message import EMPTY
 from .pickling import revive
 
 if TYPE_CHECKING:
@@ -14,10 +14,8 @@ if TYPE_CHECKING:
 from datetime import datetime
 from typing import Literal
 
-from ..message.parts import FallbackPart, Part, TextPart, ToolCallPart
-from ..message.turn import to_message_param
-from ..message.usage import Usage
-from ..wire.events import JsonObject
+from ..message import FallbackPart, Part, TextPart, ToolCallPart, Usage, to_message_param
+from ..wire import JsonObject
 from .failure import ErrorInfo
 from .request import StreamRequest
 from .stopwatch import Timings

@@ -1,1 +1,42 @@
 """Bytes to frames, and frames to wire events. What JSON and what the words of an error are, is known here too."""
+
+from .error_body import plain_text, read_error_body, text_of_html
+from .events import (
+    DECODE_ERRORS,
+    SMALL,
+    ErrorEvent,
+    JsonObject,
+    WireError,
+    decode,
+    decode_known,
+    decode_other,
+    joined,
+    parse_json,
+    readable,
+)
+from .framing import Frame, FramingError, SSEFramer
+from .partial_json import PartialJSON
+from .strict_json import json_line, json_text
+
+__all__ = [
+    "DECODE_ERRORS",
+    "SMALL",
+    "ErrorEvent",
+    "Frame",
+    "FramingError",
+    "JsonObject",
+    "PartialJSON",
+    "SSEFramer",
+    "WireError",
+    "decode",
+    "decode_known",
+    "decode_other",
+    "joined",
+    "json_line",
+    "json_text",
+    "parse_json",
+    "plain_text",
+    "read_error_body",
+    "readable",
+    "text_of_html",
+]

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from manystream.actors.assembler import Assembler
 from manystream.actors.channel.log import Cursor, EventLog
-from manystream.actors.channel.mailbox import Conflate, Feed, Mailbox
+from manystream.actors.channel.mailbox import Conflate, Mailbox, Subscriber
 from manystream.actors.stream.request import StreamRequest
 from manystream.actors.wire.events import WireEvent, decode
 from manystream.actors.wire.framing import Frame, SSEFramer
@@ -71,7 +71,7 @@ class _NoProducer:
     def has_room(self) -> None:
         pass
 
-    def left(self, feed: Feed) -> None:
+    def left(self, feed: Subscriber) -> None:
         pass
 
 
@@ -93,7 +93,7 @@ def _assemble(events: list[WireEvent]) -> EventLog:
 
 
 def _mailbox(log: EventLog) -> Mailbox:
-    return Mailbox(Feed(_NoProducer(), Cursor.after(log, 0), Conflate(), "detach"))
+    return Mailbox(Subscriber(_NoProducer(), Cursor.after(log, 0), Conflate(), "detach"))
 
 
 def _lagging(log: EventLog) -> None:
@@ -118,7 +118,7 @@ def _keeping_up(_: None) -> None:
 async def _wake_many() -> None:
     """A consumer's task that is woken for each delta."""
     log, producer = EventLog("stream"), _NoProducer()
-    mailbox = Mailbox(Feed(producer, Cursor.after(log, 0), Conflate(), "detach"))
+    mailbox = Mailbox(Subscriber(producer, Cursor.after(log, 0), Conflate(), "detach"))
 
     async def consume() -> None:
         for _ in range(_DELTAS):

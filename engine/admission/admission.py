@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable, Hashable, Mapping
 from itertools import count
 
-from ...actors.message.usage import Usage
-from ...actors.stream.failure import ErrorInfo
+from ...actors.message import Usage
+from ...actors.stream import ErrorInfo
 from ..prices import Prices
 from .lanes import GroupState, Lane, Lanes
 from .pool import Block, Pool

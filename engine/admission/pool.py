@@ -6,8 +6,8 @@ It answers whether a request may go now, and learns from how the API answers. It
 import math
 from collections.abc import Mapping
 
-from ...actors.message.usage import Usage
-from ...actors.stream.failure import ErrorInfo
+from ...actors.message import Usage
+from ...actors.stream import ErrorInfo
 from .bucket import Bucket
 from .estimates import Estimates
 from .pace import Pace

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     # The clients for AWS, Foundry and Google Cloud are kinds of AsyncAnthropic.
     AnthropicClient = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "credentials_of"]
 
 
 class Connection:
@@ -35,6 +35,6 @@ class Connection:
             await self._lease.aclose()
 
 
-def _credentials(client: Any) -> Hashable:
+def credentials_of(client: Any) -> Hashable:
     key = getattr(client, "api_key", None) or getattr(client, "auth_token", None)
     return (str(client.base_url), key) if isinstance(key, str) else None

@@ -15,9 +15,8 @@ import anyio
 import attrs
 import httpx2
 
-from ...actors.stream.failure import STATUS_OF_TYPE, ErrorInfo, bare
-from ...actors.stream.retry import is_retryable, retry_after
-from ...actors.wire.error_body import plain_text, read_error_body, text_of_html
+from ...actors.stream import STATUS_OF_TYPE, ErrorInfo, bare, is_retryable, retry_after
+from ...actors.wire import plain_text, read_error_body, text_of_html
 
 __all__ = [
     "AWS_TYPES",

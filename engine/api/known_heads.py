@@ -22,13 +22,13 @@ import attrs
 import httpx2
 
 from ...actors.response import ResponseFailed
-from ...actors.stream.request import StreamRequest
+from ...actors.stream import StreamRequest
 from .failures import status_error
 from .http.exchange import Exchange, OutgoingRequest
 from .responses import direct_response, read_bounded
 from .untouched import Untouched
 
-__all__ = ["Repeat", "Repeats"]
+__all__ = ["KnownHeads", "Repeat"]
 
 _CONSTANT_HEADERS = frozenset(
     b"""host connection accept accept-encoding content-type user-agent authorization x-api-key proxy-authorization
@@ -127,7 +127,7 @@ def _read_response(exchange: Exchange, body: bytes, request: httpx2.Request) -> 
 _BODY_HEADERS = frozenset((b"content-encoding", b"content-length", b"transfer-encoding"))
 
 
-class Repeats:
+class KnownHeads:
     """The kinds of requests that the SDK has built already, for one of its clients."""
 
     def __init__(self, client: Any) -> None:

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from ...actors.message.parts import EMPTY
-from ...actors.stream.own_copy import snapshot
-from ...actors.stream.request import StreamRequest
-from .connection import Connection, _credentials
-from .parameters import _BODY_PARAMETERS, DEFAULT_MAX_TOKENS, sdk_parameters
+from ...actors.message import EMPTY
+from ...actors.stream import StreamRequest, snapshot
+from .connection import Connection, credentials_of
+from .parameters import BODY_PARAMETERS, DEFAULT_MAX_TOKENS, sdk_parameters
 from .shared_client import acquire_shared_client, client_timeout
 
 if TYPE_CHECKING:
@@ -130,8 +129,8 @@ class AnthropicModel:
                 continue
             if name in sdk_parameters(beta=True):
                 raise TypeError(f"the parameter {name!r} is in beta: name its beta header in betas=")
-            if name not in _BODY_PARAMETERS:
-                near = get_close_matches(name, known | _BODY_PARAMETERS, 1)
+            if name not in BODY_PARAMETERS:
+                near = get_close_matches(name, known | BODY_PARAMETERS, 1)
                 hint = f"did you mean {near[0]!r}?" if near else "newer ones go into extra_body"
                 raise TypeError(f"the Messages API has no parameter {name!r}; {hint}")
         return params
@@ -147,7 +146,7 @@ class AnthropicModel:
             # A copy: retries, tracing and timeouts are the engine's. The caller's own client is left as it is.
             client: Any = self._anthropic_client
             copy = client.copy(max_retries=0, timeout=client_timeout(), open_telemetry=False)
-            return Connection(copy, None, _credentials(client) or id(client))
+            return Connection(copy, None, credentials_of(client) or id(client))
         lease = None
         http_client = self._http_client
         if http_client is None:
@@ -174,7 +173,7 @@ class AnthropicModel:
         repeatable = (
             self._reuse_heads and lease is not None and client.credentials is None and client.custom_auth is None
         )
-        return Connection(client, lease, _credentials(client) or id(client), repeatable=repeatable)
+        return Connection(client, lease, credentials_of(client) or id(client), repeatable=repeatable)
 
 
 def _check_sdk_client(client: object) -> None:

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from ...actors.stream.request import MessageParams
+from ...actors.stream import MessageParams
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     # The clients for AWS, Foundry and Google Cloud are kinds of AsyncAnthropic.
     AnthropicClient = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex
 
-__all__ = ["DEFAULT_MAX_TOKENS", "sdk_parameters"]
+__all__ = ["BODY_PARAMETERS", "DEFAULT_MAX_TOKENS", "sdk_parameters"]
 
 DEFAULT_MAX_TOKENS = 4096
 
 """What `max_tokens` is when neither the request nor the model's defaults say."""
 
 # Some, such as `temperature`, the SDK's `create` names no more, though older models take them: they go into the body.
-_BODY_PARAMETERS = frozenset(MessageParams.__annotations__)
+BODY_PARAMETERS = frozenset(MessageParams.__annotations__)
 
 
 @cache

@@ -19,8 +19,8 @@ import httpx2
 import msgspec
 
 from ...actors.response import Response, ResponseFailed, Sink
-from ...actors.stream.failure import ErrorInfo
-from ...actors.wire.error_body import plain_text, read_error_body
+from ...actors.stream import ErrorInfo
+from ...actors.wire import plain_text, read_error_body
 from .failures import (
     AWS_TYPES,
     aws_name,

@@ -12,11 +12,10 @@ import httpx2
 from anthropic.lib.bedrock import AsyncAnthropicBedrock
 
 from ...actors.response import Open, Response, ResponseFailed
-from ...actors.stream.deadlines import Deadlines
-from ...actors.stream.request import StreamRequest
+from ...actors.stream import Deadlines, StreamRequest
 from .connection import Connection
 from .failures import sending_failed
-from .known_heads import Repeats
+from .known_heads import KnownHeads
 from .model import AnthropicModel
 from .parameters import sdk_parameters
 from .responses import SdkResponse, accepted, direct_response
@@ -31,7 +30,7 @@ def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlin
     """
     client: Any = connection.client
     legacy_bedrock = isinstance(client, AsyncAnthropicBedrock)
-    repeats = Repeats(client) if connection.repeatable else None
+    repeats = KnownHeads(client) if connection.repeatable else None
 
     async def open_response(request: StreamRequest) -> Response:
         seconds = (request.deadlines or deadlines).connect

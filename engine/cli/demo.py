@@ -4,7 +4,7 @@ import os
 from random import Random
 from typing import Any
 
-from ...actors.stream.request import StreamRequest
+from ...actors.stream import StreamRequest
 from ..api.model import AnthropicModel
 from ..simulator import Simulator
 from .session import Job, Status, perform

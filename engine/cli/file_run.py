@@ -5,7 +5,7 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...actors.stream.recovery import Recovery
+from ...actors.stream import Recovery
 from ..api.model import AnthropicModel
 from ..prices import Prices
 from ..runs.input import InputError, RequestFile, read_requests

@@ -12,8 +12,7 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup
 
-from ...actors.stream.recovery import Recovery
-from ...actors.stream.request import StreamRequest
+from ...actors.stream import Recovery, StreamRequest
 from ..api.model import AnthropicModel, MissingCredentialsError
 from ..engine import Engine
 from ..runs.input import InputError, RequestFile, RequestPipe

@@ -2,19 +2,15 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from ...actors.actor import StreamActor
-from ...actors.channel.receiving import Receiving
-from ...actors.stream.result import StreamResult
-from .launcher import Fleet, FleetContext
-
-if TYPE_CHECKING:
-    from ..engine import Engine
-    from .launcher import Requests
+from ...actors.channel import Receiving
+from ...actors.stream import StreamResult
+from .host import Host, Requests
+from .launcher import ChannelContext, Launcher
 
 __all__ = ["CompletionChannel", "as_completed"]
 
@@ -97,9 +93,9 @@ class CompletionChannel(Receiving[StreamResult]):
         await checkpoint()
 
 
-def as_completed(engine: "Engine", requests: "Requests") -> FleetContext[CompletionChannel]:
+def as_completed(host: Host, requests: Requests) -> ChannelContext[CompletionChannel]:
     """See `Engine.as_completed`."""
     channel = CompletionChannel()
-    fleet = Fleet(engine, engine.max_concurrency, channel.ended)
-    channel.done = fleet.done
-    return FleetContext(engine, requests, fleet, channel)
+    launcher = Launcher(host, host.max_concurrency, channel.ended)
+    channel.done = launcher.done
+    return ChannelContext(host, requests, launcher, channel)

@@ -1,26 +1,19 @@
 """Streams awaited together: gathered into results, or piped into a channel of the caller's."""
 
-from typing import TYPE_CHECKING
-
 import anyio
 from anyio.abc import ObjectSendStream
 
 from ...actors.actor import StreamActor
 from ...actors.handle import StreamHandle
-from ...actors.stream.events import PartEvent
-from ...actors.stream.result import StreamResult
+from ...actors.stream import PartEvent, RequestLike, StreamResult
 from ..finish import uninterrupted
-from .launcher import Fleet
-
-if TYPE_CHECKING:
-    from ...actors.stream.request import RequestLike
-    from ..engine import Engine
-    from .launcher import Requests
+from .host import Host, Requests
+from .launcher import Launcher
 
 __all__ = ["gather", "pipe"]
 
 
-async def gather(engine: "Engine", requests: "Requests", limit: int | None) -> list[StreamResult]:
+async def gather(host: Host, requests: Requests, limit: int | None) -> list[StreamResult]:
     """See `Engine.gather`."""
     if limit is not None and limit < 1:
         raise ValueError(f"limit is at least 1, not {limit}")
@@ -35,20 +28,20 @@ async def gather(engine: "Engine", requests: "Requests", limit: int | None) -> l
         results[numbers.pop(actor)] = actor.result
         return True
 
-    fleet = Fleet(engine, min(limit or engine.max_concurrency, engine.max_concurrency), ended)
+    launcher = Launcher(host, min(limit or host.max_concurrency, host.max_concurrency), ended)
     try:
-        await fleet.launch_all(requests, started)
-        await fleet.join()
+        await launcher.launch_all(requests, started)
+        await launcher.join()
     except BaseException:
-        await fleet.stop("gather was left")
+        await launcher.stop("gather was left")
         raise
     return [result for result in results if result is not None]
 
 
-async def pipe(engine: "Engine", request: "RequestLike", send_stream: ObjectSendStream[PartEvent]) -> StreamResult:
+async def pipe(host: Host, request: RequestLike, send_stream: ObjectSendStream[PartEvent]) -> StreamResult:
     """See `Engine.pipe`."""
-    actor = engine.launch(request)
-    handle = StreamHandle(actor, lambda actor, reason: engine.request_cancel(actor, "consumer", reason), engine.home)
+    actor = host.launch(request)
+    handle = StreamHandle(actor, lambda actor, reason: host.request_cancel(actor, "consumer", reason), host.home)
     try:
         async with handle.subscribe() as mailbox:
             async for event in mailbox:

@@ -1,48 +1,44 @@
-"""A fleet: the streams that one combinator has started, from an iterable of requests, a few at a time.
+"""A launcher: the streams that one combinator has started, from an iterable of requests, a few at a time.
 
 So a million requests cost memory only while they run, and what a combinator started it also stops.
 """
 
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import anyio
 from anyio import TaskHandle
 from anyio.lowlevel import checkpoint
 
 from ...actors.actor import StreamActor
-from ...actors.channel.receiving import Home
+from ...actors.channel import Home
+from ...actors.stream import RequestLike
 from ..finish import uninterrupted
+from .host import Host, Requests
 
-if TYPE_CHECKING:
-    from ...actors.stream.request import RequestLike
-    from ..engine import Engine
-
-    Requests = Iterable[RequestLike] | AsyncIterable[RequestLike]
-
-__all__ = ["Channel", "Fleet", "FleetContext"]
+__all__ = ["Channel", "ChannelContext", "Launcher"]
 
 
-class Fleet:
+class Launcher:
     """The streams a combinator has started. It holds at most `limit` at a time, each until the combinator says that it
     is `done` with it. `released` is called with each whose connection is released, and may say so too by returning
     True."""
 
     def __init__(
         self,
-        engine: "Engine",
+        host: Host,
         limit: int,
         released: Callable[[StreamActor], bool] | None = None,
     ) -> None:
-        self._engine = engine
+        self._host = host
         self._limit = limit
         self._on_released = released
         self._held: set[StreamActor] = set()
         self._running: set[StreamActor] = set()
         self._changed = anyio.Event()
 
-    async def launch_all(self, requests: "Requests", started: Callable[[StreamActor], None]) -> None:
+    async def launch_all(self, requests: Requests, started: Callable[[StreamActor], None]) -> None:
         """Starts every request in its turn, calls `started` with each, and returns when the last has started."""
         if isinstance(requests, AsyncIterable):
             async for request in requests:
@@ -51,11 +47,11 @@ class Fleet:
             for request in requests:
                 await self._launch(request, started)
 
-    async def _launch(self, request: "RequestLike", started: Callable[[StreamActor], None]) -> None:
+    async def _launch(self, request: RequestLike, started: Callable[[StreamActor], None]) -> None:
         await checkpoint()
         while len(self._held) >= self._limit:
             await self._wait()
-        actor = self._engine.launch(request, bounded=False, ended=self._released)
+        actor = self._host.launch(request, bounded=False, ended=self._released)
         self._held.add(actor)
         self._running.add(actor)
         started(actor)
@@ -85,18 +81,18 @@ class Fleet:
         waiting = [actor for actor in self._running if actor.watch.queued is None and not actor.life.ended]
         # The last first: one that goes may make room for those behind it.
         for actor in sorted(waiting, key=lambda actor: actor.watch.submitted, reverse=True):
-            self._engine.request_cancel(actor, "engine", reason)
+            self._host.request_cancel(actor, "engine", reason)
 
     async def stop(self, reason: str) -> None:
         """Cancels what still runs, and returns when it has stopped, whatever happens meanwhile."""
         for actor in list(self._running):
             if not actor.life.ended:  # one that has ended is about to give its connection back
-                self._engine.request_cancel(actor, "consumer", reason)
+                self._host.request_cancel(actor, "consumer", reason)
         await uninterrupted(self.join)
 
 
 class Channel(Protocol):
-    """What a fleet's streams flow into."""
+    """What a launcher's streams flow into."""
 
     home: Home | None
     """Where it is to be read."""
@@ -117,15 +113,15 @@ class Channel(Protocol):
 ChannelT = TypeVar("ChannelT", bound=Channel)
 
 
-class FleetContext(Generic[ChannelT]):
-    """A block in which a fleet's streams flow into a channel: entered and left as `engine.merge` says."""
+class ChannelContext(Generic[ChannelT]):
+    """A block in which a launcher's streams flow into a channel: entered and left as `engine.merge` says."""
 
-    def __init__(self, engine: "Engine", requests: "Requests", fleet: Fleet, channel: ChannelT) -> None:
-        self._engine = engine
+    def __init__(self, host: Host, requests: Requests, launcher: Launcher, channel: ChannelT) -> None:
+        self._host = host
         self._requests = requests
-        self._fleet = fleet
+        self._launcher = launcher
         self._channel = channel
-        self._launcher: TaskHandle[None] | None = None
+        self._launching: TaskHandle[None] | None = None
         self._entered = False
 
     async def __aenter__(self) -> ChannelT:
@@ -134,16 +130,16 @@ class FleetContext(Generic[ChannelT]):
         self._entered = True
         launching = self._launch()
         try:
-            self._launcher = self._engine.start_helper(launching)
+            self._launching = self._host.start_helper(launching)
         except BaseException:
             launching.close()
             raise
-        self._channel.home = self._engine.home
+        self._channel.home = self._host.home
         return self._channel
 
     async def _launch(self) -> None:
         try:
-            await self._fleet.launch_all(self._requests, self._channel.add)
+            await self._launcher.launch_all(self._requests, self._channel.add)
         except Exception as exc:
             self._channel.exhaust(exc)
         except BaseException:
@@ -155,7 +151,7 @@ class FleetContext(Generic[ChannelT]):
 
     def cancel_waiting(self, reason: str) -> None:
         """Cancels the streams that were never begun."""
-        self._fleet.cancel_waiting(reason)
+        self._launcher.cancel_waiting(reason)
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -163,11 +159,11 @@ class FleetContext(Generic[ChannelT]):
         if self._channel.home is not None:
             self._channel.home.check()
         # Not kept: how the task ended knows its frames, and they know us.
-        launcher, self._launcher = self._launcher, None
-        assert launcher is not None
-        launcher.cancel()
+        launching, self._launching = self._launching, None
+        assert launching is not None
+        launching.cancel()
         self._channel.close()
         try:
-            await uninterrupted(launcher.wait)
+            await uninterrupted(launching.wait)
         finally:
-            await self._fleet.stop("the block was left")
+            await self._launcher.stop("the block was left")

@@ -2,28 +2,22 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from ...actors.actor import StreamActor
-from ...actors.channel.log import Cursor
-from ...actors.channel.mailbox import Conflate, Feed
-from ...actors.channel.receiving import Receiving
-from ...actors.stream.events import StreamEndEvent, TaggedEvent
-from .launcher import Fleet, FleetContext
-
-if TYPE_CHECKING:
-    from ..engine import Engine
-    from .launcher import Requests
+from ...actors.channel import Conflate, Cursor, Receiving, Subscriber
+from ...actors.stream import StreamEndEvent, TaggedEvent
+from .host import Host, Requests
+from .launcher import ChannelContext, Launcher
 
 __all__ = ["MergeChannel", "merge"]
 
 _EVENTS_PER_TURN = 32
 
 
-class _Source(Feed):
+class _Source(Subscriber):
     """One stream's events on their way into a merged channel: it queues itself when it has some."""
 
     __slots__ = ("_channel", "actor")
@@ -159,7 +153,7 @@ class MergeChannel(Receiving[TaggedEvent]):
         await checkpoint()
 
 
-def merge(engine: "Engine", requests: "Requests") -> FleetContext[MergeChannel]:
+def merge(host: Host, requests: Requests) -> ChannelContext[MergeChannel]:
     """See `Engine.merge`."""
-    fleet = Fleet(engine, engine.max_concurrency)
-    return FleetContext(engine, requests, fleet, MergeChannel(fleet.done))
+    launcher = Launcher(host, host.max_concurrency)
+    return ChannelContext(host, requests, launcher, MergeChannel(launcher.done))

@@ -6,29 +6,24 @@ the winner is known, and have stopped when the block is left.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from ...actors.actor import StreamActor
-from ...actors.channel.mailbox import Policy
-from ...actors.stream.lifecycle import FINAL
-from ...actors.stream.request import StreamRequest
-from ...actors.stream.result import StreamError, StreamResult
+from ...actors.channel import Policy
+from ...actors.stream import FINAL, RequestLike, StreamError, StreamRequest, StreamResult
 from ..finish import uninterrupted
+from .host import Host
 from .single import Stream
 
-if TYPE_CHECKING:
-    from ...actors.stream.request import RequestLike
-    from ..engine import Engine
-
-__all__ = ["ContestStream", "HedgeContext", "RaceContext", "Until"]
+__all__ = ["HedgeContext", "RaceContext", "RaceStream", "Until"]
 
 Until = Literal["first_content", "complete"]
 
 
-class ContestStream(Stream):
+class RaceStream(Stream):
     """The winner of a race or a hedge: a stream like any other, that knows of the others."""
 
     others: Sequence[Stream] = ()
@@ -62,20 +57,20 @@ class _Bell:
                     actor.parked.remove(self)
 
 
-class _Contest:
+class _Race:
     """What race and hedge share: contenders, a way to wait for the first of them, and an end for all of them."""
 
-    def __init__(self, engine: "Engine", policy: Policy | None) -> None:
-        self._engine = engine
+    def __init__(self, host: Host, policy: Policy | None) -> None:
+        self._host = host
         self._policy = policy
-        self.entries: list[tuple[StreamActor, ContestStream]] = []
+        self.entries: list[tuple[StreamActor, RaceStream]] = []
         self._settled = False
 
-    def start(self, request: "RequestLike") -> None:
-        actor = self._engine.launch(request, on_abandon="cancel")
-        self.entries.append((actor, ContestStream(actor, self._engine.ask_to_cancel, self._policy, self._engine.home)))
+    def start(self, request: RequestLike) -> None:
+        actor = self._host.launch(request, on_abandon="cancel")
+        self.entries.append((actor, RaceStream(actor, self._host.ask_to_cancel, self._policy, self._host.home)))
 
-    async def first(self, ready: Callable[[StreamActor], bool]) -> ContestStream | None:
+    async def first(self, ready: Callable[[StreamActor], bool]) -> RaceStream | None:
         """The first contender that is `ready`, once there is one; None when all ended without being it."""
         while True:
             for actor, stream in self.entries:
@@ -85,13 +80,13 @@ class _Contest:
                 return None
             await _Bell(actor for actor, _ in self.entries).wait()
 
-    def settle(self, winner: ContestStream | None) -> ContestStream:
+    def settle(self, winner: RaceStream | None) -> RaceStream:
         """Cancels the others. Without a winner the first contender stands for all."""
         winner = winner or self.entries[0][1]
         winner.others = [stream for _, stream in self.entries if stream is not winner]
         for actor, stream in self.entries:
             if stream is not winner:
-                self._engine.request_cancel(actor, "consumer", "another was faster")
+                self._host.request_cancel(actor, "consumer", "another was faster")
         self._settled = True
         return winner
 
@@ -104,7 +99,7 @@ class _Contest:
         """Cancels all that still runs, and returns when it has stopped."""
         if not self._settled:
             for actor, _ in self.entries:
-                self._engine.request_cancel(actor, "consumer", "the contest was left")
+                self._host.request_cancel(actor, "consumer", "the contest was left")
         await uninterrupted(self._join)
 
     async def _join(self) -> None:
@@ -115,14 +110,12 @@ class _Contest:
 class RaceContext:
     """The block of `engine.race`."""
 
-    def __init__(
-        self, engine: "Engine", requests: "Iterable[RequestLike]", until: Until, policy: Policy | None
-    ) -> None:
-        self._contest = _Contest(engine, policy)
+    def __init__(self, host: Host, requests: Iterable[RequestLike], until: Until, policy: Policy | None) -> None:
+        self._contest = _Race(host, policy)
         self._requests = requests
         self._until: Until = until
 
-    async def __aenter__(self) -> ContestStream:
+    async def __aenter__(self) -> RaceStream:
         contest = self._contest
         try:
             for request in _each_once(self._requests):
@@ -148,18 +141,18 @@ class RaceContext:
 class HedgeContext:
     """The block of `engine.hedge`."""
 
-    def __init__(self, engine: "Engine", request: "RequestLike", after: float | None, policy: Policy | None) -> None:
-        self._contest = _Contest(engine, policy)
+    def __init__(self, host: Host, request: RequestLike, after: float | None, policy: Policy | None) -> None:
+        self._contest = _Race(host, policy)
         self._request = request
         self._after = after
 
-    async def __aenter__(self) -> ContestStream:
+    async def __aenter__(self) -> RaceStream:
         contest = self._contest
         try:
             # Made once: the second try asks what the first one asked, whatever the caller has changed meanwhile.
             request = self._request if isinstance(self._request, StreamRequest) else StreamRequest(self._request)
             contest.start(request)
-            winner: ContestStream | None = None
+            winner: RaceStream | None = None
             if self._after is not None:
                 with anyio.move_on_after(self._after) as waited:
                     winner = await contest.first(_has_content)
@@ -178,7 +171,7 @@ class HedgeContext:
         await self._contest.leave()
 
 
-def _each_once(requests: "Iterable[RequestLike]") -> "Iterator[RequestLike]":
+def _each_once(requests: Iterable[RequestLike]) -> Iterator[RequestLike]:
     """The requests. What stands in a list more than once is one request; an iterator may change what it gives between
     one and the next."""
     if not isinstance(requests, list | tuple):

@@ -8,12 +8,10 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from ...actors.actor import StreamActor
-from ...actors.channel.mailbox import Policy
-from ...actors.channel.receiving import Home
+from ...actors.channel import Home, Policy
 from ...actors.handle import StreamHandle
-from ...actors.message.deltas import TextPartDelta
-from ...actors.message.parts import TextPart
-from ...actors.stream.events import PartDeltaEvent, PartEvent, PartStartEvent
+from ...actors.message import TextPart, TextPartDelta
+from ...actors.stream import PartDeltaEvent, PartEvent, PartStartEvent
 from ..finish import uninterrupted
 
 __all__ = ["Stream", "StreamContext", "TextStream"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-from ..runs.histogram import Sketch
+from ..runs.histogram import Histogram
 from ..runs.journal import columns_in, readable
 from ..runs.totals import Totals, read_totals
 from .timeline import Sitting, Timeline
@@ -189,7 +189,7 @@ def _read(journal: sqlite3.Connection, output: str) -> Report:
     stop_reasons: Counter[str] = Counter()
     models: dict[str | None, list[float]] = {}
     names = ("queued", "first_content", "durations", "gap_p50", "gap_p90", "gap_p99")
-    sketches = {name: Sketch() for name in names}
+    sketches = {name: Histogram() for name in names}
     slowest: list[tuple[float, str, Slow]] = []
     for row in journal.execute(_ROWS):
         custom_id, kind, error, model, stop_reason, end, queued, ttft, seconds, gap50, gap90, gap99, attempts, *used = (
@@ -271,7 +271,7 @@ def _shares(models: dict[str | None, list[float]]) -> tuple[ModelShare, ...]:
     return tuple(sorted(shares, key=lambda share: (-share.dollars, -share.output_tokens, share.model or "")))
 
 
-def _distribution(sketch: Sketch) -> Distribution | None:
+def _distribution(sketch: Histogram) -> Distribution | None:
     found = sketch.percentiles(*_SHARES)
     if found is None:
         return None
@@ -282,7 +282,7 @@ def _distribution(sketch: Sketch) -> Distribution | None:
 _MOST_SPANS = 36
 
 
-def _spans(sketch: Sketch) -> tuple[Span, ...]:
+def _spans(sketch: Histogram) -> tuple[Span, ...]:
     """The values in spans of equal width on a logarithmic scale, as narrow as leaves few; zeros have their own."""
     values = list(sketch.values())
     zeros = values.pop(0)[1] if values[0][0] == 0 else 0

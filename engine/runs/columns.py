@@ -3,7 +3,7 @@ never a reason to lose an answer."""
 
 import json
 
-from ...actors.wire.error_body import plain_text
+from ...actors.wire import plain_text
 
 __all__ = ["as_key", "as_number", "as_text", "as_whole"]
 

@@ -12,9 +12,8 @@ from hashlib import blake2b
 from typing import IO
 from urllib.parse import quote
 
-from ...actors.stream.codec import encode_event
-from ...actors.stream.events import StreamEndEvent, TaggedEvent
-from ...actors.wire.strict_json import json_text
+from ...actors.stream import StreamEndEvent, TaggedEvent, encode_event
+from ...actors.wire import json_text
 from .output import OutputError, StoreError
 
 __all__ = ["EventDirectory", "EventOutput", "open_event_files"]

@@ -13,11 +13,11 @@ import anyio
 import attrs
 from anyio import to_thread
 
-from ...actors.stream.request import StreamRequest
+from ...actors.stream import StreamRequest
 from .input import InputError, RequestPipe
 from .journal import ChangedError, DuplicateError, Journal, Registered
 
-__all__ = ["Draw", "Registry", "RequestLike"]
+__all__ = ["Feed", "Registry", "RequestLike"]
 
 _AHEAD = 256  # requests that are read from a file at a time
 
@@ -142,7 +142,7 @@ class Registry:
         )
 
 
-class Draw(AsyncIterator[StreamRequest]):
+class Feed(AsyncIterator[StreamRequest]):
     """The requests of a run, one by one as slots come free. `drew` is called with each."""
 
     def __init__(

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import attrs
 
-from ...actors.stream.result import StreamResult
+from ...actors.stream import StreamResult
 from ..prices import Prices
-from .histogram import Sketch
+from .histogram import Histogram
 from .totals import Totals
 
 __all__ = ["Failure", "Figures", "Pace", "Rates"]
@@ -79,9 +79,9 @@ class Figures:
         """Requests that used tokens at a price that nobody knows."""
         self._priced = before.done > before.unpriced
         self._failures: dict[tuple[str, str], Failure] = {}
-        self._first_contents = Sketch()
-        self._between = tuple(Sketch() for _ in _SHARES)
-        self._durations = Sketch()
+        self._first_contents = Histogram()
+        self._between = tuple(Histogram() for _ in _SHARES)
+        self._durations = Histogram()
 
     @property
     def running(self) -> int:

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
-__all__ = ["Sketch"]
+__all__ = ["Histogram"]
 
 _GROWTH = 1.02
 _LOG = math.log(_GROWTH)
@@ -16,7 +16,7 @@ _LEAST = 1e-6  # what is smaller counts as 0
 _MOST = 1e7  # what is larger counts as this much: at most 1,513 buckets
 
 
-class Sketch:
+class Histogram:
     """Values of 0 or more, such as seconds."""
 
     __slots__ = ("_buckets", "_zeros", "count")

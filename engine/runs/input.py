@@ -22,7 +22,7 @@ import anyio
 import attrs
 from anyio import to_thread
 
-from ...actors.stream.request import StreamRequest
+from ...actors.stream import StreamRequest
 
 __all__ = ["InputError", "Invalid", "RequestFile", "RequestPipe", "read_requests"]
 

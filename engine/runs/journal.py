@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 
 import attrs
 
-from ...actors.message.usage import Usage
+from ...actors.message import Usage
 from .columns import as_key, as_number, as_text, as_whole
 from .output import OutputError, StoreError
 from .totals import Totals, read_totals

@@ -13,9 +13,8 @@
 
 from typing import Any
 
-from ...actors.stream.failure import ErrorInfo
-from ...actors.stream.result import StreamResult
-from ...actors.wire.strict_json import json_line
+from ...actors.stream import ErrorInfo, StreamResult
+from ...actors.wire import json_line
 from .columns import as_text
 
 __all__ = ["batch_result", "encode_line"]

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, cast
 
-from ...actors.message.usage import usage_from_json
+from ...actors.message import usage_from_json
 from ..prices import Prices
 from .journal import Ended, Journal, columns_of
 from .output import OutputError, ResultFile

@@ -16,17 +16,22 @@ from typing import Any, Self
 import anyio
 from anyio import TaskHandle, to_thread
 
-from ...actors.message.usage import Usage
-from ...actors.stream.events import StreamEndEvent, StreamStartEvent, TaggedEvent
-from ...actors.stream.pickling import revive
-from ...actors.stream.request import RequestLike, StreamRequest
-from ...actors.stream.result import StreamResult
+from ...actors.message import Usage
+from ...actors.stream import (
+    RequestLike,
+    StreamEndEvent,
+    StreamRequest,
+    StreamResult,
+    StreamStartEvent,
+    TaggedEvent,
+    revive,
+)
 from ..combinators.merge import MergeChannel
 from ..engine import Engine
 from ..finish import uninterrupted
 from ..prices import Prices
 from .event_files import EventDirectory, EventOutput, open_event_files
-from .feed import Draw, Registry
+from .feed import Feed, Registry
 from .figures import Figures
 from .input import Invalid, RequestFile, RequestPipe, read_requests
 from .journal import Begun, Ended, Journal, columns_of, journal_path, remove_journal
@@ -145,7 +150,7 @@ class Run(AsyncIterator[StreamResult]):
         self._skip_invalid = skip_invalid
         self._stream_events = stream_events
         self._prices = Prices()
-        self._requests: Draw | None = None
+        self._requests: Feed | None = None
         self._channel: MergeChannel | None = None
         self._events: EventOutput | EventDirectory | None = None
         self._results: deque[StreamResult] = deque()
@@ -197,7 +202,7 @@ class Run(AsyncIterator[StreamResult]):
         await to_thread.run_sync(self._open)
         try:
             self.figures = Figures(self._total, before=self._before, prices=self._prices)
-            self._requests = Draw(
+            self._requests = Feed(
                 self._registry, limit=self._limit, slots=self._engine.max_concurrency, drew=self._drew
             )
             self._merge = self._engine.merge(self._requests)

@@ -16,8 +16,8 @@ from collections import Counter
 
 import attrs
 
-from ...actors.stream.result import StreamResult
-from ...actors.wire.error_body import plain_text
+from ...actors.stream import StreamResult
+from ...actors.wire import plain_text
 
 __all__ = ["Over", "Stopping", "broken", "unreached", "would_fail_all"]
 

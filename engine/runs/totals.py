@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from ...actors.message.parts import EMPTY
+from ...actors.message import EMPTY
 
 __all__ = ["Totals", "read_totals"]
 

@@ -11,7 +11,7 @@ from collections import deque
 
 import attrs
 
-from ...actors.stream.result import StreamResult
+from ...actors.stream import StreamResult
 from .journal import Begun, Ended, Held, Journal
 from .output import OutputError, ResultFile
 

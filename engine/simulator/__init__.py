@@ -1,11 +1,9 @@
 """A simulator of the Messages API: a real HTTP server on loopback, scripted or generating its answers."""
 
-from .faults.chance import Faults
-from .faults.script import Bytes, Cut, CutHow, Fail, Point, ScriptStep, Slow, Stall
+from .faults import Bytes, Cut, CutHow, Fail, Faults, Point, ScriptStep, Slow, Stall
 from .scenario import Scenario, ScenarioError, read_scenario
-from .served.ledger import Outcome, RecordedRequest, Totals
-from .served.server import ListenError
-from .service.conditions import Cache, Condition, Conditions, Limits, Overload, Ramp, SpendLimit
+from .served import ListenError, Outcome, RecordedRequest, Totals
+from .service import Cache, Condition, Conditions, Limits, Overload, Ramp, SpendLimit
 from .simulator import InThread, Serving, Simulator
 
 __all__ = [

@@ -11,12 +11,9 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from .answers.jsondata import is_array, is_object
-from .answers.recordings import read_recordings
-from .faults.chance import NO_FAULTS, Faults
-from .faults.performance import Pace
-from .faults.script import Bytes, Cut, Fail, QueuedStep, ScriptStep, Slow, Stall, check_steps
-from .service.conditions import Cache, Conditions, Limits, Overload, Ramp, SpendLimit
+from .answers import is_array, is_object, read_recordings
+from .faults import NO_FAULTS, Bytes, Cut, Fail, Faults, Pace, QueuedStep, ScriptStep, Slow, Stall, check_steps
+from .service import Cache, Conditions, Limits, Overload, Ramp, SpendLimit
 
 __all__ = ["Scenario", "ScenarioError", "read_scenario"]
 

@@ -15,19 +15,14 @@ from typing import TYPE_CHECKING
 import attrs
 from anyio.from_thread import start_blocking_portal
 
-from .answers.recordings import read_recordings
-from .faults.chance import NO_FAULTS, Faults
-from .faults.performance import Pace
-from .faults.script import Script, ScriptStep
+from .answers import read_recordings
+from .faults import NO_FAULTS, Faults, Pace, Script, ScriptStep
 from .scenario import Scenario
-from .served.ledger import Ledger, RecordedRequest, Totals
-from .served.responder import Responder
-from .served.server import Server
-from .served.tls import Certificate
-from .service.conditions import Conditions
+from .served import Certificate, Ledger, RecordedRequest, Responder, Server, Totals
+from .service import Conditions
 
 if TYPE_CHECKING:
-    from .served.transport import SimulatorTransport
+    from .served import SimulatorTransport
 
 __all__ = ["InThread", "Serving", "Simulator"]
 
@@ -177,7 +172,7 @@ class Simulator:
 
         It serves no URL: any base URL goes through it. On virtual time it keeps the model's pace.
         """
-        from .served.transport import SimulatorTransport
+        from .served import SimulatorTransport
 
         return SimulatorTransport(self._responder, self._ledger)
 

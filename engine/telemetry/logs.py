@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from ...actors.actor import StreamActor
-from ...actors.wire.error_body import plain_text
+from ...actors.wire import plain_text
 
 __all__ = ["LogObserver"]
 

@@ -20,9 +20,9 @@ from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 
 from ...actors.actor import StreamActor
-from ...actors.message.usage import Usage
-from ...actors.stream.result import StreamResult
-from ...actors.wire.error_body import plain_text
+from ...actors.message import Usage
+from ...actors.stream import StreamResult
+from ...actors.wire import plain_text
 
 __all__ = ["TraceObserver", "is_set_up"]
 

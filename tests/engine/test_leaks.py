@@ -13,14 +13,14 @@ from manystream import Engine, StreamResult
 from manystream.actors.actor import StreamActor
 from manystream.actors.assembler import Assembler
 from manystream.actors.channel.log import EventLog
-from manystream.actors.channel.mailbox import Feed, Mailbox
+from manystream.actors.channel.mailbox import Mailbox, Subscriber
 from manystream.engine.api.responses import DirectResponse, SdkResponse
 from manystream.engine.simulator import Cut, Fail, ScriptStep, Simulator, Stall
 from manystream.engine.supervisor import Job
 
 pytestmark = pytest.mark.anyio
 
-OURS = (StreamActor, StreamResult, Assembler, EventLog, Feed, Mailbox, Job, DirectResponse, SdkResponse)
+OURS = (StreamActor, StreamResult, Assembler, EventLog, Subscriber, Mailbox, Job, DirectResponse, SdkResponse)
 
 
 @pytest.fixture

@@ -83,5 +83,5 @@ def assert_one_ending(events: Iterable[PartEvent]) -> StreamEndEvent:
 
 def stream_ids(engine: Engine) -> list[str]:
     """The streams that wait or run in the engine, in the order of their submission."""
-    roster = engine._roster  # pyright: ignore[reportPrivateUsage]
-    return [] if roster is None else [actor.stream_id for actor in roster]
+    supervisor = engine._supervisor  # pyright: ignore[reportPrivateUsage]
+    return [] if supervisor is None else [actor.stream_id for actor in supervisor]

@@ -318,10 +318,10 @@ def assert_at_rest(engine: Engine) -> None:
     stats = engine.stats()
     assert (stats.running, stats.waiting, stats.backoff, stats.waits) == (0, 0, 0, ())
     assert {pool.running for pool in stats.pools} <= {0}
-    roster = engine._roster  # pyright: ignore[reportPrivateUsage]
+    supervisor = engine._supervisor  # pyright: ignore[reportPrivateUsage]
     admission: Any = engine._admission  # pyright: ignore[reportPrivateUsage]
-    assert roster is not None
-    assert len(roster) == 0
+    assert supervisor is not None
+    assert len(supervisor) == 0
     assert not admission._followers
     assert admission._no_group.running == 0
     assert [lane for lane in admission._lanes for _ in lane] == []

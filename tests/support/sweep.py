@@ -338,8 +338,8 @@ class Run:
 
     def _looks(self) -> int:
         """How many of the engine's own tasks look a while longer at streams that were held back."""
-        roster: Any = self.engine._roster  # pyright: ignore[reportPrivateUsage]
-        return int(roster._held_watch._looking)
+        supervisor: Any = self.engine._supervisor  # pyright: ignore[reportPrivateUsage]
+        return int(supervisor._held_watch._looking)
 
     async def _settles(self, what: str, left: Callable[[], int]) -> None:
         """Soon there is nothing left."""
@@ -352,7 +352,7 @@ class Run:
     def _check_counts(self) -> None:
         """No slot is taken, nobody waits, and nothing is kept."""
         engine: Any = self.engine
-        if engine._roster is None:
+        if engine._supervisor is None:
             return
         stats = engine.stats()
         admission = engine._admission
@@ -366,7 +366,7 @@ class Run:
             "running in groups": sum(group.running for group in groups),
             "probes": sum(pool.window._probe is not None for pool in admission.pools),
             "followers": len(admission._followers),
-            "jobs": len(engine._roster),
+            "jobs": len(engine._supervisor),
         }
         if any(counts.values()):
             self.wrong(f"counts are left: { {name: count for name, count in counts.items() if count} }")

@@ -181,8 +181,8 @@ class _Deadline(_Stream):
         due = None if actor is None else actor.next_due()
         if actor is None or due is None:
             return False
-        roster: Any = run.engine._roster  # pyright: ignore[reportPrivateUsage]
-        roster._expired(actor, due[1])  # as the watchdog does, whose clock has come so far
+        supervisor: Any = run.engine._supervisor  # pyright: ignore[reportPrivateUsage]
+        supervisor._expired(actor, due[1])  # as the watchdog does, whose clock has come so far
         return True
 
     def allows(self, run: Run, actor: StreamActor, result: StreamResult) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import httpx2
 
-from ....actors.wire.error_body import plain_text
+from ....actors.wire import plain_text
 
 __all__ = ["STEP", "Inflater", "inflater_for"]
 

@@ -1,1 +1,33 @@
 """What the simulated model says: answers, made up, scripted or recorded, as the events of the wire."""
+
+from .blocks import Answer
+from .continuation import interrupted, rest_of
+from .generate import generate, input_tokens, told
+from .ids import identifier
+from .jsondata import is_array, is_object, member
+from .recordings import read_recordings, recorded_events
+from .usage import NOTHING, Usage
+from .wire import PING, Event, Head, encode_event, message_json, stream_events
+
+__all__ = [
+    "NOTHING",
+    "PING",
+    "Answer",
+    "Event",
+    "Head",
+    "Usage",
+    "encode_event",
+    "generate",
+    "identifier",
+    "input_tokens",
+    "interrupted",
+    "is_array",
+    "is_object",
+    "member",
+    "message_json",
+    "read_recordings",
+    "recorded_events",
+    "rest_of",
+    "stream_events",
+    "told",
+]

@@ -1,1 +1,29 @@
 """What goes wrong on purpose: scripted faults and chances, and the pace of an answer."""
+
+from .chance import NO_FAULTS, Chance, Faults
+from .misbehaviour import HTML_PAGE, announced_length
+from .performance import Pace, perform_body, perform_events
+from .script import Bytes, Cut, CutHow, Fail, Fault, Point, QueuedStep, Script, ScriptStep, Slow, Stall, check_steps
+
+__all__ = [
+    "HTML_PAGE",
+    "NO_FAULTS",
+    "Bytes",
+    "Chance",
+    "Cut",
+    "CutHow",
+    "Fail",
+    "Fault",
+    "Faults",
+    "Pace",
+    "Point",
+    "QueuedStep",
+    "Script",
+    "ScriptStep",
+    "Slow",
+    "Stall",
+    "announced_length",
+    "check_steps",
+    "perform_body",
+    "perform_events",
+]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 
-from ..answers.wire import PING, encode_event
-from ..service.errors import error_body
-from ..service.exchange import Abort, BadChunk, Close, Send, Step, Wait
+from ..answers import PING, encode_event
+from ..service import Abort, BadChunk, Close, Send, Step, Wait, error_body
 from .script import Bytes, Cut, Fail, Fault, Stall
 
 __all__ = ["HTML_PAGE", "announced_length", "half_way", "is_event", "strike", "strike_body", "trickle"]

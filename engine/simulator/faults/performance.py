@@ -9,8 +9,8 @@ from typing import cast
 
 import attrs
 
-from ..answers.wire import Event
-from ..service.exchange import Send, Step, Wait
+from ..answers import Event
+from ..service import Send, Step, Wait
 from .misbehaviour import half_way, is_event, strike, strike_body, trickle
 from .script import Bytes, Cut, Fault, Slow, Stall
 

@@ -29,7 +29,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 import attrs
 
-from ..service.errors import error_type
+from ..service import error_type
 
 __all__ = ["Bytes", "Cut", "CutHow", "Fail", "Fault", "Point", "Script", "ScriptStep", "Slow", "Stall"]
 

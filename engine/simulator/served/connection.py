@@ -20,8 +20,7 @@ import structlog
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.tls import TLSStream
 
-from ..service.errors import RefusalError
-from ..service.exchange import Abort, BadChunk, Close, Request, Response, Send, Wait
+from ..service import Abort, BadChunk, Close, RefusalError, Request, Response, Send, Wait
 from .ledger import Exchange, Ledger, Outcome
 from .responder import Responder
 

@@ -12,9 +12,8 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from ..answers.usage import NOTHING, Usage
-from ..service.conditions import Condition
-from ..service.exchange import Request, Response, Send
+from ..answers import NOTHING, Usage
+from ..service import Condition, Request, Response, Send
 
 __all__ = ["Exchange", "Ledger", "Outcome", "RecordedRequest", "Totals"]
 

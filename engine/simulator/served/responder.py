@@ -18,23 +18,52 @@ from typing import Any
 import attrs
 import msgspec
 
-from ..answers.blocks import Answer
-from ..answers.continuation import interrupted, rest_of
-from ..answers.generate import generate, input_tokens, told
-from ..answers.ids import identifier
-from ..answers.jsondata import is_object
-from ..answers.recordings import recorded_events
-from ..answers.wire import Event, Head, message_json, stream_events
-from ..faults.chance import NO_FAULTS, Chance, Faults
-from ..faults.misbehaviour import HTML_PAGE, announced_length
-from ..faults.performance import Pace, perform_body, perform_events
-from ..faults.script import Cut, Fail, Fault, Script, Slow, Stall
-from ..service.conditions import Conditions
-from ..service.errors import RefusalError, error_body
-from ..service.exchange import Request, Response, Send, Step
-from ..service.models import find_model, model_page
-from ..service.service import Account, Service
-from ..service.validation import check_count, check_create
+from ..answers import (
+    Answer,
+    Event,
+    Head,
+    generate,
+    identifier,
+    input_tokens,
+    interrupted,
+    is_object,
+    message_json,
+    recorded_events,
+    rest_of,
+    stream_events,
+    told,
+)
+from ..faults import (
+    HTML_PAGE,
+    NO_FAULTS,
+    Chance,
+    Cut,
+    Fail,
+    Fault,
+    Faults,
+    Pace,
+    Script,
+    Slow,
+    Stall,
+    announced_length,
+    perform_body,
+    perform_events,
+)
+from ..service import (
+    Account,
+    Conditions,
+    RefusalError,
+    Request,
+    Response,
+    Send,
+    Service,
+    Step,
+    check_count,
+    check_create,
+    error_body,
+    find_model,
+    model_page,
+)
 
 __all__ = ["Responder"]
 

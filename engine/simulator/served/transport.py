@@ -12,7 +12,7 @@ import anyio
 import httpx2
 from anyio.lowlevel import checkpoint
 
-from ..service.exchange import Request, Response, Send, Wait
+from ..service import Request, Response, Send, Wait
 from .ledger import Exchange, Ledger
 from .responder import Responder
 

@@ -19,9 +19,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from ..answers.generate import input_tokens
-from ..answers.jsondata import is_array, is_object
-from ..answers.usage import Usage
+from ..answers import Usage, input_tokens, is_array, is_object
 from .conditions import Cache
 
 __all__ = ["Prompt", "PromptCache"]

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import attrs
 import msgspec
 
-from ..answers.usage import NOTHING, Usage
+from ..answers import NOTHING, Usage
 from .conditions import Condition
 
 __all__ = ["Abort", "BadChunk", "Close", "Request", "Response", "Send", "Step", "Wait"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..answers.usage import NOTHING, Usage
+from ..answers import NOTHING, Usage
 from .cache import Prompt, PromptCache
 from .conditions import Conditions
 from .exchange import Send

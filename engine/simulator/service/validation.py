@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..answers.jsondata import is_array, is_object, member
+from ..answers import is_array, is_object, member
 from .errors import RefusalError
 
 __all__ = ["check_count", "check_create"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manystream.engine.runs.histogram import Sketch
+from manystream.engine.runs.histogram import Histogram
 
 SHARES = (0.0, 0.01, 0.5, 0.9, 0.99, 1.0)
 
@@ -17,8 +17,8 @@ def nearest_rank(values: list[float], share: float) -> float:
     return sorted(values)[max(1, math.ceil(share * len(values))) - 1]
 
 
-def sketch_of(values: list[float]) -> Sketch:
-    sketch = Sketch()
+def sketch_of(values: list[float]) -> Histogram:
+    sketch = Histogram()
     for value in values:
         sketch.add(value)
     return sketch
@@ -37,8 +37,8 @@ def test_a_hundred_values() -> None:
 
 
 def test_without_values() -> None:
-    assert Sketch().percentiles(0.5) is None
-    assert list(Sketch().values()) == []
+    assert Histogram().percentiles(0.5) is None
+    assert list(Histogram().values()) == []
 
 
 def test_values_come_back_in_order() -> None:

@@ -1,0 +1,52 @@
+"""What the combinators need of an engine: to launch streams, to stop them, and to run a task of their own."""
+
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from typing import Any, Protocol
+
+from anyio import TaskHandle
+
+from ...actors.actor import StreamActor
+from ...actors.channel import Home, OnAbandon
+from ...actors.stream import RequestLike
+
+__all__ = ["Host", "Requests"]
+
+Requests = Iterable[RequestLike] | AsyncIterable[RequestLike]
+
+
+class Host(Protocol):
+    """An engine, as the combinators see it."""
+
+    @property
+    def home(self) -> Home | None:
+        """The event loop that it lives in, once it was entered."""
+        ...
+
+    @property
+    def max_concurrency(self) -> int:
+        """How many streams run at a time."""
+        ...
+
+    def launch(
+        self,
+        request: RequestLike,
+        *,
+        on_abandon: OnAbandon = "detach",
+        bounded: bool = True,
+        ended: Callable[[StreamActor], None] | None = None,
+    ) -> StreamActor:
+        """Takes a request in; it starts now or in its turn. `bounded` respects `max_queued`; `ended` is called when
+        the stream's connection is released. Raises as `Engine.submit` does."""
+        ...
+
+    def start_helper(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:
+        """Runs a combinator's task until it ends or the engine is left."""
+        ...
+
+    def request_cancel(self, actor: StreamActor, by: str, reason: str | None) -> None:
+        """Asks a stream to stop, from the engine's own thread."""
+        ...
+
+    def ask_to_cancel(self, actor: StreamActor, reason: str | None) -> None:
+        """What a handle's `cancel` does: from any thread."""
+        ...
