@@ -18,7 +18,7 @@ from tests.support.engines import model_for
 from tests.support.wire_server import Peer, head, serving
 
 from manystream import AnthropicModel, Deadlines, Engine, RetryPolicy, StreamRequest, StreamResult
-from manystream.engine import failures, repeats, untouched
+from manystream.engine.api import failures, known_heads, untouched
 from manystream.engine.api.http import HttpTransport, exchange
 from manystream.engine.simulator import Fail, Simulator
 
@@ -35,16 +35,16 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[repeats.Repeat]:
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[known_heads.Repeat]:
     """The requests that went the short way."""
-    found: list[repeats.Repeat] = []
-    send = repeats.Repeat.send
+    found: list[known_heads.Repeat] = []
+    send = known_heads.Repeat.send
 
-    async def noted(self: repeats.Repeat) -> Any:
+    async def noted(self: known_heads.Repeat) -> Any:
         found.append(self)
         return await send(self)
 
-    monkeypatch.setattr(repeats.Repeat, "send", noted)
+    monkeypatch.setattr(known_heads.Repeat, "send", noted)
     return found
 
 
@@ -65,7 +65,7 @@ KINDS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("params", KINDS, ids=lambda params: ",".join(params) or "plain")
 async def test_the_server_sees_what_the_sdk_would_have_sent(
-    simulator: Simulator, sent: list[repeats.Repeat], params: dict[str, Any]
+    simulator: Simulator, sent: list[known_heads.Repeat], params: dict[str, Any]
 ) -> None:
     async with Engine(model_for(simulator)) as engine:
         for text in ("first", "then", "second"):
@@ -83,7 +83,7 @@ async def test_the_server_sees_what_the_sdk_would_have_sent(
 
 
 async def test_a_request_that_is_not_like_one_before_is_built_by_the_sdk(
-    simulator: Simulator, sent: list[repeats.Repeat]
+    simulator: Simulator, sent: list[known_heads.Repeat]
 ) -> None:
     class Text(str):
         pass
@@ -113,7 +113,7 @@ async def test_a_request_that_is_not_like_one_before_is_built_by_the_sdk(
 
 
 async def test_requests_that_the_sdk_logs_it_sends_itself(
-    simulator: Simulator, sent: list[repeats.Repeat], caplog: pytest.LogCaptureFixture
+    simulator: Simulator, sent: list[known_heads.Repeat], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Engine(model_for(simulator)) as engine:
         for _ in range(2):
@@ -126,7 +126,7 @@ async def test_requests_that_the_sdk_logs_it_sends_itself(
 
 
 async def test_a_clients_own_http_client_and_middleware_see_every_request(
-    simulator: Simulator, sent: list[repeats.Repeat]
+    simulator: Simulator, sent: list[known_heads.Repeat]
 ) -> None:
     seen: list[str] = []
 
@@ -150,7 +150,7 @@ async def test_a_clients_own_http_client_and_middleware_see_every_request(
 
 @pytest.mark.parametrize("status", [400, 401, 404, 413, 429, 500, 529])
 async def test_a_refusal_is_told_as_the_sdk_tells_it(
-    simulator: Simulator, sent: list[repeats.Repeat], status: int
+    simulator: Simulator, sent: list[known_heads.Repeat], status: int
 ) -> None:
     simulator.script(
         [Fail(status, headers={"retry-after": "7"}), "whole", "whole", Fail(status, headers={"retry-after": "7"})]
@@ -206,7 +206,7 @@ async def failing() -> AsyncGenerator[tuple[str, list[str]]]:
     [("close", "connection_error"), ("half a refusal", "connection_error"), ("redirect", None), ("gzip", None)],
 )
 async def test_what_the_transport_meets(
-    failing: tuple[str, list[str]], sent: list[repeats.Repeat], what: str, error: str | None
+    failing: tuple[str, list[str]], sent: list[known_heads.Repeat], what: str, error: str | None
 ) -> None:
     url, script = failing
     async with Engine(AnthropicModel("claude-opus-5-5", api_key="k", base_url=url), retry=NEVER) as engine:
@@ -226,7 +226,7 @@ async def test_what_the_transport_meets(
 
 
 async def test_a_redirect_that_is_not_followed_is_not_asked_again(
-    failing: tuple[str, list[str]], sent: list[repeats.Repeat]
+    failing: tuple[str, list[str]], sent: list[known_heads.Repeat]
 ) -> None:
     url, script = failing
     async with Engine(AnthropicModel("claude-opus-5-5", api_key="k", base_url=url)) as engine:
@@ -309,7 +309,7 @@ AROUND: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
 
 @pytest.mark.parametrize("name", AROUND)
 async def test_what_is_put_around_the_sdk_sees_every_request(
-    simulator: Simulator, sent: list[repeats.Repeat], monkeypatch: pytest.MonkeyPatch, name: str
+    simulator: Simulator, sent: list[known_heads.Repeat], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     patch, header = AROUND[name]
     patch(monkeypatch)
@@ -320,7 +320,7 @@ async def test_what_is_put_around_the_sdk_sees_every_request(
 
 @pytest.mark.parametrize("name", ["create", "_prepare_request", "base", "send", "transport"])
 async def test_it_is_looked_each_time_and_forgotten_afterwards(
-    simulator: Simulator, sent: list[repeats.Repeat], name: str
+    simulator: Simulator, sent: list[known_heads.Repeat], name: str
 ) -> None:
     patch, header = AROUND[name]
     async with Engine(model_for(simulator)) as engine:
@@ -364,7 +364,7 @@ anyio.run(main)
 
 @pytest.mark.parametrize("header", ["traceparent", "idempotency-key", "x-request-id", "x-signature", "cookie", "date"])
 async def test_a_header_that_may_belong_to_one_request_is_never_repeated(
-    simulator: Simulator, sent: list[repeats.Repeat], monkeypatch: pytest.MonkeyPatch, header: str
+    simulator: Simulator, sent: list[known_heads.Repeat], monkeypatch: pytest.MonkeyPatch, header: str
 ) -> None:
     # Constant by chance, and where no wrapper can be noticed.
     monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"{header}: same")
@@ -373,7 +373,7 @@ async def test_a_header_that_may_belong_to_one_request_is_never_repeated(
 
 
 async def test_heads_that_differ_are_no_ones_model(
-    simulator: Simulator, sent: list[repeats.Repeat], monkeypatch: pytest.MonkeyPatch
+    simulator: Simulator, sent: list[known_heads.Repeat], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = iter(range(1000))
 
@@ -392,7 +392,7 @@ async def test_heads_that_differ_are_no_ones_model(
 
 
 async def test_heads_are_not_reused_where_that_is_switched_off(
-    simulator: Simulator, sent: list[repeats.Repeat]
+    simulator: Simulator, sent: list[known_heads.Repeat]
 ) -> None:
     await headers_of(simulator, 4, reuse_heads=False)
     assert not sent
@@ -400,7 +400,7 @@ async def test_heads_are_not_reused_where_that_is_switched_off(
     assert len(sent) == 2
 
 
-async def test_a_kind_is_learnt_from_two_requests(simulator: Simulator, sent: list[repeats.Repeat]) -> None:
+async def test_a_kind_is_learnt_from_two_requests(simulator: Simulator, sent: list[known_heads.Repeat]) -> None:
     async with Engine(model_for(simulator)) as engine:
         for expected in (0, 0, 1, 2):
             await engine.submit("hi").wait()

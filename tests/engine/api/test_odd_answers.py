@@ -19,7 +19,7 @@ from tests.support.wire_server import Peer, WireServer, head, serving
 
 from manystream import AnthropicModel, Engine, RetryPolicy, StreamResult
 from manystream.actors.stream.failure import ErrorInfo
-from manystream.engine import failures, responses
+from manystream.engine.api import failures, responses
 from manystream.engine.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
