@@ -7,7 +7,7 @@ import anthropic
 import pytest
 
 from manystream import Simulator
-from manystream.engine.simulator import Conditions, Cut, Fail, Limits
+from manystream.engine.simulator import Conditions, Cut, Fail, ServiceLimits
 
 
 def summarise(client: anthropic.Anthropic, text: str) -> str:
@@ -51,7 +51,7 @@ def test_an_overload_in_mid_answer(client: anthropic.Anthropic, manystream_simul
     assert manystream_simulator.requests[0].outcome == "complete"
 
 
-@pytest.mark.manystream_simulator(conditions=Conditions(limits=Limits(requests_per_minute=1)))
+@pytest.mark.manystream_simulator(conditions=Conditions(limits=ServiceLimits(requests_per_minute=1)))
 def test_the_limit_is_reached(manystream_simulator: Simulator) -> None:
     client = anthropic.Anthropic(api_key="any", base_url=manystream_simulator.url, max_retries=0)
     assert summarise(client, "…")

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from manystream.engine.simulator.faults.performance import Pace
+from manystream.engine.simulator.faults.performance import Tempo
 from manystream.engine.simulator.faults.script import Script
 from manystream.engine.simulator.served.responder import Responder
+from manystream.engine.simulator.service.account import Service
 from manystream.engine.simulator.service.errors import RefusalError
-from manystream.engine.simulator.service.exchange import Request, Send, Wait
-from manystream.engine.simulator.service.service import Service
+from manystream.engine.simulator.service.steps import Request, Send, Wait
 
 from .outcome import Tally
 from .scenarios import MODEL, TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND, Scenario
@@ -45,7 +45,7 @@ class Direct:
         self._seed = seed
         self._service = Service(scenario.make_conditions(seconds), lambda: self.now)
         # Lets everybody in: it only knows what is said, and how long that takes.
-        pace = Pace(TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND)
+        pace = Tempo(TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND)
         self._answers = Responder(Script(), pace, seed=seed, clock=lambda: 0.0)
         self._numbers = 0
         self._order = 0

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from manystream.engine.simulator import Conditions
-from manystream.engine.simulator.service.conditions import Limits, Overload, Ramp
+from manystream.engine.simulator.service.conditions import Overload, Ramp, ServiceLimits
 
 __all__ = ["MODEL", "SCENARIOS", "SETTLED_FROM", "TIME_TO_FIRST_TOKEN", "TOKENS_PER_SECOND", "Scenario"]
 
@@ -48,12 +48,12 @@ class Scenario:
 
 
 def _limits(**limits: Any) -> Callable[[float], Conditions]:
-    return lambda seconds: Conditions(limits=Limits(**limits))
+    return lambda seconds: Conditions(limits=ServiceLimits(**limits))
 
 
 def _outage(seconds: float) -> Conditions:
     outage = seconds * 0.45, seconds * 0.55
-    return Conditions(limits=Limits(requests_per_minute=120), overload=Overload(outages=(outage,)))
+    return Conditions(limits=ServiceLimits(requests_per_minute=120), overload=Overload(outages=(outage,)))
 
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -80,7 +80,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="ramp",
         title="20 requests a minute at first, doubling each minute, up to 240",
         make_conditions=lambda seconds: Conditions(
-            limits=Limits(requests_per_minute=240), ramp=Ramp(requests_per_minute=20)
+            limits=ServiceLimits(requests_per_minute=240), ramp=Ramp(requests_per_minute=20)
         ),
         # What may be sent grows by a sixth of a doubling every ten seconds: 20 * 2 ** (22 / 6) is above 240. A strategy
         # that uses less than it may is not there yet.
@@ -102,7 +102,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="overload",
         title="120 requests a minute, and one request in twenty answered 529",
         make_conditions=lambda seconds: Conditions(
-            limits=Limits(requests_per_minute=120), overload=Overload(probability=0.05)
+            limits=ServiceLimits(requests_per_minute=120), overload=Overload(probability=0.05)
         ),
         goal=False,
     ),

@@ -2,8 +2,8 @@
 
 from .faults import Bytes, Cut, CutHow, Fail, Faults, Point, ScriptStep, Slow, Stall
 from .scenario import Scenario, ScenarioError, read_scenario
-from .served import ListenError, Outcome, RecordedRequest, Totals
-from .service import Cache, Condition, Conditions, Limits, Overload, Ramp, SpendLimit
+from .served import ListenError, Outcome, RecordedRequest, Tally
+from .service import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits, SpendLimit
 from .simulator import InThread, Serving, Simulator
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "Fail",
     "Faults",
     "InThread",
-    "Limits",
     "ListenError",
     "Outcome",
     "Overload",
@@ -26,11 +25,12 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "ScriptStep",
+    "ServiceLimits",
     "Serving",
     "Simulator",
     "Slow",
     "SpendLimit",
     "Stall",
-    "Totals",
+    "Tally",
     "read_scenario",
 ]

@@ -12,8 +12,8 @@ from typing import Any, TypeVar, cast
 import attrs
 
 from .answers import is_array, is_object, read_recordings
-from .faults import NO_FAULTS, Bytes, Cut, Fail, Faults, Pace, QueuedStep, ScriptStep, Slow, Stall, check_steps
-from .service import Cache, Conditions, Limits, Overload, Ramp, SpendLimit
+from .faults import NO_FAULTS, Bytes, Cut, Fail, Faults, QueuedStep, ScriptStep, Slow, Stall, Tempo, check_steps
+from .service import Cache, Conditions, Overload, Ramp, ServiceLimits, SpendLimit
 
 __all__ = ["Scenario", "ScenarioError", "read_scenario"]
 
@@ -66,7 +66,7 @@ class Scenario:
     recordings: Path | None = attrs.field(default=None, converter=_as_path)
 
     def __attrs_post_init__(self) -> None:
-        Pace(self.time_to_first_token, self.tokens_per_second)
+        Tempo(self.time_to_first_token, self.tokens_per_second)
 
 
 def read_scenario(path: str | PathLike[str]) -> Scenario:
@@ -186,7 +186,7 @@ def _bytes(table: dict[str, Any], where: str) -> Bytes:
 
 
 _CONDITIONS: dict[str, type[Any]] = {
-    "limits": Limits,
+    "limits": ServiceLimits,
     "ramp": Ramp,
     "spend": SpendLimit,
     "overload": Overload,

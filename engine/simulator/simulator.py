@@ -16,9 +16,9 @@ import attrs
 from anyio.from_thread import start_blocking_portal
 
 from .answers import read_recordings
-from .faults import NO_FAULTS, Faults, Pace, Script, ScriptStep
+from .faults import NO_FAULTS, Faults, Script, ScriptStep, Tempo
 from .scenario import Scenario
-from .served import Certificate, Ledger, RecordedRequest, Responder, Server, Totals
+from .served import Certificate, Ledger, RecordedRequest, Responder, Server, Tally
 from .service import Conditions
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Simulator:
         """Raises ValueError for settings that make no sense and for recordings that can't be read."""
         self._script = Script()
         self._ledger = Ledger()
-        pace = Pace(time_to_first_token, tokens_per_second)
+        pace = Tempo(time_to_first_token, tokens_per_second)
         self._responder = Responder(
             self._script,
             pace,
@@ -129,7 +129,7 @@ class Simulator:
         return self._ledger.requests()
 
     @property
-    def totals(self) -> Totals:
+    def totals(self) -> Tally:
         """The counts over all requests so far: by status, by what refused them, and the tokens billed."""
         return self._ledger.totals()
 

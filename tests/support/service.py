@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from manystream.engine.simulator import Conditions, RecordedRequest, ScriptStep
-from manystream.engine.simulator.faults.performance import Pace
+from manystream.engine.simulator.faults.performance import Tempo
 from manystream.engine.simulator.faults.script import Script
 from manystream.engine.simulator.served.ledger import Ledger
 from manystream.engine.simulator.served.responder import Responder
-from manystream.engine.simulator.service.exchange import Request, Response, Send
+from manystream.engine.simulator.service.steps import Reply, Request, Send
 
 __all__ = ["NOW", "Running", "Service"]
 
@@ -26,7 +26,7 @@ class Service:
         self._script = Script()
         self._script.extend(steps)
         self._responder = Responder(
-            self._script, Pace(), seed=seed, conditions=Conditions(**conditions), clock=lambda: self.now
+            self._script, Tempo(), seed=seed, conditions=Conditions(**conditions), clock=lambda: self.now
         )
 
     def ask(self, content: Any = "hi", *, text: str | None = None, **params: Any) -> Running:
@@ -52,7 +52,7 @@ class Service:
 class Running:
     """A response as it is performed, step by step."""
 
-    def __init__(self, ledger: Ledger, request: Request, response: Response) -> None:
+    def __init__(self, ledger: Ledger, request: Request, response: Reply) -> None:
         self.response = response
         self.headers = dict(response.headers)
         self.body = b""

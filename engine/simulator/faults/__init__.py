@@ -2,7 +2,7 @@
 
 from .chance import NO_FAULTS, Chance, Faults
 from .misbehaviour import HTML_PAGE, announced_length
-from .performance import Pace, perform_body, perform_events
+from .performance import Tempo, perform_body, perform_events
 from .script import Bytes, Cut, CutHow, Fail, Fault, Point, QueuedStep, Script, ScriptStep, Slow, Stall, check_steps
 
 __all__ = [
@@ -15,13 +15,13 @@ __all__ = [
     "Fail",
     "Fault",
     "Faults",
-    "Pace",
     "Point",
     "QueuedStep",
     "Script",
     "ScriptStep",
     "Slow",
     "Stall",
+    "Tempo",
     "announced_length",
     "check_steps",
     "perform_body",

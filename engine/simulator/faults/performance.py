@@ -14,7 +14,7 @@ from ..service import Send, Step, Wait
 from .misbehaviour import half_way, is_event, strike, strike_body, trickle
 from .script import Bytes, Cut, Fault, Slow, Stall
 
-__all__ = ["Pace", "perform_body", "perform_events"]
+__all__ = ["Tempo", "perform_body", "perform_events"]
 
 
 def _check_not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -25,7 +25,7 @@ def _check_not_negative(_: object, attribute: attrs.Attribute[float], value: flo
 
 
 @attrs.frozen
-class Pace:
+class Tempo:
     """How fast the model is: seconds to its first token, then tokens per second; 0 is as fast as possible for both.
 
     Every wait is up to half as long again, or up to half shorter, as `random` will have it. `random` is drawn from
@@ -47,7 +47,7 @@ class Pace:
 
 
 def perform_events(
-    events: Iterable[Event], pace: Pace, random: Random, fault: Fault | None, request_id: str
+    events: Iterable[Event], pace: Tempo, random: Random, fault: Fault | None, request_id: str
 ) -> Iterator[Step]:
     """Yield the steps of a streamed answer, each event a write of its own, with what comes at the fault."""
     if isinstance(fault, Slow):
@@ -104,7 +104,7 @@ def _before(fault: Cut | Stall, event: Event, deltas: int, sent: int) -> int | N
     return 0 if event.kind == "message_stop" else None
 
 
-def perform_body(body: bytes, tokens: int, pace: Pace, random: Random, fault: Fault | None) -> Iterator[Step]:
+def perform_body(body: bytes, tokens: int, pace: Tempo, random: Random, fault: Fault | None) -> Iterator[Step]:
     """Yield the steps of an answer that isn't streamed; what breaks it off comes in the middle of the body."""
     if isinstance(fault, Cut | Stall) and fault.after == "nothing":
         if not (yield from strike_body(fault)):

@@ -1,6 +1,6 @@
 """The simulated service behind a socket or in memory: requests in, the steps of their responses out."""
 
-from .ledger import Ledger, Outcome, RecordedRequest, Totals
+from .ledger import Ledger, Outcome, RecordedRequest, Tally
 from .responder import Responder
 from .server import ListenError, Server
 from .tls import Certificate
@@ -15,5 +15,5 @@ __all__ = [
     "Responder",
     "Server",
     "SimulatorTransport",
-    "Totals",
+    "Tally",
 ]

@@ -20,11 +20,11 @@ import structlog
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.tls import TLSStream
 
-from ..service import Abort, BadChunk, Close, RefusalError, Request, Response, Send, Wait
-from .ledger import Exchange, Ledger, Outcome
+from ..service import Abort, BadChunk, Close, RefusalError, Reply, Request, Send, Wait
+from .ledger import Ledger, Outcome, RecordedExchange
 from .responder import Responder
 
-__all__ = ["Connection"]
+__all__ = ["ServedConnection"]
 
 _READ_SIZE = 65_536
 _READ_AHEAD = 16  # reads that may wait while a response runs
@@ -40,7 +40,7 @@ class _ConnectionOverError(Exception):
     """Nothing more can be said on this connection, for a reason already dealt with."""
 
 
-class Connection:
+class ServedConnection:
     """Serves one client on an accepted socket."""
 
     def __init__(self, stream: SocketStream | TLSStream, responder: Responder, ledger: Ledger) -> None:
@@ -155,7 +155,7 @@ class Connection:
         if outcome != "complete":
             raise _ConnectionOverError
 
-    async def _perform(self, response: Response, exchange: Exchange) -> Outcome:
+    async def _perform(self, response: Reply, exchange: RecordedExchange) -> Outcome:
         head = h11.Response(status_code=response.status, headers=response.raw_headers)
         due = anyio.current_time()
         step = next(response.steps, None)
@@ -252,7 +252,7 @@ async def _sleep_until(due: float) -> None:
         await anyio.sleep_until(due)
 
 
-def _log_exchange(exchange: Exchange) -> None:
+def _log_exchange(exchange: RecordedExchange) -> None:
     # An application that never configured structlog would find every line on its standard output.
     if structlog.is_configured():
         _log.debug(

@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from ..answers import NOTHING, Usage
-from ..service import Condition, Request, Response, Send
+from ..service import Condition, Reply, Request, Send
 
-__all__ = ["Exchange", "Ledger", "Outcome", "RecordedRequest", "Totals"]
+__all__ = ["Ledger", "Outcome", "RecordedExchange", "RecordedRequest", "Tally"]
 
 Outcome: TypeAlias = Literal["running", "complete", "cut", "disconnected", "stopped"]
 
@@ -64,7 +64,7 @@ class RecordedRequest:
 
 
 @attrs.frozen(kw_only=True)
-class Totals:
+class Tally:
     """Counts over all requests there have been, also those no longer recorded one by one.
 
     `statuses` counts the responses that were begun by their status, `refused` those that a condition of the service
@@ -81,7 +81,7 @@ class Totals:
 
 
 @attrs.define(eq=False)
-class Exchange:
+class RecordedExchange:
     """A request and its response while it runs; only the ledger writes to it."""
 
     request: Request
@@ -102,7 +102,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._exchanges: dict[int, Exchange] = {}
+        self._exchanges: dict[int, RecordedExchange] = {}
         self._received = 0
         self._waiting = 0
         self._statuses: Counter[int] = Counter()
@@ -125,9 +125,9 @@ class Ledger:
             self.open_connections -= 1
             self._changed.notify_all()
 
-    def received(self, request: Request, connection: int) -> Exchange:
+    def received(self, request: Request, connection: int) -> RecordedExchange:
         """Note a request; return the exchange it opens."""
-        exchange = Exchange(request, connection)
+        exchange = RecordedExchange(request, connection)
         with self._changed:
             self._received += 1
             self._exchanges[self._received] = exchange
@@ -135,7 +135,7 @@ class Ledger:
             self._changed.notify_all()
         return exchange
 
-    def sending(self, exchange: Exchange, response: Response, step: Send) -> None:
+    def sending(self, exchange: RecordedExchange, response: Reply, step: Send) -> None:
         """Note that this step of the response is handed to the connection, and what is billed for it."""
         billed = response.performed(step)
         with self._changed:
@@ -152,7 +152,7 @@ class Ledger:
             if self._waiting:
                 self._changed.notify_all()
 
-    def settled(self, exchange: Exchange, outcome: Outcome) -> None:
+    def settled(self, exchange: RecordedExchange, outcome: Outcome) -> None:
         """Note what became of a response."""
         with self._changed:
             exchange.outcome = outcome
@@ -180,10 +180,10 @@ class Ledger:
                 for exchange in self._exchanges.values()
             ]
 
-    def totals(self) -> Totals:
+    def totals(self) -> Tally:
         """Return the counts as they stand now."""
         with self._changed:
-            return Totals(
+            return Tally(
                 requests=self._received,
                 statuses=dict(self._statuses),
                 refused=dict(self._refused),

@@ -41,10 +41,10 @@ from ..faults import (
     Fail,
     Fault,
     Faults,
-    Pace,
     Script,
     Slow,
     Stall,
+    Tempo,
     announced_length,
     perform_body,
     perform_events,
@@ -53,8 +53,8 @@ from ..service import (
     Account,
     Conditions,
     RefusalError,
+    Reply,
     Request,
-    Response,
     Send,
     Service,
     Step,
@@ -101,7 +101,7 @@ class Responder:
     def __init__(
         self,
         script: Script,
-        pace: Pace,
+        pace: Tempo,
         *,
         seed: int = 0,
         rejected_keys: Collection[str] = ("invalid",),
@@ -122,7 +122,7 @@ class Responder:
         self._service = Service(conditions or Conditions(), clock)
         self._organisation = _uuid(f"organisation {seed}")
 
-    def respond(self, request: Request) -> Response:
+    def respond(self, request: Request) -> Reply:
         """Return the response to a request; its steps can be drawn once, at any time later.
 
         Takes a step off the script if the request is a valid one to create a message.
@@ -133,7 +133,7 @@ class Responder:
         except RefusalError as fault:
             return self._refusal(call, fault)
 
-    def refuse(self, fault: RefusalError) -> Response:
+    def refuse(self, fault: RefusalError) -> Reply:
         """Return the error response to what never became a request: it broke HTTP's rules or was too large."""
         return self._refusal(self._call(Request("", "", {}, b"")), fault)
 
@@ -147,7 +147,7 @@ class Responder:
         random = Random(seed)
         return _Call(request, digest, identifier("req", random), random, f"{seed} luck", self._clock())
 
-    def _route(self, call: _Call) -> Response:
+    def _route(self, call: _Call) -> Reply:
         path = call.request.path
         allowed = "GET" if path.startswith("/v1/models/") else _METHODS.get(path)
         if allowed is None:
@@ -179,7 +179,7 @@ class Responder:
         if "anthropic-version" not in headers:
             raise RefusalError(400, "anthropic-version: header is required")
 
-    def _create(self, call: _Call, body: dict[str, Any]) -> Response:
+    def _create(self, call: _Call, body: dict[str, Any]) -> Reply:
         call = attrs.evolve(call, model=body["model"])
         try:
             account = self._service.check(body, call.luck, call.now)
@@ -213,7 +213,7 @@ class Responder:
         body: dict[str, Any],
         answer: Answer | None,
         fault: Fault | Chance | None,
-    ) -> Response:
+    ) -> Reply:
         head = Head(identifier("msg", call.random), body["model"], account.usage)
         answer = self._answer(call, body, call.digest, answer)
         account.expect(answer.output_tokens)
@@ -238,9 +238,7 @@ class Responder:
         before, said = broken
         return rest_of(self._answer(call, before, _digest(call.request, before), scripted), said)
 
-    def _streamed(
-        self, call: _Call, account: Account, events: Iterable[Event], fault: Fault | Chance | None
-    ) -> Response:
+    def _streamed(self, call: _Call, account: Account, events: Iterable[Event], fault: Fault | Chance | None) -> Reply:
         if isinstance(fault, Chance):
             events = list(events)
             fault = fault.of(sum(len(event.data) for event in events))
@@ -248,33 +246,33 @@ class Responder:
         headers = {"content-type": _EVENT_STREAM, "cache-control": "no-cache"}
         return self._answered(call, account, headers, steps)
 
-    def _answered(self, call: _Call, account: Account, headers: dict[str, str], steps: Iterator[Step]) -> Response:
+    def _answered(self, call: _Call, account: Account, headers: dict[str, str], steps: Iterator[Step]) -> Reply:
         account.let_in(call.now)  # before the headers are made, so that they count this request
-        return Response(200, self._headers(call, headers), steps, performed=account.performed)
+        return Reply(200, self._headers(call, headers), steps, performed=account.performed)
 
-    def _page(self, call: _Call) -> Response:
+    def _page(self, call: _Call) -> Reply:
         headers = {"content-type": "text/html", "content-length": str(len(HTML_PAGE))}
         call = attrs.evolve(call, model=None)  # something in between answers, which knows of no limits
-        return Response(200, self._headers(call, headers), iter((Send(HTML_PAGE),)))
+        return Reply(200, self._headers(call, headers), iter((Send(HTML_PAGE),)))
 
-    def _plain(self, call: _Call, body: dict[str, Any]) -> Response:
+    def _plain(self, call: _Call, body: dict[str, Any]) -> Reply:
         data = msgspec.json.encode(body)
         headers = {"content-type": "application/json", "content-length": str(len(data))}
-        return Response(200, self._headers(call, headers), iter((Send(data),)))
+        return Reply(200, self._headers(call, headers), iter((Send(data),)))
 
-    def _refusal(self, call: _Call, fault: RefusalError) -> Response:
+    def _refusal(self, call: _Call, fault: RefusalError) -> Reply:
         details = None if fault.error_code is None else {"error_code": fault.error_code}
         data = msgspec.json.encode(error_body(fault.type, fault.message, call.request_id, details))
         headers = {"content-type": "application/json", "content-length": str(len(data))}
         if fault.retry_after is not None:
             headers["retry-after"] = str(fault.retry_after)
         steps = iter((Send(data),))
-        return Response(fault.status, self._headers(call, headers), steps, refused_by=fault.refused_by)
+        return Reply(fault.status, self._headers(call, headers), steps, refused_by=fault.refused_by)
 
-    def _failure(self, call: _Call, failure: Fail) -> Response:
+    def _failure(self, call: _Call, failure: Fail) -> Reply:
         data = msgspec.json.encode(error_body(failure.type, failure.message, call.request_id))
         headers = {"content-type": "application/json", "content-length": str(len(data)), **failure.headers}
-        return Response(failure.status, self._headers(call, headers), iter((Send(data),)))
+        return Reply(failure.status, self._headers(call, headers), iter((Send(data),)))
 
     def _headers(self, call: _Call, own: dict[str, str]) -> tuple[tuple[str, str], ...]:
         headers = {

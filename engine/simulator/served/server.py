@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 from anyio.streams.tls import TLSStream
 
-from .connection import Connection
+from .connection import ServedConnection
 from .ledger import Ledger
 from .responder import Responder
 
@@ -80,7 +80,7 @@ class Server:
         if self._tls is not None:
             secured = await _handshake(stream, self._tls)
         if secured is not None:
-            await Connection(secured, self._responder, self._ledger).serve()
+            await ServedConnection(secured, self._responder, self._ledger).serve()
 
 
 async def _handshake(stream: SocketStream, context: ssl.SSLContext) -> TLSStream | None:

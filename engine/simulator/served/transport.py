@@ -12,8 +12,8 @@ import anyio
 import httpx2
 from anyio.lowlevel import checkpoint
 
-from ..service import Request, Response, Send, Wait
-from .ledger import Exchange, Ledger
+from ..service import Reply, Request, Send, Wait
+from .ledger import Ledger, RecordedExchange
 from .responder import Responder
 
 __all__ = ["SimulatorTransport"]
@@ -54,7 +54,7 @@ class SimulatorTransport(httpx2.AsyncBaseTransport):
 class _Body(httpx2.AsyncByteStream):
     """Performs a response's steps, one piece of the body at a time."""
 
-    def __init__(self, response: Response, exchange: Exchange, ledger: Ledger) -> None:
+    def __init__(self, response: Reply, exchange: RecordedExchange, ledger: Ledger) -> None:
         self._response = response
         self._exchange = exchange
         self._ledger = ledger

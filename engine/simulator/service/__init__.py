@@ -1,10 +1,10 @@
 """What the simulated service decides: which requests it takes, what they use, and what it refuses."""
 
-from .conditions import Cache, Condition, Conditions, Limits, Overload, Ramp, SpendLimit
+from .account import Account, Service
+from .conditions import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits, SpendLimit
 from .errors import RefusalError, error_body, error_type
-from .exchange import Abort, BadChunk, Close, Request, Response, Send, Step, Wait
 from .models import find_model, model_page
-from .service import Account, Service
+from .steps import Abort, BadChunk, Close, Reply, Request, Send, Step, Wait
 from .validation import check_count, check_create
 
 __all__ = [
@@ -15,14 +15,14 @@ __all__ = [
     "Close",
     "Condition",
     "Conditions",
-    "Limits",
     "Overload",
     "Ramp",
     "RefusalError",
+    "Reply",
     "Request",
-    "Response",
     "Send",
     "Service",
+    "ServiceLimits",
     "SpendLimit",
     "Step",
     "Wait",

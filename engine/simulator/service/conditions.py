@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 import attrs
 
-__all__ = ["Cache", "Condition", "Conditions", "Limits", "Overload", "Ramp", "SpendLimit"]
+__all__ = ["Cache", "Condition", "Conditions", "Overload", "Ramp", "ServiceLimits", "SpendLimit"]
 
 Condition: TypeAlias = Literal[
     "requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "ramp", "spend", "overload"
@@ -84,7 +84,7 @@ def _check_is(kind: type) -> Callable[[object, attrs.Attribute[Any], Any], None]
 
 
 @attrs.frozen(kw_only=True)
-class Limits:
+class ServiceLimits:
     """What an organisation may use of each model: token buckets that start full and refill evenly.
 
     A limit that is None is not enforced; the headers then speak of a generous one. A bucket holds what refills in
@@ -147,7 +147,7 @@ class Cache:
 class Conditions:
     """All conditions of the service. The default refuses nothing, and caches as the API does."""
 
-    limits: Limits = attrs.field(factory=Limits, validator=_check_is(Limits))
+    limits: ServiceLimits = attrs.field(factory=ServiceLimits, validator=_check_is(ServiceLimits))
     ramp: Ramp | None = attrs.field(default=None, validator=attrs.validators.optional(_check_is(Ramp)))
     spend: SpendLimit | None = attrs.field(default=None, validator=attrs.validators.optional(_check_is(SpendLimit)))
     overload: Overload = attrs.field(factory=Overload, validator=_check_is(Overload))

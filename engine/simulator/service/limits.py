@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 import attrs
 
-from .conditions import Condition, Limits
+from .conditions import Condition, ServiceLimits
 from .errors import RefusalError
 
 __all__ = ["Bucket", "RateLimits", "retry_after"]
@@ -106,7 +106,7 @@ class _Model:
 class RateLimits:
     """The limits of one organisation."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ServiceLimits) -> None:
         self._limits = limits
         self._models: OrderedDict[str, _Model] = OrderedDict()
 

@@ -48,7 +48,7 @@ def statuses(simulator: Simulator) -> Counter[int | None]:
 
 def test_a_tight_limit_is_used_to_the_full_and_hardly_ever_overstepped(run: Callable[[Main], None]) -> None:
     async def main() -> None:
-        simulator = simulated(limits=service.Limits(requests_per_minute=60))
+        simulator = simulated(limits=service.ServiceLimits(requests_per_minute=60))
         async with engine_in_memory(simulator) as engine:
             begun = anyio.current_time()
             results = await engine.gather(prompts(120))
@@ -178,7 +178,7 @@ def test_the_spend_cap_ends_a_run_cleanly(run: Callable[[Main], None]) -> None:
 
 def test_two_models_do_not_share_a_limit(run: Callable[[Main], None]) -> None:
     async def main() -> None:
-        simulator = simulated(limits=service.Limits(requests_per_minute=6))
+        simulator = simulated(limits=service.ServiceLimits(requests_per_minute=6))
         async with engine_in_memory(simulator) as engine:
             begun = anyio.current_time()
             requests = [

@@ -11,7 +11,7 @@ import pytest
 from tests.support.service import Service
 from tests.support.virtual import virtual_backends
 
-from manystream.engine.simulator import Cache, Conditions, Limits, Simulator, Stall
+from manystream.engine.simulator import Cache, Conditions, ServiceLimits, Simulator, Stall
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -171,7 +171,7 @@ def test_an_entry_of_an_hour_lives_for_an_hour_and_is_told_apart() -> None:
 
 
 def test_what_is_read_is_free_of_the_input_limit() -> None:
-    service = Service(limits=Limits(input_tokens_per_minute=2_100))
+    service = Service(limits=ServiceLimits(input_tokens_per_minute=2_100))
     assert service.ask(system=system()).finish().response.status == 200
     assert service.statuses(3, system=system()) == [200] * 3  # some ten tokens each
     refused = service.ask(system=system("other " + LONG)).finish()
@@ -181,7 +181,7 @@ def test_what_is_read_is_free_of_the_input_limit() -> None:
 
 
 def test_a_refused_request_writes_nothing_and_keeps_nothing_alive() -> None:
-    service = Service(limits=Limits(requests_per_minute=1))
+    service = Service(limits=ServiceLimits(requests_per_minute=1))
     service.ask(system=system()).finish()
     service.now += 30
     assert service.statuses(1, system=system()) == [429]

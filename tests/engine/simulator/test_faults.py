@@ -19,10 +19,10 @@ from tests.engine.simulator.test_server import connect, http_request, read_all, 
 from tests.support.virtual import virtual_backends
 
 from manystream.engine.simulator import Bytes, Cut, Fail, Faults, Simulator, Slow, Stall
-from manystream.engine.simulator.faults.performance import Pace
+from manystream.engine.simulator.faults.performance import Tempo
 from manystream.engine.simulator.faults.script import Script
 from manystream.engine.simulator.served.responder import Responder
-from manystream.engine.simulator.service.exchange import Abort, BadChunk, Close, Send, Step, Wait
+from manystream.engine.simulator.service.steps import Abort, BadChunk, Close, Send, Step, Wait
 
 ASK: dict[str, Any] = {**a_body(), "max_tokens": 60}
 WHOLE = body_of(a_responder().respond(a_request(a_body(stream=True))))
@@ -108,7 +108,7 @@ def test_half_a_body_with_a_strange_end(how: Any, end: bytes) -> None:
 
 
 def test_a_trickle_takes_its_time_byte_by_byte() -> None:
-    responder = a_responder(Slow(20.0, text="one 🌊"), pace=Pace(1.0, 1.0))
+    responder = a_responder(Slow(20.0, text="one 🌊"), pace=Tempo(1.0, 1.0))
     steps = list(responder.respond(a_request(a_body(stream=True))).steps)
     body = sent(steps)
     assert assembled(events_in(body))["content"][0]["text"] == "one 🌊"
@@ -309,7 +309,7 @@ async def test_headers_that_can_be_sent_are(simulator: Simulator) -> None:
 
 def outcomes(faults: Faults, *, seed: int = 0, count: int = 300) -> list[bytes]:
     """What each of so many requests gets, with a mark for what breaks it off."""
-    responder = Responder(Script(), Pace(), seed=seed, faults=faults, clock=lambda: 1_800_000_000.0)
+    responder = Responder(Script(), Tempo(), seed=seed, faults=faults, clock=lambda: 1_800_000_000.0)
     got: list[bytes] = []
     for _ in range(count):
         steps = list(responder.respond(a_request(a_body(stream=True))).steps)
@@ -358,17 +358,17 @@ def test_without_faults_everything_is_as_it_was() -> None:
 def test_a_step_of_the_script_takes_precedence() -> None:
     simulator_script = Script()
     simulator_script.extend(["hello", 500])
-    responder = Responder(simulator_script, Pace(), faults=Faults(end=1.0))
+    responder = Responder(simulator_script, Tempo(), faults=Faults(end=1.0))
     assert b"event: message_stop" in body_of(responder.respond(a_request(a_body(stream=True))))
     assert responder.respond(a_request(a_body(stream=True))).status == 500
     assert not body_of(responder.respond(a_request(a_body(stream=True)))).endswith(b'"message_stop"}\n\n')
 
 
 def test_a_fault_has_the_status_and_the_length_it_was_given() -> None:
-    responder = Responder(Script(), Pace(), faults=Faults(error=1.0, error_status=500))
+    responder = Responder(Script(), Tempo(), faults=Faults(error=1.0, error_status=500))
     assert events_of(responder.respond(a_request(a_body(stream=True))).steps)[-1]["error"]["type"] == "api_error"
     assert responder.respond(a_request(a_body())).status == 500
-    responder = Responder(Script(), Pace(), faults=Faults(stall=1.0, stall_seconds=3.0))
+    responder = Responder(Script(), Tempo(), faults=Faults(stall=1.0, stall_seconds=3.0))
     steps = list(responder.respond(a_request(a_body(stream=True))).steps)
     assert [step for step in steps if isinstance(step, Wait)] == [Wait(3.0)]
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from tests.support.service import NOW, Service
 from tests.support.virtual import virtual_backends
 
-from manystream.engine.simulator import Cache, Conditions, Cut, Limits, Overload, Ramp, Simulator, SpendLimit
-from manystream.engine.simulator.service import service
-from manystream.engine.simulator.service.exchange import Send
+from manystream.engine.simulator import Cache, Conditions, Cut, Overload, Ramp, ServiceLimits, Simulator, SpendLimit
+from manystream.engine.simulator.service import Service as SimulatedService
 from manystream.engine.simulator.service.limits import Bucket
+from manystream.engine.simulator.service.steps import Send
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -27,7 +27,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 
 
 def limited(**limits: Any) -> Service:
-    return Service(limits=Limits(**limits))
+    return Service(limits=ServiceLimits(**limits))
 
 
 def words(tokens: int) -> str:
@@ -218,14 +218,14 @@ def test_a_service_may_keep_its_limits_to_itself() -> None:
 
 
 def test_what_is_refused_takes_no_step_of_the_script() -> None:
-    service = Service(529, limits=Limits(requests_per_minute=1))
+    service = Service(529, limits=ServiceLimits(requests_per_minute=1))
     scripted = service.ask().finish()
     assert (scripted.response.status, scripted.record.refused_by) == (529, None)
     assert service.statuses(2) == [200, 429]  # nor does a scripted error take from the limits
 
 
 def test_the_totals_outlive_the_records() -> None:
-    service = Service(limits=Limits(requests_per_minute=3, burst_seconds=60))
+    service = Service(limits=ServiceLimits(requests_per_minute=3, burst_seconds=60))
     service.statuses(5)
     service.statuses(1, max_tokens=-1)
     totals = service.ledger.totals()
@@ -268,7 +268,7 @@ def test_a_whole_answer_is_billed_as_its_usage_says(params: dict[str, Any]) -> N
 
 
 def test_an_answer_is_never_billed_beyond_its_usage() -> None:
-    account = service.Service(Conditions(), lambda: NOW).check({"model": "claude-x", "messages": []}, "luck", NOW)
+    account = SimulatedService(Conditions(), lambda: NOW).check({"model": "claude-x", "messages": []}, "luck", NOW)
     account.expect(7)
     kinds = ["message_start", *["content_block_delta"] * 3, "message_delta", "message_stop"]
     billed = [account.performed(Send(b"", kind, 3 * (kind == "content_block_delta"))).output_tokens for kind in kinds]
@@ -293,11 +293,11 @@ def test_over_a_socket_a_cut_answer_costs_what_was_sent_of_it() -> None:
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (lambda: Limits(requests_per_minute=0), "requests_per_minute"),
-        (lambda: Limits(output_tokens_per_minute=1.5), "output_tokens_per_minute"),  # pyright: ignore[reportArgumentType]
-        (lambda: Limits(input_tokens_per_minute=True), "input_tokens_per_minute"),
-        (lambda: Limits(burst_seconds=float("nan")), "burst_seconds"),
-        (lambda: Limits(headers="no"), "headers"),  # pyright: ignore[reportArgumentType]
+        (lambda: ServiceLimits(requests_per_minute=0), "requests_per_minute"),
+        (lambda: ServiceLimits(output_tokens_per_minute=1.5), "output_tokens_per_minute"),  # pyright: ignore[reportArgumentType]
+        (lambda: ServiceLimits(input_tokens_per_minute=True), "input_tokens_per_minute"),
+        (lambda: ServiceLimits(burst_seconds=float("nan")), "burst_seconds"),
+        (lambda: ServiceLimits(headers="no"), "headers"),  # pyright: ignore[reportArgumentType]
         (lambda: Ramp(requests_per_minute="many"), "requests_per_minute"),  # pyright: ignore[reportArgumentType]
         (lambda: Ramp(requests_per_minute=1, growth=0.5), "growth"),
         (lambda: SpendLimit(output_tokens=-1), "output_tokens"),
@@ -308,7 +308,7 @@ def test_over_a_socket_a_cut_answer_costs_what_was_sent_of_it() -> None:
         (lambda: Cache(ttl=0), "ttl"),
         (lambda: Cache(minimum_tokens=None), "minimum_tokens"),  # pyright: ignore[reportArgumentType]
         (lambda: Conditions(cache=None), "cache"),  # pyright: ignore[reportArgumentType]
-        (lambda: Conditions(ramp=Limits()), "ramp"),  # pyright: ignore[reportArgumentType]
+        (lambda: Conditions(ramp=ServiceLimits()), "ramp"),  # pyright: ignore[reportArgumentType]
     ],
 )
 def test_a_wrong_setting_is_named(make: Any, name: str) -> None:
@@ -323,7 +323,7 @@ def test_outages_may_be_lists_as_a_file_has_them() -> None:
 
 @pytest.mark.anyio
 async def test_the_official_client_gets_through_by_waiting_as_told() -> None:
-    conditions = Conditions(limits=Limits(requests_per_minute=60, burst_seconds=1))
+    conditions = Conditions(limits=ServiceLimits(requests_per_minute=60, burst_seconds=1))
     simulator = Simulator(conditions=conditions, clock=anyio.current_time)
     began = anyio.current_time()
     http_client = httpx2.AsyncClient(transport=simulator.transport())
@@ -342,7 +342,7 @@ async def test_the_official_client_gets_through_by_waiting_as_told() -> None:
 
 @pytest.mark.anyio
 async def test_output_is_counted_at_the_pace_of_the_model() -> None:
-    conditions = Conditions(limits=Limits(output_tokens_per_minute=6_000, burst_seconds=1))
+    conditions = Conditions(limits=ServiceLimits(output_tokens_per_minute=6_000, burst_seconds=1))
     simulator = Simulator(tokens_per_second=1_000, conditions=conditions, clock=anyio.current_time)
     simulator.script(["word " * 1_000])
     http_client = httpx2.AsyncClient(transport=simulator.transport())

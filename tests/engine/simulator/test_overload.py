@@ -14,7 +14,7 @@ from tests.support.virtual import virtual_backends
 
 from manystream.actors.stream.retry import is_retryable
 from manystream.actors.wire.error_body import read_error_body
-from manystream.engine.simulator import Conditions, Limits, Overload, Ramp, Simulator, SpendLimit
+from manystream.engine.simulator import Conditions, Overload, Ramp, ServiceLimits, Simulator, SpendLimit
 from manystream.engine.simulator.service.errors import RefusalError
 from manystream.engine.simulator.service.overload import Acceleration
 
@@ -90,7 +90,7 @@ def test_once_enough_is_spent_nothing_more_is_let_in() -> None:
 
 
 def test_what_is_refused_does_not_count_as_spent() -> None:
-    service = Service(spend=SpendLimit(output_tokens=1), limits=Limits(requests_per_minute=1))
+    service = Service(spend=SpendLimit(output_tokens=1), limits=ServiceLimits(requests_per_minute=1))
     assert service.ask().response.status == 200  # and nothing of it is performed
     refused = service.ask()
     assert "rate limit" in refused.error["message"]
@@ -130,7 +130,7 @@ def test_the_next_try_of_a_request_has_its_own_luck() -> None:
 
 
 def test_an_overloaded_service_says_so_and_takes_nothing() -> None:
-    service = Service(overload=Overload(outages=((0, 5),)), limits=Limits(requests_per_minute=1))
+    service = Service(overload=Overload(outages=((0, 5),)), limits=ServiceLimits(requests_per_minute=1))
     refused = service.ask()
     assert (refused.response.status, refused.error["type"]) == (529, "overloaded_error")
     assert "retry-after" not in refused.headers

@@ -16,10 +16,10 @@ from tests.support.virtual import virtual_backends
 
 from manystream.engine.simulator import Faults, Simulator
 from manystream.engine.simulator.answers.recordings import read_recordings, recorded_events
-from manystream.engine.simulator.faults.performance import Pace
+from manystream.engine.simulator.faults.performance import Tempo
 from manystream.engine.simulator.faults.script import Script
 from manystream.engine.simulator.served.responder import Responder
-from manystream.engine.simulator.service.exchange import Response, Wait
+from manystream.engine.simulator.service.steps import Reply, Wait
 
 BODIES = {name: STREAMS[name].body for name in ("text", "tool", "thinking") if name in STREAMS}
 
@@ -32,12 +32,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def replaying(folder: Path, *, seed: int = 0, pace: Pace | None = None, faults: Faults | None = None) -> Responder:
+def replaying(folder: Path, *, seed: int = 0, pace: Tempo | None = None, faults: Faults | None = None) -> Responder:
     recordings = read_recordings(folder)
-    return Responder(Script(), pace or Pace(), seed=seed, recordings=recordings, faults=faults or Faults())
+    return Responder(Script(), pace or Tempo(), seed=seed, recordings=recordings, faults=faults or Faults())
 
 
-def asked(responder: Responder, question: str, **params: Any) -> Response:
+def asked(responder: Responder, question: str, **params: Any) -> Reply:
     return responder.respond(a_request(a_body(question, stream=True, **params)))
 
 
@@ -64,7 +64,7 @@ def test_what_is_not_streamed_is_generated(folder: Path) -> None:
 
 
 def test_they_come_at_the_models_pace_and_with_its_faults(folder: Path) -> None:
-    steps = list(asked(replaying(folder, pace=Pace(2.0, 10.0)), "x").steps)
+    steps = list(asked(replaying(folder, pace=Tempo(2.0, 10.0)), "x").steps)
     deltas = body_of(asked(replaying(folder), "x")).count(b"event: content_block_delta")
     waits = [step.seconds for step in steps if isinstance(step, Wait)]
     assert len(waits) == 1 + deltas > 2

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.simulator.test_responder import WEATHER, a_body, a_request, a_responder, json_of
 
-from manystream.engine.simulator.service.exchange import Request
+from manystream.engine.simulator.service.steps import Request
 
 
 def refusal(request: Request) -> tuple[int, str, str]:

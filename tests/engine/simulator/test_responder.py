@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from manystream.engine.simulator.faults.performance import Pace
+from manystream.engine.simulator.faults.performance import Tempo
 from manystream.engine.simulator.faults.script import Script, ScriptStep
 from manystream.engine.simulator.served.responder import Responder
-from manystream.engine.simulator.service.exchange import Request, Response, Send, Step, Wait
+from manystream.engine.simulator.service.steps import Reply, Request, Send, Step, Wait
 
 NOW = 1_800_000_000.0
 WEATHER = {
@@ -24,10 +24,10 @@ WEATHER = {
 }
 
 
-def a_responder(*steps: ScriptStep, seed: int = 0, pace: Pace | None = None) -> Responder:
+def a_responder(*steps: ScriptStep, seed: int = 0, pace: Tempo | None = None) -> Responder:
     script = Script()
     script.extend(steps)
-    return Responder(script, pace or Pace(), seed=seed, clock=lambda: NOW)
+    return Responder(script, pace or Tempo(), seed=seed, clock=lambda: NOW)
 
 
 def a_body(content: Any = "Say something", **params: Any) -> dict[str, Any]:
@@ -46,11 +46,11 @@ def a_request(body: object = None, *, method: str = "POST", target: str = "/v1/m
     return Request(method, target, {name: value for name, value in sent.items() if value}, data)
 
 
-def body_of(response: Response) -> bytes:
+def body_of(response: Reply) -> bytes:
     return b"".join(step.data for step in response.steps if isinstance(step, Send))
 
 
-def json_of(response: Response) -> Any:
+def json_of(response: Reply) -> Any:
     body = body_of(response)
     assert dict(response.headers)["content-length"] == str(len(body))
     return json.loads(body)
@@ -153,7 +153,7 @@ def test_an_answer_depends_on_its_request_not_on_the_ones_before() -> None:
 
 def test_the_pace_has_no_influence_on_what_is_said() -> None:
     request = a_request(a_body(stream=True))
-    slow = a_responder(pace=Pace(1.0, 10.0)).respond(request)
+    slow = a_responder(pace=Tempo(1.0, 10.0)).respond(request)
     assert body_of(slow) == body_of(a_responder().respond(request))
 
 
@@ -262,7 +262,7 @@ def test_usage_counts_what_the_request_holds() -> None:
 
 
 def test_the_pace_makes_the_expected_waits() -> None:
-    response = a_responder("word " * 400, pace=Pace(2.0, 50.0)).respond(a_request(a_body(stream=True)))
+    response = a_responder("word " * 400, pace=Tempo(2.0, 50.0)).respond(a_request(a_body(stream=True)))
     steps = list(response.steps)
     waits = [step.seconds for step in steps if isinstance(step, Wait)]
     assert isinstance(steps[0], Wait)
@@ -279,12 +279,12 @@ def test_without_a_pace_nothing_waits() -> None:
 @pytest.mark.parametrize("pace", [(-1.0, 0.0), (0.0, -1.0)])
 def test_a_pace_is_not_negative(pace: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="must not be negative"):
-        Pace(*pace)
+        Tempo(*pace)
 
 
 def test_rate_limit_headers_go_down_and_refill_within_the_minute() -> None:
     now = NOW
-    responder = Responder(Script(), Pace(), clock=lambda: now)
+    responder = Responder(Script(), Tempo(), clock=lambda: now)
 
     def headers() -> dict[str, str]:
         return dict(responder.respond(a_request(a_body())).headers)

@@ -20,12 +20,12 @@ from tests.engine.simulator.test_responder import (
     json_of,
 )
 
-from manystream.engine.simulator.faults.performance import Pace
+from manystream.engine.simulator.faults.performance import Tempo
 from manystream.engine.simulator.faults.script import Cut, Fail, Script, ScriptStep, Stall
-from manystream.engine.simulator.service.exchange import Abort, Close, Send, Step, Wait
+from manystream.engine.simulator.service.steps import Abort, Close, Send, Step, Wait
 
 
-def steps_of(*script: ScriptStep, pace: Pace | None = None, stream: bool = True) -> list[Step]:
+def steps_of(*script: ScriptStep, pace: Tempo | None = None, stream: bool = True) -> list[Step]:
     """Respond to one request; of an endless response, return the beginning."""
     response = a_responder(*script, pace=pace).respond(a_request(a_body(stream=stream)))
     return list(islice(response.steps, 2_000))
@@ -101,7 +101,7 @@ def test_a_cut_after_more_deltas_than_there_are_takes_the_last_event() -> None:
 
 
 def test_a_cut_can_come_before_everything_or_after_the_head() -> None:
-    slow = Pace(5.0)
+    slow = Tempo(5.0)
     assert steps_of(Cut(after="nothing", how="reset"), pace=slow) == [Abort()]
     wait, head, end = steps_of(Cut(after="head", how="close"), pace=slow)
     assert isinstance(wait, Wait)

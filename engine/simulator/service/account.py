@@ -11,9 +11,9 @@ from typing import Any
 from ..answers import NOTHING, Usage
 from .cache import Prompt, PromptCache
 from .conditions import Conditions
-from .exchange import Send
 from .limits import RateLimits
 from .overload import Acceleration, Capacity, Spending
+from .steps import Send
 
 __all__ = ["Account", "Service"]
 

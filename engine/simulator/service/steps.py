@@ -16,7 +16,7 @@ import msgspec
 from ..answers import NOTHING, Usage
 from .conditions import Condition
 
-__all__ = ["Abort", "BadChunk", "Close", "Request", "Response", "Send", "Step", "Wait"]
+__all__ = ["Abort", "BadChunk", "Close", "Reply", "Request", "Send", "Step", "Wait"]
 
 
 @attrs.frozen
@@ -86,7 +86,7 @@ def _free(_: Send) -> Usage:
 
 
 @attrs.frozen
-class Response:
+class Reply:
     """What is to be sent. A body without `content-length` is chunked.
 
     When `steps` run out, the body ends in good order. Nothing follows `Close`, `Abort` and `BadChunk`. `performed` is
