@@ -194,9 +194,8 @@ def main() -> None:
         if answer is None:
             print(f"survived  {args.module}:{mutant.line}: {mutant.what}: {lines[mutant.line - 1].strip()}")
     noticed = sum(answer is not None for answer in answers)
-    print(
-        f"{args.module}: {noticed} of {len(chosen)} noticed ({100 * noticed / len(chosen):.0f} %), of {len(found)} there are"
-    )
+    share = 100 * noticed / len(chosen)
+    print(f"{args.module}: {noticed} of {len(chosen)} noticed ({share:.0f} %), of {len(found)} there are")
     while not places.empty():
         shutil.rmtree(places.get())
 
