@@ -68,6 +68,20 @@ def test_a_cursor_anywhere_in_a_growing_run_misses_nothing_of_what_comes(seq: in
     assert events[-1].seq == log.seq
 
 
+@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize("seq", range(10))
+def test_a_cursor_behind_whole_runs_reads_on_at_the_very_next_event(seq: int, merge: bool) -> None:
+    log = log_of("a", "b", "c")  # 1, then 2 to 4
+    log.add(UnknownEvent, {})  # 5
+    log.add_text(0, TextPartDelta, "d")  # 6
+    log.add_text(1, TextPartDelta, "e")  # 7 and 8: a run of another part
+    log.add_text(1, TextPartDelta, "f")
+    log.add(UnknownEvent, {})  # 9
+    events = drain(Cursor.after(log, seq), merge=merge)
+    assert_gapless(events, after=seq)
+    assert text_of(events) == "".join(letter for at, letter in enumerate("-abc-def-", 1) if at > seq and letter != "-")
+
+
 def test_a_cursor_at_the_end_reads_what_comes_into_the_same_run() -> None:
     log = log_of("a")
     cursor = Cursor(log)
