@@ -37,20 +37,30 @@ NOT_RUN = {"README.md": 2}
 
 PROMPTS = "".join(f'{{"prompt": "Name {number} rivers.", "custom_id": "n{number}"}}\n' for number in range(1, 6))
 
-# Runs a page's snippets as one script, in which `await` may stand outside of a function, as in a notebook.
-SCRIPT = """
-import ast, inspect, sys
+# Runs the scripts of pages one after the other, each in a folder of its own: together they import anthropic once. In a
+# script `await` may stand outside of a function, as in a notebook.
+DRIVER = """
+import ast, inspect, os, sys, traceback
 import anyio
-path = sys.argv[1]
-space = {"__name__": "__main__", "__file__": path}
-with open(path, encoding="utf-8") as file:
-    code = compile(file.read(), path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-if code.co_flags & inspect.CO_COROUTINE:
-    async def main():
-        await eval(code, space)
-    anyio.run(main)
-else:
-    exec(code, space)
+
+failed = False
+for path in sys.argv[1:]:
+    print("==", path, flush=True)
+    os.chdir(os.path.dirname(path))
+    space = {"__name__": "__main__", "__file__": path}
+    try:
+        with open(path, encoding="utf-8") as file:
+            code = compile(file.read(), path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        if code.co_flags & inspect.CO_COROUTINE:
+            async def main():
+                await eval(code, space)
+            anyio.run(main)
+        else:
+            exec(code, space)
+    except Exception:
+        traceback.print_exc()
+        failed = True
+sys.exit(failed)
 """
 
 
@@ -104,32 +114,34 @@ def run(*command: str, served: Simulator | None = None, cwd: Path) -> str:
         encoding="utf-8",
         env=environment(served),
         cwd=cwd,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr + done.stdout
     assert done.stderr == ""
     return done.stdout
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(map(str.strip, scripts(page)))])
-def test_the_snippets_of_a_page_run(page: str, tmp_path: Path, manystream_simulator: Simulator) -> None:
-    (tmp_path / "prompts.jsonl").write_text(PROMPTS, encoding="utf-8")
-    for number, script in enumerate(scripts(page)):
-        if script.strip():
-            file = tmp_path / f"page_{number}.py"
-            file.write_text(script, encoding="utf-8")
-            assert run("-W", "error", "-c", SCRIPT, str(file), served=manystream_simulator, cwd=tmp_path)
+def test_the_snippets_of_the_pages_run(tmp_path: Path, manystream_simulator: Simulator) -> None:
+    files: list[str] = []
+    for page in PAGES:
+        for number, script in enumerate(scripts(page)):
+            if script.strip():
+                file = tmp_path / re.sub(r"\W", "_", page.removesuffix(".md")) / f"script_{number}.py"
+                file.parent.mkdir(exist_ok=True)
+                (file.parent / "prompts.jsonl").write_text(PROMPTS, encoding="utf-8")
+                file.write_text(script, encoding="utf-8")
+                files.append(str(file))
+    assert run("-W", "error", "-c", DRIVER, *files, served=manystream_simulator, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "def test_" in "".join(of_python(page))])
-def test_the_tests_among_the_snippets_of_a_page_pass(page: str, tmp_path: Path) -> None:
-    texts = [text for text in of_python(page) if "def test_" in text]
-    files = [tmp_path / f"test_snippet_{number}.py" for number in range(len(texts))]
-    for file, text in zip(files, texts, strict=True):
-        file.write_text(text, encoding="utf-8")
+def test_the_tests_among_the_snippets_pass(tmp_path: Path) -> None:
     (tmp_path / "overloaded.toml").write_text("[overload]\nprobability = 0.5\n", encoding="utf-8")
+    found = [(page, text) for page in PAGES for text in of_python(page) if "def test_" in text]
+    for number, (page, text) in enumerate(found):
+        name = re.sub(r"\W", "_", page.removesuffix(".md"))
+        (tmp_path / f"test_{number}_{name}.py").write_text(text, encoding="utf-8")
     options = ("-q", "-p", "no:cacheprovider", "--strict-markers", "--rootdir", str(tmp_path))
-    assert " passed" in run("-m", "pytest", *options, *map(str, files), cwd=tmp_path)
+    assert " passed" in run("-m", "pytest", *options, str(tmp_path), cwd=tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="there is no sh")
