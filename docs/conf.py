@@ -20,7 +20,7 @@ html_title = f"manystream {__version__}"
 html_show_sourcelink = False
 
 myst_heading_anchors = 3
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
