@@ -239,7 +239,9 @@ def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
 
 def test_the_reference_has_every_public_name() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in (TOP / "docs" / "reference").glob("*.md"))
-    told = set(re.findall(r"^\.\. (?:autoclass|autoexception|autofunction|autodata|py:data):: ([\w.]+)", text, re.MULTILINE))
+    told = set(
+        re.findall(r"^\.\. (?:autoclass|autoexception|autofunction|autodata|py:data):: ([\w.]+)", text, re.MULTILINE)
+    )
     assert set(manystream.__all__) | set(simulator.__all__) <= told
 
 

@@ -13,11 +13,16 @@ from manystream.engine import simulator
 
 _CODE = re.compile(r"(?<![`:])`([^`\n]+)`(?![`_])(\w?)")
 _SIMULATOR = "manystream.engine.simulator"
+_NOT_MADE_BY_USERS = frozenset(
+    """Stream StreamHandle Mailbox Snapshots MergeChannel CompletionChannel Run RequestFile Figures Serving InThread
+    EngineStats WaitingRequest PoolStats LimitStats RecordedRequest Totals""".split()
+)
 _HOMES = dict.fromkeys(simulator.__all__, _SIMULATOR) | dict.fromkeys(manystream.__all__, "manystream")
 
 
 def setup(app: Any) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", _process)
+    app.connect("autodoc-process-signature", _shorten)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -41,6 +46,16 @@ def _process(app: Any, what: str, name: str, obj: object, options: object, lines
             block = block and not line.strip()
             made.append(_CODE.sub(partial(_as_role, name), line))
     lines[:] = made
+
+
+def _shorten(
+    app: Any, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """No arguments for what others make. Defaults that are made anew each time, and functions, have no text that tells
+    anything."""
+    if what == "class" and name.rpartition(".")[2] in _NOT_MADE_BY_USERS:
+        return "", None
+    return signature and re.sub(r"\bNOTHING\b|<built-in function \w+>", "...", signature), returns
 
 
 def _begins_block(lines: list[str], number: int) -> bool:
