@@ -14,8 +14,25 @@ from manystream.engine import simulator
 _CODE = re.compile(r"(?<![`:])`([^`\n]+)`(?![`_])(\w?)")
 _SIMULATOR = "manystream.engine.simulator"
 _NOT_MADE_BY_USERS = frozenset(
-    """Stream StreamHandle Mailbox Snapshots MergeChannel CompletionChannel Run RequestFile Figures Serving InThread
-    EngineStats WaitingRequest PoolStats LimitStats RecordedRequest Totals""".split()
+    [
+        "Stream",
+        "StreamHandle",
+        "Mailbox",
+        "Snapshots",
+        "MergeChannel",
+        "CompletionChannel",
+        "Run",
+        "RequestFile",
+        "Figures",
+        "Serving",
+        "InThread",
+        "EngineStats",
+        "WaitingRequest",
+        "PoolStats",
+        "LimitStats",
+        "RecordedRequest",
+        "Totals",
+    ]
 )
 _HOMES = dict.fromkeys(simulator.__all__, _SIMULATOR) | dict.fromkeys(manystream.__all__, "manystream")
 
