@@ -146,7 +146,9 @@ def test_the_snippets_of_the_pages_run(tmp_path: Path, manystream_simulator: Sim
 
 
 def test_the_tests_among_the_snippets_pass(tmp_path: Path) -> None:
-    (tmp_path / "overloaded.toml").write_text("[overload]\nprobability = 0.5\n", encoding="utf-8")
+    page = PAGES["docs/guides/testing.md"].read_text(encoding="utf-8")
+    (scenario,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "overloaded.toml").write_text(scenario, encoding="utf-8")
     found = [(page, text) for page in PAGES for text in of_python(page) if "def test_" in text]
     for number, (page, text) in enumerate(found):
         name = re.sub(r"\W", "_", page.removesuffix(".md"))
