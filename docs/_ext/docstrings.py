@@ -31,7 +31,7 @@ _NOT_MADE_BY_USERS = frozenset(
         "PoolStats",
         "LimitStats",
         "RecordedRequest",
-        "Totals",
+        "Tally",
     ]
 )
 _HOMES = dict.fromkeys(simulator.__all__, _SIMULATOR) | dict.fromkeys(manystream.__all__, "manystream")
