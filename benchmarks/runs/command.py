@@ -17,8 +17,8 @@ from rich.console import Console
 
 from manystream import AnthropicModel, Engine
 from manystream.engine.runs import open_run
-from manystream.engine.runs.feed import Registry
 from manystream.engine.runs.journal import Journal
+from manystream.engine.runs.registry import Registry
 from manystream.engine.runs.writer import Writer
 
 from ..speed.machine import describe, resident_bytes

@@ -7,7 +7,7 @@ from typing import Any
 from ...actors.stream import StreamRequest
 from ..api.model import AnthropicModel
 from ..simulator import Simulator
-from .session import Job, Status, perform
+from .perform import Job, Status, perform
 from .telling import fail, say
 
 __all__ = ["demo", "demo_requests"]

@@ -10,7 +10,8 @@ from typing import Protocol, Self
 from rich.console import Console
 
 from ..report.units import printable
-from ..runs.figures import Figures, Rates
+from ..runs.figures import Figures
+from ..runs.rates import Rates
 from ..stats import EngineStats
 from .footer import Footer
 from .telling import say

@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 from ...actors.stream import Recovery
 from ..api.model import AnthropicModel
 from ..prices import Prices
-from ..runs.input import InputError, RequestFile, read_requests
-from ..runs.output import OutputError
-from ..runs.run import check_output
-from .session import Job, Status, perform
+from ..runs import InputError, OutputError, RequestFile, read_requests
+from ..runs.stores import check_output
+from .perform import Job, Status, perform
 from .telling import fail, say
 
 __all__ = ["run_file"]

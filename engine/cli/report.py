@@ -8,7 +8,7 @@ import attrs
 from rich.console import Console
 
 from ..report import Report, ReportError, page, read_report, tables
-from .session import Status
+from .perform import Status
 from .telling import fail
 
 __all__ = ["report"]

@@ -10,7 +10,7 @@ import attrs
 
 from ..simulator import ListenError, Scenario, Simulator, read_scenario
 from .event_loop import run
-from .session import Status
+from .perform import Status
 from .telling import fail, say
 
 __all__ = ["simulate"]

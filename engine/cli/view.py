@@ -7,8 +7,9 @@ from rich.text import Text
 
 from ..admission import Reason
 from ..report.units import compact, cost, duration, printable, rate, seconds, shares, shorten
-from ..runs.figures import Figures, Pace
+from ..runs.figures import Figures
 from ..runs.input import RequestPipe
+from ..runs.rates import Speed
 from ..runs.run import Run
 from ..runs.totals import Totals
 from ..stats import EngineStats, LimitStats, PoolStats
@@ -45,9 +46,9 @@ _KIND = 60
 # -- the live view
 
 
-def live_lines(figures: Figures, pace: Pace, stats: EngineStats, width: int) -> list[Text]:
+def live_lines(figures: Figures, speed: Speed, stats: EngineStats, width: int) -> list[Text]:
     """The run in lines of less than `width` columns, the most important first."""
-    lines = _progress(figures, pace, width)
+    lines = _progress(figures, speed, width)
     rows: list[tuple[str, Sequence[Text | str]]] = [
         ("running", [Text(f"{stats.running:,}", "bold cyan"), *_waits(stats)]),
         ("done", [Text(f"{figures.succeeded:,}", "bold green")]),
@@ -62,7 +63,7 @@ def live_lines(figures: Figures, pace: Pace, stats: EngineStats, width: int) -> 
         ),
         (
             "a second",
-            [f"{rate(pace.requests)} requests", f"{rate(pace.events)} events", f"{rate(pace.tokens)} output tokens"],
+            [f"{rate(speed.requests)} requests", f"{rate(speed.events)} events", f"{rate(speed.tokens)} output tokens"],
         ),
         ("to first content", _percentiles(figures.first_content())),
         ("between contents", _percentiles(figures.between_contents())),
@@ -79,13 +80,13 @@ def live_lines(figures: Figures, pace: Pace, stats: EngineStats, width: int) -> 
     return lines
 
 
-def _progress(figures: Figures, pace: Pace, width: int) -> list[Text]:
+def _progress(figures: Figures, speed: Speed, width: int) -> list[Text]:
     done, total = figures.done, figures.total
     pieces: list[Text | str] = [Text(f"{done:,}" if total is None else f"{done:,} of {total:,}", "bold")]
     if total:
         pieces.append(f"{100 * done // total} %")
     pieces.append(Text(duration(figures.seconds), "dim"))
-    pieces.append(_remaining(figures, pace))
+    pieces.append(_remaining(figures, speed))
     if not total:
         return _flow("", pieces, width)
     bar = _bar(done / total, _BAR if width >= _WIDE else width - 1)
@@ -97,10 +98,10 @@ def _bar(share: float, width: int) -> Text:
     return Text.assemble(("━" * full, "green"), ("─" * (width - full), "dim"))
 
 
-def _remaining(figures: Figures, pace: Pace) -> str:
-    if pace.remaining is None:
+def _remaining(figures: Figures, speed: Speed) -> str:
+    if speed.remaining is None:
         return "stopping" if figures.stopping else "time left unknown"
-    return f"about {_coarse(pace.remaining)} left"
+    return f"about {_coarse(speed.remaining)} left"
 
 
 def _coarse(value: float) -> str:
@@ -188,7 +189,7 @@ def _shown(piece: Text | str) -> Text:
 # -- lines that stay
 
 
-def plain_line(figures: Figures, pace: Pace, stats: EngineStats) -> str:
+def plain_line(figures: Figures, speed: Speed, stats: EngineStats) -> str:
     """The run in one line."""
     total = figures.total
     done = f"{figures.done:,}" if total is None else f"{figures.done:,}/{total:,}"
@@ -203,12 +204,12 @@ def plain_line(figures: Figures, pace: Pace, stats: EngineStats) -> str:
         pieces.append(waiting_text(stats))
     first = figures.first_content()
     pieces += [
-        f"{rate(pace.requests)} requests/s",
-        f"{rate(pace.events)} events/s",
-        f"{rate(pace.tokens)} tokens/s",
+        f"{rate(speed.requests)} requests/s",
+        f"{rate(speed.events)} events/s",
+        f"{rate(speed.tokens)} tokens/s",
         _cost(figures),
         "first content -" if first is None else f"first content p50 {seconds(first[0])} p99 {seconds(first[2])}",
-        _remaining(figures, pace),
+        _remaining(figures, speed),
     ]
     return ", ".join(pieces)
 
@@ -224,7 +225,7 @@ def _in_brackets(words: Sequence[str]) -> str:
 
 
 def summary(figures: Figures) -> list[str]:
-    """How this sitting went, and what the run has used, a figure a line; nothing when nothing was done."""
+    """How this session went, and what the run has used, a figure a line; nothing when nothing was done."""
     took = figures.seconds
     before = figures.before
     tokens = figures.output_tokens - before.output_tokens - before.lost_output_tokens
@@ -252,7 +253,7 @@ def _why_inexact(figures: Figures) -> str:
 
 
 def resumed(run: Run) -> list[str]:
-    """What is known of the sittings before, when the run begins."""
+    """What is known of the sessions before, when the run begins."""
     before = run.figures.before
     lines: list[str] = []
     if before.done or before.lost:
@@ -263,15 +264,15 @@ def resumed(run: Run) -> list[str]:
 
 def _before(run: Run) -> list[str]:
     counts = [
-        (run.gone, "of requests that are not in the input any more"),
-        (run.retried, "that errored are run again"),
-        (run.missing, "that were missing in the results are run again"),
+        (run.resumed.gone, "of requests that are not in the input any more"),
+        (run.resumed.retried, "that errored are run again"),
+        (run.resumed.missing, "that were missing in the results are run again"),
     ]
     return [f"{count:,} {what}" for count, what in counts if count]
 
 
 def lost(totals: Totals) -> list[str]:
-    """What was paid for with nothing to show for it, in all sittings."""
+    """What was paid for with nothing to show for it, in all sessions."""
     if not totals.lost_input_tokens and not totals.lost_output_tokens:
         return []
     tokens = f"{totals.lost_input_tokens:,} in, {totals.lost_output_tokens:,} out"

@@ -81,7 +81,7 @@ def _over_time(title: str, times: Timeline, series: Sequence[Series]) -> Element
     step = -(-count // _TICKS)
     edges = [number for number in range(0, count + 1, step) if number <= count - step / 2 or number == count]
     names = [f"{duration(n * width)} to {duration((n + 1) * width)}" for n in range(count)]
-    sittings = len(times.sittings)
+    sessions = len(times.sessions)
     return columns(
         title,
         series,
@@ -89,8 +89,8 @@ def _over_time(title: str, times: Timeline, series: Sequence[Series]) -> Element
         ticks=[(number, duration(number * width)) for number in edges],
         axis="running time",
         note=f"requests in each {duration(width)}"
-        + (f", {sittings:,} sittings laid end to end" if sittings > 1 else ""),
-        marks=[start / (count * width) for start in times.starts[1:]] if sittings <= _MARKS else (),
+        + (f", {sessions:,} sessions laid end to end" if sessions > 1 else ""),
+        marks=[start / (count * width) for start in times.starts[1:]] if sessions <= _MARKS else (),
     )
 
 

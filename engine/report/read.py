@@ -12,9 +12,17 @@ from pathlib import Path
 import attrs
 
 from ..runs.histogram import Histogram
-from ..runs.journal import columns_in, readable
+from ..runs.journal_rows import (
+    FORMAT,
+    columns_in,
+    format_of,
+    is_readable_format,
+    journal_path,
+    readable,
+    session_table,
+)
 from ..runs.totals import Totals, read_totals
-from .timeline import Sitting, Timeline
+from .timeline import Session, Timeline
 
 __all__ = [
     "Distribution",
@@ -24,11 +32,9 @@ __all__ = [
     "ReportError",
     "Slow",
     "Span",
-    "journal_path",
     "read_report",
 ]
 
-_FORMAT = "1"
 _SLOWEST = 10
 _MESSAGES = 3  # of each type of error
 _SHARES = (0.5, 0.9, 0.99, 1.0)
@@ -102,7 +108,7 @@ class Slow:
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """A run, over all of its sittings, which `timeline` lists. Times are in seconds, moments in Unix seconds."""
+    """A run, over all of its sessions, which `timeline` lists. Times are in seconds, moments in Unix seconds."""
 
     output: str
     totals: Totals
@@ -125,11 +131,6 @@ class Report:
     timeline: Timeline
 
 
-def journal_path(output: str) -> str:
-    """Where the journal of this results file is."""
-    return f"{output}.journal"
-
-
 def read_report(output: str) -> Report:
     """Reads the report of the run whose results are in `output`. Changes nothing.
 
@@ -143,7 +144,9 @@ def read_report(output: str) -> Report:
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=_LOCKED_SECONDS)) as journal:
             journal.text_factory = readable
-            _check_format(journal, path)
+            found = format_of(journal)
+            if not is_readable_format(found):
+                raise ReportError(f"{path}: its format is {found}, this version of manystream reads up to {FORMAT}")
             return _read(journal, output)
     except sqlite3.Error as exc:
         raise ReportError(f"{path}: {_why(exc)}") from None
@@ -167,13 +170,6 @@ def _no_journal(output: str, path: str) -> str:
     return f"{output}: there are no such results"
 
 
-def _check_format(journal: sqlite3.Connection, path: str) -> None:
-    found = journal.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
-    if found is None or str(found[0]) != _FORMAT:
-        version = "unknown" if found is None else found[0]
-        raise ReportError(f"{path}: its format is {version}, this version of manystream reads format {_FORMAT}")
-
-
 _ROWS = """
 SELECT custom_id, kind, coalesce(error, 'unknown'), model, stop_reason, submitted + seconds, queued, ttft, seconds,
     gap_p50, gap_p90, gap_p99, coalesce(attempts, 0), coalesce(input_tokens, 0), coalesce(cache_write_tokens, 0),
@@ -185,11 +181,11 @@ FROM request WHERE state = 'ended'
 def _read(journal: sqlite3.Connection, output: str) -> Report:
     journal.execute("BEGIN")  # all of it as of one moment
     totals = read_totals(journal)
-    times = Timeline.of(_sittings(journal), _ends(journal))
+    times = Timeline.of(_sessions(journal), _ends(journal))
     stop_reasons: Counter[str] = Counter()
     models: dict[str | None, list[float]] = {}
     names = ("queued", "first_content", "durations", "gap_p50", "gap_p90", "gap_p99")
-    sketches = {name: Histogram() for name in names}
+    histograms = {name: Histogram() for name in names}
     slowest: list[tuple[float, str, Slow]] = []
     for row in journal.execute(_ROWS):
         custom_id, kind, error, model, stop_reason, end, queued, ttft, seconds, gap50, gap90, gap99, attempts, *used = (
@@ -198,7 +194,7 @@ def _read(journal: sqlite3.Connection, output: str) -> Report:
         took = None if seconds is None else max(0.0, seconds - (queued or 0.0))
         for name, value in zip(names, (queued, ttft, took, gap50, gap90, gap99), strict=True):
             if value is not None:
-                sketches[name].add(value)
+                histograms[name].add(value)
         if stop_reason is not None:
             stop_reasons[stop_reason] += 1
         if end is not None:
@@ -221,13 +217,14 @@ def _read(journal: sqlite3.Connection, output: str) -> Report:
         models=_shares(models),
         slowest=tuple(slow for _, _, slow in sorted(slowest, key=lambda entry: (-entry[0], entry[1]))),
         timeline=times,
-        **{name: _distribution(sketch) for name, sketch in sketches.items()},
+        **{name: _distribution(histogram) for name, histogram in histograms.items()},
     )
 
 
-def _sittings(journal: sqlite3.Connection) -> list[Sitting]:
-    rows = journal.execute("SELECT number, began, ended, how FROM sitting WHERE began IS NOT NULL ORDER BY began")
-    return [Sitting(*row) for row in rows]
+def _sessions(journal: sqlite3.Connection) -> list[Session]:
+    table = session_table(journal)
+    rows = journal.execute(f"SELECT number, began, ended, how FROM {table} WHERE began IS NOT NULL ORDER BY began")
+    return [Session(*row) for row in rows]
 
 
 def _ends(journal: sqlite3.Connection) -> Iterator[float]:
@@ -271,20 +268,20 @@ def _shares(models: dict[str | None, list[float]]) -> tuple[ModelShare, ...]:
     return tuple(sorted(shares, key=lambda share: (-share.dollars, -share.output_tokens, share.model or "")))
 
 
-def _distribution(sketch: Histogram) -> Distribution | None:
-    found = sketch.percentiles(*_SHARES)
+def _distribution(histogram: Histogram) -> Distribution | None:
+    found = histogram.percentiles(*_SHARES)
     if found is None:
         return None
     p50, p90, p99, most = found
-    return Distribution(count=sketch.count, p50=p50, p90=p90, p99=p99, most=most, spans=_spans(sketch))
+    return Distribution(count=histogram.count, p50=p50, p90=p90, p99=p99, most=most, spans=_spans(histogram))
 
 
 _MOST_SPANS = 36
 
 
-def _spans(sketch: Histogram) -> tuple[Span, ...]:
+def _spans(histogram: Histogram) -> tuple[Span, ...]:
     """The values in spans of equal width on a logarithmic scale, as narrow as leaves few; zeros have their own."""
-    values = list(sketch.values())
+    values = list(histogram.values())
     zeros = values.pop(0)[1] if values[0][0] == 0 else 0
     spans = [Span(0.0, 0.0, zeros)] if zeros else []
     if not values:

@@ -17,7 +17,7 @@ DEFINITIONS = (
     "Percentiles are by nearest rank, right within 1 %.",
     "Dollars are by public prices; ~ where something is estimated or has no known price, ? where no price is known.",
 )
-_MOST_SITTINGS = 20
+_MOST_SESSIONS = 20
 
 
 @attrs.frozen
@@ -73,7 +73,7 @@ def all_rows(report: Report) -> tuple[Rows, ...]:
             _models(report),
         ),
         Rows("Attempts", ("", ""), _attempts(report)),
-        Rows("Sittings", ("began", "took", "ended"), _sittings(report)),
+        Rows("Sessions", ("began", "took", "ended"), _sessions(report)),
         Rows(
             "Slowest requests",
             ("custom_id", "took", "first content", "output tokens", "attempts", "ended as"),
@@ -181,14 +181,14 @@ def _attempts(report: Report) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _sittings(report: Report) -> tuple[tuple[str, ...], ...]:
+def _sessions(report: Report) -> tuple[tuple[str, ...], ...]:
     times = report.timeline
     rows: list[tuple[str, ...]] = []
-    for sitting, start, end in zip(times.sittings, times.starts, (*times.starts, times.seconds)[1:], strict=True):
-        began = datetime.fromtimestamp(sitting.began).astimezone()
-        how = "killed" if sitting.ended is None else plain(sitting.how or "ended")
+    for session, start, end in zip(times.sessions, times.starts, (*times.starts, times.seconds)[1:], strict=True):
+        began = datetime.fromtimestamp(session.began).astimezone()
+        how = "killed" if session.ended is None else plain(session.how or "ended")
         rows.append((began.strftime("%Y-%m-%d %H:%M:%S %Z"), duration(end - start), how))
-    if len(rows) > _MOST_SITTINGS:
-        left_out = len(rows) - _MOST_SITTINGS
+    if len(rows) > _MOST_SESSIONS:
+        left_out = len(rows) - _MOST_SESSIONS
         rows = [(f"{left_out:,} earlier ones", duration(times.starts[left_out]), ""), *rows[left_out:]]
     return tuple(rows)

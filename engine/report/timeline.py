@@ -1,4 +1,4 @@
-"""When requests ended, over the time that a run was running: its sittings laid end to end, the breaks left out."""
+"""When requests ended, over the time that a run was running: its sessions laid end to end, the breaks left out."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-__all__ = ["Sitting", "Timeline"]
+__all__ = ["Session", "Timeline"]
 
 _MOST_BINS = 60
 _WIDTHS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
 
 @attrs.frozen
-class Sitting:
+class Session:
     """One invocation of the run. Moments are in Unix seconds."""
 
     number: int
@@ -28,20 +28,20 @@ class Sitting:
 class Timeline:
     """Counts by what a request ended with (`succeeded`, an error's type, …), in bins of equal width."""
 
-    sittings: tuple[Sitting, ...]
+    sessions: tuple[Session, ...]
     seconds: float
-    """How long all sittings took together."""
+    """How long all sessions took together."""
     width: float
     """Of a bin, in seconds."""
     bins: list[Counter[str]]
     starts: tuple[float, ...]
-    """Where each sitting begins, in seconds of running time."""
+    """Where each session begins, in seconds of running time."""
 
     @classmethod
-    def of(cls, sittings: Sequence[Sitting], ends: Iterable[float]) -> "Timeline":
-        """An empty one. `ends` are the moments at which requests ended: of a sitting that was killed, the last is taken
+    def of(cls, sessions: Sequence[Session], ends: Iterable[float]) -> "Timeline":
+        """An empty one. `ends` are the moments at which requests ended: of a session that was killed, the last is taken
         for its end."""
-        began = [sitting.began for sitting in sittings]
+        began = [session.began for session in sessions]
         last = list(began)
         for end in ends:
             index = bisect_right(began, end) - 1
@@ -49,19 +49,19 @@ class Timeline:
                 last[index] = max(last[index], end)
         starts: list[float] = []
         total = 0.0
-        for sitting, seen in zip(sittings, last, strict=True):
+        for session, seen in zip(sessions, last, strict=True):
             starts.append(total)
-            total += max(0.0, (seen if sitting.ended is None else sitting.ended) - sitting.began)
+            total += max(0.0, (seen if session.ended is None else session.ended) - session.began)
         width = next((width for width in _WIDTHS if total <= width * _MOST_BINS), None)
         if width is None:
             width = 86400 * -(-total // (86400 * _MOST_BINS))
         bins = [Counter[str]() for _ in range(max(1, int(-(-total // width))))]
-        return cls(sittings=tuple(sittings), seconds=total, width=width, bins=bins, starts=tuple(starts))
+        return cls(sessions=tuple(sessions), seconds=total, width=width, bins=bins, starts=tuple(starts))
 
     def add(self, end: float, what: str) -> None:
         """A request ended at this moment."""
-        index = bisect_right(self.sittings, end, key=lambda sitting: sitting.began) - 1
+        index = bisect_right(self.sessions, end, key=lambda session: session.began) - 1
         if index < 0:
             return
-        elapsed = self.starts[index] + end - self.sittings[index].began
+        elapsed = self.starts[index] + end - self.sessions[index].began
         self.bins[min(len(self.bins) - 1, int(elapsed // self.width))][what] += 1

@@ -1,149 +1,23 @@
-"""Drawing the requests of a run, as slots come free: each with an id, and none that has its answer already.
+"""The requests of a run, taken one by one as slots become free: each has an id, and none has an answer already."""
 
-A source that can be read more than once is taken into the journal as a whole, and drawn from there by the places of
-those that have no answer. Others are taken in one by one, as they come.
-"""
-
-import json
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
-from hashlib import blake2b
-from typing import Any, Protocol, cast, runtime_checkable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from typing import Any, cast
 
 import anyio
-import attrs
 from anyio import to_thread
 
 from ...actors.stream import StreamRequest
-from .input import InputError, RequestPipe
-from .journal import ChangedError, DuplicateError, Journal, Registered
+from .input import RequestPipe
+from .registry import Registry, named
 
-__all__ = ["Feed", "Registry", "RequestLike"]
-
-_AHEAD = 256  # requests that are read from a file at a time
-
-RequestLike = StreamRequest | Any  # what a StreamRequest can be made of
-Numbered = tuple[int, StreamRequest]
-
-
-@runtime_checkable
-class _Readable(Protocol):
-    """What can be read again and again."""
-
-    def __len__(self) -> int: ...
-
-    def numbered(self) -> Iterator[Numbered]: ...
-
-
-@attrs.frozen
-class _Collection:
-    """A collection of requests, as if it were a file of them."""
-
-    items: Any
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def numbered(self) -> Iterator[Numbered]:
-        for number, item in enumerate(self.items, 1):
-            yield number, named(item, number)
-
-
-def named(item: RequestLike, number: int) -> StreamRequest:
-    """A request with an id, if it has none by its place."""
-    request = item if isinstance(item, StreamRequest) else StreamRequest(item)
-    return request if request.custom_id is not None else attrs.evolve(request, custom_id=f"request-{number}")
-
-
-class Registry:
-    """The requests of a run in its journal: tells which are to be run. All of it blocks. `params_for` gives what is
-    sent for a request, and `limit` how many of the first are of the run.
-
-    Raises `InputError` for ids that are used twice, and requests that were answered with other parameters.
-    """
-
-    def __init__(
-        self,
-        source: Any,
-        journal: Journal,
-        params_for: Callable[[StreamRequest], dict[str, Any]],
-        *,
-        limit: int | None,
-        output_name: str,
-    ) -> None:
-        self.readable: _Readable | None = None
-        if isinstance(source, _Readable):
-            self.readable = source
-        elif isinstance(source, Sized) and isinstance(source, Iterable):
-            self.readable = _Collection(source)
-        self.source = source
-        self._journal = journal
-        self._params_for = params_for
-        self._limit = limit
-        self._output_name = output_name
-        self._where: Callable[[int], str] = getattr(source, "where", lambda number: f"request {number}")
-        self._numbered: Iterator[Numbered] | None = None
-        self._after = -1
-
-    def register(self) -> None:
-        """Takes the whole source in, if it can be read again."""
-        if self.readable is None:
-            return
-        seen = self.readable.numbered()
-        count = self._limit if self._limit is not None else len(self.readable)
-        try:
-            self._journal.register(self._registered(*one) for one, _ in zip(seen, range(count), strict=False))
-        except (DuplicateError, ChangedError) as exc:
-            raise self._refused(exc) from None
-
-    def register_one(self, number: int, request: StreamRequest) -> bool:
-        """Takes one more request in. Returns whether it is to be run."""
-        try:
-            return self._journal.register_one(self._registered(number, request))
-        except (DuplicateError, ChangedError) as exc:
-            raise self._refused(exc) from None
-
-    def next(self) -> list[StreamRequest]:
-        """The next few requests that are to be run, of a source that was registered; none at its end."""
-        wanted = {one.ordinal: one for one in self._journal.unanswered(self._after, _AHEAD)}
-        if not wanted:
-            return []
-        self._after = max(wanted)
-        if self._numbered is None:
-            assert self.readable is not None
-            self._numbered = self.readable.numbered()
-        found: list[StreamRequest] = []
-        for number, request in self._numbered:
-            if number in wanted:
-                registered = wanted[number]
-                if self._registered(number, request) != registered:
-                    raise InputError(f"{self._where(number)}: was changed while the run was going on")
-                found.append(request)
-            if number >= self._after:
-                break
-        if len(found) < len(wanted):
-            raise InputError(f"{self._where(self._after)}: was cut off while the run was going on")
-        return found
-
-    def _registered(self, number: int, request: StreamRequest) -> Registered:
-        assert request.custom_id is not None
-        params = self._params_for(request)
-        what = [params, request.betas, dict(request.extra_body)]
-        text = json.dumps(what, sort_keys=True, separators=(",", ":"), default=str)
-        return Registered(request.custom_id, number, blake2b(text.encode(), digest_size=16).digest())
-
-    def _refused(self, exc: DuplicateError | ChangedError) -> InputError:
-        where, custom_id = self._where(exc.request.ordinal), exc.request.custom_id
-        if isinstance(exc, DuplicateError):
-            first = self._where(exc.first).rpartition(": ")[2]
-            return InputError(f"{where}: custom_id {custom_id!r} was used before, in {first}")
-        return InputError(
-            f"{where}: the request {custom_id!r} is not the one that is answered in {self._output_name}: its parameters"
-            f" (or the model, --max-tokens, --system) have changed; give it another id, or start anew with --overwrite"
-        )
+__all__ = ["Feed"]
 
 
 class Feed(AsyncIterator[StreamRequest]):
-    """The requests of a run, one by one as slots come free. `drew` is called with each."""
+    """The requests of a run, one by one as slots become free. `drew` is called with each.
+
+    A failure to read the next request ends the iteration and is kept in `failure`.
+    """
 
     def __init__(
         self, registry: Registry, *, limit: int | None, slots: int, drew: Callable[[StreamRequest], None]
@@ -164,20 +38,20 @@ class Feed(AsyncIterator[StreamRequest]):
         self._stopped = False
         self._changed = anyio.Event()
         self.failure: Exception | None = None
-        """What ended the drawing, if something did: what runs then goes on."""
+        """The exception that ended the feed early, if one did. Requests that run are not affected."""
 
     def ended(self) -> None:
-        """A request that was drawn is over."""
+        """Frees a slot: a request from this feed is over."""
         self._running -= 1
         self._changed.set()
 
     def stop(self) -> None:
-        """Draws no more."""
+        """Ends the feed."""
         self._stopped = True
         self._changed.set()
 
     async def __anext__(self) -> StreamRequest:
-        # The engine, too, would wait for a slot, but with the next request already in its hand.
+        # The engine would wait for a slot too, but it would have taken the next request already.
         while self._running >= self._slots and not self._stopped:
             self._changed = anyio.Event()
             await self._changed.wait()

@@ -1,12 +1,12 @@
-"""The figures of a run: counted as it goes, asked at any time, in memory that doesn't grow with the run.
+"""The figures of a run: counted as it goes, read at any time, in memory that doesn't grow with the run.
 
-Counts, tokens and dollars are the whole run's, earlier sittings included; times and rates are of this sitting. Time to
-first content is from the request's being sent to its first content, of the attempt that brought it; the time between
-contents is between content events of one stream.
+Counts, tokens and dollars cover the whole run, including earlier sessions. Times cover this session. The time to first
+content begins when the request is sent, in the attempt that brought content. The time between contents is the time
+between two content events of one stream.
 """
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 
 import attrs
@@ -16,15 +16,10 @@ from ..prices import Prices
 from .histogram import Histogram
 from .totals import Totals
 
-__all__ = ["Failure", "Figures", "Pace", "Rates"]
+__all__ = ["Failure", "Figures"]
 
 _SHARES = (0.5, 0.9, 0.99)
 _LAST_FAILURES = 3
-_RATE_SECONDS = 5.0
-_ESTIMATE_SECONDS = 60.0
-_ESTIMATE_DONE = 10  # requests that end in the time that the estimate looks back
-_FEWEST = 3  # with less there is no estimate
-_SAMPLES = 3600
 
 
 @attrs.frozen
@@ -38,7 +33,7 @@ class Failure:
 
 
 class Figures:
-    """Counts of one run. Times are in seconds. `before` is what earlier sittings of it left."""
+    """The counts of one run. Times are in seconds. `before` is what its earlier sessions add up to."""
 
     def __init__(
         self,
@@ -54,29 +49,31 @@ class Figures:
         self._ended: float | None = None
         self.before = before = before or Totals()
         self.total = total
-        """How many requests there are; None when nobody knows yet."""
+        """How many requests there are; None while that is unknown."""
         self.stopping = False
-        """Whether no more requests are begun."""
+        """Whether the run begins no more requests."""
         self.started = 0
-        """Requests handed to the engine in this sitting."""
+        """Requests handed to the engine in this session."""
         self.over = 0
-        """Streams of this sitting that have ended, whether or not their ending is an answer."""
+        """Streams of this session that have ended, whether or not their ending is an answer."""
         self.endings: Counter[str] = Counter(before.endings)
         """Answers written, by their type: `succeeded`, `errored`, `canceled`, `expired`."""
         self.errors: Counter[str] = Counter(before.errors)
         """Errored answers, by their error's type."""
         self.retries: Counter[str] = Counter()
-        """Attempts of this sitting that failed and were followed by another, by their error's type."""
+        """Attempts of this session that failed and were followed by another, by their error's type."""
         self.events = 0
-        """Part events of this sitting, those included that were merged with others."""
+        """Part events of this session; an event that was merged from several counts as several."""
         self.input_tokens = before.total_input_tokens + before.lost_input_tokens
-        """Input tokens of every kind, all attempts included. Tokens and dollars count when their stream ends."""
+        """Input tokens of every kind, in all attempts. Tokens and dollars count when their stream ends."""
         self.output_tokens = before.output_tokens + before.lost_output_tokens
+        """Output tokens of all attempts."""
         self.dollars = before.dollars + before.lost_dollars
+        """What the tokens cost, as far as their prices are known."""
         self.estimated = before.lost > 0
-        """Whether some of the tokens are estimates, and so the dollars: of attempts that were cut."""
+        """Whether some of the tokens, and so the dollars, are estimates, since attempts were cut."""
         self.unpriced = before.unpriced
-        """Requests that used tokens at a price that nobody knows."""
+        """Requests that used tokens at an unknown price."""
         self._priced = before.done > before.unpriced
         self._failures: dict[tuple[str, str], Failure] = {}
         self._first_contents = Histogram()
@@ -85,7 +82,7 @@ class Figures:
 
     @property
     def running(self) -> int:
-        """Requests that are with the engine now: those included that wait to be tried again."""
+        """Requests that are with the engine now, including those that wait for another attempt."""
         return self.started - self.over
 
     @property
@@ -95,6 +92,7 @@ class Figures:
 
     @property
     def succeeded(self) -> int:
+        """Requests whose answer is a message."""
         return self.endings["succeeded"]
 
     @property
@@ -104,7 +102,7 @@ class Figures:
 
     @property
     def not_run(self) -> int:
-        """Requests without an answer: never begun, interrupted, or refused for a reason that concerns the whole run."""
+        """Requests without an answer: never begun, interrupted, or refused for a reason that stops the whole run."""
         return max(self.total or 0, self.before.done + self.started) - self.done
 
     @property
@@ -114,16 +112,16 @@ class Figures:
 
     @property
     def price_known(self) -> bool:
-        """Whether a price is known for any of the tokens, or there are none."""
+        """Whether the price of any tokens is known; True when no tokens were used."""
         return self._priced or not self.unpriced
 
     @property
     def seconds(self) -> float:
-        """How long this sitting has taken."""
+        """How long this session has taken."""
         return (self._clock() if self._ended is None else self._ended) - self._begun
 
     def ended(self, result: StreamResult) -> float | None:
-        """A stream has ended. Returns what all of its attempts cost, in dollars; None when nobody knows a price."""
+        """Counts a stream that has ended. Returns what its attempts cost, in dollars; None when a price is unknown."""
         self.over += 1
         timings = result.timings
         if timings.ttft is not None:
@@ -131,9 +129,9 @@ class Figures:
         if timings.queued is not None:
             self._durations.add(timings.end - timings.queued)
         gaps = (timings.inter_content_p50, timings.inter_content_p90, timings.inter_content_p99)
-        for sketch, gap in zip(self._between, gaps, strict=True):
+        for histogram, gap in zip(self._between, gaps, strict=True):
             if gap is not None:
-                sketch.add(gap)
+                histogram.add(gap)
         for attempt in result.attempts[:-1]:
             if attempt.error is not None:
                 self.retries[str(attempt.error.type)] += 1
@@ -170,89 +168,21 @@ class Figures:
         return sum(known)
 
     def stop_clock(self) -> None:
-        """The sitting is over."""
+        """Ends the session's time."""
         if self._ended is None:
             self._ended = self._clock()
 
     def first_content(self) -> tuple[float, ...] | None:
-        """Time to first content of the streams that have ended: p50, p90 and p99."""
+        """The p50, p90 and p99 of the time to first content, over the streams that have ended; None before one has."""
         return self._first_contents.percentiles(*_SHARES)
 
     def between_contents(self) -> tuple[float, ...] | None:
-        """The median stream's own p50, p90 and p99 of the time between contents."""
-        found = [sketch.percentiles(0.5) for sketch in self._between]
+        """The medians, over the streams that have ended, of each stream's own p50, p90 and p99 of the time between
+        contents; None before one has ended."""
+        found = [histogram.percentiles(0.5) for histogram in self._between]
         values = tuple(value for one in found if one is not None for value in one)
         return values if len(values) == len(_SHARES) else None
 
     def typical_duration(self) -> float:
-        """How long the median stream took from its slot to its end; 0 before one has ended."""
+        """The median time of a stream from its slot to its end; 0 before one has ended."""
         return (self._durations.percentiles(0.5) or (0.0,))[0]
-
-
-@attrs.frozen
-class Pace:
-    """How fast a run goes at the moment, a second, and how long it will take."""
-
-    events: float = 0.0
-    tokens: float = 0.0
-    """Output tokens, which count when their stream ends."""
-    requests: float = 0.0
-    """Answers, over the time that the estimate looks back."""
-    remaining: float | None = None
-    """Seconds to the end, by the rate at which requests were answered of late; None while there is no telling."""
-
-
-@attrs.frozen
-class _Sample:
-    moment: float
-    events: int
-    tokens: int
-    done: int
-
-
-class Rates:
-    """How fast counts grow: events and tokens over the last five seconds, answers over the last minute.
-
-    The minute is longer where requests take long or few end: three times as long as the median request, and long enough
-    to see ten of them end. So the estimate of what remains neither jumps nor trusts in the first second.
-    """
-
-    def __init__(self, figures: Figures) -> None:
-        self._figures = figures
-        self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
-        self._now = self._take()
-        self._samples.append(self._now)
-
-    def sample(self) -> Pace:
-        """Looks at the counts as they are now."""
-        figures, samples = self._figures, self._samples
-        self._now = now = self._take()
-        back = max(_ESTIMATE_SECONDS, 3 * figures.typical_duration())
-        while (
-            len(samples) > 1 and now.moment - samples[1].moment >= back and now.done - samples[1].done >= _ESTIMATE_DONE
-        ):
-            samples.popleft()
-        recent = next((one for one in reversed(samples) if now.moment - one.moment >= _RATE_SECONDS), samples[0])
-        oldest = samples[0]
-        if now.moment - samples[-1].moment >= 1:
-            samples.append(now)
-        if now.moment <= recent.moment:
-            return Pace()
-        took = now.moment - recent.moment
-        requests = (now.done - oldest.done) / (now.moment - oldest.moment)
-        return Pace(
-            events=(now.events - recent.events) / took,
-            tokens=(now.tokens - recent.tokens) / took,
-            requests=requests,
-            remaining=self._remaining(requests) if now.done - oldest.done >= _FEWEST else None,
-        )
-
-    def _take(self) -> _Sample:
-        figures = self._figures
-        return _Sample(figures.seconds, figures.events, figures.output_tokens, figures.done)
-
-    def _remaining(self, requests: float) -> float | None:
-        figures = self._figures
-        if figures.stopping:
-            return figures.running / requests
-        return None if figures.total is None else max(0, figures.total - figures.done) / requests

@@ -1,14 +1,14 @@
-"""Going on where a run stopped: what is in the results file, against what its journal says.
+"""Continuing a run that stopped: the results file compared with the journal.
 
-| in the results       | in the journal           | what becomes of it                                               |
-|----------------------|--------------------------|------------------------------------------------------------------|
-| a line               | ended                    | nothing: it is done                                              |
-| a line               | begun, pending, unknown  | adopted: the run was killed before it could say so               |
-| a torn last line     |                          | cut off, and run again; kept when it lacks only its line feed     |
-| no line              | ended                    | pending again, and what it cost is lost, unless its line is held |
-| no line              | begun                    | pending again, and what it had cost so far is lost               |
-| two lines of one id, |                          | refused: somebody else has written there                         |
-| a line of another's  |                          |                                                                  |
+| in the results        | in the journal           | what happens                                                     |
+|-----------------------|--------------------------|------------------------------------------------------------------|
+| a line                | ended                    | nothing: the request is done                                     |
+| a line                | begun, pending, unknown  | adopted: the run was killed before it could note the answer      |
+| a torn last line      |                          | cut off, and run again; kept if only its line feed is missing    |
+| no line               | ended                    | pending again, and its cost is lost, unless the line is held     |
+| no line               | begun                    | pending again, and what it had cost so far is lost               |
+| two lines with one id |                          | refused: something else has written to the file                  |
+| a foreign line        |                          | refused                                                          |
 
 All of it blocks. The results are read line by line.
 """
@@ -21,51 +21,55 @@ from typing import Any, cast
 
 from ...actors.message import usage_from_json
 from ..prices import Prices
-from .journal import Ended, Journal, columns_of
+from .found_lines import FoundLines
+from .journal import Journal
+from .journal_rows import Ended, Held, columns_of
 from .output import OutputError, ResultFile
 
 __all__ = ["drop_failed", "reconcile"]
 
-# As our own lines begin; the ids of other lines are found by reading their JSON.
+# How our own lines begin. The ids of other lines are found by parsing their JSON.
 _HEAD = re.compile(rb'\{"custom_id":("(?:[^"\\]|\\.)*"),"result":\{"type":"(succeeded|errored|canceled|expired)"')
 _KINDS = ("succeeded", "errored", "canceled", "expired")
 
 
-def reconcile(output: ResultFile, journal: Journal, prices: Prices) -> int:
-    """Makes the journal say what the results hold. Returns how many answers are missing that it knew of.
+def reconcile(output: ResultFile, journal: Journal, prices: Prices) -> tuple[FoundLines, int]:
+    """Brings the journal up to date with the results. Returns the lines that were found, and how many answers are
+    missing that the journal knew of.
 
     Raises `OutputError` when the results are not what a run leaves.
     """
-    twice = journal.note_found(_ids(output))
+    found = FoundLines(journal)
+    twice = found.note(_ids(output))
     if twice is not None:
         custom_id, first, second = twice
         raise OutputError(
-            f"{output.name}:{second}: {custom_id!r} stands in line {first} already: this is not as a run left it;"
-            " --overwrite starts anew"
+            f"{output.name}:{second}: {custom_id!r} is in line {first} already, so something else has written to this"
+            " file; --overwrite starts anew"
         )
-    adopted = set(journal.unknown_lines())
-    if adopted:
-        journal.adopt(
+    unknown = found.unknown()
+    if unknown:
+        found.adopt(
             _ended(output.name, number, line, prices)
             for number, line in enumerate(output.lines(), 1)
-            if number in adopted
+            if number in unknown
         )
-    return journal.lose()
+    return found, found.lose_others()
 
 
-def drop_failed(output: ResultFile, journal: Journal, *, ordered: bool) -> int:
-    """Takes the answers that are errors out of the results, and makes their requests pending again; returns how many.
+def drop_failed(output: ResultFile, journal: Journal, found: FoundLines, *, ordered: bool) -> int:
+    """Removes the answers that are errors from the results, and makes their requests pending again. Returns how many.
 
-    A kill in its middle is harmless: what the results have lost then is run again. With `ordered` the lines after the
-    first that goes wait in the journal for its new answer.
+    A kill halfway is harmless: what the results have lost by then is run again. With `ordered`, the lines behind the
+    first removed one wait in the journal until that one has its new answer.
     """
     failed = journal.failed()
-    numbers = frozenset(journal.lines_of_failed())
+    numbers = found.failed()
     if numbers:
         first = min(numbers)
         if ordered:
             journal.hold(
-                (_id(output.name, number, line), line)
+                Held(_id(output.name, number, line), line)
                 for number, line in enumerate(output.lines(), 1)
                 if number > first and number not in numbers
             )
@@ -96,14 +100,14 @@ def _foreign(name: str, number: int) -> OutputError:
 
 
 def _ended(name: str, number: int, line: bytes, prices: Prices) -> Ended:
-    """What a line of the results tells of its request. The service's words in it may be anything; where they can't be
-    read, the line is an answer all the same. Raises `OutputError` for what is no line of a run."""
+    """The journal's row for a line of the results. The service may have put anything into it: a line whose content
+    can't be read is still an answer. Raises `OutputError` for a line that no run wrote."""
     head = _HEAD.match(line)
     try:
         entry: Any = json.loads(line)
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise _foreign(name, number) from None
-    except (ValueError, RecursionError):  # JSON that Python won't read: a number too long, nested too deep
+    except (ValueError, RecursionError):  # JSON that Python refuses to read: a number too long, nested too deeply
         if head is None:
             raise _foreign(name, number) from None
         return Ended(custom_id=json.loads(head[1]), kind=head[2].decode())

@@ -1,4 +1,4 @@
-"""What a run's journal adds up to, over all of its sittings: read in one go when a run goes on, and for its report."""
+"""What a run's journal adds up to, over all of its sessions: read in one go when a run goes on, and for its report."""
 
 import sqlite3
 from collections.abc import Mapping

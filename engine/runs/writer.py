@@ -127,4 +127,4 @@ class Writer:
                     self._journal.commit((), self._noted)
                     self._noted = []
                 self._output.sync()
-                self._journal.end_sitting(how)
+                self._journal.end_session(how)

@@ -18,20 +18,20 @@ CREATE TABLE request (
     contents INTEGER, attempts INTEGER, input_tokens INTEGER, cache_write_tokens INTEGER, cache_read_tokens INTEGER,
     output_tokens INTEGER, dollars REAL, lost_input_tokens INTEGER, lost_output_tokens INTEGER, lost_dollars REAL
 ) WITHOUT ROWID;
-CREATE TABLE sitting (number INTEGER PRIMARY KEY, began REAL, ended REAL, how TEXT);
+CREATE TABLE session (number INTEGER PRIMARY KEY, began REAL, ended REAL, how TEXT);
 CREATE TABLE held (ordinal INTEGER PRIMARY KEY, custom_id TEXT, line BLOB);
-INSERT INTO meta VALUES ('format', '1');
+INSERT INTO meta VALUES ('format', '2');
 """
 
 
 def write_journal(
-    path: Path, rows: Iterable[Mapping[str, Any]], sittings: Iterable[tuple[float, float | None, str | None]] = ()
+    path: Path, rows: Iterable[Mapping[str, Any]], sessions: Iterable[tuple[float, float | None, str | None]] = ()
 ) -> None:
     """A journal with these rows; what a row doesn't say is null, but that it is ended."""
     with closing(sqlite3.connect(path)) as journal, journal:
         journal.executescript(SCHEMA)
-        for number, sitting in enumerate(sittings, 1):
-            journal.execute("INSERT INTO sitting VALUES (?, ?, ?, ?)", (number, *sitting))
+        for number, session in enumerate(sessions, 1):
+            journal.execute("INSERT INTO session VALUES (?, ?, ?, ?)", (number, *session))
         for ordinal, row in enumerate(rows):
             given = {"ordinal": ordinal, "custom_id": f"line-{ordinal + 1}", "state": "ended"} | dict(row)
             names, marks = ", ".join(given), ", ".join("?" * len(given))

@@ -20,10 +20,10 @@ from manystream.engine.cli.telling import fail, say
 from manystream.engine.cli.view import live_lines, outcome, plain_line, summary, waiting_text
 from manystream.engine.report.units import compact, cost, duration, plain, rate, seconds, shorten
 from manystream.engine.runs import Figures
-from manystream.engine.runs.figures import Pace
+from manystream.engine.runs.rates import Speed
 
 IDLE = EngineStats(running=0, waiting=0, backoff=0, waits=(), pools=(), spent=None)
-PACE = Pace(events=1234.5, tokens=456.7, requests=2.5, remaining=1870.0)
+PACE = Speed(events=1234.5, tokens=456.7, requests=2.5, remaining=1870.0)
 
 
 def stats(**more: Any) -> EngineStats:
@@ -125,19 +125,19 @@ def test_no_line_is_as_wide_as_the_terminal(figures: Figures, width: int) -> Non
 
 def test_what_is_not_known_yet() -> None:
     figures = Figures(clock=lambda: 0.0)
-    told = [line.plain for line in live_lines(figures, Pace(), IDLE, 80)]
+    told = [line.plain for line in live_lines(figures, Speed(), IDLE, 80)]
     assert told[0] == "0  0 s  time left unknown"
     assert "to first content  -" in told
     assert "so far            0 tokens in  0 out  $0.00" in told
     figures.stopping = True
-    assert live_lines(figures, Pace(), IDLE, 80)[0].plain == "0  0 s  stopping"
+    assert live_lines(figures, Speed(), IDLE, 80)[0].plain == "0  0 s  stopping"
 
 
 def test_an_error_does_nothing_to_the_terminal() -> None:
     figures = Figures(1)
     error = ErrorInfo("api_error", "bad\x1b[2J\r\n\x07 news " + "x" * 500)
     figures.ended(StreamResult(state="failed", stream_id="s", error=error, timestamp=datetime.now(UTC)))
-    line = live_lines(figures, Pace(), IDLE, 500)[-1].plain
+    line = live_lines(figures, Speed(), IDLE, 500)[-1].plain
     assert line.startswith("last error        api_error: bad\ufffd[2J \ufffd news xxx")
     assert line.endswith("x…")
     assert len(line) < 200
@@ -175,10 +175,10 @@ def test_no_word_of_a_server_is_acted_upon() -> None:
 def test_a_price_that_is_not_known() -> None:
     figures = Figures(1, clock=lambda: 0.0)
     figures.unpriced = 1
-    told = [line.plain for line in live_lines(figures, Pace(), IDLE, 80)]
+    told = [line.plain for line in live_lines(figures, Speed(), IDLE, 80)]
     assert "so far            0 tokens in  0 out  ?" in told
     figures.dollars, figures._priced = 1.5, True  # pyright: ignore[reportPrivateUsage]
-    told = [line.plain for line in live_lines(figures, Pace(), IDLE, 80)]
+    told = [line.plain for line in live_lines(figures, Speed(), IDLE, 80)]
     assert "so far            0 tokens in  0 out  ~$1.50" in told
 
 
@@ -189,7 +189,7 @@ def test_a_plain_line(figures: Figures) -> None:
         " content p50 495 ms p99 495 ms, about 31 min left"
     )
     figures = Figures(clock=lambda: 0.0)
-    assert plain_line(figures, Pace(), IDLE) == (
+    assert plain_line(figures, Speed(), IDLE) == (
         "0 done, 0 failed, 0 running, 0 requests/s, 0 events/s, 0 tokens/s, $0.00, first content -, time left unknown"
     )
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from manystream.__main__ import app
 from manystream.engine.report import Report, ReportError, page, read_report
 from manystream.engine.report.read import Distribution, ModelShare, Slow
-from manystream.engine.report.timeline import Sitting, Timeline
+from manystream.engine.report.timeline import Session, Timeline
 
 BEGAN = 1_790_000_000.0
 EVIL = "<script>alert('\"&amp;')</script>\x1b[2J"
@@ -29,9 +29,9 @@ def in_a_clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def report_of(rows: Any, sittings: Any = ()) -> Report:
+def report_of(rows: Any, sessions: Any = ()) -> Report:
     Path("out.jsonl.journal").unlink(missing_ok=True)
-    write_journal(Path("out.jsonl.journal"), rows, sittings)
+    write_journal(Path("out.jsonl.journal"), rows, sessions)
     return read_report("out.jsonl")
 
 
@@ -76,7 +76,7 @@ def test_a_report() -> None:
     assert report.gap_p50 is not None
     assert (report.gap_p50.p50, report.gap_p50.spans[0].count) == (0.0, 1)
     times = report.timeline
-    assert times.sittings[0] == Sitting(1, BEGAN, None, None)
+    assert times.sessions[0] == Session(1, BEGAN, None, None)
     assert (times.seconds, times.width, times.starts) == (27.0, 1, (0.0, 7.0))
     assert {n: dict(found) for n, found in enumerate(times.bins) if found} == {
         5: {"succeeded": 1},
@@ -98,13 +98,13 @@ def test_a_report_of_nothing() -> None:
 
 @pytest.mark.parametrize(("seconds", "width", "count"), [(0, 1, 1), (59.5, 1, 60), (61, 2, 31), (1e6, 21600, 47)])
 def test_bins_are_few_and_their_width_is_round(seconds: float, width: float, count: int) -> None:
-    times = Timeline.of([Sitting(1, BEGAN, BEGAN + seconds, None)], [])
+    times = Timeline.of([Session(1, BEGAN, BEGAN + seconds, None)], [])
     assert (times.width, len(times.bins)) == (width, count)
     times.add(BEGAN + seconds + 1, "succeeded")  # a little late
     assert times.bins[-1]["succeeded"] == 1
     times.add(BEGAN - 1, "succeeded")
     assert sum(found.total() for found in times.bins) == 1
-    assert len(Timeline.of([Sitting(1, BEGAN, BEGAN + 1e8, None)], []).bins) <= 60
+    assert len(Timeline.of([Session(1, BEGAN, BEGAN + 1e8, None)], []).bins) <= 60
 
 
 def test_spans_cover_all_values() -> None:
@@ -286,8 +286,8 @@ def test_what_is_wrong_is_one_line() -> None:
         "absent.jsonl": "absent.jsonl: there are no such results",
         "only.jsonl": "only.jsonl.journal: there is no such file, and the report is read from it",
         "text.jsonl": "text.jsonl.journal: not the journal of a run: file is not a database",
-        "other.jsonl": "other.jsonl.journal: not the journal of a run: no such table: meta",
-        "newer.jsonl": "newer.jsonl.journal: its format is 99, this version of manystream reads format 1",
+        "other.jsonl": "other.jsonl.journal: not the journal of a run: it has none of its tables",
+        "newer.jsonl": "newer.jsonl.journal: its format is 99, this version of manystream reads up to 2",
         "results.jsonl.journal": "results.jsonl.journal: that is the journal; name the results file, results.jsonl",
     }
     for name, message in expected.items():

@@ -1,4 +1,4 @@
-"""The figures of a run: what an ending adds, what earlier sittings left, how fast it goes and what remains."""
+"""The figures of a run: what an ending adds, what earlier sessions left, how fast it goes and what remains."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tests.support.journals import write_journal
 
 from manystream import Attempt, ErrorInfo, StreamRequest, StreamResult, Timings, Usage
 from manystream.engine.runs import Figures
-from manystream.engine.runs.figures import Failure, Pace, Rates
+from manystream.engine.runs.figures import Failure
+from manystream.engine.runs.rates import Rates, Speed
 from manystream.engine.runs.totals import Totals, read_totals
 
 MODEL = "claude-opus-5-5"
@@ -133,7 +134,7 @@ def test_memory_does_not_grow() -> None:
     assert len(figures.failures) == 3
 
 
-def test_an_earlier_sitting_counts_in_totals_alone() -> None:
+def test_an_earlier_session_counts_in_totals_alone() -> None:
     clock = Clock()
     before = Totals(
         endings={"succeeded": 30, "errored": 2},
@@ -155,11 +156,11 @@ def test_an_earlier_sitting_counts_in_totals_alone() -> None:
     assert figures.running == 0
     rates = Rates(figures)
     clock.now = 10.0
-    assert rates.sample() == Pace(0.0, 0.0, 0.0, None)
+    assert rates.sample() == Speed(0.0, 0.0, 0.0, None)
     figures.endings["succeeded"] += 9
     figures.output_tokens += 100
-    pace = rates.sample()
-    assert (pace.tokens, pace.requests, pace.remaining) == (10.0, 0.9, pytest.approx(10.0))
+    speed = rates.sample()
+    assert (speed.tokens, speed.requests, speed.remaining) == (10.0, 0.9, pytest.approx(10.0))
 
 
 def test_totals_from_a_journal(tmp_path: Path) -> None:
@@ -204,14 +205,14 @@ def test_rates_are_of_the_last_seconds() -> None:
     clock = Clock()
     figures = Figures(clock=clock)
     rates = Rates(figures)
-    assert rates.sample() == Pace()
+    assert rates.sample() == Speed()
     seen: list[tuple[float, float]] = []
     for second in range(1, 21):
         clock.now = float(second)
         figures.events += 100 if second <= 10 else 10
         figures.output_tokens += 7
-        pace = rates.sample()
-        seen.append((pace.events, pace.tokens))
+        speed = rates.sample()
+        seen.append((speed.events, speed.tokens))
     assert seen[0] == seen[9] == (100.0, 7.0)
     assert seen[-1] == (10.0, 7.0)
 
@@ -243,9 +244,9 @@ def test_what_remains_goes_by_the_last_minute() -> None:
             figures.endings["succeeded"] += 5  # 20 a second
         elif quarter % 2:
             figures.endings["succeeded"] += 1  # 2 a second
-        pace = rates.sample()
-    assert pace.requests == pytest.approx(2, rel=0.05)  # pyright: ignore[reportPossiblyUnboundVariable]
-    assert pace.remaining == pytest.approx((10_000 - figures.done) / 2, rel=0.05)  # pyright: ignore[reportPossiblyUnboundVariable]
+        speed = rates.sample()
+    assert speed.requests == pytest.approx(2, rel=0.05)  # pyright: ignore[reportPossiblyUnboundVariable]
+    assert speed.remaining == pytest.approx((10_000 - figures.done) / 2, rel=0.05)  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
 def test_what_remains_is_steady_where_requests_end_in_bursts() -> None:
@@ -260,8 +261,8 @@ def test_what_remains_is_steady_where_requests_end_in_bursts() -> None:
             for _ in range(50):
                 figures.ended(ending(timings=times))
                 figures.endings["succeeded"] += 1
-        pace = rates.sample()
-        if pace.remaining is not None and second > 160:
-            errors.append(pace.remaining / (800 - second))
+        speed = rates.sample()
+        if speed.remaining is not None and second > 160:
+            errors.append(speed.remaining / (800 - second))
     assert errors
     assert 0.6 < min(errors) <= max(errors) < 1.6

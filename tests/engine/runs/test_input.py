@@ -126,7 +126,7 @@ async def test_what_is_wrong_in_a_pipe_is_told_when_it_comes() -> None:
         pipe.close()
     end, begin = os.pipe()
     os.close(begin)
-    with pytest.raises(InputError, match="there are no requests in it"):
+    with pytest.raises(InputError, match="it contains no requests"):
         _ = [one async for one in RequestPipe("stdin", end, needs_model=True, skip_invalid=False)]
 
 
@@ -138,30 +138,30 @@ def test_what_is_wrong_can_be_passed_over(tmp_path: Path) -> None:
     assert [request.custom_id for request in requests] == ["a", "b"]
     assert (len(requests), requests.invalid.count) == (2, 22)
     *lines, more = requests.invalid.lines()
-    assert lines[1] == f"passed over: {path}:3: custom_id 'a' was used before, in line 2"
+    assert lines[1] == f"skipped: {path}:3: custom_id 'a' is used already, in line 2"
     assert len(lines) == 10
-    assert more == "passed over: and 12 more"
-    with pytest.raises(InputError, match="no requests in it that are valid"):
+    assert more == "skipped: and 12 more"
+    with pytest.raises(InputError, match="contains no valid requests"):
         path.write_text("{}")
         read_requests(path, skip_invalid=True)
 
 
 WRONG = [
-    ("", ": there are no requests in it"),
-    (" \n\n", ": there are no requests in it"),
-    ('{"requests": []}', ": there are no requests in it"),
-    ('{"requests": {}}', ": requests is an array, not an object"),
+    ("", ": it contains no requests"),
+    (" \n\n", ": it contains no requests"),
+    ('{"requests": []}', ": it contains no requests"),
+    ('{"requests": {}}', ": requests must be an array, not an object"),
     ('{"requests": [\n\n', ":3: not JSON: Expecting value at column 1"),
-    (f'{{"requests": [{request()}, 3]}}', ": requests[1]: a request is an object, not a number"),
-    (f'{{"requests": [{request()}, {request()}]}}', ": requests[1]: custom_id 'a' was used before, in requests[0]"),
+    (f'{{"requests": [{request()}, 3]}}', ": requests[1]: a request must be an object, not a number"),
+    (f'{{"requests": [{request()}, {request()}]}}', ": requests[1]: custom_id 'a' is used already, in requests[0]"),
     (request() + '\n{"prompt":\n', ":2: not JSON: Expecting value at column 11"),
-    (request() + '\n{"prompt": NaN}', ":2: not JSON: it has no NaN"),
+    (request() + '\n{"prompt": NaN}', ":2: not JSON: NaN is not a JSON value"),
     (b'{"prompt": "\xff"}', ":1: not UTF-8: invalid start byte at byte 13"),
     ("[" * 100_000, ":1: nested too deeply"),
-    ('["a"]', ":1: a request is an object, not an array"),
-    ("null", ":1: a request is an object, not null"),
-    ('{"prompt": ""}', ":1: prompt is a text, not an empty text"),
-    ('{"prompt": 3}', ":1: prompt is a text, not a number"),
+    ('["a"]', ":1: a request must be an object, not an array"),
+    ("null", ":1: a request must be an object, not null"),
+    ('{"prompt": ""}', ":1: prompt must be a non-empty string, not an empty string"),
+    ('{"prompt": 3}', ":1: prompt must be a non-empty string, not a number"),
     ('{"promt": "Hello"}', ":1: unknown key 'promt'; did you mean 'prompt'?"),
     (
         '{"url": "/v1", "body": {}}',
@@ -170,22 +170,22 @@ WRONG = [
     ('{"prompt": "Hello", "params": {}}', ":1: unknown key 'prompt'; a request has params or prompt, not both"),
     ('{"custom_id": "a"}', ":1: params is missing"),
     ('{"params": {}}', ":1: custom_id is missing"),
-    ('{"custom_id": "a", "params": []}', ":1: params is an object, not an empty array"),
-    ('{"custom_id": 3, "params": {}}', ":1: custom_id is a text, not a number"),
-    (request("a b"), ":1: custom_id \"a b\" is not 1 to 64 of A-Z, a-z, 0-9, '_' and '-'"),
-    (request("a" * 65), f":1: custom_id \"{'a' * 65}\" is not 1 to 64 of A-Z, a-z, 0-9, '_' and '-'"),
-    (request("a\n"), ":1: custom_id \"a\\n\" is not 1 to 64 of A-Z, a-z, 0-9, '_' and '-'"),
-    (f"{request()}\n\n{request()}", ":3: custom_id 'a' was used before, in line 1"),
+    ('{"custom_id": "a", "params": []}', ":1: params must be an object, not an empty array"),
+    ('{"custom_id": 3, "params": {}}', ":1: custom_id must be a string, not a number"),
+    (request("a b"), ":1: custom_id must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-', not \"a b\""),
+    (request("a" * 65), f":1: custom_id must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-', not \"{'a' * 65}\""),
+    (request("a\n"), ":1: custom_id must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-', not \"a\\n\""),
+    (f"{request()}\n\n{request()}", ":3: custom_id 'a' is used already, in line 1"),
     ('{"custom_id": "line-2", "params": {"messages": [{"role": "user", "content": "Hello"}]}}\n{"prompt": "Hello"}',
-     ":2: custom_id 'line-2' was used before, in line 1"),
+     ":2: custom_id 'line-2' is used already, in line 1"),
     ('{"custom_id": "a", "params": {}}', ":1: params: a request needs `messages`"),
-    (request(messages="Hello"), ":1: params.messages is an array of at least one message, not a text"),
-    (request(messages=[]), ":1: params.messages is an array of at least one message, not an empty array"),
-    (request(messages=["Hello"]), ":1: params.messages[0] is an object, not a text"),
+    (request(messages="Hello"), ":1: params.messages must be an array of at least one message, not a string"),
+    (request(messages=[]), ":1: params.messages must be an array of at least one message, not an empty array"),
+    (request(messages=["Hello"]), ":1: params.messages[0] must be an object, not a string"),
     (request(messages=[*ASK, {"role": "user"}]), ":1: params.messages[1].content is missing"),
-    (request(model=""), ":1: params.model is a model's name, not an empty text"),
-    (request(max_tokens="10"), ":1: params.max_tokens is a number of tokens, not \"10\""),
-    (request(max_tokens=True), ":1: params.max_tokens is a number of tokens, not true"),
+    (request(model=""), ":1: params.model must be the name of a model, not an empty string"),
+    (request(max_tokens="10"), ":1: params.max_tokens must be a number of tokens, not \"10\""),
+    (request(max_tokens=True), ":1: params.max_tokens must be a number of tokens, not true"),
     (request(max_token=1), ":1: params: the Messages API has no parameter 'max_token'; did you mean 'max_tokens'?"),
     (request(qwertz=1), ":1: params: the Messages API has no parameter 'qwertz'"),
     (request(timeout=1), ":1: params: a request takes no timeout: streams end by deadlines, see `deadlines`"),

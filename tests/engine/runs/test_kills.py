@@ -20,7 +20,9 @@ import pytest
 from manystream import StreamResult
 from manystream.actors import Usage
 from manystream.engine.prices import Prices
-from manystream.engine.runs.journal import Begun, Ended, Journal, Registered, journal_path
+from manystream.engine.runs.found_lines import FoundLines
+from manystream.engine.runs.journal import Journal
+from manystream.engine.runs.journal_rows import Begun, Ended, Registered, journal_path
 from manystream.engine.runs.output import ResultFile
 from manystream.engine.runs.resume import reconcile
 from manystream.engine.runs.writer import Answer, Writer
@@ -121,8 +123,8 @@ def test_killed_at_any_moment_each_request_is_answered_once(tmp_path: Path, orde
     with closing(sqlite3.connect(journal_path(str(output)))) as journal:
         assert journal.execute("SELECT count(*) FROM request WHERE state = 'ended'").fetchone() == (REQUESTS,)
         assert journal.execute("SELECT count(*) FROM held").fetchone() == (0,)
-        sittings = journal.execute("SELECT ended IS NULL FROM sitting ORDER BY number").fetchall()
-        assert sittings[-1] == (0,)
+        sessions = journal.execute("SELECT ended IS NULL FROM session ORDER BY number").fetchall()
+        assert sessions[-1] == (0,)
 
 
 def answers_so_far(output: Path) -> int:
@@ -164,7 +166,7 @@ def answer(custom_id: str) -> Answer:
 
 
 def sit(path: Path, *, ordered: bool) -> None:
-    """One sitting: answers all that have no answer, two at a time."""
+    """One session: answers all that have no answer, two at a time."""
     journal = Journal(journal_path(str(path)))
     output = ResultFile(path)
     try:
@@ -173,7 +175,7 @@ def sit(path: Path, *, ordered: bool) -> None:
         journal.register([Registered(custom_id, number, b"hash") for number, custom_id in enumerate(IDS)])
         writer = Writer(output, journal, ordered=ordered)
         writer.begin()
-        journal.begin_sitting()
+        journal.begin_session()
         wanted = {one.custom_id for one in journal.unanswered(-1, 100)}
         for number in ORDER:
             if IDS[number] in wanted:
@@ -227,18 +229,18 @@ def test_killed_before_any_step_it_goes_on(tmp_path: Path, monkeypatch: pytest.M
 def test_what_was_cut_is_told_as_lost(tmp_path: Path) -> None:
     journal = Journal(str(tmp_path / "j"))
     journal.register([Registered("a", 1, b""), Registered("b", 2, b"")])
-    journal.begin_sitting()
+    journal.begin_session()
     usage = Usage(input_tokens=5, cache_read_input_tokens=6, cache_creation_input_tokens=7, output_tokens=100)
     journal.commit([Begun("a", 1.0, usage, 0.25)], [])
     journal.close()  # killed
     journal = Journal(str(tmp_path / "j"))
-    assert journal.lose() == 0
+    assert FoundLines(journal).lose_others() == 0
     lost = "SELECT state, lost_input_tokens, lost_output_tokens, lost_dollars FROM request ORDER BY custom_id"
-    assert journal.database.execute(lost).fetchall() == [
+    assert journal.read(lost) == [
         ("pending", 18, 100, 0.25),
         ("pending", None, None, None),
     ]
     journal.commit([Begun("a", 1.0, usage, 0.25)], [])
-    journal.end_sitting("cancelled")
-    assert journal.database.execute(lost).fetchone() == ("pending", 36, 200, 0.5)
+    journal.end_session("cancelled")
+    assert journal.read(lost)[0] == ("pending", 36, 200, 0.5)
     journal.close()

@@ -1,4 +1,4 @@
-"""Going on with a run: what is run again, what is not, and what is refused before anything is sent."""
+"""Continuing a run: what is run again, what is not, and what is refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_what_is_done_is_not_done_again(simulator: Simulator, output: Path
     assert (run.figures.total, run.figures.done, len(simulator.requests)) == (6, 6, 6)
     assert run.figures.before.done == 3
     run = await run_all(simulator, prompts(2), output)
-    assert (run.gone, len(simulator.requests)) == (4, 6)
+    assert (run.resumed.gone, len(simulator.requests)) == (4, 6)
     assert kinds(output) == {f"p-{number}": "succeeded" for number in range(6)}
     await run_all(simulator, prompts(2), output, overwrite=True)
     assert len(kinds(output)) == 2
@@ -82,7 +82,7 @@ async def test_requests_that_come_one_by_one(simulator: Simulator, output: Path,
     await run_all(simulator, make(3), output)
     run = await run_all(simulator, make(5), output)
     assert (run.figures.total, run.figures.done, len(simulator.requests)) == (None, 5, 5)
-    with pytest.raises(InputError, match=r"^request 2: custom_id 'p-0' was used before, in request 1$"):
+    with pytest.raises(InputError, match=r"^request 2: custom_id 'p-0' is used already, in request 1$"):
         await run_all(simulator, iter(prompts(1) * 2), output.with_name("twice"))
 
 
@@ -97,9 +97,9 @@ async def test_a_request_that_changed_is_refused(simulator: Simulator, output: P
     ]
     for text, options in changes:
         source.write_text(text)
-        with pytest.raises(InputError, match=r"in\.jsonl:1: the request 'line-1' is not the one .*--overwrite$"):
+        with pytest.raises(InputError, match=r"in\.jsonl:1: the request 'line-1' has changed .*--overwrite$"):
             await run_all(simulator, source, output, **options)
-        with pytest.raises(InputError, match=r"request 1: the request 'line-1' is not"):
+        with pytest.raises(InputError, match=r"request 1: the request 'line-1' has changed"):
             await run_all(simulator, iter([StreamRequest("A", custom_id="line-1")]), output)
     assert output.read_bytes() == before
     assert len(simulator.requests) == 1
@@ -116,7 +116,7 @@ async def test_errors_are_run_again_when_asked_for(simulator: Simulator, output:
     assert len(simulator.requests) == 4
     for ordered, ids in ((False, ["p-1", "p-3", "p-0", "p-2"]), (True, ["p-1", "p-3", "p-0", "p-2"])):
         run = await run_all(simulator, prompts(4), output, slots=1, retry_errored=True, ordered=ordered)
-        assert run.retried == (0 if ordered else 2)
+        assert run.resumed.retried == (0 if ordered else 2)
         assert kinds(output) == dict.fromkeys(ids, "succeeded")
         assert list(kinds(output)) == ids
     assert len(simulator.requests) == 6
@@ -140,7 +140,7 @@ async def test_what_an_interruption_cost_is_told(simulator: Simulator, output: P
             lambda: simulator.wait_until(lambda it: len(it.requests) == 2 and it.requests[1].bytes_sent > 400)
         )
         await anyio.wait_all_tasks_blocked()
-        while not run._live:  # pyright: ignore[reportPrivateUsage]
+        while not run._driver.live:  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
             with anyio.move_on_after(0.01):
                 await anext(run)
     assert run.totals.lost_input_tokens > 0
@@ -151,11 +151,11 @@ async def test_what_an_interruption_cost_is_told(simulator: Simulator, output: P
 
 
 SPOILT: list[tuple[Callable[[Path], object], str]] = [
-    (lambda output: output.unlink(), "is not there, though its journal knows of 3 results in it"),
-    (lambda output: output.write_bytes(output.read_bytes() * 2), ":4: 'p-0' stands in line 1 already"),
+    (lambda output: output.unlink(), "does not exist, though its journal knows of 3 results in it"),
+    (lambda output: output.write_bytes(output.read_bytes() * 2), ":4: 'p-0' is in line 1 already"),
     (lambda output: output.write_bytes(b"{}\n" + output.read_bytes()), ":1: not a line that a run wrote"),
     (lambda output: journal(output).write_bytes(b"no database" * 100), "not the journal of a run"),
-    (lambda output: set_format(output, "99"), "its format is 99, this version of manystream writes format 1"),
+    (lambda output: set_format(output, "99"), "its format is 99, this version of manystream writes format 2"),
     (lambda output: journal(output).unlink(), "exists already, without a journal to go on from"),
 ]
 
@@ -187,17 +187,58 @@ def set_format(output: Path, version: str) -> None:
         found.execute("UPDATE meta SET value = ?", (version,))
 
 
-async def test_a_journal_of_an_older_release_goes_on(simulator: Simulator, output: Path) -> None:
-    simulator.script(["fine", Fail(400, message="planted words")])
-    await run_all(simulator, prompts(3), output, slots=1, limit=1)
+# The tables of format 1, as its last release made them.
+FORMAT_1 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE request (
+    custom_id TEXT PRIMARY KEY, ordinal INTEGER, hash BLOB, state TEXT NOT NULL, kind TEXT, error TEXT, message TEXT,
+    model TEXT, stop_reason TEXT, submitted REAL, queued REAL, ttft REAL, seconds REAL, gap_p50 REAL, gap_p90 REAL,
+    gap_p99 REAL, contents INTEGER, attempts INTEGER, input_tokens INTEGER, cache_write_tokens INTEGER,
+    cache_read_tokens INTEGER, output_tokens INTEGER, dollars REAL, lost_input_tokens INTEGER,
+    lost_output_tokens INTEGER, lost_dollars REAL
+) WITHOUT ROWID;
+CREATE INDEX unanswered ON request (ordinal) WHERE state <> 'ended';
+CREATE TABLE sitting (number INTEGER PRIMARY KEY, began REAL NOT NULL, ended REAL, how TEXT);
+CREATE TABLE held (custom_id TEXT PRIMARY KEY, line BLOB NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('format', '1');
+"""
+
+
+def make_older(output: Path, *, with_messages: bool) -> None:
+    """Turns the journal into one that a release with format 1 would have left."""
+    with closing(sqlite3.connect(journal(output))) as newer:
+        rows = {table: newer.execute(f"SELECT * FROM {table}").fetchall() for table in ("request", "session")}
+    journal(output).unlink()
     with closing(sqlite3.connect(journal(output))) as older, older:
-        older.execute("ALTER TABLE request DROP COLUMN message")
-    await run_all(simulator, prompts(3), output, slots=1)
+        older.executescript(FORMAT_1)
+        for table, name in (("request", "request"), ("session", "sitting")):
+            for row in rows[table]:
+                older.execute(f"INSERT INTO {name} VALUES ({', '.join('?' * len(row))})", row)
+        if not with_messages:  # they came to format 1 later
+            older.execute("ALTER TABLE request DROP COLUMN message")
+
+
+@pytest.mark.parametrize("with_messages", [True, False])
+async def test_a_journal_of_an_older_release_is_continued_and_reported(
+    simulator: Simulator, output: Path, with_messages: bool
+) -> None:
+    simulator.script(["fine", Fail(400, message="planted words")])
+    await run_all(simulator, prompts(3), output, slots=1, limit=2)
+    make_older(output, with_messages=with_messages)
+    before = journal(output).read_bytes()
+    report = read_report(str(output))
+    assert (report.totals.done, [session.how for session in report.timeline.sessions]) == (2, ["finished"])
+    assert [said.message for said in report.messages] == (["planted words"] if with_messages else [])
+    assert journal(output).read_bytes() == before  # a report changes nothing
+    run = await run_all(simulator, prompts(3), output, slots=1)
+    assert (run.figures.before.done, run.figures.done, len(simulator.requests)) == (2, 3, 3)
     assert list(kinds(output).values()) == ["succeeded", "errored", "succeeded"]
-    (message,) = read_report(str(output)).messages
-    assert (message.type, message.message, message.count) == ("invalid_request_error", "planted words", 1)
-    # An older release can go on with it too: all that it names is there.
-    assert (await run_all(simulator, prompts(3), output, retry_errored=True)).retried == 1
+    with closing(sqlite3.connect(journal(output))) as found:
+        assert found.execute("SELECT value FROM meta WHERE key = 'format'").fetchone() == ("2",)
+        assert found.execute("SELECT how FROM session ORDER BY number").fetchall() == [("finished",)] * 2
+        assert found.execute("SELECT name FROM sqlite_master WHERE name = 'sitting'").fetchone() is None
+    assert len(read_report(str(output)).timeline.sessions) == 2
+    assert (await run_all(simulator, prompts(3), output, retry_errored=True)).resumed.retried == 1
     assert read_report(str(output)).messages == ()
 
 
@@ -206,11 +247,11 @@ async def test_lines_that_are_gone_are_run_again_and_torn_ones_too(simulator: Si
     lines = output.read_bytes().splitlines(keepends=True)
     output.write_bytes(lines[0] + lines[2] + lines[3][:20])
     run = await run_all(simulator, prompts(4), output)
-    assert (run.missing, run.figures.before.lost) == (2, 2)
+    assert (run.resumed.missing, run.figures.before.lost) == (2, 2)
     assert len(kinds(output)) == 4
     output.write_bytes(output.read_bytes()[:-1])  # whole but for its line feed
     run = await run_all(simulator, prompts(4), output)
-    assert (run.missing, len(simulator.requests)) == (0, 6)
+    assert (run.resumed.missing, len(simulator.requests)) == (0, 6)
     assert len(kinds(output)) == 4
 
 
@@ -246,15 +287,11 @@ async def test_a_full_disk_loses_nothing(
             commit = Journal.commit
 
             def small(self: Journal, *arguments: Any) -> None:
-                self.database.execute("PRAGMA max_page_count = 1")
-                self.database.execute("INSERT INTO meta VALUES ('filler', zeroblob(100000))")
+                self.read("PRAGMA max_page_count = 1")
+                self.read("INSERT INTO meta VALUES ('filler', zeroblob(100000))")
                 commit(self, *arguments)
 
-            def failing(self: Journal, *arguments: Any) -> None:
-                with self._failures():  # pyright: ignore[reportPrivateUsage]
-                    small(self, *arguments)
-
-            patch.setattr(Journal, "commit", failing)
+            patch.setattr(Journal, "commit", small)
         with pytest.raises(OutputError, match="no space left on device"):
             await run_all(simulator, prompts(40), output, slots=2)
     done = len(kinds(output))

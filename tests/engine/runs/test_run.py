@@ -232,7 +232,7 @@ async def test_nothing_is_sent_before_all_is_checked(tmp_path: Path) -> None:
     source.write_text('{"prompt": "Hello"}\n{"prompt": 3}\n')
     output.write_text("mine")
     async with Simulator().serve() as simulator, engine_at(simulator.url) as engine:
-        with pytest.raises(InputError, match="in:2: prompt is a text"):
+        with pytest.raises(InputError, match="in:2: prompt must be a non-empty string"):
             await open_run(engine, source, tmp_path / "new").__aenter__()
         assert not (tmp_path / "new").exists()
         with pytest.raises(OutputError, match="exists already"):

@@ -157,7 +157,7 @@ async def test_a_service_that_speaks_something_else_stops_the_run(
     assert output.read_bytes() == b""
     with closing(sqlite3.connect(f"{output}.journal")) as journal:
         assert journal.execute("SELECT DISTINCT state FROM request").fetchall() == [("pending",)]
-        assert journal.execute("SELECT how FROM sitting").fetchall() == [("stopped",)]
+        assert journal.execute("SELECT how FROM session").fetchall() == [("stopped",)]
 
 
 @pytest.mark.anyio

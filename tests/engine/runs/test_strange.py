@@ -17,7 +17,9 @@ import pytest
 from manystream import ErrorInfo, StreamResult, Usage
 from manystream.engine.prices import Prices
 from manystream.engine.report import page, read_report, tables
-from manystream.engine.runs.journal import Begun, Ended, Held, Journal, Registered, columns_of
+from manystream.engine.runs.delivery import ended_row
+from manystream.engine.runs.journal import Journal
+from manystream.engine.runs.journal_rows import Begun, Ended, Held, Registered, columns_of
 from manystream.engine.runs.output import OutputError, ResultFile
 from manystream.engine.runs.results import batch_result, encode_line
 from manystream.engine.runs.resume import drop_failed, reconcile
@@ -122,7 +124,7 @@ def test_what_began(path: str, field: str) -> None:
         journal.register_one(Registered(custom_id, number, b"hash"))
         usage = Usage(**{field: value})
         journal.commit([Begun(custom_id, value, usage, value)], ())
-        journal.end_sitting("killed")
+        journal.end_session("killed")
         journal.totals()
         journal.commit((), [Ended(custom_id=custom_id, kind="succeeded", **columns_of(usage))])
     assert journal.totals().done == len(STRANGE)
@@ -144,13 +146,14 @@ def test_an_id(path: str, value: Any) -> None:
     journal.commit((), [Ended(custom_id=custom_id, kind="errored")], [Held(custom_id, line)])
     assert journal.due(9) == [Held(custom_id, line)]
     journal.commit((), (), (), [custom_id])
-    assert journal.held() == 0
+    assert journal.read("SELECT * FROM held") == []
     output.add(line)
     output.flush()
     assert check_line(line)["custom_id"] == custom_id
-    assert reconcile(output, journal, Prices()) == 0
-    journal.hold([(custom_id, line)])
-    assert drop_failed(output, journal, ordered=False) == 1
+    found, missing = reconcile(output, journal, Prices())
+    assert missing == 0
+    journal.hold([Held(custom_id, line)])
+    assert drop_failed(output, journal, found, ordered=False) == 1
     assert Path(path).read_bytes() == b""
     assert journal.unanswered(0, 9) == [registered]
     journal.close()
@@ -169,7 +172,7 @@ def test_counts_that_are_huge_are_added_up(path: str) -> None:
 def test_bytes_that_are_no_text_are_read(path: str) -> None:
     journal = Journal(f"{path}.journal")
     journal.register([Registered("a", 1, b"")])
-    journal.database.execute("UPDATE request SET state = 'ended', kind = 'errored', error = CAST(x'ff61' AS TEXT)")
+    journal.read("UPDATE request SET state = 'ended', kind = 'errored', error = CAST(x'ff61' AS TEXT)")
     assert journal.totals().errors == {r"\xffa": 1}
     journal.close()
     assert read_report(path).totals.errors == {r"\xffa": 1}
@@ -200,12 +203,6 @@ def endings(value: Any) -> Iterator[StreamResult]:
         yield StreamResult(state="failed", error=attrs.evolve(whole, **changed), **common)
 
 
-def row_of(result: StreamResult, answer: dict[str, Any]) -> Ended:
-    from manystream.engine.runs.run import _ended  # pyright: ignore[reportPrivateUsage]
-
-    return _ended(result, answer, None)
-
-
 @pytest.mark.parametrize("ordered", [False, True])
 @strange
 def test_an_ending_is_written_and_gone_on_with(path: str, ordered: bool, value: Any) -> None:
@@ -221,7 +218,7 @@ def test_an_ending_is_written_and_gone_on_with(path: str, ordered: bool, value: 
         line = encode_line(result.custom_id, answer)
         assert check_line(line)["result"]["type"] == answer["type"]
         assert (answer["type"] == "succeeded") == (result.state == "complete" and result.message is not None)
-        writer.add(Answer(result, row_of(result, answer), line))
+        writer.add(Answer(result, ended_row(result, answer, None), line))
     writer.flush()
     assert [one.result for one in writer.safe] == results
     journal.close()  # killed before it could say so
@@ -231,7 +228,7 @@ def test_an_ending_is_written_and_gone_on_with(path: str, ordered: bool, value: 
     output, journal = ResultFile(path), Journal(f"{path}.journal")
     output.open(resumable=True)
     journal.register(registered)
-    assert reconcile(output, journal, Prices()) == 0
+    assert reconcile(output, journal, Prices())[1] == 0
     assert journal.ended_count() == len(results)
     journal.close()
     output.close()
@@ -293,7 +290,7 @@ def test_a_line_of_another_shape_is_an_answer(path: str, result: dict[str, Any])
     Path(path).write_bytes(encode_line("a", result))
     output, journal = ResultFile(path), Journal(f"{path}.journal")
     output.open(resumable=True)
-    assert reconcile(output, journal, Prices()) == 0
+    assert reconcile(output, journal, Prices())[1] == 0
     assert journal.ended_count() == 1
     journal.close()
     assert rows(path, "kind", "message") == [(result["type"], "boom" if "boom" in str(result) else None)]
@@ -305,6 +302,6 @@ def test_numbers_and_nesting_that_python_will_not_read(path: str) -> None:
     Path(path).write_bytes(long + deep)
     output, journal = ResultFile(path), Journal(f"{path}.journal")
     output.open(resumable=True)
-    assert reconcile(output, journal, Prices()) == 0
+    assert reconcile(output, journal, Prices())[1] == 0
     assert journal.totals().endings == {"succeeded": 1, "errored": 1}
     journal.close()

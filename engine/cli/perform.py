@@ -15,9 +15,9 @@ from anyio.abc import TaskGroup
 from ...actors.stream import Recovery, StreamRequest
 from ..api.model import AnthropicModel, MissingCredentialsError
 from ..engine import Engine
-from ..runs.input import InputError, RequestFile, RequestPipe
-from ..runs.output import OutputError, StoreError
-from ..runs.run import Run, RunStopped, open_run
+from ..runs import InputError, OutputError, RequestFile, Run, RunStopped, open_run
+from ..runs.input import RequestPipe
+from ..runs.output import StoreError
 from .display import Display, HarmlessDisplay, display_for
 from .event_loop import run as run_in_loop
 from .telling import fail, say
@@ -64,16 +64,16 @@ class Job:
 
 def perform(job: Job, *, backend: str = "asyncio") -> Status:
     """Runs the job to its end, shows how it goes and how it went, and returns what to exit with."""
-    session = _Session(job)
+    performance = _Performance(job)
     try:
-        run_in_loop(session.main, backend)
+        run_in_loop(performance.main, backend)
     except KeyboardInterrupt:
         # Where signals can't be received, as on Windows, or not yet: the first Ctrl-C cancels.
-        session.interrupted = True
-    return session.conclude()
+        performance.interrupted = True
+    return performance.conclude()
 
 
-class _Session:
+class _Performance:
     """One run, from its engine to its exit status."""
 
     def __init__(self, job: Job) -> None:

@@ -1,0 +1,138 @@
+"""From a stream's ending to the result that a run gives: a line is made of it, written, and only then is it given.
+
+Writing happens in a thread, so that a slow disk or a full pipe holds up nothing else.
+"""
+
+import math
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+import anyio
+from anyio import to_thread
+
+from ...actors.message import Usage
+from ...actors.stream import StreamResult
+from ..finish import uninterrupted
+from .figures import Figures
+from .journal_rows import Begun, Ended, columns_of
+from .live import LiveStreams
+from .output import OutputError
+from .results import batch_result, encode_line
+from .stopping import Over
+from .writer import Answer, Writer
+
+__all__ = ["Delivery", "ended_row"]
+
+_WRITE_SECONDS = 0.1  # how long an answer may wait for others to be written with it
+_WRITE_AT_ONCE = 500
+_NOTE_SECONDS = 1.0  # how often the journal is told what running streams have used
+
+
+class Delivery:
+    """The answers of a run that wait to be written, and the results that wait to be given."""
+
+    def __init__(self, writer: Writer, figures: Figures) -> None:
+        self._writer = writer
+        self._figures = figures
+        self._results: deque[StreamResult] = deque()
+        self._flushing = anyio.Lock()
+        self.write_at = math.inf
+        """When the answers that wait have to be written, in the event loop's seconds; infinite while none waits."""
+
+    def add(self, *overs: Over) -> None:
+        """Takes streams that are over. Those whose ending is no answer only count as used."""
+        for over in overs:
+            result = over.result
+            answer = batch_result(result)
+            if answer is None:
+                self.lose(over)
+                continue
+            if not self.waiting:
+                self.write_at = anyio.current_time() + _WRITE_SECONDS
+            line = encode_line(str(result.custom_id), answer)
+            self._writer.add(Answer(result, ended_row(result, answer, over.dollars), line))
+
+    def lose(self, over: Over) -> None:
+        """Takes a stream that is over without an answer: the journal notes what it cost. It may still be added."""
+        result = over.result
+        self._writer.used(Begun(str(result.custom_id), result.timestamp.timestamp(), _used(result), over.dollars))
+
+    def note(self, live: LiveStreams) -> None:
+        """Takes what the running streams have used, to be noted with the next write."""
+        for begun in live.used():
+            self._writer.used(begun)
+
+    async def keep_noting(self, live: LiveStreams) -> None:
+        """Writes every second what the running streams have used, so that a kill loses none of it from the journal.
+        Runs until it is cancelled."""
+        while True:
+            await anyio.sleep(_NOTE_SECONDS)
+            if live:
+                self.note(live)
+                with suppress(OutputError):  # iterating the run meets it too
+                    async with self._flushing:
+                        await uninterrupted(lambda: to_thread.run_sync(self._writer.flush))
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any answer waits to be written or collected."""
+        return self.write_at < math.inf
+
+    @property
+    def due(self) -> bool:
+        """Whether enough answers wait, or one has waited long enough, to be written."""
+        return self._writer.waiting >= _WRITE_AT_ONCE or (self.waiting and anyio.current_time() >= self.write_at)
+
+    async def write(self) -> None:
+        """Writes the answers that wait. Raises `OutputError`. Cancellation is raised when they are written."""
+        try:
+            async with self._flushing:
+                await uninterrupted(lambda: to_thread.run_sync(self._writer.flush))
+        finally:
+            self.collect()
+
+    def collect(self) -> None:
+        """Counts the answers that are on disk, and makes them the next to be given."""
+        safe = self._writer.safe
+        while safe:
+            answer = safe.popleft()
+            self._figures.endings[answer.ended.kind] += 1
+            if answer.ended.error is not None:
+                self._figures.errors[answer.ended.error] += 1
+            self._results.append(answer.result)
+        if not self._writer.waiting:
+            self.write_at = math.inf
+
+    def next(self) -> StreamResult | None:
+        """The next result to give; None when there is none yet."""
+        return self._results.popleft() if self._results else None
+
+
+def _used(result: StreamResult) -> Usage:
+    return sum((attempt.known_usage for attempt in result.attempts), Usage())
+
+
+def ended_row(result: StreamResult, answer: dict[str, Any], dollars: float | None) -> Ended:
+    """The journal's row for an answer: `answer` is its Message Batches result, `dollars` its cost or None."""
+    timings = result.timings
+    error: dict[str, Any] = answer["error"]["error"] if answer["type"] == "errored" else {}
+    return Ended(
+        custom_id=str(result.custom_id),
+        kind=answer["type"],
+        error=error.get("type"),
+        message=error.get("message"),
+        model=result.model_name,
+        stop_reason=result.stop_reason,
+        submitted=result.timestamp.timestamp(),
+        queued=timings.queued,
+        ttft=timings.ttft,
+        seconds=timings.end,
+        gap_p50=timings.inter_content_p50,
+        gap_p90=timings.inter_content_p90,
+        gap_p99=timings.inter_content_p99,
+        contents=timings.contents,
+        attempts=len(result.attempts),
+        **columns_of(_used(result)),
+        dollars=dollars,
+    )

@@ -1,0 +1,217 @@
+"""The journal's format: where it lies, its tables, and the values that go into its rows.
+
+Format 2 calls `session` what format 1 called `sitting`; format 1 may also lack the column `message`. Whoever writes a
+journal upgrades it first. Whoever only reads takes either format.
+"""
+
+import sqlite3
+from typing import Any, TypedDict
+
+import attrs
+
+from ...actors.message import Usage
+from .columns import as_key, as_number, as_text, as_whole
+
+__all__ = [
+    "BEGIN",
+    "END",
+    "FORMAT",
+    "LOSE",
+    "SCHEMA",
+    "Begun",
+    "Ended",
+    "Held",
+    "Registered",
+    "begun_row",
+    "columns_in",
+    "columns_of",
+    "format_of",
+    "is_readable_format",
+    "journal_path",
+    "readable",
+    "session_table",
+    "upgrade",
+]
+
+FORMAT = "2"
+_OLD_FORMAT = "1"
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE request (
+    custom_id TEXT PRIMARY KEY,
+    ordinal INTEGER,        -- its place in the input: later requests have higher numbers
+    hash BLOB,              -- of its parameters; null where only its line in the results is known
+    state TEXT NOT NULL,    -- pending, begun or ended
+    kind TEXT,              -- of its answer: succeeded, errored, canceled or expired
+    error TEXT,             -- the error's type
+    message TEXT,           -- the error's message, in at most 300 characters
+    model TEXT,
+    stop_reason TEXT,
+    submitted REAL,         -- Unix seconds; the other times are in seconds
+    queued REAL,
+    ttft REAL,
+    seconds REAL,           -- from its submission to its end
+    gap_p50 REAL, gap_p90 REAL, gap_p99 REAL,
+    contents INTEGER,
+    attempts INTEGER,
+    input_tokens INTEGER,   -- these five cover all attempts; while the request runs, as far as they are known
+    cache_write_tokens INTEGER,
+    cache_read_tokens INTEGER,
+    output_tokens INTEGER,
+    dollars REAL,           -- null when the price is unknown
+    lost_input_tokens INTEGER, lost_output_tokens INTEGER, lost_dollars REAL  -- paid for without getting an answer
+) WITHOUT ROWID;
+CREATE INDEX unanswered ON request (ordinal) WHERE state <> 'ended';
+CREATE TABLE session (number INTEGER PRIMARY KEY, began REAL NOT NULL, ended REAL, how TEXT);
+CREATE TABLE held (custom_id TEXT PRIMARY KEY, line BLOB NOT NULL) WITHOUT ROWID;  -- lines whose turn has not come
+"""
+LOSE = """
+UPDATE request SET state = 'pending', kind = NULL, error = NULL, message = NULL,
+    lost_input_tokens = coalesce(lost_input_tokens, 0) + coalesce(input_tokens, 0) + coalesce(cache_write_tokens, 0)
+        + coalesce(cache_read_tokens, 0),
+    lost_output_tokens = coalesce(lost_output_tokens, 0) + coalesce(output_tokens, 0),
+    lost_dollars = coalesce(lost_dollars, 0.0) + coalesce(dollars, 0.0),
+    input_tokens = NULL, cache_write_tokens = NULL, cache_read_tokens = NULL, output_tokens = NULL, dollars = NULL
+WHERE """
+"""Makes requests pending again and counts what they cost as lost. A condition has to follow."""
+
+
+def journal_path(output: str) -> str:
+    """The path of the journal that belongs to a results file."""
+    return f"{output}.journal"
+
+
+@attrs.frozen
+class Registered:
+    """A request of the input: its id, its place, and the hash of its parameters."""
+
+    custom_id: str = attrs.field(converter=as_key)
+    ordinal: int
+    hash: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Begun:
+    """A request that was begun, and what it has used so far."""
+
+    custom_id: str = attrs.field(converter=as_key)
+    submitted: float
+    usage: Usage = Usage()
+    dollars: float | None = attrs.field(default=0.0, converter=as_number)
+
+
+@attrs.frozen(kw_only=True)
+class Ended:
+    """A request that has its answer. The fields are the table's columns; their converters accept any value."""
+
+    custom_id: str = attrs.field(converter=as_key)
+    kind: str
+    error: str | None = attrs.field(default=None, converter=as_text)
+    message: str | None = attrs.field(default=None, converter=as_text)
+    model: str | None = attrs.field(default=None, converter=as_text)
+    stop_reason: str | None = attrs.field(default=None, converter=as_text)
+    submitted: float | None = attrs.field(default=None, converter=as_number)
+    queued: float | None = attrs.field(default=None, converter=as_number)
+    ttft: float | None = attrs.field(default=None, converter=as_number)
+    seconds: float | None = attrs.field(default=None, converter=as_number)
+    gap_p50: float | None = attrs.field(default=None, converter=as_number)
+    gap_p90: float | None = attrs.field(default=None, converter=as_number)
+    gap_p99: float | None = attrs.field(default=None, converter=as_number)
+    contents: int | None = attrs.field(default=None, converter=as_whole)
+    attempts: int | None = attrs.field(default=None, converter=as_whole)
+    input_tokens: int | None = attrs.field(default=None, converter=as_whole)
+    cache_write_tokens: int | None = attrs.field(default=None, converter=as_whole)
+    cache_read_tokens: int | None = attrs.field(default=None, converter=as_whole)
+    output_tokens: int | None = attrs.field(default=None, converter=as_whole)
+    dollars: float | None = attrs.field(default=None, converter=as_number)
+
+
+@attrs.frozen
+class Held:
+    """A line of the results that waits for the lines before it."""
+
+    custom_id: str = attrs.field(converter=as_key)
+    line: bytes = attrs.field(repr=False)
+
+
+class TokenColumns(TypedDict):
+    """The token counts as the journal stores them."""
+
+    input_tokens: int
+    cache_write_tokens: int
+    cache_read_tokens: int
+    output_tokens: int
+
+
+def columns_of(usage: Usage) -> TokenColumns:
+    """A usage in the journal's columns."""
+    return {
+        "input_tokens": as_whole(usage.input_tokens) or 0,
+        "cache_write_tokens": as_whole(usage.cache_creation_input_tokens) or 0,
+        "cache_read_tokens": as_whole(usage.cache_read_input_tokens) or 0,
+        "output_tokens": as_whole(usage.output_tokens) or 0,
+    }
+
+
+_ENDED_COLUMNS = [field.name for field in attrs.fields(Ended) if field.name != "custom_id"]
+END = (
+    f"UPDATE request SET state = 'ended', {', '.join(f'{name} = :{name}' for name in _ENDED_COLUMNS)}"
+    " WHERE custom_id = :custom_id"
+)
+"""Takes an `Ended` as a dictionary."""
+BEGIN = """
+UPDATE request SET state = 'begun', submitted = ?, input_tokens = ?, cache_write_tokens = ?, cache_read_tokens = ?,
+    output_tokens = ?, dollars = ? WHERE custom_id = ? AND state <> 'ended'
+"""
+"""Takes a `begun_row`."""
+
+
+def begun_row(begun: Begun) -> tuple[Any, ...]:
+    """The parameters of `BEGIN`."""
+    return (as_number(begun.submitted), *columns_of(begun.usage).values(), begun.dollars, begun.custom_id)
+
+
+# -- reading a journal of either format
+
+
+def readable(data: bytes) -> str:
+    """A text of the database, whatever bytes it holds: for `sqlite3.Connection.text_factory`."""
+    return data.decode(errors="backslashreplace")
+
+
+def format_of(journal: sqlite3.Connection) -> str:
+    """The journal's format, as it is written there.
+
+    Raises `sqlite3.DatabaseError` when the database is not a journal.
+    """
+    try:
+        (found,) = journal.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+    except (sqlite3.OperationalError, TypeError) as exc:
+        if getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) != sqlite3.SQLITE_ERROR:
+            raise
+        raise sqlite3.DatabaseError("it has none of its tables") from None
+    return str(found)
+
+
+def is_readable_format(version: str) -> bool:
+    """Whether this version can read journals of that format."""
+    return version in (FORMAT, _OLD_FORMAT)
+
+
+def columns_in(journal: sqlite3.Connection) -> set[str]:
+    """The columns of the table `request`, which an older release may have made."""
+    return {row[1] for row in journal.execute("PRAGMA table_info(request)")}
+
+
+def session_table(journal: sqlite3.Connection) -> str:
+    """The name of the table of sessions."""
+    return "sitting" if format_of(journal) == _OLD_FORMAT else "session"
+
+
+def upgrade(journal: sqlite3.Connection) -> None:
+    """Brings a journal of an older format to `FORMAT`. Call it inside a transaction."""
+    if "message" not in columns_in(journal):
+        journal.execute("ALTER TABLE request ADD COLUMN message TEXT")
+    if session_table(journal) != "session":
+        journal.execute("ALTER TABLE sitting RENAME TO session")
+        journal.execute("UPDATE meta SET value = ? WHERE key = 'format'", (FORMAT,))

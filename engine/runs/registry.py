@@ -1,0 +1,146 @@
+"""The requests of a run and its journal: which of them have to be run.
+
+A source that can be read more than once is registered in the journal as a whole. Then the requests without an answer
+are read from it by their places. The requests of other sources are registered one by one, as they come.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sized
+from hashlib import blake2b
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+
+from ...actors.stream import RequestLike, StreamRequest
+from .entries import InputError, used_already
+from .journal import ChangedError, Journal
+from .journal_rows import Registered
+from .used_ids import DuplicateError
+
+__all__ = ["Numbered", "Registry", "named"]
+
+_AHEAD = 256  # requests that are read from a file at a time
+
+Numbered = tuple[int, StreamRequest]
+
+
+@runtime_checkable
+class _Readable(Protocol):
+    """A source that can be read again and again."""
+
+    def __len__(self) -> int: ...
+
+    def numbered(self) -> Iterator[Numbered]: ...
+
+
+@attrs.frozen
+class _Collection:
+    """A collection of requests, read like a file of them."""
+
+    items: Any
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def numbered(self) -> Iterator[Numbered]:
+        for number, item in enumerate(self.items, 1):
+            yield number, named(item, number)
+
+
+def named(item: RequestLike, number: int) -> StreamRequest:
+    """A request with an id, which is made from its place if it has none."""
+    request = item if isinstance(item, StreamRequest) else StreamRequest(item)
+    return request if request.custom_id is not None else attrs.evolve(request, custom_id=f"request-{number}")
+
+
+class Registry:
+    """The requests of a run, registered in its journal. `params_for` returns what is sent for a request; only the first
+    `limit` requests belong to the run.
+
+    All methods block. They raise `InputError` for an id that is used twice and for a request that was answered with
+    other parameters, and `OutputError` when the journal can't be read or written.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        journal: Journal,
+        params_for: Callable[[StreamRequest], dict[str, Any]],
+        *,
+        limit: int | None,
+        output_name: str,
+    ) -> None:
+        self.readable: _Readable | None = None
+        if isinstance(source, _Readable):
+            self.readable = source
+        elif isinstance(source, Sized) and isinstance(source, Iterable):
+            self.readable = _Collection(source)
+        self.source = source
+        self._journal = journal
+        self._params_for = params_for
+        self._limit = limit
+        self._output_name = output_name
+        self._where: Callable[[int], str] = getattr(source, "where", lambda number: f"request {number}")
+        self._numbered: Iterator[Numbered] | None = None
+        self._after = -1
+
+    def register(self) -> None:
+        """Registers the whole source, if it can be read again."""
+        if self.readable is None:
+            return
+        seen = self.readable.numbered()
+        count = self._limit if self._limit is not None else len(self.readable)
+        try:
+            self._journal.register(self._registered(*one) for one, _ in zip(seen, range(count), strict=False))
+        except (DuplicateError, ChangedError) as exc:
+            raise self._refused(exc) from None
+
+    def register_one(self, number: int, request: StreamRequest) -> bool:
+        """Registers one more request. Returns whether it has to be run."""
+        try:
+            return self._journal.register_one(self._registered(number, request))
+        except (DuplicateError, ChangedError) as exc:
+            raise self._refused(exc) from None
+
+    def next(self) -> list[StreamRequest]:
+        """The next few requests to run, of a source that was registered; an empty list at its end.
+
+        Raises `InputError` when the source has changed since.
+        """
+        wanted = {one.ordinal: one for one in self._journal.unanswered(self._after, _AHEAD)}
+        if not wanted:
+            return []
+        self._after = max(wanted)
+        if self._numbered is None:
+            assert self.readable is not None
+            self._numbered = self.readable.numbered()
+        found: list[StreamRequest] = []
+        for number, request in self._numbered:
+            if number in wanted:
+                registered = wanted[number]
+                if self._registered(number, request) != registered:
+                    raise InputError(f"{self._where(number)}: was changed during the run")
+                found.append(request)
+            if number >= self._after:
+                break
+        if len(found) < len(wanted):
+            raise InputError(f"{self._where(self._after)}: was truncated during the run")
+        return found
+
+    def _registered(self, number: int, request: StreamRequest) -> Registered:
+        assert request.custom_id is not None
+        params = self._params_for(request)
+        what = [params, request.betas, dict(request.extra_body)]
+        text = json.dumps(what, sort_keys=True, separators=(",", ":"), default=str)
+        return Registered(request.custom_id, number, blake2b(text.encode(), digest_size=16).digest())
+
+    def _refused(self, exc: DuplicateError | ChangedError) -> InputError:
+        if isinstance(exc, DuplicateError):
+            first = self._where(exc.first).rpartition(": ")[2]
+            return used_already(self._where(exc.ordinal), exc.custom_id, first)
+        where, custom_id = self._where(exc.request.ordinal), exc.request.custom_id
+        return InputError(
+            f"{where}: the request {custom_id!r} has changed since it was answered in {self._output_name}: its"
+            " parameters (or the model, --max-tokens, --system) are not the same; give it another id, or start anew"
+            " with --overwrite"
+        )

@@ -1,0 +1,152 @@
+"""What a run keeps on disk: its results, its journal and its events, opened and closed together. All of it blocks."""
+
+import os
+from collections.abc import AsyncIterable, Callable, Iterable, Sized
+from contextlib import suppress
+from typing import Any
+
+import attrs
+
+from ...actors.stream import RequestLike, StreamRequest
+from ..prices import Prices
+from .event_files import EventDirectory, EventOutput, open_event_files
+from .input import RequestFile, RequestPipe
+from .journal import Journal, remove_journal
+from .journal_rows import journal_path
+from .output import OutputError, ResultFile
+from .registry import Registry
+from .resume import drop_failed, reconcile
+from .totals import Totals
+from .writer import Writer
+
+__all__ = ["Options", "Resumed", "Stores", "check_output", "open_stores"]
+
+Requests = RequestFile | RequestPipe | Iterable[RequestLike] | AsyncIterable[RequestLike]
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """How a run was asked for; see `open_run`."""
+
+    limit: int | None = None
+    ordered: bool = False
+    retry_errored: bool = False
+    skip_invalid: bool = False
+    stream_events: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Resumed:
+    """What a run found when it continued an earlier one."""
+
+    missing: int = 0
+    """Answers that the journal knew of and that were not in the results. Their requests are run again."""
+    gone: int = 0
+    """Answers in the results whose requests are no longer in the input."""
+    retried: int = 0
+    """Answers that were errors. Their requests are run again."""
+
+
+@attrs.frozen(kw_only=True)
+class Stores:
+    """The open stores of a run, and what they held when they were opened."""
+
+    journal: Journal
+    output: ResultFile
+    writer: Writer
+    events: EventOutput | EventDirectory | None
+    registry: Registry
+    resumed: Resumed
+    before: Totals
+    """The sums over all sessions before this one."""
+    total: int | None
+    """How many requests there are; None while that is unknown."""
+
+    def close(self, how: str) -> Totals:
+        """Writes what is left and closes the stores. `how` is what the journal says of the session's end. Returns the
+        sums over all sessions. Raises `OutputError`; the stores are closed all the same."""
+        try:
+            self.writer.close(how)
+            return self.journal.totals()
+        finally:
+            self.journal.close()
+            if self.events is not None:
+                self.events.close()
+            self.output.close()
+
+
+def open_stores(
+    requests: Requests,
+    output: ResultFile,
+    params_for: Callable[[StreamRequest], dict[str, Any]],
+    options: Options,
+    prices: Prices,
+) -> Stores:
+    """Opens the stores and finds out what has to be run.
+
+    Raises `InputError` and `OutputError`. Then nothing is open, and nothing new is left behind.
+    """
+    path = output.path
+    continues = _check(output, requests.path if isinstance(requests, RequestFile) else None, options.stream_events)
+    if path is not None and output.overwrite:
+        remove_journal(path)
+    journal = Journal(None if path is None else journal_path(path))
+    try:
+        missing = retried = 0
+        if path is not None and continues:
+            missing, retried = _resume(path, output, journal, options, prices)
+        registry = Registry(requests, journal, params_for, limit=options.limit, output_name=output.name)
+        registry.register()
+        events = None if options.stream_events is None else open_event_files(options.stream_events)
+        if not continues:
+            output.open()
+        known = isinstance(requests, Sized)
+        writer = Writer(output, journal, ordered=options.ordered)
+        writer.begin()
+        stores = Stores(
+            journal=journal,
+            output=output,
+            writer=writer,
+            events=events,
+            registry=registry,
+            resumed=Resumed(missing=missing, gone=journal.gone() if known else 0, retried=retried),
+            before=journal.totals(),
+            total=journal.count() if known else None,
+        )
+        journal.begin_session()
+    except BaseException:
+        journal.close()
+        output.close()
+        if path is not None and not continues:
+            with suppress(OutputError):
+                remove_journal(path)
+        raise
+    return stores
+
+
+def check_output(
+    source: str | None, output: str | os.PathLike[str], *, overwrite: bool = False, stream_events: str | None = None
+) -> None:
+    """Raises `OutputError` for an output that `open_run` would refuse for the file `source`. Changes nothing."""
+    _check(ResultFile(output, overwrite=overwrite), source, stream_events)
+
+
+def _check(output: ResultFile, source: str | None, stream_events: str | None) -> bool:
+    """Returns whether there is a journal, so that the run continues an earlier one."""
+    if stream_events == "-" and output.name == "stdout":
+        raise OutputError("stdout: can't take both the results and the events; name a file for one of them")
+    continues = output.path is not None and not output.overwrite and os.path.exists(journal_path(output.path))
+    output.check(source, resumable=continues)
+    return continues
+
+
+def _resume(path: str, output: ResultFile, journal: Journal, options: Options, prices: Prices) -> tuple[int, int]:
+    """Returns how many answers are missing, and how many were dropped to be run again."""
+    known = journal.ended_count()
+    if known and not os.path.exists(path):
+        raise OutputError(
+            f"{path}: does not exist, though its journal knows of {known:,} results in it; --overwrite starts anew"
+        )
+    output.open(resumable=True)
+    found, missing = reconcile(output, journal, prices)
+    return missing, drop_failed(output, journal, found, ordered=options.ordered) if options.retry_errored else 0
