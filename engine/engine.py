@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 from uuid import uuid4
 
 import anyio
@@ -21,7 +21,7 @@ from anyio.abc import ObjectSendStream
 from ..actors.actor import StreamActor
 from ..actors.channel import OnAbandon, Policy
 from ..actors.handle import StreamHandle
-from ..actors.response import Open
+from ..actors.response import Response
 from ..actors.stream import (
     Deadlines,
     PartEvent,
@@ -48,6 +48,9 @@ from .prices import Price, Prices
 from .stats import EngineStats, engine_stats
 from .supervisor import Job, Supervisor
 from .telemetry import find_observers
+
+if TYPE_CHECKING:
+    from .api.send import Send
 
 __all__ = ["Engine", "EngineBusy", "EngineStats"]
 
@@ -112,7 +115,7 @@ class Engine:
             spend_cap=spend_cap,
             prices=Prices(prices),
         )
-        self._connections: dict[AnthropicModel, tuple[Connection, Open]] = {}
+        self._connections: dict[AnthropicModel, tuple[Connection, Send]] = {}
         self._loop: HomeLoop | None = None
         self._supervisor: Supervisor | None = None
         self._ttfts: deque[float] = deque(maxlen=1000)
@@ -161,13 +164,13 @@ class Engine:
         if cancelled is not None and cancelled is not exc:
             raise cancelled
 
-    def _connect(self, model: AnthropicModel) -> tuple[Connection, Open]:
+    def _connect(self, model: AnthropicModel) -> tuple[Connection, "Send"]:
         found = self._connections.get(model)
         if found is None:
             from .api.send import open_route
 
             connection = model.connect()
-            self._connections[model] = found = connection, open_route(model, connection, self._deadlines)
+            self._connections[model] = found = connection, open_route(connection, self._deadlines)
         return found
 
     def _check(self) -> HomeLoop:
@@ -344,7 +347,7 @@ class Engine:
             raise ValueError(f"the request was pickled without its headers {', '.join(dropped)}: set them again")
         model = self._model_of(request)
         params = model.params_for(request)
-        connection, open_response = self._connect(model)
+        connection, send = self._connect(model)
         admission, supervisor = self._admission, self._running_supervisor
         name, max_tokens = ({**params, **request.extra_body}[key] for key in ("model", "max_tokens"))
         if not isinstance(name, str):
@@ -379,6 +382,11 @@ class Engine:
             deadlines=request.deadlines or self._deadlines,
             owner=supervisor,
         )
+
+        async def open_response(attempt: StreamRequest) -> Response:
+            # An attempt that continues an answer has messages of its own; the rest is as it was submitted.
+            return await send(attempt, params if attempt is request else {**params, **attempt.params})
+
         context = contextvars.copy_context()
         self._observers.submitted(actor, params, connection.client.base_url, context)
         supervisor.take_in(Job(actor, open_response, context, ended), ticket)

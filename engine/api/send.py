@@ -1,42 +1,45 @@
 """The way to the API: a request goes out through the SDK, and an open response comes back.
 
 The SDK builds, signs and sends the request; its streaming-response route leaves the body to us. What it has built twice
-need not be built again: see `repeats`. What a response is, and how it is read, `responses` knows; what went wrong,
-`failures`.
+is not built again: `known_heads` sends those requests itself. `responses` knows what a response is and how it is read,
+`failures` what went wrong.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
 import httpx2
 from anthropic.lib.bedrock import AsyncAnthropicBedrock
 
-from ...actors.response import Open, Response, ResponseFailed
+from ...actors.response import Response, ResponseFailed
 from ...actors.stream import Deadlines, StreamRequest
 from .connection import Connection
 from .failures import sending_failed
 from .known_heads import KnownHeads
-from .model import AnthropicModel
 from .parameters import sdk_parameters
 from .responses import SdkResponse, accepted, direct_response
 
-__all__ = ["open_route"]
+__all__ = ["Send", "open_route"]
+
+Send = Callable[[StreamRequest, Mapping[str, Any]], Awaitable[Response]]
+"""Sends a request with these parameters, its model's defaults among them, and returns the open response once its head
+has come. Raises `ResponseFailed`."""
 
 
-def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlines) -> Open:
-    """A function that sends requests to `model` through `connection` and returns their open responses.
+def open_route(connection: Connection, deadlines: Deadlines) -> Send:
+    """A function that sends requests through `connection`.
 
-    The deadline `connect`, of the request or else of `deadlines`, is the HTTP client's to keep.
+    The HTTP client keeps the deadline `connect`, which is the request's or else that of `deadlines`.
     """
     client: Any = connection.client
     legacy_bedrock = isinstance(client, AsyncAnthropicBedrock)
-    repeats = KnownHeads(client) if connection.repeatable else None
+    known_heads = KnownHeads(client) if connection.repeatable else None
 
-    async def open_response(request: StreamRequest) -> Response:
+    async def send(request: StreamRequest, params: Mapping[str, Any]) -> Response:
         seconds = (request.deadlines or deadlines).connect
         try:
-            params = model.params_for(request)
-            repeat = None if repeats is None else repeats.find(request, params, seconds)
+            repeat = None if known_heads is None else known_heads.find(request, params, seconds)
             exchange = None if repeat is None else await repeat.send()
             if repeat is not None and exchange is not None:
                 response, url = direct_response(exchange), repeat.url
@@ -49,7 +52,7 @@ def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlin
             raise ResponseFailed(sending_failed(exc, seconds)) from None
         return await accepted(response, url)
 
-    async def build_and_send(request: StreamRequest, params: dict[str, Any], seconds: float | None) -> SdkResponse:
+    async def build_and_send(request: StreamRequest, params: Mapping[str, Any], seconds: float | None) -> SdkResponse:
         named = sdk_parameters(beta=bool(request.betas))
         unnamed = {name: value for name, value in params.items() if name not in named}
         options: dict[str, Any] = {
@@ -69,8 +72,8 @@ def open_route(model: AnthropicModel, connection: Connection, deadlines: Deadlin
         )
         response: httpx2.Response = (await manager.__aenter__()).http_response
         opened = SdkResponse(response, partial(manager.__aexit__, None, None, None), legacy_bedrock=legacy_bedrock)
-        if repeats is not None:
-            repeats.learn(request, params, seconds, response)
+        if known_heads is not None:
+            known_heads.learn(request, params, seconds, response)
         return opened
 
-    return open_response
+    return send
