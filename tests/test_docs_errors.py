@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import manystream
-from manystream.engine.cli.session import Status
+from manystream.engine.cli.perform import Status
 
 TOP = Path(__file__).parent.parent
 PAGE = (TOP / "docs" / "errors.md").read_text(encoding="utf-8")
