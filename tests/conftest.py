@@ -1,6 +1,11 @@
-"""What all tests share: both backends for every asynchronous test, and uvloop for those that ask."""
+"""What all tests share: both backends for every asynchronous test, and Hypothesis without a clock of its own."""
 
 import pytest
+from hypothesis import settings
+
+# On a busy machine an example may take long: only pytest's own timeout ends a test.
+settings.register_profile("manystream", deadline=None)
+settings.load_profile("manystream")
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -437,7 +437,7 @@ def join(stage: Stage, where: Literal["start", "now"] | int, policy: Conflate | 
 ACTIONS = ["write", "write", "write", "take", "take", "drain", "conflate", "lossless", "leave", "restart"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     steps=st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 60)), max_size=50),
     ending=st.sampled_from(["complete", "truncated", "broken", "cancelled"]),

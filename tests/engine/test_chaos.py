@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.lowlevel
 import pytest
-from tests.engine.test_storm import open_files, tasks
 from tests.support.chaos import chaos_before
+from tests.support.counts import open_files, tasks
 from tests.support.engines import happens, model_for
 from tests.support.served import assert_at_rest, assert_sound, reason_of
 

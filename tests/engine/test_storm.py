@@ -1,17 +1,15 @@
 """A storm: 2,000 streams cancelled at random moments leave everything as it was before."""
 
 import gc
-import os
 import random
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-import sniffio
+from tests.support.counts import open_files, tasks
 from tests.support.engines import engine_for, happens
 
 from manystream import Deadlines, Engine, StreamRequest, StreamResult
@@ -27,24 +25,6 @@ AT_ONCE = 100
 @pytest.fixture(params=["asyncio", "trio", ("asyncio", {"use_uvloop": True})], ids=["asyncio", "trio", "uvloop"])
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
-
-
-def tasks() -> int:
-    """How many tasks the event loop has."""
-    if sniffio.current_async_library() == "trio":
-        import trio
-
-        return trio.lowlevel.current_statistics().tasks_living
-    import asyncio
-
-    return len(asyncio.all_tasks())
-
-
-def open_files() -> int:
-    for folder in (Path("/proc/self/fd"), Path("/dev/fd")):
-        if folder.exists():
-            return len(os.listdir(folder))
-    return 0
 
 
 def living_actors() -> int:

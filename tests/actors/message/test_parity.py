@@ -1,9 +1,5 @@
 """Parity: through the engine and over a socket, `result.message` is what the SDK makes of the same bytes."""
 
-import base64
-import binascii
-import json
-import struct
 from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -13,6 +9,7 @@ import httpx2
 import pytest
 from anthropic.lib.bedrock import AsyncAnthropicBedrock
 from tests.support.engines import AT_ONCE, assert_one_ending, engine_for
+from tests.support.eventstream import event_frame, exception_frame
 from tests.support.reference.sdk import sdk_final_message
 from tests.support.reference.streams import STREAMS, ReferenceStream, recordings
 
@@ -56,28 +53,6 @@ async def test_every_message_is_the_sdks(simulator: Simulator) -> None:
 
 
 # -- legacy Bedrock, which speaks AWS's eventstream
-
-
-def frame(headers: dict[str, str], payload: bytes) -> bytes:
-    """One message of AWS's eventstream: two lengths, a checksum, headers of type string, the payload, a checksum."""
-    head = b"".join(
-        struct.pack("!B", len(name)) + name.encode() + struct.pack("!BH", 7, len(value)) + value.encode()
-        for name, value in headers.items()
-    )
-    prelude = struct.pack("!II", 16 + len(head) + len(payload), len(head))
-    message = prelude + struct.pack("!I", binascii.crc32(prelude)) + head + payload
-    return message + struct.pack("!I", binascii.crc32(message))
-
-
-def event_frame(data: bytes) -> bytes:
-    payload = json.dumps({"bytes": base64.b64encode(data).decode(), "p": "abc"}).encode()
-    headers = {":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}
-    return frame(headers, payload)
-
-
-def exception_frame(kind: str, message: str) -> bytes:
-    headers = {":exception-type": kind, ":content-type": "application/json", ":message-type": "exception"}
-    return frame(headers, json.dumps({"message": message}).encode())
 
 
 def data_lines(body: bytes) -> Iterable[bytes]:

@@ -497,7 +497,7 @@ class Consumer:
 
 @pytest_async
 @pytest.mark.parametrize("recovery", ["restart", "continue"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 60)), max_size=60))
 async def test_every_consumer_holds_the_answer_once(recovery: Recovery, steps: list[tuple[str, int]]) -> None:
     stage = Stage(recovery=recovery)

@@ -13,8 +13,8 @@ import httpx
 import httpx2
 import pytest
 from anthropic.lib.bedrock import AsyncAnthropicBedrock
-from tests.actors.message.test_parity import event_frame, exception_frame
 from tests.support.engines import AT_ONCE, assert_one_ending, model_for
+from tests.support.eventstream import event_frame, exception_frame
 from tests.support.wire_server import Peer, WireServer, head, serving
 
 from manystream import AnthropicModel, Engine, RetryPolicy, StreamResult

@@ -21,16 +21,7 @@ from anthropic.types import (
     WebSearchToolResultBlock,
 )
 from anthropic.types.beta import BetaMCPToolResultBlock, BetaMCPToolUseBlock
-from tests.engine.simulator.test_responder import (
-    WEATHER,
-    a_body,
-    a_request,
-    a_responder,
-    assembled,
-    events_of,
-    generated,
-    json_of,
-)
+from tests.support.responder import WEATHER, a_body, a_request, a_responder, assembled, events_of, generated, json_of
 
 from manystream.engine.simulator import Simulator
 from manystream.engine.simulator.answers.prose import count_tokens

@@ -13,9 +13,9 @@ import anthropic
 import anyio
 import httpx2
 import pytest
-from tests.engine.simulator.test_responder import a_body, a_request, a_responder, assembled, body_of, events_of
-from tests.engine.simulator.test_script import deltas_of, steps_of
-from tests.engine.simulator.test_server import connect, http_request, read_all, read_until
+from tests.support.responder import a_body, a_request, a_responder, assembled, body_of, events_of
+from tests.support.scripted import deltas_of, steps_of
+from tests.support.sockets import connect, http_request, read_all, read_until
 from tests.support.virtual import virtual_backends
 
 from manystream.engine.simulator import Bytes, Cut, Fail, Faults, Simulator, Slow, Stall

@@ -40,7 +40,7 @@ def words(tokens: int) -> str:
     capacity=st.floats(0.1, 10_000),
     requests=st.lists(st.tuples(st.floats(0.01, 500), st.floats(0, 100)), max_size=20),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_who_waits_as_told_is_let_in_and_no_more_than_the_rate_comes_through(
     rate: float, capacity: float, requests: list[tuple[float, float]]
 ) -> None:

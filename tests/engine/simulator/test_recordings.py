@@ -10,8 +10,8 @@ import anthropic
 import anyio
 import httpx2
 import pytest
-from tests.engine.simulator.test_responder import a_body, a_request, a_responder, body_of, json_of
 from tests.support.reference.streams import STREAMS
+from tests.support.responder import a_body, a_request, a_responder, body_of, json_of
 from tests.support.virtual import virtual_backends
 
 from manystream.engine.simulator import Faults, Simulator

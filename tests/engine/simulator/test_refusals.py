@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.simulator.test_responder import WEATHER, a_body, a_request, a_responder, json_of
+from tests.support.responder import WEATHER, a_body, a_request, a_responder, json_of
 
 from manystream.engine.simulator.service.steps import Request
 
@@ -160,7 +160,7 @@ JSON = st.recursive(
         JSON,
     )
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_no_json_whatever_breaks_the_responder(changed: dict[str, Any]) -> None:
     response = a_responder().respond(a_request({**a_body(max_tokens=5), **changed}))
     assert response.status in (200, 400, 404)

@@ -14,7 +14,7 @@ from typing import Any
 import anthropic
 import httpx2
 import pytest
-from tests.engine.simulator.test_responder import a_body
+from tests.support.responder import a_body
 from typer.testing import CliRunner, Result
 
 from manystream.__main__ import app

@@ -154,7 +154,7 @@ schemas: st.SearchStrategy[dict[str, Any]] = st.recursive(
 
 
 @given(objects(schemas), st.integers(0, 1_000))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_instance_is_valid(schema: dict[str, Any], seed: int) -> None:
     instance = instance_of(schema, Random(seed))
     assert is_valid(instance, schema)

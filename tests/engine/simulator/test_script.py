@@ -5,34 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
 import pytest
-from tests.engine.simulator.test_responder import (
-    a_body,
-    a_request,
-    a_responder,
-    assembled,
-    body_of,
-    events_of,
-    generated,
-    json_of,
-)
+from tests.support.responder import a_body, a_request, a_responder, assembled, body_of, events_of, generated, json_of
+from tests.support.scripted import deltas_of, steps_of
 
 from manystream.engine.simulator.faults.performance import Tempo
-from manystream.engine.simulator.faults.script import Cut, Fail, Script, ScriptStep, Stall
-from manystream.engine.simulator.service.steps import Abort, Close, Send, Step, Wait
-
-
-def steps_of(*script: ScriptStep, pace: Tempo | None = None, stream: bool = True) -> list[Step]:
-    """Respond to one request; of an endless response, return the beginning."""
-    response = a_responder(*script, pace=pace).respond(a_request(a_body(stream=stream)))
-    return list(islice(response.steps, 2_000))
-
-
-def deltas_of(steps: list[Step]) -> int:
-    return sum(event["type"] == "content_block_delta" for event in events_of(steps))
+from manystream.engine.simulator.faults.script import Cut, Fail, Script, Stall
+from manystream.engine.simulator.service.steps import Abort, Close, Send, Wait
 
 
 def test_each_request_takes_a_step_then_answers_are_generated_again() -> None:

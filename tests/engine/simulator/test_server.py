@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -13,56 +13,17 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
-from anyio.abc import ByteStream, SocketStream
+from tests.support.sockets import connect, happens, http_request, read_all, read_until
 
 from manystream.engine.simulator import Cut, ListenError, Simulator, Stall
 
 pytestmark = pytest.mark.anyio
 
 
-def http_request(
-    body: Any = None, *, headers: str = "", head: str = "POST /v1/messages HTTP/1.1", **params: Any
-) -> bytes:
-    """A whole request as bytes; `params` change the usual body."""
-    if body is None:
-        usual = {"model": "claude-x", "max_tokens": 20, "messages": [{"role": "user", "content": "hi"}]}
-        body = json.dumps(usual | params).encode()
-    lines = f"{head}\r\nhost: localhost\r\nx-api-key: k\r\nanthropic-version: 2023-06-01\r\n{headers}"
-    return f"{lines}content-length: {len(body)}\r\n\r\n".encode() + body
-
-
 @pytest.fixture
 async def simulator(anyio_backend: str) -> AsyncIterator[Simulator]:
     async with Simulator().serve() as simulator:
         yield simulator
-
-
-async def connect(simulator: Simulator) -> SocketStream:
-    return await anyio.connect_tcp("127.0.0.1", int(simulator.url.rpartition(":")[2]))
-
-
-async def read_until(stream: ByteStream, mark: bytes) -> bytes:
-    """Read until the bytes end with the mark."""
-    received = b""
-    with anyio.fail_after(5):
-        while not received.endswith(mark):
-            received += await stream.receive()
-    return received
-
-
-async def read_all(stream: ByteStream) -> bytes:
-    """Read until the server closes; a reset raises BrokenResourceError."""
-    received = b""
-    with anyio.fail_after(5):
-        try:
-            while True:
-                received += await stream.receive()
-        except anyio.EndOfStream:
-            return received
-
-
-async def happens(simulator: Simulator, condition: Callable[[Simulator], bool]) -> None:
-    await anyio.to_thread.run_sync(partial(simulator.wait_until, condition))
 
 
 async def test_a_stream_is_chunked_an_event_a_chunk(simulator: Simulator) -> None:

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from anthropic.types import Message
 from anyio.streams.tls import TLSStream
-from tests.engine.simulator.test_server import happens, http_request, read_all, read_until
+from tests.support.sockets import happens, http_request, read_all, read_until
 
 from manystream.engine.simulator import Bytes, Cut, Simulator, Stall
 
