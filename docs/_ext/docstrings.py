@@ -5,14 +5,12 @@ after a colon is code too.
 """
 
 import re
-from functools import partial
 from typing import Any
 
 import manystream
 from manystream.engine import simulator
 
 _CODE = re.compile(r"(?<![`:])`([^`\n]+)`(?![`_])(\w?)")
-_SIMULATOR = "manystream.engine.simulator"
 _NOT_MADE_BY_USERS = frozenset(
     [
         "Stream",
@@ -34,7 +32,9 @@ _NOT_MADE_BY_USERS = frozenset(
         "Tally",
     ]
 )
-_HOMES = dict.fromkeys(simulator.__all__, _SIMULATOR) | dict.fromkeys(manystream.__all__, "manystream")
+_HOMES = dict.fromkeys(simulator.__all__, "manystream.engine.simulator") | dict.fromkeys(
+    manystream.__all__, "manystream"
+)
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -61,7 +61,7 @@ def _process(app: Any, what: str, name: str, obj: object, options: object, lines
             made.append(line)
         else:
             block = block and not line.strip()
-            made.append(_CODE.sub(partial(_as_role, name), line))
+            made.append(_CODE.sub(_as_role, line))
     lines[:] = made
 
 
@@ -79,10 +79,8 @@ def _begins_block(lines: list[str], number: int) -> bool:
     return number > 1 and not lines[number - 1].strip() and lines[number - 2].rstrip().endswith((":", ","))
 
 
-def _as_role(place: str, found: "re.Match[str]") -> str:
+def _as_role(found: "re.Match[str]") -> str:
     text, joined = found[1], f"\\ {found[2]}" if found[2] else ""
     name = text.removesuffix("()")
-    if name not in _HOMES:
-        return f"``{text}``{joined}"
-    home = _SIMULATOR if place.startswith(_SIMULATOR) and name in simulator.__all__ else _HOMES[name]
-    return f":py:obj:`{text} <{home}.{name}>`{joined}"
+    role = f":py:obj:`{text} <{_HOMES[name]}.{name}>`" if name in _HOMES else f"``{text}``"
+    return role + joined
