@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,28 +31,25 @@ from manystream.engine.simulator import Simulator
 
 # Forks a run for each line it reads, so that what takes long is imported once.
 PROGRAM = """
-import os, sys
+import json, os, sys
 import anyio, anthropic
 from manystream import AnthropicModel, Engine
 from manystream.engine.runs import open_run
 
-url, source, output, ordered = sys.argv[1:]
-
-async def main():
+async def main(url, source, output, ordered):
     async with Engine(AnthropicModel("claude-opus-5-5", api_key="k", base_url=url), max_concurrency=8) as engine:
-        async with open_run(engine, source, output, ordered=ordered == "ordered") as run:
+        async with open_run(engine, source, output, ordered=ordered) as run:
             async for _ in run:
                 pass
 
-for _ in sys.stdin:
+for line in sys.stdin:
     pid = os.fork()
     if not pid:
-        anyio.run(main, backend="asyncio")
+        anyio.run(main, *json.loads(line), backend="asyncio")
         os._exit(0)
     print(pid, flush=True)
     print(os.waitpid(pid, 0)[1], flush=True)
 """
-REQUESTS = 500
 
 
 def message(number: int) -> dict[str, str]:
@@ -66,62 +64,86 @@ def answers(output: Path) -> list[tuple[str, Any]]:
     return [(line["custom_id"], line["result"]["message"]["content"]) for line in lines]
 
 
+class Runs:
+    """Runs in processes of their own, one after another."""
+
+    def __init__(self, zygote: subprocess.Popen[str]) -> None:
+        assert zygote.stdin is not None
+        assert zygote.stdout is not None
+        self._asked, self._told = zygote.stdin, zygote.stdout
+
+    def begin(self, url: str, source: Path, output: Path, ordered: bool) -> int:
+        """Returns the run's process id."""
+        self._asked.write(json.dumps([url, str(source), str(output), ordered]) + "\n")
+        self._asked.flush()
+        return int(self._told.readline())
+
+    def end(self) -> int:
+        """Waits for the run's end; returns its status."""
+        return int(self._told.readline())
+
+
+@pytest.fixture(scope="module")
+def runs() -> Iterator[Runs]:
+    command = [sys.executable, "-c", PROGRAM]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as zygote:
+        yield Runs(zygote)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
-@pytest.mark.parametrize(("order", "kills"), [("as they come", 50), ("ordered", 10)])
-def test_killed_at_any_moment_each_request_is_answered_once(tmp_path: Path, order: str, kills: int) -> None:
+@pytest.mark.parametrize(
+    ("order", "kills", "requests"),
+    [
+        ("as they come", 6, 150),
+        ("ordered", 4, 150),
+        pytest.param("as they come", 50, 500, marks=pytest.mark.slow),
+        pytest.param("ordered", 20, 500, marks=pytest.mark.slow),
+    ],
+)
+def test_killed_at_any_moment_each_request_is_answered_once(
+    runs: Runs, tmp_path: Path, order: str, kills: int, requests: int
+) -> None:
     source = tmp_path / "in.jsonl"
     source.write_text(
         "".join(
             json.dumps({"custom_id": f"line-{number}", "params": {"max_tokens": 12, "messages": [message(number)]}})
             + "\n"
-            for number in range(1, REQUESTS + 1)
+            for number in range(1, requests + 1)
         )
     )
     chance = random.Random(kills)
     simulator = Simulator(seed=1, time_to_first_token=0.02, tokens_per_second=300)
+    output, whole = tmp_path / "killed.jsonl", tmp_path / "whole.jsonl"
+    ordered = order == "ordered"
     with simulator.in_thread():
-
-        def zygote(output: Path) -> subprocess.Popen[str]:
-            return subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, simulator.url, str(source), str(output), order],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-
-        output, whole = tmp_path / "killed.jsonl", tmp_path / "whole.jsonl"
-        with zygote(output) as runs, zygote(whole) as uninterrupted:
-            assert runs.stdin is not None
-            assert runs.stdout is not None
-            done = 0
-            killed = 0
-            status = -1
-            while status != 0:
-                sent = len(simulator.requests)
-                runs.stdin.write("go\n")
-                runs.stdin.flush()
-                pid = int(runs.stdout.readline())
-                if killed < kills:
-                    if chance.random() < 0.8:
-                        with suppress(TimeoutError):  # it may be over before
-                            simulator.wait_until(lambda it, sent=sent: len(it.requests) > sent, timeout=2)
-                    time.sleep(chance.uniform(0, 0.2))  # that it is killed at no particular moment
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                        killed += 1
-                status = int(runs.stdout.readline())
-                found = answers_so_far(output)
-                assert found >= done  # nothing that was answered is lost
-                done = found
-            uninterrupted.communicate("go\n")
+        done = 0
+        killed = 0
+        status = -1
+        while status != 0:
+            sent = len(simulator.requests)
+            pid = runs.begin(simulator.url, source, output, ordered)
+            if killed < kills:
+                if chance.random() < 0.8:
+                    with suppress(TimeoutError):  # it may be over before
+                        simulator.wait_until(lambda it, sent=sent: len(it.requests) > sent, timeout=2)
+                time.sleep(chance.uniform(0, 0.2))  # that it is killed at no particular moment
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+            status = runs.end()
+            found = answers_so_far(output)
+            assert found >= done  # nothing that was answered is lost
+            done = found
+        runs.begin(simulator.url, source, whole, ordered)
+        assert runs.end() == 0
     assert killed == kills
     given = answers(output)
-    assert len(given) == REQUESTS
+    assert len(given) == requests
     assert dict(given) == dict(answers(whole))
     if order == "ordered":
-        assert [custom_id for custom_id, _ in given] == [f"line-{number}" for number in range(1, REQUESTS + 1)]
+        assert [custom_id for custom_id, _ in given] == [f"line-{number}" for number in range(1, requests + 1)]
     with closing(sqlite3.connect(journal_path(str(output)))) as journal:
-        assert journal.execute("SELECT count(*) FROM request WHERE state = 'ended'").fetchone() == (REQUESTS,)
+        assert journal.execute("SELECT count(*) FROM request WHERE state = 'ended'").fetchone() == (requests,)
         assert journal.execute("SELECT count(*) FROM held").fetchone() == (0,)
         sessions = journal.execute("SELECT ended IS NULL FROM session ORDER BY number").fetchall()
         assert sessions[-1] == (0,)

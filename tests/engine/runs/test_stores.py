@@ -10,17 +10,19 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from manystream.__main__ import app
 from manystream.engine.cli.display import LineDisplay
 from manystream.engine.simulator import Simulator, Stall
 
-COUNT = 60
+COUNT = 30
 LONG = "one two three four five six seven eight nine ten " * 100
 
 
@@ -42,15 +44,25 @@ def command(simulator: Simulator, *more: str, output: str = "out.jsonl") -> list
     return [sys.executable, "-m", "manystream", *given, "--concurrency", "2", *more]
 
 
-def run(simulator: Simulator, *more: str, limit: int | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The command, in whose files nothing may be written beyond `limit` bytes."""
+@contextmanager
+def limited(size: int) -> Generator[None]:
+    """No file of this process may grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    def limited() -> None:
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.run(command(simulator, *more), text=True, timeout=60, preexec_fn=limited, check=False, **options)
+def run(simulator: Simulator, *more: str) -> Result:
+    """The command, in this process: to start another takes a second or more."""
+    return CliRunner().invoke(app, command(simulator, *more)[3:])
+
+
+def apart(args: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
+    return subprocess.run(args, text=True, timeout=60, check=False, **options)
 
 
 def errors(told: str) -> list[str]:
@@ -68,7 +80,7 @@ def answers(path: str = "out.jsonl") -> list[str]:
 def check_it_goes_on(simulator: Simulator, *more: str) -> None:
     before = answers()
     done = run(simulator, *more)
-    assert (done.returncode, errors(done.stderr)) == (0, [])
+    assert (done.exit_code, errors(done.stderr)) == (0, [])
     after = answers()
     assert after[: len(before)] == before
     assert sorted(after) == sorted(f"line-{number}" for number in range(1, COUNT + 1))
@@ -83,11 +95,12 @@ def test_a_store_that_cannot_grow(backend: str, ordered: tuple[str, ...], store:
     more = ("--backend", backend, *ordered)
     with Simulator().in_thread() as simulator:
         if store == "results":
-            simulator.script([LONG * 10] * COUNT)
+            simulator.script([LONG * 5] * COUNT)
         else:
             simulator.script([Stall(1, text="short " * 9, seconds=0.12)] * COUNT)
-        done = run(simulator, *more, limit=250_000 if store == "results" else 60_000)
-        assert done.returncode == 3
+        with limited(125_000 if store == "results" else 60_000):
+            done = run(simulator, *more)
+        assert done.exit_code == 3
         (told,) = errors(done.stderr)
         if ordered or store == "journal":
             assert told == "error: out.jsonl.journal: can't be read or written: disk I/O error"
@@ -103,18 +116,19 @@ def test_a_store_that_cannot_grow(backend: str, ordered: tuple[str, ...], store:
 
 
 def test_a_journal_that_cannot_even_be_made(simulator: Simulator) -> None:
-    done = run(simulator, limit=6_000)
-    assert done.returncode == 3
+    with limited(6_000):
+        done = run(simulator)
+    assert done.exit_code == 3
     assert errors(done.stderr) == ["error: out.jsonl.journal: can't be read or written: disk I/O error"]
     assert simulator.requests == []
-    assert run(simulator).returncode == 0
+    assert run(simulator).exit_code == 0
 
 
 def test_events_that_cannot_be_written(simulator: Simulator) -> None:
     Path("events").mkdir()
     Path("events/line-20.jsonl").mkdir()
     done = run(simulator, "--stream-events", "events")
-    assert done.returncode == 3
+    assert done.exit_code == 3
     assert errors(done.stderr) == ["error: events/line-20.jsonl: is a directory"]
     Path("events/line-20.jsonl").rmdir()
     assert len(answers()) < COUNT
@@ -122,12 +136,12 @@ def test_events_that_cannot_be_written(simulator: Simulator) -> None:
 
 
 def test_a_journal_that_somebody_else_has(simulator: Simulator) -> None:
-    assert run(simulator, "--limit", "3").returncode == 0
+    assert run(simulator, "--limit", "3").exit_code == 0
     before = Path("out.jsonl").read_bytes()
     with closing(sqlite3.connect("out.jsonl.journal", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         done = run(simulator)
-    assert done.returncode == 3
+    assert done.exit_code == 3
     assert errors(done.stderr) == ["error: out.jsonl.journal: in use: another run is writing these results"]
     assert Path("out.jsonl").read_bytes() == before
     check_it_goes_on(simulator)
@@ -150,9 +164,7 @@ def test_a_directory_that_is_removed_meanwhile(simulator: Simulator, ordered: tu
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_standard_output(simulator: Simulator) -> None:
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(
-            command(simulator, output="-"), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
-        )
+        done = apart(command(simulator, output="-"), stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 3
     assert errors(done.stderr) == ["error: stdout: no space left on device"]
 
@@ -160,19 +172,11 @@ def test_a_full_standard_output(simulator: Simulator) -> None:
 def test_nobody_reads_the_results(simulator: Simulator) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(
-        command(simulator, output="-"), stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False
-    )
+    done = apart(command(simulator, output="-"), stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     assert done.returncode == 3
     assert errors(done.stderr) == ["error: stdout: broken pipe"]
-    closed = subprocess.run(
-        ["sh", "-c", 'exec "$@" >&-', "sh", *command(simulator, output="-")],
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    closed = apart(["sh", "-c", 'exec "$@" >&-', "sh", *command(simulator, output="-")], stderr=subprocess.PIPE)
     assert closed.returncode == 3
     assert errors(closed.stderr) == ["error: stdout: bad file descriptor"]
 
@@ -183,7 +187,7 @@ def test_nobody_reads_the_results(simulator: Simulator) -> None:
 def test_nobody_reads_what_is_told(simulator: Simulator) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    assert run(simulator, "--limit", "6", stderr=writer, stdout=subprocess.DEVNULL).returncode == 0
+    assert apart(command(simulator, "--limit", "6"), stderr=writer, stdout=subprocess.DEVNULL).returncode == 0
     os.close(writer)
     assert len(answers()) == 6
 
@@ -192,11 +196,11 @@ def test_standard_error_is_closed(simulator: Simulator) -> None:
     """No file takes its number, and nothing goes to standard output instead."""
     more = ("--limit", "6", "--log-level", "debug")
     args = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command(simulator, *more, output="-")]
-    done = subprocess.run(args, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    done = apart(args, stdout=subprocess.PIPE)
     assert done.returncode == 0
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 6
     args = ["sh", "-c", 'exec "$@" 2>&- >&- <&-', "sh", *command(simulator, *more)]
-    assert subprocess.run(args, timeout=60, check=False).returncode == 0
+    assert apart(args).returncode == 0
     assert len(answers()) == 6
     assert sqlite3.connect("out.jsonl.journal").execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
@@ -206,8 +210,6 @@ def test_standard_error_is_closed(simulator: Simulator) -> None:
 def test_a_display_that_fails_harms_no_run(
     simulator: Simulator, backend: str, where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from manystream.__main__ import app
-
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
