@@ -1,5 +1,5 @@
-"""Values on their way into the journal. A server may have said anything: it is kept as far as SQLite can hold it, and
-never a reason to lose an answer."""
+"""Values on their way into the journal. A server may send anything: it is stored as far as SQLite can hold it, and no
+answer is lost because of it."""
 
 import json
 
@@ -7,7 +7,7 @@ from ...actors.wire import plain_text
 
 __all__ = ["as_key", "as_number", "as_text", "as_whole"]
 
-_MOST = 2**53  # what JSON's readers agree on, and small enough to be added up
+_MOST = 2**53  # exact in every JSON reader, and small enough to be added up
 
 
 def as_key(value: object) -> str:
@@ -17,7 +17,7 @@ def as_key(value: object) -> str:
 
 
 def as_text(value: object) -> str | None:
-    """A name or a message: in at most 300 characters, control characters escaped. What is no text is given as JSON."""
+    """A name or a message, in at most 300 characters, with control characters escaped. Other values become JSON."""
     if value is None:
         return None
     if not isinstance(value, str):
@@ -29,14 +29,14 @@ def as_text(value: object) -> str | None:
 
 
 def as_whole(value: object) -> int | None:
-    """A count, at most 2**53 either way; None for what is none."""
+    """A count, limited to 2**53 either way; None for what is not an integer."""
     if not isinstance(value, int):
         return None
     return max(-_MOST, min(_MOST, int(value)))
 
 
 def as_number(value: object) -> float | None:
-    """Seconds or dollars; None for what is none, or so large that sums of it would not be finite."""
+    """Seconds or dollars; None for what is not a number, or beyond 2**53, where sums might not be finite."""
     if not isinstance(value, int | float) or not -_MOST <= value <= _MOST:
         return None
     return float(value)

@@ -1,7 +1,7 @@
 """Live part events as JSON Lines, for other programs: a file for each request in a directory, or standard output.
 
-Lines gather until `flush`, which blocks and is called from a thread. A request's file holds the events of its last try:
-it is emptied when a try begins. Few files are open at a time, however many streams run.
+Lines are collected until `flush`, which blocks and is called from a thread. A request's file is emptied when the
+request is run again, so it holds the events of its last run. Few files are open at a time, however many streams run.
 """
 
 import os
@@ -32,15 +32,15 @@ class EventOutput:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is anything to flush."""
+        """Whether any lines wait for `flush`."""
         return bool(self._lines)
 
     def add(self, tagged: TaggedEvent) -> None:
-        """An event to write at the next `flush`."""
+        """Adds an event, which the next `flush` writes."""
         self._lines.append(f'{{"custom_id":{json_text(tagged.custom_id)},"event":{encode_event(tagged.event)}}}\n')
 
     def flush(self) -> None:
-        """Writes what waits. Raises `OutputError` when it can't."""
+        """Writes the lines that wait. Raises `OutputError` when that fails."""
         with self._lock:
             lines, self._lines = self._lines, []
             data = memoryview("".join(lines).encode("ascii"))
@@ -51,11 +51,11 @@ class EventOutput:
                 raise _failure("stdout", exc) from exc
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Does nothing: standard output stays open."""
 
 
 class EventDirectory:
-    """A file of events for each request: `<custom_id>.jsonl`, with what a file's name can't hold as `%XX`."""
+    """A file of events for each request: `<custom_id>.jsonl`, with `%XX` for characters that a file name can't have."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
@@ -67,17 +67,17 @@ class EventDirectory:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is anything to flush."""
+        """Whether any lines wait for `flush`."""
         return bool(self._lines)
 
     def add(self, tagged: TaggedEvent) -> None:
-        """An event to write at the next `flush`."""
+        """Adds an event, which the next `flush` writes."""
         self._lines.setdefault(tagged.custom_id, []).append(encode_event(tagged.event) + "\n")
         if isinstance(tagged.event, StreamEndEvent):
             self._ended.add(tagged.custom_id)
 
     def flush(self) -> None:
-        """Writes what waits. Raises `OutputError` when it can't."""
+        """Writes the lines that wait. Raises `OutputError` when that fails."""
         with self._lock:
             waiting, self._lines = self._lines, {}
             ended, self._ended = self._ended, set()
@@ -112,9 +112,9 @@ class EventDirectory:
 
 
 def open_event_files(where: str) -> EventOutput | EventDirectory:
-    """Where the events go: `-` is standard output, anything else a directory, which is made if it isn't there.
+    """Opens the place for the events: `-` is standard output, anything else a directory, which is created if necessary.
 
-    Raises `OutputError` when it can't be made or written to.
+    Raises `OutputError` when it can't be created or written to.
     """
     if where == "-":
         return EventOutput()
@@ -128,7 +128,7 @@ def open_event_files(where: str) -> EventOutput | EventDirectory:
 
 
 def _name(custom_id: str | None) -> str:
-    """The id, as far as it fits into a file's name."""
+    """The id as a file name; an id that is too long is cut and ends in a hash."""
     name = quote(custom_id or "none", safe="", errors="surrogatepass")
     if len(name) <= _LONGEST_NAME:
         return name

@@ -1,7 +1,7 @@
 """A distribution in little memory: a histogram whose buckets grow by 2 %, so that a percentile is right within 1 %.
 
-Percentiles are by nearest rank: the smallest value that at least this share of all values does not exceed. What is
-told is the middle of its bucket. (The idea is DDSketch's: Masson, Rim and Lee, 2019.)
+Percentiles are by nearest rank: the smallest value that at least this share of all values does not exceed. The result
+is the middle of that value's bucket. (The idea is DDSketch's: Masson, Rim and Lee, 2019.)
 """
 
 import math
@@ -12,8 +12,8 @@ __all__ = ["Histogram"]
 
 _GROWTH = 1.02
 _LOG = math.log(_GROWTH)
-_LEAST = 1e-6  # what is smaller counts as 0
-_MOST = 1e7  # what is larger counts as this much: at most 1,513 buckets
+_LEAST = 1e-6  # smaller values count as 0
+_MOST = 1e7  # larger values count as this: there are at most 1,513 buckets
 
 
 class Histogram:
@@ -25,7 +25,7 @@ class Histogram:
         self.count = 0
         """How many values were added."""
         self._zeros = 0
-        self._buckets: Counter[int] = Counter()  # by the power of the growth that ends it
+        self._buckets: Counter[int] = Counter()  # by the power of the growth at its upper end
 
     def add(self, value: float) -> None:
         """Adds a value."""
@@ -36,7 +36,7 @@ class Histogram:
             self._buckets[math.ceil(math.log(min(value, _MOST)) / _LOG)] += 1
 
     def percentiles(self, *shares: float) -> tuple[float, ...] | None:
-        """The percentiles at these shares, each from 0 to 1 and given in rising order; None when there is no value."""
+        """The percentiles at these shares, which are from 0 to 1 and in rising order; None when there are no values."""
         if not self.count:
             return None
         found: list[float] = []
@@ -51,7 +51,7 @@ class Histogram:
         return tuple(found)
 
     def values(self) -> Iterator[tuple[float, int]]:
-        """The values, each right within 1 %, in rising order, and how often each came."""
+        """The values in rising order, each right within 1 %, and how often each was added."""
         if self._zeros:
             yield 0.0, self._zeros
         for power, count in sorted(self._buckets.items()):

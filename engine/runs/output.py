@@ -1,6 +1,6 @@
-"""The results file: whole lines, each in the file as soon as its answer is there, and never half a line at the end.
+"""The results file: whole lines, never half a line at the end.
 
-It is only ever added to. What a run that was killed left is read again by lines, and a line that was torn is cut off.
+Lines are only appended. When a killed run is continued, its lines are read again and a torn last line is cut off.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ class OutputError(Exception):
 
 
 class StoreError(OutputError):
-    """The system would not write: a full disk, a lock, a file that is gone. What was asked for was right."""
+    """The system failed to write, though the command was right: a full disk, a lock, a file that is gone."""
 
 
 class ResultFile:
     """A file of results; `-` is standard output. Its methods block, except `add`.
 
-    `check` finds out whether it may be written and touches nothing; `open` creates it, or empties it, or goes on at its
+    `check` finds out whether it may be written and changes nothing. `open` creates it, empties it, or continues at its
     end.
     """
 
@@ -49,17 +49,17 @@ class ResultFile:
 
     @property
     def path(self) -> str | None:
-        """Its path; None when it is no regular file, so that nothing of it can be read again."""
+        """Its path; None when it is not a regular file, so that it can't be read again."""
         if self._path == "-":
             return None
         try:
             return self._path if stat.S_ISREG(os.stat(self._path).st_mode) else None
         except OSError:
-            return self._path  # it will be made
+            return self._path  # it will be created
 
     def check(self, source: str | None = None, *, resumable: bool = False) -> None:
-        """Raises `OutputError` when it can't become the results of `source`, the input's path. `resumable` says that
-        what is in it is to stay."""
+        """Raises `OutputError` when it can't become the results of `source`, the input's path. With `resumable` it may
+        have content, which is kept."""
         if self._path == "-":
             return
         try:
@@ -84,7 +84,7 @@ class ResultFile:
             raise OutputError(f"{self._path}: can't be written to")
 
     def open(self, *, resumable: bool = False) -> None:
-        """Raises `OutputError` when it can't be opened."""
+        """Opens the file; with `resumable` its content is kept. Raises `OutputError` when that fails."""
         flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
         if self._path != "-":
             self.check(resumable=resumable)
@@ -102,8 +102,8 @@ class ResultFile:
             raise self._failure(exc) from exc
 
     def lines(self) -> Iterator[bytes]:
-        """The whole lines that are in it, one after the other. What stands behind the last line feed is made a line
-        when it is one but for that, and cut off otherwise. Raises `OutputError`."""
+        """The lines of the file, one after another. What follows the last line feed gets its own if it is JSON, and is
+        cut off otherwise. Raises `OutputError`."""
         try:
             with open(self._path, "rb") as file:
                 for line in file:
@@ -123,8 +123,8 @@ class ResultFile:
             raise self._failure(exc) from exc
 
     def rewrite(self, lines: Iterable[bytes]) -> None:
-        """Replaces all of it by `lines`, which may be made of its own, at one stroke. Raises `OutputError`; then it is
-        as it was."""
+        """Replaces the content by `lines`, which may come from the file itself, in one step. Raises `OutputError`; then
+        the file is unchanged."""
         beside = f"{self._path}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
         try:
@@ -145,13 +145,13 @@ class ResultFile:
         self._descriptor, self._size = descriptor, os.lseek(descriptor, 0, os.SEEK_END)
 
     def add(self, line: bytes) -> None:
-        """A line to write at the next `flush`."""
+        """Adds a line, which the next `flush` writes."""
         self._waiting.append(line)
 
     def flush(self) -> None:
-        """Writes the lines that wait. Raises `OutputError` when it can't; `written` says how many it could.
+        """Writes the lines that wait. Raises `OutputError` when that fails; `written` says how many lines were written.
 
-        From any thread, and again after an interruption: no line is written twice.
+        It may be called from any thread, and again after an interruption: no line is written twice.
         """
         with self._lock:
             lines: list[bytes] = []
@@ -175,12 +175,12 @@ class ResultFile:
             self.written += len(lines)
 
     def check_there(self) -> None:
-        """Raises `StoreError` when the file was removed: what is written then is lost when it is closed."""
+        """Raises `StoreError` when the file was removed: what is written to it now is lost when it is closed."""
         if self._regular and not os.fstat(self._descriptor).st_nlink:
             raise StoreError(f"{self.name}: was removed while it was written")
 
     def sync(self) -> None:
-        """Has the system put what was written onto the disk. Raises `OutputError` when it can't."""
+        """Waits until the system has put what was written onto the disk. Raises `OutputError` when that fails."""
         if self._regular:
             with self._lock:
                 try:
@@ -189,7 +189,7 @@ class ResultFile:
                     raise self._failure(exc) from exc
 
     def close(self) -> None:
-        """Raises `OutputError` when the system tells only now that something was not written."""
+        """Closes the file. Raises `OutputError` when the system reports only now that something was not written."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             try:

@@ -1,4 +1,4 @@
-"""What a run answers: a stream's ending as a Message Batches result.
+"""A stream's ending as a Message Batches result.
 
 | the stream                                        | the result                                            |
 |---------------------------------------------------|-------------------------------------------------------|
@@ -19,7 +19,7 @@ from .columns import as_text
 
 __all__ = ["batch_result", "encode_line"]
 
-# Error types of ours, as the API would have called them.
+# Our own error types, as the API would have called them.
 _API_TYPES = {
     "connection_error": "api_error",
     "engine_error": "api_error",
@@ -31,7 +31,7 @@ _API_TYPES = {
 
 
 def batch_result(result: StreamResult) -> dict[str, Any] | None:
-    """The `result` of a Message Batches line, or None when this ending is no answer."""
+    """The `result` of a Message Batches line, or None when the ending is not an answer."""
     match result.state:
         case "complete" if result.message is not None:
             return {"type": "succeeded", "message": result.message}
@@ -54,10 +54,10 @@ def _error_response(info: ErrorInfo, request_id: str | None) -> dict[str, Any]:
 
 
 def _text(value: object, otherwise: str) -> str:
-    """Readers of the results count on a text here."""
+    """A string in any case, since readers of the results rely on one here."""
     return value if isinstance(value, str) else as_text(value) or otherwise
 
 
 def encode_line(custom_id: str | None, result: dict[str, Any]) -> bytes:
-    """One line of the results file, line feed included."""
+    """One line of the results file, with its line feed."""
     return json_line({"custom_id": custom_id, "result": result})

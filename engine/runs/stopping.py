@@ -3,12 +3,13 @@
 | the ending                                      | what it says of the others                                        |
 |-------------------------------------------------|-------------------------------------------------------------------|
 | refused for what all requests share             | they would all fail: the run stops                                |
-| no connection, and never a response yet         | a few more will tell: held, and at the third the run stops        |
-| no Messages stream came, and none has begun yet | held; when the first few broke the same way, the run stops        |
-| a stream that broke, and none is complete yet   | the same                                                          |
+| no connection, and no response so far           | held; at the third the run stops                                  |
+| no Messages stream, and none has begun so far   | held; when the first few broke the same way, the run stops        |
+| a stream that broke, and none complete so far   | the same                                                          |
 | any other                                       | nothing                                                           |
 
-What is held becomes an answer when it was bad luck after all. What stopped the run, or was held until then, is none.
+A held ending becomes an answer when later endings show that it concerns its own request alone. What stopped the run,
+and what was held until then, is not an answer.
 """
 
 import re
@@ -21,22 +22,22 @@ from ...actors.wire import plain_text
 
 __all__ = ["Over", "Stopping", "broken", "unreached", "would_fail_all"]
 
-_UNREACHED = 3  # so many failed connections, with never a response, and the run stops
-_BROKEN = 5  # so many first answers that broke the same way
-_BROKEN_IN_ALL = 20  # so many that broke in any way
+_UNREACHED = 3  # failed connections without any response, at which the run stops
+_BROKEN = 5  # first answers that broke the same way, at which the run stops
+_BROKEN_IN_ALL = 20  # first answers that broke in any way, at which the run stops
 _BROKEN_TYPES = ("protocol_error", "internal_error")
 
 
 @attrs.frozen
 class Over:
-    """A stream that is over, and what it cost; None when nobody knows a price."""
+    """A stream that is over, and what it cost; None when a price is unknown."""
 
     result: StreamResult
     dollars: float | None
 
 
 class Stopping:
-    """See above. `model`, `began` and `ended` are told what happens, in its order."""
+    """The decision, from what `model`, `began`, `ended` and `exhausted` are told in the order in which it happens."""
 
     def __init__(self) -> None:
         self._models: set[str] = set()
@@ -49,11 +50,11 @@ class Stopping:
         """The ending that stops the run, once there is one."""
 
     def model(self, name: object) -> None:
-        """A request of this model is sent."""
+        """Notes that a request for this model is sent."""
         self._models.add(str(name))
 
     def began(self) -> list[Over]:
-        """An answer has begun. Returns what was held and is an answer now."""
+        """Notes that an answer has begun. Returns what was held and is an answer now."""
         if self._any_response:
             return []
         self._any_response = True
@@ -64,7 +65,7 @@ class Stopping:
         return released
 
     def ended(self, over: Over) -> list[Over]:
-        """A stream is over. Returns what is an answer now: it and what was held, or nothing."""
+        """Notes that a stream is over. Returns what is an answer now: this one and what was held, or nothing."""
         result = over.result
         if would_fail_all(result, only_model=len(self._models) == 1):
             self._stop(result)
@@ -87,14 +88,14 @@ class Stopping:
         return [*released, over]
 
     def exhausted(self) -> list[Over]:
-        """No more will come. Returns what was held and is an answer now: a few that broke are too few to say more. That
-        nobody was ever reached stops the run all the same."""
+        """Notes that no more streams will come. Returns what was held and is an answer now: too few answers broke to
+        blame more than their own requests. If no server was ever reached, the run stops all the same."""
         if self._unreached:
             self._stop(self._unreached[0].result)
         return self._release()
 
     def _release(self) -> list[Over]:
-        """What broke is an answer after all, unless it has stopped the run."""
+        """What broke and is an answer now; nothing once the run is stopped."""
         if self.stopped_by is not None:
             return []
         released, self._broken = self._broken, []
@@ -106,21 +107,21 @@ class Stopping:
 
     @property
     def why(self) -> str:
-        """What stopped the run, in one line for people."""
+        """What stopped the run, in one line for people. There has to be a `stopped_by`."""
         result = self.stopped_by
         assert result is not None
         assert result.error is not None
         info = result.error
         status = f"{info.status} " if info.status else ""
         said = f"{status}{plain_text(info.type)}: {plain_text(info.message)}"
-        return f"{said} (so far {len(self._broken)} answers broke, and none was whole)" if broken(result) else said
+        return f"{said} (so far {len(self._broken)} answers broke, and none was complete)" if broken(result) else said
 
 
 def would_fail_all(result: StreamResult, *, only_model: bool) -> bool:
-    """Whether the failure concerns not this request but all of the run.
+    """Whether the failure would meet every request of the run.
 
-    Wrong credentials, billing, missing permission and a reached spend limit or cap do. So does an unknown model, when
-    every request so far asked for it (`only_model`).
+    So it is with wrong credentials, billing, missing permission, and a spend limit or cap that is reached; and with an
+    unknown model, when every request so far asked for it (`only_model`).
     """
     info = result.error
     if result.state == "complete" or info is None:
@@ -128,19 +129,19 @@ def would_fail_all(result: StreamResult, *, only_model: bool) -> bool:
     if info.status in (401, 402, 403):
         return True
     if info.status == 404:
-        # Files and containers can be missing too, which concerns only who asks for them.
+        # Files and containers can be missing too, which concerns only the requests that use them.
         return only_model and info.message.startswith("model")
     return info.code == "enforced_spend_limit_reached" or info.type == "spend_cap_reached"
 
 
 def unreached(result: StreamResult) -> bool:
-    """Whether no connection could be made, or none that lasted until a response."""
+    """Whether no connection could be made, or it was lost before a response."""
     info = result.error
     return info is not None and (info.type == "connection_error" or info.deadline == "connect")
 
 
 def broken(result: StreamResult) -> bool:
-    """Whether what came was no Messages stream, or could not be dealt with."""
+    """Whether the response was not a Messages stream, or could not be processed."""
     return result.state == "failed" and result.error is not None and result.error.type in _BROKEN_TYPES
 
 
@@ -149,6 +150,6 @@ def _had_begun(result: StreamResult) -> bool:
 
 
 def _way(over: Over) -> str:
-    """How it broke, but for the numbers: offsets, sizes and the like."""
+    """How it broke, without the numbers in it: offsets, sizes and the like."""
     info = over.result.error
     return "" if info is None else f"{info.type}: {re.sub(r'[0-9]+', '0', info.message)}"

@@ -1,4 +1,4 @@
-"""What a run's journal adds up to, over all of its sessions: read in one go when a run goes on, and for its report."""
+"""The sums over a run's journal, all sessions included: read when a run continues, and for its report."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -13,44 +13,52 @@ __all__ = ["Totals", "read_totals"]
 
 @attrs.frozen(kw_only=True)
 class Totals:
-    """Sums over the requests that have their answer, and over what was lost on the way."""
+    """Sums over the requests that have an answer, and over what was lost."""
 
     endings: Mapping[str, int] = EMPTY
-    """Answers by their type: `succeeded`, `errored`, `canceled`, `expired`."""
+    """Answers by type: `succeeded`, `errored`, `canceled`, `expired`."""
     errors: Mapping[str, int] = EMPTY
-    """Errored answers by their error's type."""
+    """Errored answers by the error's type."""
     pending: int = 0
-    """Requests that have no answer; not those that were never read from the input."""
+    """Requests without an answer; those that were never read from the input are not among them."""
     attempts: int = 0
+    """Attempts of all requests that have an answer."""
     retried: int = 0
     """Requests that took more than one attempt."""
     input_tokens: int = 0
-    """Uncached."""
+    """Uncached input tokens."""
     cache_write_tokens: int = 0
+    """Input tokens that were written to the cache."""
     cache_read_tokens: int = 0
+    """Input tokens that were read from the cache."""
     output_tokens: int = 0
+    """Output tokens."""
     dollars: float = 0.0
+    """What the answers cost, as far as prices are known."""
     unpriced: int = 0
-    """Answers that used tokens at a price that nobody knows."""
+    """Answers that used tokens at an unknown price."""
     lost_input_tokens: int = 0
-    """What was paid for in streams that an interruption cut, with nothing to show for it: an estimate."""
+    """Input tokens of all kinds that were paid for without getting an answer, since the stream was interrupted. The
+    three lost sums are estimates."""
     lost_output_tokens: int = 0
+    """Output tokens that were paid for without getting an answer."""
     lost_dollars: float = 0.0
+    """What the lost tokens cost."""
     lost: int = 0
-    """Requests that lost something so."""
+    """Requests that lost tokens."""
 
     @property
     def done(self) -> int:
-        """Requests that have their answer."""
+        """Requests that have an answer."""
         return sum(self.endings.values())
 
     @property
     def total_input_tokens(self) -> int:
-        """Input of all kinds."""
+        """Input tokens of all kinds."""
         return self.input_tokens + self.cache_write_tokens + self.cache_read_tokens
 
 
-# total, not sum: whatever a server counted, it does not overflow.
+# `total` and not `sum`, which overflows at the counts that a server may send.
 _SUMS = """
 SELECT cast(total(state <> 'ended') AS INTEGER) AS pending,
     cast(total(lost_input_tokens) AS INTEGER) AS lost_input_tokens,
@@ -73,7 +81,7 @@ FROM request WHERE state = 'ended'
 
 
 def read_totals(journal: sqlite3.Connection) -> Totals:
-    """Adds up an open journal. Raises `sqlite3.Error`."""
+    """The sums over an open journal. Raises `sqlite3.Error`."""
     sums: dict[str, Any] = {}
     for query in (_SUMS, _SUMS_OF_ENDED):
         found = journal.execute(query)

@@ -1,9 +1,8 @@
-"""What has happened in a run, on its way into the journal and the results.
+"""Writes what happens in a run to its journal and its results.
 
-It gathers until `flush`, which brings in all of it at once, in an order in which a kill at any moment loses no answer
-and gives none twice: a line is written first and noted in the journal with the next flush, since `resume` adopts lines
-that the journal doesn't know. Lines that have to wait for their turn are noted, with their text, before they are
-written.
+It is collected until `flush`, which writes all of it in such an order that a kill at any moment loses no answer and
+writes none twice. A line is written first, and noted in the journal with the next flush: `resume` adopts lines that the
+journal doesn't know. Lines that have to wait for their turn are noted with their text before they are written.
 """
 
 import threading
@@ -17,12 +16,12 @@ from .output import OutputError, ResultFile
 
 __all__ = ["Answer", "Writer"]
 
-_DUE = 500  # lines that are written at a time, when their turn has come
+_DUE = 500  # how many lines whose turn has come are written at a time
 
 
 @attrs.frozen
 class Answer:
-    """A result, its line, and what the journal is to say of it."""
+    """A result, its line, and its row in the journal."""
 
     result: StreamResult
     ended: Ended
@@ -30,8 +29,10 @@ class Answer:
 
 
 class Writer:
-    """Brings answers into `output` and `journal`; `ordered` has them in the order of the input. `flush` and `close`
-    block; they may be called again after an interruption."""
+    """Writes answers to `output` and `journal`, with `ordered` in the order of the input.
+
+    `begin`, `flush` and `close` block. They may be called from any thread, and again after an interruption.
+    """
 
     def __init__(self, output: ResultFile, journal: Journal, *, ordered: bool) -> None:
         self._output = output
@@ -40,10 +41,10 @@ class Writer:
         self._lock = threading.Lock()
         self._answers: list[Answer] = []
         self._used: dict[str, Begun] = {}
-        self._noted: list[Ended] = []  # written, and to be noted
-        self._written: list[str] = []  # the ids of lines that were held and are written
+        self._noted: list[Ended] = []  # written and not yet noted
+        self._written: list[str] = []  # ids of lines that were held and are written now
         self.safe: deque[Answer] = deque()
-        """Answers that will not be lost any more, for the run to give."""
+        """Answers that are on disk, for the run to give."""
 
     @property
     def waiting(self) -> int:
@@ -51,16 +52,16 @@ class Writer:
         return len(self._answers)
 
     def used(self, begun: Begun) -> None:
-        """A request that runs, or was interrupted, has used so much."""
+        """Notes how much a request has used that runs, or has ended without an answer."""
         self._used[begun.custom_id] = begun
 
     def add(self, answer: Answer) -> None:
-        """A request has its answer."""
+        """Adds the answer of a request."""
         self._used.pop(answer.ended.custom_id, None)
         self._answers.append(answer)
 
     def flush(self) -> None:
-        """Brings in what has gathered. Raises `OutputError` when it can't; what could be written is in `safe`."""
+        """Writes what was collected. Raises `OutputError` when that fails; what could be written is in `safe`."""
         with self._lock:
             self._output.check_there()
             answers, self._answers = self._answers, []
@@ -77,7 +78,7 @@ class Writer:
                 self._journal.commit(used.values(), self._noted)
                 self._noted = []
             except OutputError as exc:
-                failure = exc  # the answers are worth more than what the journal says of them
+                failure = exc  # the answers matter more than their rows in the journal
         before = self._output.written
         for answer in answers:
             self._output.add(answer.line)
@@ -112,13 +113,13 @@ class Writer:
             self._written = []
 
     def begin(self) -> None:
-        """Writes what an earlier run left for its turn."""
+        """Writes the held lines of an earlier session whose turn has come."""
         with self._lock:
             if self._ordered:
                 self._write_due()
 
     def close(self, how: str) -> None:
-        """Brings in the rest, and notes how the run ended."""
+        """Writes the rest, and notes how the session ended. Raises `OutputError`."""
         try:
             self.flush()
         finally:
