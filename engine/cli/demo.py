@@ -1,4 +1,4 @@
-"""The demo: many prompts against a simulator of its own, in one process and without a key."""
+"""`manystream demo`: many prompts against a simulator in the same process, without a key."""
 
 import os
 from random import Random
@@ -13,7 +13,7 @@ from .telling import fail, say
 __all__ = ["demo", "demo_requests"]
 
 _MODEL = "claude-opus-5-5"
-_FIRST_TOKEN = 0.35  # seconds; these two are as of a small, fast model
+_FIRST_TOKEN = 0.35  # seconds; this and the next are those of a small, fast model
 _TOKENS_PER_SECOND = 160.0
 _OURS = b'{"custom_id":"demo-'
 
@@ -59,7 +59,7 @@ _WEATHER: dict[str, Any] = {
 
 
 def demo_requests(count: int, seed: int) -> list[StreamRequest]:
-    """So many prompts, the same for the same seed: most plain, every fifth with thinking, every eighth with a tool."""
+    """`count` prompts, the same for the same seed. Every fifth has thinking, every eighth a tool."""
     random = Random(seed)
     return [_request(number, random) for number in range(1, count + 1)]
 
@@ -77,7 +77,7 @@ def _request(number: int, random: Random) -> StreamRequest:
 
 
 def demo(*, requests: int, concurrency: int, seed: int, output: str, backend: str) -> Status:
-    """Runs the demo; returns what to exit with. An earlier demo's results are overwritten, nobody else's."""
+    """Runs the demo; returns the exit status. It overwrites the results of an earlier demo, and no other file."""
     simulator = Simulator(seed=seed, time_to_first_token=_FIRST_TOKEN, tokens_per_second=_TOKENS_PER_SECOND)
     try:
         ours = _is_ours(output)
@@ -98,7 +98,7 @@ def demo(*, requests: int, concurrency: int, seed: int, output: str, backend: st
 
 
 def _is_ours(path: str) -> bool:
-    """Whether the file holds results of an earlier demo, or is not there, whatever is left of one."""
+    """Whether the file holds the results of an earlier demo, or doesn't exist."""
     if path == "-" or not os.path.isfile(path):
         return not os.path.exists(path)
     with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""A run's progress on standard error: alive on a terminal, a line now and then elsewhere, nothing when asked to."""
+"""A run's progress on standard error: live on a terminal, a line now and then elsewhere, nothing with `--quiet`."""
 
 import math
 import sys
@@ -21,7 +21,7 @@ __all__ = ["Display", "HarmlessDisplay", "LineDisplay", "LiveDisplay", "QuietDis
 
 
 class Display(Protocol):
-    """What shows the figures of a run while it goes on."""
+    """Shows the figures of a run while it is running."""
 
     @property
     def interval(self) -> float:
@@ -39,7 +39,7 @@ class Display(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """A remark that stays."""
+        """Prints a remark that stays."""
         ...
 
 
@@ -64,7 +64,7 @@ class QuietDisplay:
 
 
 class LineDisplay:
-    """A line every five seconds; every half a minute when it has taken a minute, every minute after ten."""
+    """Prints a line every five seconds, every half minute after the first minute, every minute after ten."""
 
     def __init__(self, figures: Figures, stats: Callable[[], EngineStats]) -> None:
         self._figures = figures
@@ -81,7 +81,7 @@ class LineDisplay:
 
     @property
     def interval(self) -> float:
-        """Seconds."""
+        """Seconds until the next line."""
         taken = self._figures.seconds
         return 5.0 if taken < 55 else 30.0 if taken < 570 else 60.0
 
@@ -95,7 +95,7 @@ class LineDisplay:
 
 
 class LiveDisplay:
-    """A few lines at the bottom of the terminal, drawn anew four times a second; logs and warnings go above them."""
+    """Draws a few lines at the bottom of the terminal, four times a second. Logs and warnings go above them."""
 
     interval = 0.25
 
@@ -125,8 +125,8 @@ class LiveDisplay:
 
 
 class HarmlessDisplay:
-    """Another display, made when it is entered, whose failures harm no run: the first is told, and nothing is shown any
-    more."""
+    """Wraps another display, which it makes when it is entered, so that its failures do not harm the run: the first one
+    is printed, and nothing is shown after it."""
 
     def __init__(self, make: Callable[[], Display]) -> None:
         self._make = make
@@ -155,7 +155,7 @@ class HarmlessDisplay:
             self._display.update()
 
     def note(self, text: str) -> None:
-        """A remark that stays."""
+        """Prints a remark that stays."""
         with self._watched():
             self._display.note(text)
 
@@ -167,12 +167,12 @@ class HarmlessDisplay:
             failed, self._display = self._display, QuietDisplay()
             with suppress(Exception):
                 failed.__exit__(None, None, None)
-            say(f"the progress can't be shown: {type(exc).__name__}; the run goes on")
+            say(f"the progress can't be shown: {type(exc).__name__}; the run continues")
 
 
 def display_for(figures: Figures, stats: Callable[[], EngineStats], *, output: str, quiet: bool) -> Display:
-    """The display that fits standard error. `output` is where the results go."""
-    if quiet or sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]  # closed before Python began
+    """The display that fits standard error. `output` is the results file, or `-`."""
+    if quiet or sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]  # it was closed before Python started
         return QuietDisplay()
     console = Console(file=sys.stderr, highlight=False)
     # Results and figures on one terminal would overwrite each other.

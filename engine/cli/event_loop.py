@@ -1,4 +1,4 @@
-"""Which event loop the commands run in: uvloop where it is installed, since here nobody else has a say in it."""
+"""The event loop of the commands: uvloop if it is installed, since the process is ours alone."""
 
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def run(main: Callable[[], Awaitable[T]], backend: str) -> T:
-    """Runs `main` on asyncio, by uvloop if it is installed, or on trio."""
+    """Runs `main` on asyncio, with uvloop if it is installed, or on trio. Returns what it returns."""
     options: dict[str, Any] = {}
     if backend == "asyncio" and find_spec("uvloop") is not None:
         options["use_uvloop"] = True

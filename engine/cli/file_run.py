@@ -1,4 +1,4 @@
-"""`manystream run`: a file of requests against the API, or whatever speaks it at a base URL."""
+"""`manystream run`: a file of requests against the API, or against another server that speaks it."""
 
 import ipaddress
 import os
@@ -15,7 +15,7 @@ from .telling import fail, say
 
 __all__ = ["run_file"]
 
-_NO_MODEL = "none"  # of a pipe, each of whose requests names its own
+_NO_MODEL = "none"  # for a pipe, whose requests each name a model
 
 
 def run_file(
@@ -37,7 +37,8 @@ def run_file(
     quiet: bool,
     backend: str,
 ) -> Status:
-    """Runs all requests of `source`; returns what to exit with. `model` and `defaults` are for requests without."""
+    """Runs all requests of `source`; returns the exit status. `model` and `defaults` hold for requests that don't have
+    their own."""
     try:
         if base_url is not None:
             _check_url(base_url)
@@ -86,9 +87,9 @@ def _check_url(url: str) -> None:
 
 
 def _local_key(base_url: str | None) -> str | None:
-    """A key for a server on this machine when the environment has none: a simulator takes any.
+    """A key for a server on this machine if the environment has none, since a simulator accepts any key.
 
-    Elsewhere None: the environment's credentials, without which nothing is sent.
+    None for other servers: they get the environment's credentials, without which nothing is sent.
     """
     if base_url is None or os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
         return None

@@ -1,7 +1,7 @@
-"""Lines that stay at the bottom of a terminal, while all else that the process writes there goes above them.
+"""Lines that stay at the bottom of a terminal, while everything else that the process writes there goes above them.
 
-rich's `Live` does as much, but wraps what others write at the terminal's width, knows nothing of log handlers that hold
-the stream already, and leaves remains when the window is made narrower.
+rich's `Live` does something similar. But it wraps what others write at the terminal's width, it misses log handlers
+that already hold the stream, and it leaves parts of old lines when the window is made narrower.
 """
 
 import io
@@ -20,9 +20,10 @@ __all__ = ["Footer"]
 
 
 class Footer:
-    """The lines. Inside its block, standard error writes above them, and so does standard output if it is a terminal.
+    """The lines at the bottom. Inside the block, standard error goes above them, and so does standard output if it is a
+    terminal.
 
-    A terminal that has gone away is no reason to fail: nothing is shown any more.
+    When the terminal goes away, nothing is shown any more and nothing is raised.
     """
 
     def __init__(self, console: Console) -> None:
@@ -63,11 +64,11 @@ class Footer:
 
     @property
     def width(self) -> int:
-        """Columns."""
+        """The terminal's width in columns."""
         return self._console.width
 
     def show(self, lines: Sequence[Text]) -> None:
-        """Draws these lines instead of those before. The last ones are left out where the terminal has no room."""
+        """Replaces the lines. The last ones are left out if the terminal has no room for them."""
         lines = lines[: max(1, self._console.height - 1)]
         drawn = self._render(lines)
         with self._lock:
@@ -76,12 +77,12 @@ class Footer:
             self._write(erasing + drawn)
 
     def above(self, text: str) -> None:
-        """Writes whole lines above."""
+        """Writes whole lines above the footer."""
         with self._lock:
             self._write(self._erasing() + text + self._drawn)
 
     def _erasing(self) -> str:
-        # A window that was made narrower has broken the lines.
+        # In a window that was made narrower, a line takes several rows.
         rows = sum(-(-length // self.width) or 1 for length in self._lengths)
         return f"\r\x1b[{rows}A\x1b[J" if rows else ""
 
@@ -100,7 +101,7 @@ class Footer:
 
 
 class _Diversion(io.TextIOBase):
-    """Stands in for a stream: whole lines go above the footer, the rest waits for its line feed."""
+    """Replaces a stream: whole lines go above the footer, the rest of a line waits for its line feed."""
 
     def __init__(self, stream: TextIO, footer: Footer) -> None:
         self.stream = stream
@@ -114,7 +115,7 @@ class _Diversion(io.TextIOBase):
         return len(text)
 
     def finish(self) -> None:
-        """Writes what is left of a line."""
+        """Writes the line that was begun, if there is one."""
         if self._begun:
             self._footer.above(self._begun)
             self._begun = ""
@@ -136,7 +137,7 @@ class _Diversion(io.TextIOBase):
 
 
 def _handlers(stream: object) -> Iterator["logging.StreamHandler[Any]"]:
-    """The log handlers that write to this very stream."""
+    """The log handlers that write to this stream."""
     for logger in (logging.root, *logging.root.manager.loggerDict.values()):
         for handler in logger.handlers if isinstance(logger, logging.Logger) else ():
             if isinstance(handler, logging.StreamHandler):

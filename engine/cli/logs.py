@@ -1,4 +1,4 @@
-"""Logs of the commands, on standard error: off unless asked for, as lines for people or as JSON."""
+"""The logs of the commands, on standard error: none by default, else lines for people or JSON."""
 
 import sys
 from typing import Literal
@@ -12,8 +12,8 @@ LogFormat = Literal["console", "json"]
 
 
 def write_logs(level: LogLevel | None, style: LogFormat) -> None:
-    """Has structlog write what is of this level or above; None writes nothing, and so does a standard error that was
-    closed: in its place structlog would take standard output, which is for results."""
+    """Makes structlog write what is of this level or above. Does nothing for None, and when standard error is closed:
+    structlog would use standard output instead, which is for results."""
     if level is None or sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
         return
     render = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
@@ -25,6 +25,6 @@ def write_logs(level: LogLevel | None, style: LogFormat) -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        # Looked up each time: what shows a run's figures takes the place of standard error.
+        # Looked up each time, since the live display replaces standard error.
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )

@@ -1,4 +1,4 @@
-"""A run from the command line: the engine, the progress, Ctrl-C, the summary and the exit status.
+"""Performs a run for the command line: the engine, the progress, Ctrl-C, the summary and the exit status.
 
 The first Ctrl-C (or SIGTERM) drains, the second cancels, the third ends the process on the spot.
 """
@@ -21,22 +21,23 @@ from ..runs.output import StoreError
 from .display import Display, HarmlessDisplay, display_for
 from .event_loop import run as run_in_loop
 from .telling import fail, say
-from .view import lost, outcome, passed_over, resumed, summary
+from .view import lost, outcome, resumed, skipped, summary
 
 __all__ = ["Job", "Status", "perform"]
 
 
 class Status(IntEnum):
-    """What the process exits with."""
+    """The exit status of the process."""
 
     SUCCEEDED = 0
+    """All requests succeeded."""
     FAILED = 1
-    """Some requests failed, or the run was stopped by a failure that concerned them all."""
+    """Some requests failed, or a failure that concerned all of them stopped the run."""
     UNUSABLE = 2
     """Nothing was sent: the command line, the input or the credentials were wrong."""
     UNWRITTEN = 3
-    """The results, their journal or the events could not be written: the system refused. What was answered and could
-    be written is kept, nothing is marked as failed, and the same command goes on."""
+    """The system refused to write the results, their journal or the events. Answers that were written are kept, no
+    request is marked as failed, and the same command continues the run."""
     INTERRUPTED = 130
     """Ctrl-C left requests without an answer."""
 
@@ -57,18 +58,18 @@ class Job:
     recovery: Recovery = "fail"
     spend_cap: float | None = None
     throwaway: bool = False
-    """Whether nobody will want to go on with it."""
+    """Whether nobody will want to continue it."""
     quiet: bool = False
     """Whether only errors and the last line are shown."""
 
 
 def perform(job: Job, *, backend: str = "asyncio") -> Status:
-    """Runs the job to its end, shows how it goes and how it went, and returns what to exit with."""
+    """Runs the job to its end, shows its progress and a summary, and returns the exit status."""
     performance = _Performance(job)
     try:
         run_in_loop(performance.main, backend)
     except KeyboardInterrupt:
-        # Where signals can't be received, as on Windows, or not yet: the first Ctrl-C cancels.
+        # Signals can't be received, as on Windows, or not yet: the first Ctrl-C cancels.
         performance.interrupted = True
     return performance.conclude()
 
@@ -84,14 +85,14 @@ class _Performance:
         self.interrupted = False
 
     async def main(self) -> None:
-        """Runs; what goes wrong is kept for `conclude`."""
+        """Runs the job. A failure is kept for `conclude`."""
         try:
             job = self._job
             async with Engine(
                 job.model, max_concurrency=job.concurrency, recovery=job.recovery, spend_cap=job.spend_cap
             ) as engine:
-                # What is loaded by now stays: without this, each full collection would go through all of it, and hold
-                # the streams up for a quarter of a second.
+                # What is loaded by now stays loaded. Without this, each full collection would look at all of it, which
+                # delays the streams by a quarter of a second.
                 gc.freeze()
                 await self._with_interrupts(engine)
         except MissingCredentialsError:
@@ -182,7 +183,7 @@ class _Performance:
             figures, self._run.output_name, resumable=self._run.resumable and not self._job.throwaway
         )
         if not self._job.quiet:
-            lines = [*summary(figures), *lost(self._run.totals), *passed_over(self._run), *lines]
+            lines = [*summary(figures), *lost(self._run.totals), *skipped(self._run), *lines]
         say(*lines, f"interrupted: {last}" if interrupted else last)
         if isinstance(failure, OutputError):
             return Status.UNWRITTEN

@@ -1,4 +1,4 @@
-"""`manystream report`: what a run was, from its journal."""
+"""`manystream report`: the report of a run, from its journal."""
 
 import json
 import os
@@ -14,11 +14,14 @@ from .telling import fail
 __all__ = ["report"]
 
 _PAGE = b"<!DOCTYPE html>"
-_COLUMNS = 120  # where the output is no terminal
+_COLUMNS = 120  # if the output is not a terminal
 
 
 def report(output: str, *, as_json: bool, html: str | None) -> Status:
-    """Shows the report of the run whose results are in `output`; returns what to exit with."""
+    """Shows the report of the run whose results are in `output`; returns the exit status.
+
+    With `html` the report is written as a page to that path instead.
+    """
     try:
         found = read_report(output)
         if html is not None:
@@ -41,11 +44,11 @@ def report(output: str, *, as_json: bool, html: str | None) -> Status:
 
 
 def _write(path: str, text: str) -> None:
-    """Writes the page, in the place of an earlier one, but of nothing else."""
+    """Writes the page. It replaces an earlier page, and no other file."""
     if os.path.isfile(path):
         with open(path, "rb") as there:
             if there.read(len(_PAGE)) not in (_PAGE, b""):
-                raise ReportError(f"{path}: exists already, and is no page; name another file for --html")
+                raise ReportError(f"{path}: exists already and is not a page; name another file for --html")
     with open(path, "w", encoding="utf-8", errors="replace") as file:
         file.write(text)
 

@@ -1,4 +1,4 @@
-"""The simulator as a server of its own, until Ctrl-C."""
+"""`manystream simulate`: the simulator as a server, until Ctrl-C."""
 
 import signal
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ __all__ = ["simulate"]
 def simulate(
     *, host: str, port: int, tls: bool, scenario_file: str | None, overrides: Mapping[str, Any], backend: str
 ) -> Status:
-    """Serves until Ctrl-C; returns what to exit with. `overrides` are settings that go before the scenario's."""
+    """Serves until Ctrl-C; returns the exit status. `overrides` are settings that replace the scenario's."""
     try:
         scenario = Scenario() if scenario_file is None else read_scenario(scenario_file)
         simulator = Simulator.from_scenario(attrs.evolve(scenario, **overrides))
@@ -32,7 +32,7 @@ def simulate(
         async with serving:
             _greet(simulator.url, simulator.certificate if tls else None)
             try:
-                # Also where Python would ignore it: in the background of a script.
+                # This also works where Python ignores Ctrl-C: in the background of a script.
                 with anyio.open_signal_receiver(signal.SIGINT) as signals:
                     await anext(signals)
             except NotImplementedError:

@@ -1,6 +1,6 @@
-"""What a command tells on standard error, which may be closed, full or gone: that is no reason to lose an answer.
+"""What a command prints on standard error. It may be closed, full or gone, which is no reason to lose an answer.
 
-Names and words of others (of a service, of files) are among it: they are printed, and never acted upon by a terminal.
+The text may contain words from outside (a service, a file name). They are printed so that no terminal acts on them.
 """
 
 import sys
@@ -14,7 +14,7 @@ __all__ = ["fail", "say"]
 def say(*lines: str) -> None:
     """Prints on standard error: standard output is for results."""
     stream = sys.stderr
-    if stream is None:  # pyright: ignore[reportUnnecessaryComparison]  # it was closed before Python began
+    if stream is None:  # pyright: ignore[reportUnnecessaryComparison]  # it was closed before Python started
         return
     with suppress(OSError, ValueError):
         for line in lines:
@@ -23,5 +23,5 @@ def say(*lines: str) -> None:
 
 
 def fail(message: object) -> None:
-    """Says on standard error what is wrong, in one line."""
+    """Prints on standard error what is wrong, in one line."""
     say(f"error: {plain(str(message))}")

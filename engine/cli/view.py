@@ -1,4 +1,4 @@
-"""What is shown of a run, as text: plain functions of its figures, its pace and its engine's stats."""
+"""The text that is shown of a run: plain functions of its figures, its speed and its engine's stats."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,21 +14,21 @@ from ..runs.run import Run
 from ..runs.totals import Totals
 from ..stats import EngineStats, LimitStats, PoolStats
 
-__all__ = ["live_lines", "lost", "outcome", "passed_over", "plain_line", "resumed", "summary", "waiting_text"]
+__all__ = ["live_lines", "lost", "outcome", "plain_line", "resumed", "skipped", "summary", "waiting_text"]
 
 _WAITS = {
     "concurrency": "for a slot",
-    "adaptive_concurrency": "for what the API bears",
-    "pause": "as the API asked",
-    "pace": "not to go too fast",
+    "adaptive_concurrency": "for the adaptive limit",
+    "pause": "for a pause that the API asked for",
+    "pace": "to spread requests over time",
     "requests_per_minute": "for requests per minute",
     "input_tokens_per_minute": "for input tokens per minute",
     "output_tokens_per_minute": "for output tokens per minute",
-    "retry_budget": "as there are many retries",
+    "retry_budget": "for the retry budget",
     "group": "for their group",
     "cache": "for a shared prompt to be cached",
     "spend_cap": "for the spend cap",
-    "backoff": "to be tried again",
+    "backoff": "for another attempt",
 }
 _LIMITS: dict[Reason, str] = {
     "requests_per_minute": "requests/min",
@@ -36,7 +36,7 @@ _LIMITS: dict[Reason, str] = {
     "output_tokens_per_minute": "output/min",
 }
 _LABELS = 18  # columns for the labels
-_WIDE = 60  # columns; on less the labels have none of their own
+_WIDE = 60  # columns; on a narrower terminal the labels have no column of their own
 _BAR = 32
 _POOLS = 3
 _MESSAGE = 160
@@ -105,7 +105,7 @@ def _remaining(figures: Figures, speed: Speed) -> str:
 
 
 def _coarse(value: float) -> str:
-    """An estimate has no seconds when it is minutes."""
+    """A time, rounded as an estimate deserves."""
     if value < 10:
         return f"{value:.0f} s"
     if value < 100:
@@ -156,9 +156,9 @@ def _limit(name: str, limit: LimitStats) -> Text:
 
 
 def _flow(label: str, pieces: Iterable[Text | str], width: int) -> list[Text]:
-    """The pieces side by side, on as many lines as they need. A piece that is too long for a line is cut. Whatever a
-    piece holds, it is shown and not acted upon."""
-    most = width - 1  # a full line would make some terminals begin another
+    """The pieces side by side, on as many lines as they need. A piece that is too long for a line is cut. No terminal
+    acts on anything that a piece holds."""
+    most = width - 1  # some terminals begin another line after a full one
     if width >= _WIDE:
         indent = _LABELS if label else 0
         line = Text(shorten(label, _LABELS - 2).ljust(indent), "dim")
@@ -182,7 +182,7 @@ def _flow(label: str, pieces: Iterable[Text | str], width: int) -> list[Text]:
 def _shown(piece: Text | str) -> Text:
     if isinstance(piece, str):
         return Text(printable(piece))
-    piece.plain = printable(piece.plain)  # as long as before, so that its styles stay in place
+    piece.plain = printable(piece.plain)  # the length is the same, so its styles stay in place
     return piece
 
 
@@ -215,7 +215,7 @@ def plain_line(figures: Figures, speed: Speed, stats: EngineStats) -> str:
 
 
 def waiting_text(stats: EngineStats) -> str:
-    """How many wait, and what for."""
+    """How many requests wait, and for what."""
     counts = Counter(stats.waiting_for).most_common()
     return f"{len(stats.waits):,} waiting ({', '.join(f'{_WAITS[reason]} {count:,}' for reason, count in counts)})"
 
@@ -225,7 +225,7 @@ def _in_brackets(words: Sequence[str]) -> str:
 
 
 def summary(figures: Figures) -> list[str]:
-    """How this session went, and what the run has used, a figure a line; nothing when nothing was done."""
+    """How this session went and what the run has used, one figure a line; nothing if nothing was done."""
     took = figures.seconds
     before = figures.before
     tokens = figures.output_tokens - before.output_tokens - before.lost_output_tokens
@@ -248,45 +248,45 @@ def summary(figures: Figures) -> list[str]:
 def _why_inexact(figures: Figures) -> str:
     why = [f"no price is known for {figures.unpriced:,} requests"] if figures.unpriced else []
     if figures.estimated:
-        why.append("what was cut short is estimated")
+        why.append("interrupted answers are estimated")
     return f"  ({'; '.join(why)})" if why else ""
 
 
 def resumed(run: Run) -> list[str]:
-    """What is known of the sessions before, when the run begins."""
+    """What earlier sessions did, for the beginning of a run."""
     before = run.figures.before
     lines: list[str] = []
     if before.done or before.lost:
-        lines.append(f"going on: {before.done:,} done before{_in_brackets(_before(run))}")
+        lines.append(f"continuing: {before.done:,} done before{_in_brackets(_before(run))}")
     lines += lost(before)
     return lines
 
 
 def _before(run: Run) -> list[str]:
     counts = [
-        (run.resumed.gone, "of requests that are not in the input any more"),
-        (run.resumed.retried, "that errored are run again"),
-        (run.resumed.missing, "that were missing in the results are run again"),
+        (run.resumed.gone, "of requests that are no longer in the input"),
+        (run.resumed.retried, "errored and are run again"),
+        (run.resumed.missing, "missing from the results are run again"),
     ]
     return [f"{count:,} {what}" for count, what in counts if count]
 
 
 def lost(totals: Totals) -> list[str]:
-    """What was paid for with nothing to show for it, in all sessions."""
+    """What was paid for without getting an answer, in all sessions."""
     if not totals.lost_input_tokens and not totals.lost_output_tokens:
         return []
     tokens = f"{totals.lost_input_tokens:,} in, {totals.lost_output_tokens:,} out"
-    why = "estimated; paid for without an answer to show for it"
+    why = "estimated; paid for without getting an answer"
     return [f"lost               {tokens}, {cost(totals.lost_dollars, exact=False)}  ({why})"]
 
 
-def passed_over(run: Run) -> list[str]:
-    """What was passed over in an input that was read as it came."""
+def skipped(run: Run) -> list[str]:
+    """What was skipped in an input that was read as it came."""
     return run.invalid.lines() if isinstance(run.source, RequestPipe) else []
 
 
 def outcome(figures: Figures, output: str, *, resumable: bool) -> list[str]:
-    """What became of the requests: the errors by kind, and the last line."""
+    """How the requests ended: the errors by type, and the last line."""
     lines = [f"errored            {count:,} {shorten(kind, _KIND)}" for kind, count in figures.errors.most_common()]
     counts = [f"{count:,} {ending}" for ending, count in figures.endings.most_common()]
     if figures.not_run:
@@ -294,5 +294,5 @@ def outcome(figures: Figures, output: str, *, resumable: bool) -> list[str]:
     total = figures.done + figures.not_run
     last = f"{', '.join(counts) or 'nothing done'} of {total:,}; results in {output}"
     if resumable and (figures.not_run or (figures.total is None and figures.stopping)):
-        last += "; run the same command again to go on"
+        last += "; run the same command again to continue"
     return [*lines, last]

@@ -1,4 +1,4 @@
-"""What a run was, afterwards: read from its journal, shown as tables on a terminal or as a page with plots."""
+"""The report of a run: read from its journal, shown as tables on a terminal or as a page with plots."""
 
 from .page import page
 from .read import Report, ReportError, read_report

@@ -1,4 +1,4 @@
-"""HTML as a tree: what is put in as text comes out escaped, and nothing else can be put in."""
+"""HTML as a tree. All text is escaped when the tree is written, so nothing in it can become markup."""
 
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -7,8 +7,7 @@ __all__ = ["Element", "document", "element"]
 
 
 def element(tag: str, *children: "Element | str", **attributes: object) -> Element:
-    """An element with these children. In an attribute's name an underscore stands for a dash, and at its end for
-    nothing."""
+    """An element with its children. In attribute names an underscore becomes a dash; one at the end is dropped."""
     made = Element(tag, {name.rstrip("_").replace("_", "-"): str(value) for name, value in attributes.items()})
     last: Element | None = None
     for child in children:
@@ -24,6 +23,6 @@ def element(tag: str, *children: "Element | str", **attributes: object) -> Eleme
 
 
 def document(root: Element) -> str:
-    """The whole page."""
+    """The text of a whole page."""
     ElementTree.indent(root, space=" ")
     return f"<!DOCTYPE html>\n{ElementTree.tostring(root, encoding='unicode', method='html')}\n"

@@ -1,11 +1,12 @@
-"""A run's report as a page: one file with its plots and its style, that asks for nothing else."""
+"""A run's report as a page: one file that contains its plots and its style and loads nothing else."""
 
 from collections import Counter
 from collections.abc import Sequence
 
+from .distribution import Distribution, Span
 from .html import Element, document, element
 from .plots import Series, columns, stacked_bar
-from .read import Distribution, Report, Span
+from .read import Report
 from .rows import DEFINITIONS, Rows, all_rows, headline
 from .style import STYLE
 from .timeline import Timeline
@@ -20,7 +21,7 @@ _TOKENS = (("input", "input_tokens"), ("cache writes", "cache_write_tokens"), ("
 
 
 def page(report: Report) -> str:
-    """The page, HTML."""
+    """The report as an HTML page."""
     name = plain(report.output)
     policy = element("meta", http_equiv="Content-Security-Policy")
     policy.set("content", "default-src 'none'; style-src 'unsafe-inline'")
@@ -49,9 +50,7 @@ def page(report: Report) -> str:
         section.extend(plots.get(title, ()))
         section.append(_table(rows))
         main.append(section)
-    notes = element(
-        "footer", element("h2", "What is meant"), element("ul", *(element("li", one) for one in DEFINITIONS))
-    )
+    notes = element("footer", element("h2", "Definitions"), element("ul", *(element("li", one) for one in DEFINITIONS)))
     main.append(notes)
     return document(element("html", head, element("body", main), lang="en"))
 

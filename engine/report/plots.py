@@ -1,4 +1,4 @@
-"""Plots as inline SVG. The shapes stretch with the page; the words beside them are HTML, which stays readable."""
+"""Plots as inline SVG. The shapes stretch with the page. The labels are HTML, which does not stretch."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from .html import Element, element
 
 __all__ = ["Series", "columns", "stacked_bar"]
 
-_WIDTH = 1000  # the drawing's own units, both ways
+_WIDTH = 1000  # width and height are in the drawing's own units
 _HEIGHT = 200
 
 
 @attrs.frozen
 class Series:
-    """Values, one a column, and the class that gives them their colour."""
+    """Values, one for each column, and the class that gives them their colour."""
 
     name: str
     colour: str
@@ -31,8 +31,11 @@ def columns(
     note: str = "",
     marks: Sequence[float] = (),
 ) -> Element:
-    """A figure of stacked columns. `names` are what the columns are, one each; `ticks` are edges between columns by
-    their number, and what is written there; `axis` says what goes along; `marks` are places from 0 to 1 for lines."""
+    """A figure of stacked columns.
+
+    `names` has a name for each column. `ticks` are the labelled edges between columns, each with its number. `axis`
+    names the horizontal axis. `marks` are positions from 0 to 1 at which vertical lines are drawn.
+    """
     count = len(names)
     most = _round_up(max((sum(one.values[n] for one in series) for n in range(count)), default=0))
     drawing = element("svg", viewBox=f"0 0 {_WIDTH} {_HEIGHT}", preserveAspectRatio="none", role="img")
@@ -99,7 +102,7 @@ def _table(series: Sequence[Series], names: Sequence[str], axis: str) -> Element
 
 
 def stacked_bar(parts: Sequence[tuple[str, str, float]], most: float) -> Element:
-    """A bar for a table's cell: parts by name, colour and value. Its numbers stand in the cells beside it."""
+    """A bar for a table's cell, from parts with name, colour and value. `most` is the value of a full bar."""
     drawing = element("svg", viewBox=f"0 0 {_WIDTH} 10", preserveAspectRatio="none", class_="bar", aria_hidden="true")
     x = 0.0
     for name, colour, value in parts:
@@ -117,11 +120,11 @@ def _figure(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-_NICE = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8)  # they and their halves are short to write
+_NICE = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8)  # these and their halves have few digits
 
 
 def _round_up(value: float) -> int:
-    """The next whole number that looks well on a scale."""
+    """The next whole number that is a good end for a scale."""
     step = 1
     while True:
         for factor in _NICE:

@@ -1,7 +1,6 @@
-"""A run's report, read from its journal: one stream over its requests, in memory that doesn't grow with them."""
+"""A run's report, read from its journal in one pass over the requests, in memory that doesn't grow with them."""
 
 import heapq
-import math
 import os
 import sqlite3
 from collections import Counter
@@ -22,71 +21,41 @@ from ..runs.journal_rows import (
     session_table,
 )
 from ..runs.totals import Totals, read_totals
+from .distribution import Distribution, distribution_of
 from .timeline import Session, Timeline
 
-__all__ = [
-    "Distribution",
-    "Message",
-    "ModelShare",
-    "Report",
-    "ReportError",
-    "Slow",
-    "Span",
-    "read_report",
-]
+__all__ = ["Message", "ModelShare", "Report", "ReportError", "Slow", "read_report"]
 
 _SLOWEST = 10
 _MESSAGES = 3  # of each type of error
-_SHARES = (0.5, 0.9, 0.99, 1.0)
 _LOCKED_SECONDS = 0.5
 
 
 class ReportError(Exception):
-    """There is no report to be had. The message is one line that says why."""
-
-
-@attrs.frozen
-class Span:
-    """The values from `low` to below `high`, and how many they are."""
-
-    low: float
-    high: float
-    count: int
-
-
-@attrs.frozen(kw_only=True)
-class Distribution:
-    """Seconds: how they spread. Percentiles are by nearest rank, each right within 1 %."""
-
-    count: int
-    p50: float
-    p90: float
-    p99: float
-    most: float
-    spans: tuple[Span, ...]
-    """What a plot shows, in rising order: those without a value too."""
+    """The report can't be made. The message is one line that says why."""
 
 
 @attrs.frozen(kw_only=True)
 class ModelShare:
-    """What one model served."""
+    """The part of the answers that one model gave."""
 
     model: str | None
-    """None where no answer began."""
+    """None for requests whose answer never began."""
     requests: int = 0
     input_tokens: int = 0
-    """Uncached."""
+    """Uncached input tokens."""
     cache_write_tokens: int = 0
     cache_read_tokens: int = 0
     output_tokens: int = 0
     dollars: float = 0.0
+    """What they cost, as far as the price is known."""
     unpriced: int = 0
-    """Requests at a price that nobody knows."""
+    """Requests at an unknown price."""
 
 
 @attrs.frozen
 class Message:
-    """What errors of one type said, and how many said just this."""
+    """An error's message, and how many errors of its type had it."""
 
     type: str
     message: str
@@ -95,11 +64,11 @@ class Message:
 
 @attrs.frozen(kw_only=True)
 class Slow:
-    """A request that took long."""
+    """One of the slowest requests."""
 
     custom_id: str
     seconds: float
-    """From its slot to its end, all attempts included."""
+    """From its slot to its end, including all attempts."""
     ttft: float | None
     output_tokens: int
     attempts: int
@@ -108,23 +77,24 @@ class Slow:
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """A run, over all of its sessions, which `timeline` lists. Times are in seconds, moments in Unix seconds."""
+    """A run, including all of its sessions, which `timeline` lists. Times are in seconds, moments in Unix seconds."""
 
     output: str
     totals: Totals
     messages: tuple[Message, ...] = ()
-    """What each type of error said most often, the most frequent first. Journals of older releases don't have it."""
+    """The most frequent messages of each type of error, the most frequent first. The journals of some older releases
+    have none."""
     stop_reasons: dict[str, int]
     models: tuple[ModelShare, ...]
-    """The dearest first."""
+    """The most expensive first."""
     queued: Distribution | None
-    """From submission to its slot."""
+    """The time from submission to the slot."""
     first_content: Distribution | None
-    """From the request's being sent to its first content, of the attempt that brought it."""
+    """The time from sending the request to its first content, in the attempt that brought content."""
     durations: Distribution | None
-    """From its slot to its end."""
+    """The time from the slot to the end."""
     gap_p50: Distribution | None
-    """Each request's own median of the time between contents."""
+    """Each request's own median of the time between contents; the next two are its p90 and p99."""
     gap_p90: Distribution | None
     gap_p99: Distribution | None
     slowest: tuple[Slow, ...]
@@ -134,8 +104,8 @@ class Report:
 def read_report(output: str) -> Report:
     """Reads the report of the run whose results are in `output`. Changes nothing.
 
-    Raises `ReportError` when there is no journal, or it can't be read: it is of a run that goes on, of another version,
-    or no journal at all.
+    Raises `ReportError` when there is no journal, or when it can't be read: because a run is writing it, because its
+    format is unknown, or because it is not a journal.
     """
     path = journal_path(output)
     if not os.path.isfile(path):
@@ -155,7 +125,7 @@ def read_report(output: str) -> Report:
 def _why(exc: sqlite3.Error) -> str:
     match getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return "in use by a run that goes on; ask again when it has ended"
+            return "in use by a run that has not ended; try again when it has"
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_PERM | sqlite3.SQLITE_READONLY:
             return f"cannot be read: {exc}"
         case _:
@@ -164,10 +134,10 @@ def _why(exc: sqlite3.Error) -> str:
 
 def _no_journal(output: str, path: str) -> str:
     if output.endswith(".journal") and os.path.isfile(output):
-        return f"{output}: that is the journal; name the results file, {output.removesuffix('.journal')}"
+        return f"{output}: this is the journal; name the results file, {output.removesuffix('.journal')}"
     if os.path.exists(output):
-        return f"{path}: there is no such file, and the report is read from it"
-    return f"{output}: there are no such results"
+        return f"{path}: no such file, and the report is read from it"
+    return f"{output}: no such results"
 
 
 _ROWS = """
@@ -179,7 +149,7 @@ FROM request WHERE state = 'ended'
 
 
 def _read(journal: sqlite3.Connection, output: str) -> Report:
-    journal.execute("BEGIN")  # all of it as of one moment
+    journal.execute("BEGIN")  # so that all queries see the same state
     totals = read_totals(journal)
     times = Timeline.of(_sessions(journal), _ends(journal))
     stop_reasons: Counter[str] = Counter()
@@ -217,7 +187,7 @@ def _read(journal: sqlite3.Connection, output: str) -> Report:
         models=_shares(models),
         slowest=tuple(slow for _, _, slow in sorted(slowest, key=lambda entry: (-entry[0], entry[1]))),
         timeline=times,
-        **{name: _distribution(histogram) for name, histogram in histograms.items()},
+        **{name: distribution_of(histogram) for name, histogram in histograms.items()},
     )
 
 
@@ -266,35 +236,3 @@ def _shares(models: dict[str | None, list[float]]) -> tuple[ModelShare, ...]:
         for model, sums in models.items()
     ]
     return tuple(sorted(shares, key=lambda share: (-share.dollars, -share.output_tokens, share.model or "")))
-
-
-def _distribution(histogram: Histogram) -> Distribution | None:
-    found = histogram.percentiles(*_SHARES)
-    if found is None:
-        return None
-    p50, p90, p99, most = found
-    return Distribution(count=histogram.count, p50=p50, p90=p90, p99=p99, most=most, spans=_spans(histogram))
-
-
-_MOST_SPANS = 36
-
-
-def _spans(histogram: Histogram) -> tuple[Span, ...]:
-    """The values in spans of equal width on a logarithmic scale, as narrow as leaves few; zeros have their own."""
-    values = list(histogram.values())
-    zeros = values.pop(0)[1] if values[0][0] == 0 else 0
-    spans = [Span(0.0, 0.0, zeros)] if zeros else []
-    if not values:
-        return tuple(spans)
-    for steps in (40, 20, 10, 5, 2, 1):  # spans a decade
-        counts: Counter[int] = Counter()
-        for value, count in values:
-            counts[_step(value, steps)] += count
-        first, last = min(counts), max(counts)
-        if last - first < _MOST_SPANS:
-            break
-    return (*spans, *(Span(10 ** (n / steps), 10 ** ((n + 1) / steps), counts[n]) for n in range(first, last + 1)))
-
-
-def _step(value: float, steps: int) -> int:
-    return math.floor(math.log10(value) * steps)

@@ -1,28 +1,29 @@
-"""A run's report in words: the same rows for the terminal's tables and for the page's."""
+"""A run's report in words: the rows of the terminal's tables and of the page's."""
 
 from collections.abc import Mapping
 from datetime import datetime
 
 import attrs
 
-from .read import Distribution, Report
+from .distribution import Distribution
+from .read import Report
 from .units import cost, duration, plain, seconds
 
 __all__ = ["DEFINITIONS", "Rows", "all_rows", "headline"]
 
 DEFINITIONS = (
-    "Time to first content: from the request's being sent to its first content, of the attempt that brought it.",
-    "Time between contents: between content events of one stream; here, how the requests' own percentiles spread.",
-    "A request's time: from its slot to its end, all attempts included.",
+    "Time to first content: from sending the request to its first content, in the attempt that brought content.",
+    "Time between contents: between two content events of one stream. The table has percentiles of each request's own.",
+    "A request's time: from its slot to its end, including all attempts.",
     "Percentiles are by nearest rank, right within 1 %.",
-    "Dollars are by public prices; ~ where something is estimated or has no known price, ? where no price is known.",
+    "Dollars are by public prices: ~ if something is estimated or has no known price, ? if no price is known.",
 )
 _MOST_SESSIONS = 20
 
 
 @attrs.frozen
 class Rows:
-    """A table: its title, its columns' heads, and its cells. The first column says what a row is about."""
+    """A table: its title, the heads of its columns, and its cells. The first column names the row."""
 
     title: str
     heads: tuple[str, ...]
@@ -30,7 +31,7 @@ class Rows:
 
 
 def headline(report: Report) -> tuple[tuple[str, str], ...]:
-    """The few figures that matter most, each with its name."""
+    """The most important figures, each with its name."""
     totals = report.totals
     done = totals.done
     figures = [("answers", f"{done:,}"), ("succeeded", _share(totals.endings.get("succeeded", 0), done))]
@@ -45,7 +46,7 @@ def headline(report: Report) -> tuple[tuple[str, str], ...]:
 
 
 def run_cost(report: Report) -> str:
-    """What the run cost, with what was lost."""
+    """What the run cost, including what was lost."""
     totals = report.totals
     return cost(
         totals.dollars + totals.lost_dollars,
@@ -55,14 +56,14 @@ def run_cost(report: Report) -> str:
 
 
 def all_rows(report: Report) -> tuple[Rows, ...]:
-    """All of the report's tables; those that would be empty are left out."""
+    """All tables of the report that are not empty."""
     totals = report.totals
     tables = (
         Rows("Requests", ("ended as", "requests", "share"), _counts(_endings(report), totals.done + totals.pending)),
         Rows("Errors", ("type", "requests", "share"), _counts(totals.errors, totals.done)),
         Rows(
             "Error messages",
-            ("most often", "type", "requests"),
+            ("message", "type", "requests"),
             tuple((plain(said.message), plain(said.type), f"{said.count:,}") for said in report.messages),
         ),
         Rows("Stop reasons", ("reason", "requests", "share"), _counts(report.stop_reasons, totals.done)),
@@ -106,7 +107,7 @@ def _share(count: int, total: int) -> str:
     if not total:
         return "-"
     share = 100 * count / total
-    # What is not quite all, or not quite nothing, is not rounded to it.
+    # Only all is 100 %, and only nothing is 0 %.
     return f"{share:.0f} %" if share in (0, 100) else f"{min(99.9, max(0.1, share)):.1f} %"
 
 

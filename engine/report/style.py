@@ -1,4 +1,4 @@
-"""How the page of a report looks. Light and dark are as the reader's system has it."""
+"""The style of a report's page. It is light or dark as the reader's system is."""
 
 __all__ = ["STYLE"]
 

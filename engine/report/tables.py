@@ -13,7 +13,7 @@ __all__ = ["tables"]
 
 
 def tables(report: Report) -> Group:
-    """All of the report, for rich to print."""
+    """The whole report, for rich to print."""
     top = Text(f"{plain(report.output)}: ", style="bold")
     top.append(", ".join(f"{name} {value}" for name, value in headline(report)), style="not bold")
     return Group(top, *map(_table, all_rows(report)), Text("\n".join(DEFINITIONS), style="dim"))

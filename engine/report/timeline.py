@@ -1,4 +1,4 @@
-"""When requests ended, over the time that a run was running: its sessions laid end to end, the breaks left out."""
+"""When requests ended, over a run's running time: its sessions joined end to end, without the breaks between them."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -19,28 +19,29 @@ class Session:
     number: int
     began: float
     ended: float | None
-    """None when it was killed."""
+    """None for a session that was killed."""
     how: str | None
-    """How it ended, in the journal's words."""
+    """How it ended, as the journal says it: `finished`, `interrupted`, `stopped`, `cancelled` or `failed`."""
 
 
 @attrs.frozen(kw_only=True)
 class Timeline:
-    """Counts by what a request ended with (`succeeded`, an error's type, …), in bins of equal width."""
+    """Counts of requests by their ending (`succeeded`, an error's type, …), in bins of equal width."""
 
     sessions: tuple[Session, ...]
     seconds: float
     """How long all sessions took together."""
     width: float
-    """Of a bin, in seconds."""
+    """The width of a bin, in seconds."""
     bins: list[Counter[str]]
+    """The counts of each bin."""
     starts: tuple[float, ...]
     """Where each session begins, in seconds of running time."""
 
     @classmethod
     def of(cls, sessions: Sequence[Session], ends: Iterable[float]) -> "Timeline":
-        """An empty one. `ends` are the moments at which requests ended: of a session that was killed, the last is taken
-        for its end."""
+        """A timeline with empty bins. `ends` are the moments at which requests ended; the last one in a killed session
+        counts as the session's end."""
         began = [session.began for session in sessions]
         last = list(began)
         for end in ends:
@@ -59,7 +60,7 @@ class Timeline:
         return cls(sessions=tuple(sessions), seconds=total, width=width, bins=bins, starts=tuple(starts))
 
     def add(self, end: float, what: str) -> None:
-        """A request ended at this moment."""
+        """Counts a request that ended at this moment. One that ended before the first session is left out."""
         index = bisect_right(self.sessions, end, key=lambda session: session.began) - 1
         if index < 0:
             return

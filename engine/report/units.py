@@ -1,10 +1,10 @@
-"""Numbers and words as people read them."""
+"""Numbers and words in the form in which people read them."""
 
 __all__ = ["compact", "cost", "duration", "plain", "printable", "rate", "seconds", "shares", "shorten"]
 
 
 def seconds(value: float | None) -> str:
-    """A short time with a fitting unit; `-` for None."""
+    """A time with three digits and the unit that fits; `-` for None."""
     if value is None:
         return "-"
     if value < 0.9995:
@@ -13,7 +13,7 @@ def seconds(value: float | None) -> str:
 
 
 def duration(value: float) -> str:
-    """A time in its two largest units, such as `1 h 20 min`; only the largest when nothing is left."""
+    """A time in its two largest units, such as `1 h 20 min`; in one when the other would be 0."""
     for end, size, small, large in ((60, 1, "", "s"), (3600, 60, "s", "min"), (86400, 3600, "min", "h")):
         least = max(1, size // 60)
         whole = least * round(max(0.0, value) / least)
@@ -39,7 +39,7 @@ def compact(value: float) -> str:
 
 
 def rate(value: float) -> str:
-    """So many a second: with decimals where they matter."""
+    """A rate, with decimals when it is small."""
     return f"{value:,.0f}" if value >= 99.5 or value == 0 else f"{value:.1f}" if value >= 0.95 else f"{value:.2f}"
 
 
@@ -54,24 +54,24 @@ def cost(dollars: float, *, exact: bool = True, known: bool = True) -> str:
 
 
 def shares(times: tuple[float, ...] | None) -> str:
-    """The p50, p90 and p99 that are given; `-` for None."""
+    """A p50, p90 and p99, labelled; `-` for None."""
     if times is None:
         return "-"
     return ", ".join(f"{name} {seconds(value)}" for name, value in zip(("p50", "p90", "p99"), times, strict=True))
 
 
 def printable(text: str) -> str:
-    """`text` without anything that a terminal or a page would act on: line feeds, escapes, marks that turn the writing
-    around. Columns stay where they are."""
+    """`text` with U+FFFD for every character that a terminal or a page would act on: line feeds, escapes, marks that
+    change the direction of writing. Its length stays the same."""
     return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def plain(text: str) -> str:
-    """`printable` text, in one line and with single spaces."""
+    """`text` made `printable`, in one line and with single spaces."""
     return printable(" ".join(text.split()))
 
 
 def shorten(text: str, length: int) -> str:
-    """`plain` text, cut to `length` characters."""
+    """`text` made `plain`, and cut to at most `length` characters."""
     text = plain(text)
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"

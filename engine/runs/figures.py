@@ -151,10 +151,8 @@ class Figures:
         names = [name for name in (result.model_name, asked) if isinstance(name, str)]
         costs: list[float | None] = []
         for attempt in result.attempts:
-            usage = attempt.usage
-            if attempt.output_estimate is not None and attempt.output_estimate > usage.output_tokens:
-                usage = attrs.evolve(usage, output_tokens=attempt.output_estimate)
-                self.estimated = True
+            usage = attempt.known_usage
+            self.estimated |= usage.output_tokens > attempt.usage.output_tokens
             self.input_tokens += usage.total_input_tokens
             self.output_tokens += usage.output_tokens
             if usage.total_input_tokens or usage.output_tokens:

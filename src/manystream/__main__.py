@@ -1,6 +1,6 @@
-"""The command: `manystream`, or `python -m manystream`.
+"""The command line: `manystream`, or `python -m manystream`.
 
-What a command does is imported when it runs, so that `--help` is quick.
+The modules behind a command are imported when it runs, so that `--help` is quick.
 """
 
 import os
@@ -18,13 +18,13 @@ __all__ = ["app", "main"]
 
 _STATUS = """
 Exit status: 0 all requests succeeded; 1 some failed, or one failure stopped the run; 2 the command line, the input or
-the credentials were wrong, and nothing was sent but what came through a pipe before; 3 the results could not be
-written (or their journal, or the events: a full disk, a lock), what was answered before is kept, and the same command
-goes on; 130 interrupted.
+the credentials were wrong: nothing was sent, except requests that came through a pipe before; 3 the results, their
+journal or the events could not be written (a full disk, a lock): earlier answers are kept, and the same command
+continues the run; 130 interrupted.
 """
 
 _SCENARIO = """
-A scenario says what the service is like, in TOML; everything may be left out:
+A scenario describes the service, in TOML. Every setting may be left out:
 
   seed = 7
 
@@ -32,7 +32,7 @@ A scenario says what the service is like, in TOML; everything may be left out:
 
   recordings = "folder"  # of .sse files, to replay instead of generated answers
 
-  script = [529, "hello", {cut = {after = 3, how = "reset"}}]  # what the first requests get
+  script = [529, "hello", {cut = {after = 3, how = "reset"}}]  # the answers to the first requests
 
   limits = {requests_per_minute = 60, output_tokens_per_minute = 8000}
 
@@ -54,10 +54,10 @@ Backend = Annotated[Literal["asyncio", "trio"], typer.Option(hidden=True)]
 Concurrency = Annotated[int, typer.Option(min=1, help="How many requests run at a time.")]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"] | None,
-    typer.Option(help="Log to standard error what is of this level or above; nothing unless it is given."),
+    typer.Option(help="Log what is of this level or above to standard error. Nothing is logged by default."),
 ]
-LogFormat = Annotated[Literal["console", "json"], typer.Option(help="How logs are written.")]
-Seed = Annotated[int, typer.Option(help="The same seed makes the same prompts and answers.")]
+LogFormat = Annotated[Literal["console", "json"], typer.Option(help="The format of the logs.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same prompts and answers.")]
 
 
 def _exit(command: "Callable[[], int]") -> None:
@@ -98,7 +98,7 @@ def demo(
 ) -> None:
     """Run prompts against a simulator inside this process: no key, no network.
 
-    An earlier demo's results file is overwritten.
+    It overwrites the results of an earlier demo.
     """
 
     def command() -> int:
@@ -116,63 +116,61 @@ def run(
     file: Annotated[
         str,
         typer.Argument(
-            help="Requests, one JSON object a line: a Message Batches request {custom_id, params}, or {prompt}. Or one"
-            " Message Batches body {requests: [...]}. `-` is standard input."
+            help="Requests, one JSON object per line: a Message Batches request {custom_id, params}, or {prompt}."
+            " Or one Message Batches body {requests: [...]}. `-` is standard input."
         ),
     ],
     output: Annotated[
         str,
         typer.Option("-o", "--output", help="The results file, as Message Batches have it; `-` is standard output."),
     ],
-    model: Annotated[str | None, typer.Option(help="The model of requests that name none.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="For requests that don't say. [4096]")] = None,
-    system: Annotated[str | None, typer.Option(help="The system prompt of requests without one.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model for requests that name none.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="max_tokens for requests without it. [4096]")] = None,
+    system: Annotated[str | None, typer.Option(help="The system prompt for requests without one.")] = None,
     base_url: Annotated[
-        str | None, typer.Option(help="Where the API is, if not at Anthropic's. On this machine no key is needed.")
+        str | None, typer.Option(help="The base URL, if not Anthropic's. A server on this machine needs no key.")
     ] = None,
     concurrency: Concurrency = 50,
-    limit: Annotated[int | None, typer.Option(min=1, help="Run the first few only.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Run only the first N requests.")] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Begin anew: replace the output file, and its journal.")
+        bool, typer.Option("--overwrite", help="Start anew: replace the output file and its journal.")
     ] = False,
-    ordered: Annotated[
-        bool, typer.Option("--ordered", help="Write the results in the input's order; those that are ahead wait.")
-    ] = False,
+    ordered: Annotated[bool, typer.Option("--ordered", help="Write the results in the order of the input.")] = False,
     retry_errored: Annotated[
         bool,
-        typer.Option("--retry-errored", help="Run those again that errored or expired; replace their results."),
+        typer.Option("--retry-errored", help="Run requests again that errored or expired, and replace their results."),
     ] = False,
     skip_invalid: Annotated[
-        bool, typer.Option("--skip-invalid", help="Pass over lines of the input that are no requests.")
+        bool, typer.Option("--skip-invalid", help="Skip entries of the input that are not valid requests.")
     ] = False,
     stream_events: Annotated[
         str | None,
         typer.Option(
             metavar="DIR|-",
-            help="Write the events as they come, as JSON Lines: a file a request, or all to standard output.",
+            help="Write events as they come, as JSON Lines: one file per request, or all to standard output.",
         ),
     ] = None,
     recovery: Annotated[
         Literal["fail", "restart", "continue"],
-        typer.Option(help="What becomes of an answer that breaks off: it fails, begins anew, or is continued."),
+        typer.Option(help="What happens to an answer that breaks off: it fails, starts anew, or is continued."),
     ] = "fail",
     spend_cap: Annotated[
-        float | None, typer.Option(min=0.0001, help="Dollars: what would go beyond is not begun.")
+        float | None, typer.Option(min=0.0001, help="In dollars. A request that might exceed it is not begun.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show errors and the last line only.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show only errors and the last line.")] = False,
     log_level: LogLevel = None,
     log_format: LogFormat = "console",
     backend: Backend = "asyncio",
 ) -> None:
     """Run a file of requests and write their results as they come.
 
-    All of the input is checked before anything is sent; what comes through a pipe is checked as it comes. The key is
-    read from ANTHROPIC_API_KEY. A request that fails doesn't stop the others; a failure that would fail them all, such
-    as a wrong key, stops the run. Ctrl-C (or SIGTERM) lets running requests finish and begins no more; a second one
-    cancels them.
+    The whole input is checked before anything is sent; a pipe is checked as its requests come. The key is read from
+    ANTHROPIC_API_KEY. A request that fails doesn't stop the others. A failure that would fail all of them, such as a
+    wrong key, stops the run. Ctrl-C (or SIGTERM) lets running requests finish and begins no more; a second one cancels
+    them.
 
-    The same command again goes on where it stopped, however it stopped: by the journal beside the output file, each
-    request is in the results once.
+    The same command continues a run that stopped, however it stopped. The journal beside the output file makes sure
+    that each request is in the results once.
     """
 
     def command() -> int:
@@ -206,14 +204,14 @@ def run(
 @app.command()
 def report(
     output: Annotated[str, typer.Argument(help="The results file of a run; its journal is beside it.")],
-    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, on standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
     html: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A page with plots in one file; it needs no network.")
+        str | None, typer.Option(metavar="FILE", help="Write a page with plots to this file. It needs no network.")
     ] = None,
 ) -> None:
-    """Show what a run was: answers and errors, tokens and dollars, times, retries, interruptions.
+    """Show the report of a run: answers and errors, tokens and dollars, times, retries, interruptions.
 
-    It is read from the run's journal, when the run has ended or was interrupted. Nothing is changed.
+    It is read from the journal of a run that has ended or was interrupted. Nothing is changed.
     """
 
     def command() -> int:
@@ -226,17 +224,17 @@ def report(
 
 @app.command(epilog=_SCENARIO)
 def simulate(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")] = 8765,
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8765,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     tls: Annotated[
-        bool, typer.Option("--tls", help="Serve https, by a certificate made on the spot; needs the extra tls.")
+        bool, typer.Option("--tls", help="Serve https with a new certificate. Needs the extra tls.")
     ] = False,
     scenario: Annotated[
-        str | None, typer.Option(help="A TOML file of settings, as below; the options here go before it.")
+        str | None, typer.Option(help="A TOML file of settings, see below. Options given here replace them.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed makes the same answers. [0]")] = None,
-    time_to_first_token: Annotated[float | None, typer.Option(min=0, help="Seconds. [0, at once]")] = None,
-    tokens_per_second: Annotated[float | None, typer.Option(min=0, help="[0, as fast as possible]")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same answers. [0]")] = None,
+    time_to_first_token: Annotated[float | None, typer.Option(min=0, help="In seconds. [0]")] = None,
+    tokens_per_second: Annotated[float | None, typer.Option(min=0, help="0 is as fast as possible. [0]")] = None,
     log_level: LogLevel = None,
     log_format: LogFormat = "console",
     backend: Backend = "asyncio",
@@ -271,8 +269,8 @@ def main() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # Closed by who started us. A file that we open must not take its number: it would be written into. Reading
-            # alone, so that what should have gone there fails.
+            # The parent process closed it. No file of ours may take its number, since output would go into it. It is
+            # opened for reading only, so that writing to it fails.
             os.open(os.devnull, os.O_RDONLY)
     app()
 

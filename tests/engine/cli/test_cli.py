@@ -22,7 +22,7 @@ from manystream.engine.simulator import Cut, Simulator, Stall
 
 PROMPTS = "".join(f'{{"prompt": "Tell me of {number}"}}\n' for number in range(10))
 MODEL = ("--model", "claude-opus-5-5")
-GO_ON = "run the same command again to go on"
+GO_ON = "run the same command again to continue"
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +164,7 @@ def test_a_wrong_key_stops_at_once(simulator: Simulator, monkeypatch: pytest.Mon
     assert done.exit_code == 1
     first, last = done.stderr.splitlines()
     assert first.startswith("error: stopped by 401 authentication_error: ")
-    assert last == "10 not run of 10; results in out.jsonl; run the same command again to go on"
+    assert last == "10 not run of 10; results in out.jsonl; run the same command again to continue"
     assert results() == {}
     assert len(simulator.requests) <= 4
     # Nothing was lost, so that the same command may be given again.
@@ -190,7 +190,7 @@ def test_standard_input_is_run_as_it_comes(simulator: Simulator) -> None:
     again = start("run", "-", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, stdin=subprocess.PIPE)
     _, told = again.communicate(PROMPTS + '{"prompt": "Hello"}', timeout=20)
     assert again.returncode == 0
-    assert "going on: 10 done before" in told
+    assert "continuing: 10 done before" in told
     assert len(results()) == 11
     assert len(simulator.requests) == 11
 
@@ -223,9 +223,8 @@ def test_ctrl_c_drains_and_again_cancels() -> None:
         _, told = once.communicate(timeout=20)
         assert once.returncode == 130
         assert "stopping: 3 still running will finish; Ctrl-C again cancels them" in told
-        assert (
-            told.splitlines()[-1]
-            == "interrupted: 3 succeeded, 7 not run of 10; results in once.jsonl; run the same command again to go on"
+        assert told.splitlines()[-1] == (
+            "interrupted: 3 succeeded, 7 not run of 10; results in once.jsonl; run the same command again to continue"
         )
         assert sorted(results("once.jsonl")) == ["line-1", "line-2", "line-3"]
 
@@ -243,9 +242,8 @@ def test_ctrl_c_drains_and_again_cancels() -> None:
         twice.send_signal(signal.SIGINT)
         _, told = twice.communicate(timeout=20)
         assert twice.returncode == 130
-        assert (
-            told.splitlines()[-1]
-            == "interrupted: 2 succeeded, 8 not run of 10; results in twice.jsonl; run the same command again to go on"
+        assert told.splitlines()[-1] == (
+            "interrupted: 2 succeeded, 8 not run of 10; results in twice.jsonl; run the same command again to continue"
         )
         assert [result["message"]["content"][0]["text"] for result in results("twice.jsonl").values()] == ["fine"] * 2
         stalling.wait_until(lambda it: [request.outcome for request in it.requests].count("disconnected") == 3)

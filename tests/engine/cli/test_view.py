@@ -81,7 +81,7 @@ def figures() -> Figures:
 def test_the_live_view(figures: Figures) -> None:
     assert [line.plain for line in live_lines(figures, PACE, stats(), 100)] == [
         "━━━━━━━─────────────────────────  12,340 of 50,000  24 %  12 min 34 s  about 31 min left",
-        "running           38  4 waiting: 3 for requests per minute  1 to be tried again",
+        "running           38  4 waiting: 3 for requests per minute  1 for another attempt",
         "done              12,300",
         "failed            40  overloaded_error 31  api_error 6  canceled 3",
         "retried           3  overloaded_error 3",
@@ -185,8 +185,8 @@ def test_a_price_that_is_not_known() -> None:
 def test_a_plain_line(figures: Figures) -> None:
     assert plain_line(figures, PACE, stats()) == (
         "12,340/50,000 (24 %) done, 40 failed (overloaded_error 31, api_error 6, canceled 3), 38 running, 4 waiting"
-        " (for requests per minute 3, to be tried again 1), 2.5 requests/s, 1,234 events/s, 457 tokens/s, $2.40, first"
-        " content p50 495 ms p99 495 ms, about 31 min left"
+        " (for requests per minute 3, for another attempt 1), 2.5 requests/s, 1,234 events/s, 457 tokens/s, $2.40,"
+        " first content p50 495 ms p99 495 ms, about 31 min left"
     )
     figures = Figures(clock=lambda: 0.0)
     assert plain_line(figures, Speed(), IDLE) == (
@@ -195,7 +195,7 @@ def test_a_plain_line(figures: Figures) -> None:
 
 
 def test_what_requests_wait_for() -> None:
-    assert waiting_text(stats()) == "4 waiting (for requests per minute 3, to be tried again 1)"
+    assert waiting_text(stats()) == "4 waiting (for requests per minute 3, for another attempt 1)"
     for reason in get_args(Reason):
         assert waiting_text(stats(waits=(WaitingRequest("a", None, None, reason, None),)))
 
@@ -212,13 +212,13 @@ def test_the_summary(figures: Figures) -> None:
     ]
     figures.unpriced, figures.estimated = 7, True
     assert summary(figures)[2] == (
-        "cost               ~$2.40  (no price is known for 7 requests; what was cut short is estimated)"
+        "cost               ~$2.40  (no price is known for 7 requests; interrupted answers are estimated)"
     )
     assert outcome(figures, "out.jsonl", resumable=True) == [
         "errored            31 overloaded_error",
         "errored            6 api_error",
         "12,300 succeeded, 37 errored, 3 canceled, 37,660 not run of 50,000; results in out.jsonl;"
-        " run the same command again to go on",
+        " run the same command again to continue",
     ]
     assert summary(Figures()) == []
     assert outcome(Figures(), "out.jsonl", resumable=True) == ["nothing done of 0; results in out.jsonl"]

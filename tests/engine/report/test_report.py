@@ -16,7 +16,8 @@ from typer.testing import CliRunner, Result
 
 from manystream.__main__ import app
 from manystream.engine.report import Report, ReportError, page, read_report
-from manystream.engine.report.read import Distribution, ModelShare, Slow
+from manystream.engine.report.distribution import Distribution
+from manystream.engine.report.read import ModelShare, Slow
 from manystream.engine.report.timeline import Session, Timeline
 
 BEGAN = 1_790_000_000.0
@@ -214,7 +215,7 @@ def test_a_page_replaces_a_page_alone() -> None:
     Path("out.jsonl").write_text("mine")
     done = command("out.jsonl", "--html", "out.jsonl")
     assert done.exit_code == 2
-    assert done.stderr == "error: out.jsonl: exists already, and is no page; name another file for --html\n"
+    assert done.stderr == "error: out.jsonl: exists already and is not a page; name another file for --html\n"
     assert Path("out.jsonl").read_text() == "mine"
     for _ in range(2):
         assert command("out.jsonl", "--html", "page.html").exit_code == 0
@@ -283,12 +284,12 @@ def test_what_is_wrong_is_one_line() -> None:
     write_journal(Path("results.jsonl.journal"), [])
     Path("results.jsonl").write_text("{}\n")
     expected = {
-        "absent.jsonl": "absent.jsonl: there are no such results",
-        "only.jsonl": "only.jsonl.journal: there is no such file, and the report is read from it",
+        "absent.jsonl": "absent.jsonl: no such results",
+        "only.jsonl": "only.jsonl.journal: no such file, and the report is read from it",
         "text.jsonl": "text.jsonl.journal: not the journal of a run: file is not a database",
         "other.jsonl": "other.jsonl.journal: not the journal of a run: it has none of its tables",
         "newer.jsonl": "newer.jsonl.journal: its format is 99, this version of manystream reads up to 2",
-        "results.jsonl.journal": "results.jsonl.journal: that is the journal; name the results file, results.jsonl",
+        "results.jsonl.journal": "results.jsonl.journal: this is the journal; name the results file, results.jsonl",
     }
     for name, message in expected.items():
         done = command(name)
@@ -302,7 +303,7 @@ def test_a_run_that_goes_on() -> None:
         writer.execute("PRAGMA locking_mode = EXCLUSIVE")
         writer.execute("PRAGMA journal_mode = WAL")
         writer.execute("UPDATE request SET attempts = 2")
-        with pytest.raises(ReportError, match="in use by a run that goes on; ask again when it has ended"):
+        with pytest.raises(ReportError, match="in use by a run that has not ended; try again when it has"):
             read_report("out.jsonl")
     assert read_report("out.jsonl").totals.attempts == 2
 

@@ -221,5 +221,5 @@ def test_a_display_that_fails_harms_no_run(
     assert ended.value.code == 0
     assert len(answers()) == 6
     told = capsys.readouterr().err
-    assert "the progress can't be shown: ZeroDivisionError; the run goes on" in told
+    assert "the progress can't be shown: ZeroDivisionError; the run continues" in told
     assert told.count("ZeroDivisionError") == 1
