@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "EngineBusy", "EngineStats"]
 
 
+_ELSEWHERE = "elsewhere its streams' state, result and cancel() can be used"
 _ENOUGH_TTFTS = 20
 
 
@@ -125,7 +126,7 @@ class Engine:
     async def __aenter__(self) -> Self:
         if self._loop is not None:
             raise RuntimeError("an engine is entered once; make another")
-        self._loop = loop = HomeLoop()
+        self._loop = loop = HomeLoop("engine", elsewhere=_ELSEWHERE)
         self._connect(self._model)
         self._admission = admission = self._make_admission(clock=loop.clock, woken=lambda: supervisor.wake())
         self._tasks = tasks = anyio.create_task_group()

@@ -262,7 +262,7 @@ class Supervisor:
 
     async def _next_turn(self, job: Job) -> None:
         job.turn = anyio.Event()
-        job.ticket = attrs.evolve(job.ticket, attempt=job.ticket.attempt + 1, state="new", leads=(), sending=None)
+        job.ticket = job.ticket.again()
         with _shared():
             self._admission.enter(job.ticket)
         await job.turn.wait()

@@ -14,6 +14,7 @@ from ...actors.stream import ErrorInfo
 from ..prices import Prices
 from .lanes import GroupState, Lane, Lanes
 from .pool import Block, Pool
+from .reservation import Reservation
 from .retry_budget import RetryBudget
 from .settings import Group, Limits
 from .spend_cap import SpendCap
@@ -59,7 +60,7 @@ class Admission:
         self._prune_at = len(self._groups) + _MANY_GROUPS
         self._no_group = GroupState(Group())
         self._lanes = Lanes()
-        self._followers: dict[Ticket, list[Ticket]] = {}
+        self._followers: dict[Reservation, list[Ticket]] = {}
         self._numbers = count()
         self._retries = RetryBudget(max(_LEAST_RETRIES, max_concurrency / 2), clock())
         self.spend_cap = SpendCap(spend_cap) if spend_cap is not None else None

@@ -12,8 +12,8 @@ from .bucket import Bucket
 from .estimates import Estimates
 from .pace import Pace
 from .prompt_cache import Prefixes
+from .reservation import Reservation
 from .settings import Limits, Reason
-from .ticket import Ticket
 from .window import Window
 
 __all__ = ["Block", "Pool", "is_overload"]
@@ -73,56 +73,58 @@ class Pool:
             return "pace", now + wait
         return None
 
-    def blocked(self, ticket: Ticket, now: float) -> Block | None:
+    def blocked(self, reservation: Reservation, now: float) -> Block | None:
         """What keeps a request from being sent now; None when nothing does."""
         if (block := self.shut(now)) is not None:
             return block
-        for reason, amount in self._needs(ticket, now).items():
+        for reason, amount in self._needs(reservation, now).items():
             if (wait := self.buckets[reason].wait(amount, now)) > 0:
                 return reason, now + wait
         return None
 
-    def _needs(self, ticket: Ticket, now: float) -> dict[Reason, float]:
-        estimates = self.estimates(ticket.group)
+    def _needs(self, reservation: Reservation, now: float) -> dict[Reason, float]:
+        estimates = self.estimates(reservation.group)
         return {
             "requests_per_minute": 1.0,
-            "input_tokens_per_minute": estimates.input(self._uncached(ticket, now)),
-            "output_tokens_per_minute": estimates.output(ticket.max_tokens),
+            "input_tokens_per_minute": estimates.input(self._uncached(reservation, now)),
+            "output_tokens_per_minute": estimates.output(reservation.max_tokens),
         }
 
-    def _uncached(self, ticket: Ticket, now: float) -> float:
-        return ticket.prompt.tokens - self.prefixes.readable(ticket.prompt.prefixes, now)
+    def _uncached(self, reservation: Reservation, now: float) -> float:
+        return reservation.prompt.tokens - self.prefixes.readable(reservation.prompt.prefixes, now)
 
     # -- a request's way
 
-    def send(self, ticket: Ticket, now: float) -> None:
+    def send(self, reservation: Reservation, now: float) -> None:
         """It goes now: sets aside what it will need."""
         self.running += 1
-        ticket.sending = self.window.sent(now)
+        reservation.sending = self.window.sent(now)
         self.pace.sent(now)
-        ticket.reserved = self._needs(ticket, now)
-        ticket.marks = {reason: self.buckets[reason].reserve(amount, now) for reason, amount in ticket.reserved.items()}
-        self.prefixes.lead(ticket, now)
+        reservation.reserved = self._needs(reservation, now)
+        reservation.marks = {
+            reason: self.buckets[reason].reserve(amount, now) for reason, amount in reservation.reserved.items()
+        }
+        self.prefixes.lead(reservation, now)
 
-    def accepted(self, ticket: Ticket, headers: Mapping[str, str], now: float) -> None:
+    def accepted(self, reservation: Reservation, headers: Mapping[str, str], now: float) -> None:
         """The API took it on: the head of an answer has come."""
-        if ticket.sending is None:
+        if reservation.sending is None:
             return
-        self.window.accepted(ticket.sending, self.running)
+        self.window.accepted(reservation.sending, self.running)
         self.pace.accepted(now)
-        ticket.sending = None
-        self._settle(ticket, "requests_per_minute", 1.0)
-        self._observe(ticket, headers, now)
+        reservation.sending = None
+        self._settle(reservation, "requests_per_minute", 1.0)
+        self._observe(reservation, headers, now)
 
-    def refused(self, ticket: Ticket, info: ErrorInfo, now: float) -> None:
+    def refused(self, reservation: Reservation, info: ErrorInfo, now: float) -> None:
         """The API answered with an error, or could not be reached."""
-        if ticket.sending is None:
+        if reservation.sending is None:
             return
-        sending, ticket.sending = ticket.sending, None
-        for reason in list(ticket.reserved):
-            self._settle(ticket, reason, 0.0)
+        sending, reservation.sending = reservation.sending, None
+        for reason in list(reservation.reserved):
+            self._settle(reservation, reason, 0.0)
         room = self._has_room(info.rate_limits)
-        self._observe(ticket, info.rate_limits, now)
+        self._observe(reservation, info.rate_limits, now)
         if not is_overload(info):
             if info.status is None:
                 self.window.gone(sending)  # it never came to the API
@@ -143,49 +145,49 @@ class Pool:
                 self.buckets["input_tokens_per_minute"].contradict(now)
             self.window.refused(sending, now)
 
-    def began(self, ticket: Ticket, usage: Usage, now: float) -> None:
+    def began(self, reservation: Reservation, usage: Usage, now: float) -> None:
         """The answer has begun, and said how much input it took."""
         cached = usage.cache_creation_input_tokens + usage.cache_read_input_tokens > 0
-        self.prefixes.written(ticket, now, cached=cached or not usage.total_input_tokens)
-        self._settle_input(ticket, usage)
+        self.prefixes.written(reservation, now, cached=cached or not usage.total_input_tokens)
+        self._settle_input(reservation, usage)
 
     def overloaded(self) -> None:
         """The API gave an answer up in its middle, being overloaded."""
         self.window.overloaded()
 
-    def leave(self, ticket: Ticket, usage: Usage, *, whole: bool, now: float) -> None:
+    def leave(self, reservation: Reservation, usage: Usage, *, whole: bool, now: float) -> None:
         """It runs no more, and used so much. `whole` tells whether its answer came to its end."""
         self.running -= 1
-        if ticket.sending is not None:
-            self.window.gone(ticket.sending)
-            ticket.sending = None
-        self.prefixes.given_up(ticket)
-        self._settle(ticket, "requests_per_minute", 1.0)
-        self._settle_input(ticket, usage)
+        if reservation.sending is not None:
+            self.window.gone(reservation.sending)
+            reservation.sending = None
+        self.prefixes.given_up(reservation)
+        self._settle(reservation, "requests_per_minute", 1.0)
+        self._settle_input(reservation, usage)
         # Without a word from the API it is taken to have been counted.
-        self._settle(ticket, "input_tokens_per_minute", ticket.reserved.get("input_tokens_per_minute", 0.0))
-        self._settle(ticket, "output_tokens_per_minute", usage.output_tokens)
+        self._settle(reservation, "input_tokens_per_minute", reservation.reserved.get("input_tokens_per_minute", 0.0))
+        self._settle(reservation, "output_tokens_per_minute", usage.output_tokens)
         if whole:
-            self.estimates(ticket.group).learn_output(usage.output_tokens)
+            self.estimates(reservation.group).learn_output(usage.output_tokens)
 
-    def _settle_input(self, ticket: Ticket, usage: Usage) -> None:
-        if usage.total_input_tokens and "input_tokens_per_minute" in ticket.reserved:
+    def _settle_input(self, reservation: Reservation, usage: Usage) -> None:
+        if usage.total_input_tokens and "input_tokens_per_minute" in reservation.reserved:
             used = usage.input_tokens + usage.cache_creation_input_tokens
-            self._settle(ticket, "input_tokens_per_minute", used)
-            self.estimates(ticket.group).learn_input(ticket.prompt.tokens, usage.total_input_tokens)
+            self._settle(reservation, "input_tokens_per_minute", used)
+            self.estimates(reservation.group).learn_input(reservation.prompt.tokens, usage.total_input_tokens)
 
-    def _settle(self, ticket: Ticket, reason: Reason, used: float) -> None:
-        reserved = ticket.reserved.pop(reason, None)
+    def _settle(self, reservation: Reservation, reason: Reason, used: float) -> None:
+        reserved = reservation.reserved.pop(reason, None)
         if reserved is not None:
             self.buckets[reason].settle(reserved, used)
 
     # -- headers
 
-    def _observe(self, ticket: Ticket, headers: Mapping[str, str], now: float) -> None:
+    def _observe(self, reservation: Reservation, headers: Mapping[str, str], now: float) -> None:
         for reason, bucket in self.buckets.items():
             found = _figures(headers, _HEADERS[reason])
             if found is not None:
-                bucket.observe(*found, ticket.marks[reason], now)
+                bucket.observe(*found, reservation.marks[reason], now)
 
     def _cap(self, headers: Mapping[str, str]) -> None:
         """The headers are a refusal's, which comes at once: what they say is left is all there is."""

@@ -1,12 +1,9 @@
 """What callers set of admission: limits a minute, and groups; and what a request may wait for."""
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import attrs
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Group", "Limits", "Reason"]
 

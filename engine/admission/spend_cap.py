@@ -1,10 +1,6 @@
 """Dollars counted exactly against a cap."""
 
 import math
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["SpendCap"]
 
