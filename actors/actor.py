@@ -5,9 +5,6 @@ are woken once a read. Its task only opens the response, reads it, and waits whe
 the connection to close. It decides about attempts, and leaves slots and waiting between attempts to the engine.
 """
 
-import contextlib
-import math
-from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
@@ -16,11 +13,11 @@ import anyio
 import attrs
 
 from .assembler import Assembler
-from .channel import EventLog, OnAbandon, Parked, Subscriber
+from .attempt import Reading, truncated
+from .channel import Audience, EventLog, OnAbandon
 from .message import EMPTY, TextPart, Usage
 from .response import Open, Response, ResponseFailed
 from .stream import (
-    STATUS_OF_TYPE,
     Attempt,
     DeadlineName,
     Deadlines,
@@ -39,32 +36,16 @@ from .stream import (
     StreamResult,
     bare,
     continuation,
-    is_retryable,
     next_due,
     next_step,
     takes_continuation,
 )
-from .wire import (
-    DECODE_ERRORS,
-    SMALL,
-    ErrorEvent,
-    Frame,
-    FramingError,
-    SSEFramer,
-    WireError,
-    decode,
-    decode_known,
-    decode_other,
-    plain_text,
-    read_error_body,
-)
+from .wire import plain_text
 
 __all__ = ["Owner", "StreamActor"]
 
 _CHARACTERS_A_TOKEN = 4
 _DRAIN_SECONDS = 0.1  # for what follows message_stop, so that the connection can be used again
-_MOST_BYTES = 256 * 1024 * 1024  # of one attempt: several times the longest answer there can be
-_MOST_EVENTS = 100_000  # that are kept one by one, beside the text: whoever the server is, memory is bounded
 
 
 class Owner(Protocol):
@@ -109,79 +90,41 @@ class StreamActor:
         self.watch = Stopwatch(clock)
         self.life = Lifecycle()
         self.result: StreamResult | None = None
-        self.released = anyio.Event()
+        self.closed = anyio.Event()
         """The connection is back in the pool or gone; nothing of the stream runs any more."""
-        self.parked: list[Parked] = []
-        self.feeds: list[Subscriber] = []
+        self.audience = Audience(self._abandoned)
         self.attempts: list[Attempt] = []
         self.cancel_request: tuple[str, str | None] | None = None
         self.on_abandon: OnAbandon = on_abandon
         self._owner = owner
-        self.abandoned_at: float | None = None
-        """When its last consumer left, while it lingers for another."""
         self.deadlines = deadlines
-        self.looked_at: float | None = None
-        """When the watchdog will look at it next."""
         self.expired: DeadlineName | None = None
         """The deadline that passed and is not dealt with yet."""
         self._retry = retry
         self._recovery: Recovery = recovery
-        self._lossless: list[Subscriber] = []
-        self._draining = False
-        self._room: anyio.Event | None = None
-        self._frames: deque[Frame] = deque()
-        self._bytes = 0  # of this attempt
-        self._framer = SSEFramer()
-        self._failure: ErrorInfo | None = None
         self._next_request = request  # what the next attempt sends
         self.request_id: str | None = None
         self.rate_limits: Mapping[str, str] = EMPTY
         self.log = EventLog(stream_id)
         self.assembler = Assembler(self.log, beta=bool(request.betas))
+        self._reading = Reading(self.assembler, None)
 
-    # -- consumers
+    # -- what others ask of it
 
-    def add(self, feed: Subscriber) -> None:
-        """A consumer joins."""
-        if self.life.ended:
-            return
-        self.feeds.append(feed)
-        if feed.buffer is not None:
-            self._lossless.append(feed)
+    def ask_to_stop(self, by: str, reason: str | None) -> None:
+        """Somebody cancels it. The first who asks is the one who is told of."""
+        if self.cancel_request is None:
+            self.cancel_request = by, reason
 
-    def left(self, feed: Subscriber) -> None:
-        """A consumer leaves."""
-        if feed in self.parked:
-            self.parked.remove(feed)
-        if feed not in self.feeds:
-            return  # the stream has ended
-        self.feeds.remove(feed)
-        if feed in self._lossless:
-            self._lossless.remove(feed)
-            self.has_room()
-        if not self.feeds:
-            self._owner.abandoned(self, feed.on_abandon)
+    def expire(self, deadline: DeadlineName) -> bool:
+        """A deadline has passed. Returns False when another passed before it, and is being dealt with."""
+        if self.expired is not None:
+            return False
+        self.expired = deadline
+        return True
 
-    def drain(self) -> None:
-        """The engine is shutting down: a lossless consumer that holds the stream back gets merged events instead."""
-        self._draining = True
-        self._conflate_full()
-
-    def _conflate_full(self) -> None:
-        for feed in list(self._lossless):
-            if feed.full:
-                feed.conflate()
-
-    def has_room(self) -> None:
-        """A lossless consumer took an event."""
-        if self._room is not None and not any(feed.full for feed in self._lossless):
-            self._room.set()
-
-    def _notify(self) -> None:
-        if self.parked:
-            parked, self.parked = self.parked, []
-            for consumer in parked:
-                consumer.wake()
+    def _abandoned(self, on_abandon: OnAbandon) -> None:
+        self._owner.abandoned(self, on_abandon)
 
     # -- one attempt
 
@@ -194,20 +137,19 @@ class StreamActor:
         self.watch.begin_attempt()
         self._owner.look_at(self)
         response: Response | None = None
-        self._failure = self.request_id = None
+        self.request_id = None
+        self._reading = reading = Reading(self.assembler, None)
         try:
             response = await open_response(self._next_request)
-            self._opened(response)
+            reading = self._opened(response)
             while True:
                 ended = await response.pump(self._take)
-                while self._frames and not self._step():
+                while reading.waiting and not self._step():
                     await self._wait_for_room()
-                if self._framer.failure is not None and not self.assembler.over:
-                    self._failure = self._failure or _protocol_error(self._framer.failure)
-                if self.assembler.over or self._failure is not None:
+                if reading.is_over():
                     break
                 if ended:
-                    self._bytes_ended()
+                    reading.end()
                     break
             if self.assembler.stopped:
                 # The answer is whole: whoever reads it need not wait for the connection.
@@ -217,63 +159,39 @@ class StreamActor:
                         await response.pump(lambda _: True)
         except ResponseFailed as exc:
             # What was read before is the answer, if it is whole; else it was cut, unless it can't be read at all.
-            self._failure = exc.info
+            reading.failure = exc.info
             if response is not None and exc.info.type == "connection_error":
-                self._failure = self._truncated(exc.info.message, exc.info.cause)
+                reading.failure = truncated(exc.info.message, self.request_id, exc.info.cause)
         finally:
             if response is not None:
                 await response.aclose()
         if self.life.ended:
             return None
-        return self._after_failure()
+        return self._after_failure(reading.failure)
 
-    def _opened(self, response: Response) -> None:
+    def _opened(self, response: Response) -> Reading:
         self.life.to(State.STREAMING)
         self.watch.connected = self.watch.clock()
         self.request_id = response.request_id
         self.rate_limits = response.rate_limits
         self.assembler.request_id = self.request_id
-        self._frames.clear()
-        self._bytes = 0
-        self._framer = SSEFramer()
+        self._reading = Reading(self.assembler, self.request_id)
         self._owner.look_at(self)
+        return self._reading
 
     def _take(self, chunk: bytes) -> bool:
-        """Frames what was read and takes in as much as the lossless consumers allow. Returns whether to read on."""
+        """Takes in what was read, as far as the lossless consumers allow. Returns whether to read on."""
         self.watch.last_byte = self.watch.clock()
-        self._bytes += len(chunk)
-        self._frames.extend(self._framer.feed(chunk))
+        reading = self._reading
+        reading.receive(chunk)
         self._step()
-        return not (self._frames or self.assembler.over or self._failure or self._framer.failure)
+        return reading.wants_more
 
     def _step(self) -> bool:
-        """Takes the waiting frames in. Returns False when it had to stop for a lossless consumer."""
-        assembler, frames, log, lossless = self.assembler, self._frames, self.log, self._lossless
+        """Makes events of what was read, and tells of them. Returns False when a lossless consumer is full."""
+        assembler, log = self.assembler, self.log
         seq, contents = log.seq, assembler.contents
-        feed = assembler.feed
-        whole = True
-        while frames:
-            if lossless and any(consumer.full for consumer in lossless):
-                whole = False
-                break
-            frame = frames.popleft()
-            try:
-                try:
-                    usual = len(frame.data) <= SMALL and frame.event != b"error"
-                    event = decode_known(frame.data) if usual else decode(frame)
-                except DECODE_ERRORS:
-                    event = decode_other(frame)
-            except WireError as exc:
-                self._failure = _protocol_error(exc)
-                frames.clear()
-                break
-            feed(event)
-            if assembler.over:
-                self._failure = self._judged(f" (at byte {frame.offset})")
-                frames.clear()
-        if len(log.entries) > _MOST_EVENTS or self._bytes > _MOST_BYTES:
-            self._failure = self._failure or ErrorInfo("protocol_error", _FLOOD)
-            frames.clear()
+        whole = self._reading.take_in(log, self.audience.lossless)
         if log.seq != seq:
             watch = self.watch
             now = watch.last_byte or watch.clock()
@@ -285,65 +203,26 @@ class StreamActor:
                 watch.content(now, assembler.contents - contents)
                 if first:
                     self._owner.look_at(self)
-            self._notify()
+            self.audience.notify()
         return whole
 
     async def _wait_for_room(self) -> None:
-        """Waits until no lossless consumer is full; one that stays full for its `stall_timeout` loses its place."""
-        if self._draining:
-            self._conflate_full()
+        """A lossless consumer is full: waits for it. Meanwhile nothing is read, and no deadline of reading passes."""
+        if not self.audience.must_wait:
             return
         watch = self.watch
-        self._room = room = anyio.Event()
-        watch.paused = True
-        watch.paused_since = began = watch.clock()
+        watch.pause()
         self._owner.held(self)
         try:
-            while not room.is_set():
-                full = [feed for feed in self._lossless if feed.full]
-                patience = min(
-                    (feed.stall_timeout for feed in full if feed.stall_timeout is not None), default=math.inf
-                )
-                with anyio.move_on_after(began + patience - watch.clock()):
-                    await room.wait()
-                if not room.is_set():
-                    for feed in full:
-                        if feed.full and feed.stall_timeout == patience:
-                            feed.fail()
-                    self.has_room()
+            await self.audience.wait_for_room(watch.clock)
         finally:
-            self._room = None
-            watch.paused = False
-            watch.resumed = watch.clock()
+            watch.resume()
             self._owner.look_at(self)
-
-    def _judged(self, place: str = "") -> ErrorInfo | None:
-        """What is wrong with the answer as the events that came have it."""
-        assembler = self.assembler
-        if assembler.error is not None:
-            return _stream_error(assembler.error, self.request_id)
-        if assembler.broken is not None:
-            return ErrorInfo("protocol_error", assembler.broken + place, request_id=self.request_id, retryable=True)
-        return None if assembler.stopped else self._truncated("[DONE] came before the answer was whole")
-
-    def _bytes_ended(self) -> None:
-        """The body ended cleanly: a last event that lacks only its blank line still counts."""
-        for frame in self._framer.close():
-            with contextlib.suppress(WireError):  # cut inside: what is missing will not come
-                self.assembler.feed(decode(frame))
-        if self.assembler.over:
-            self._failure = self._judged()
-        else:
-            self._failure = self._truncated("the bytes ended without message_stop")
-
-    def _truncated(self, message: str, cause: BaseException | None = None) -> ErrorInfo:
-        return ErrorInfo(type="truncated", message=message, request_id=self.request_id, retryable=True, cause=cause)
 
     # -- endings
 
-    def _after_failure(self) -> float | None:
-        """The attempt is over, by the failure that was met; unless that came when the answer was whole."""
-        info = self._failure
+    def _after_failure(self, info: ErrorInfo | None) -> float | None:
+        """The attempt is over, by this failure; unless that came when the answer was whole."""
         if self.assembler.is_whole:
             self._finish("complete")
             return None
@@ -382,7 +261,7 @@ class StreamActor:
         text = "".join(part.content for _, part in self.assembler.parts() if isinstance(part, TextPart))
         self._next_request = attrs.evolve(self.request, params=continuation(self.request.params, text))
         self.assembler.go_on()
-        self._notify()  # of what a last event without its blank line brought
+        self.audience.notify()  # of what a last event without its blank line brought
 
     def _begin_anew(self, number: int) -> None:
         """The next attempt, of this number, begins the answer anew."""
@@ -393,7 +272,7 @@ class StreamActor:
             self.log.run, self.log.next = None, following
             self.log = following
             following.add(RestartEvent, number)
-            self._notify()
+            self.audience.notify()
         self.assembler = Assembler(self.log, beta=bool(self.request.betas))
 
     def next_due(self) -> tuple[float, DeadlineName] | None:
@@ -420,8 +299,7 @@ class StreamActor:
         if self.life.state not in (State.CONNECTING, State.STREAMING):
             self._finish("failed", info)
             return None
-        self._failure = info
-        return self._after_failure()
+        return self._after_failure(info)
 
     def requeue(self) -> None:
         """The wait before another attempt is over."""
@@ -533,12 +411,9 @@ class StreamActor:
         ended = EventLog(self.stream_id, self.log.seq - 1)
         ended.add(StreamEndEvent, self.result)
         self.log = ended
-        self._frames.clear()
+        self._reading.drop()
         self._next_request = self.request
-        self._notify()
-        # The consumers hold what they need of the stream; it holds none of them.
-        self.feeds.clear()
-        self._lossless.clear()
+        self.audience.end()
 
     def snapshot(self) -> SnapshotEvent:
         """All there is up to now; after the end, all but the terminal event."""
@@ -554,26 +429,3 @@ class StreamActor:
             first_seq=seq,
             seq=seq,
         )
-
-
-_FLOOD = f"the stream floods: more than {_MOST_EVENTS:,} events beside text, or {_MOST_BYTES // 2**20} MiB"
-
-
-def _protocol_error(exc: FramingError | WireError) -> ErrorInfo:
-    exc.__context__ = exc.__traceback__ = None  # their frames hold the actor
-    return ErrorInfo(type="protocol_error", message=str(exc), retryable=isinstance(exc, WireError), cause=exc)
-
-
-def _stream_error(event: ErrorEvent, request_id: str | None) -> ErrorInfo:
-    """The error that the API sent inside a stream, which had begun with 200."""
-    said = read_error_body({"error": event.error, "request_id": event.request_id})
-    kind = said.type or "api_error"
-    status = STATUS_OF_TYPE.get(kind)
-    return ErrorInfo(
-        type=kind,
-        message=said.message or "the API reported an error inside the stream",
-        status=status,
-        request_id=said.request_id or request_id,
-        retryable=is_retryable(status or 500, EMPTY, said.code),
-        code=said.code,
-    )

@@ -127,8 +127,8 @@ class StreamHandle:
         self._check_home()
         actor = self._actor
         first, cursor = _join(actor, start)
-        feed = Subscriber(actor, cursor, policy or Conflate(), on_abandon or actor.on_abandon, first)
-        actor.add(feed)
+        feed = Subscriber(actor.audience, cursor, policy or Conflate(), on_abandon or actor.on_abandon, first)
+        actor.audience.add(feed)
         return Mailbox(feed, self._home)
 
     async def wait(self) -> StreamResult:
@@ -138,7 +138,7 @@ class StreamHandle:
         Raises `RuntimeError` outside of the engine's event loop.
         """
         self._check_home()
-        await self._actor.released.wait()
+        await self._actor.closed.wait()
         return self.result
 
     def cancel(self, reason: str | None = None) -> None:

@@ -51,13 +51,12 @@ class Snapshots(ObjectReceiveStream[SnapshotEvent]):
                 raise anyio.EndOfStream
             if self._changed is None:
                 self._changed = anyio.Event()
-                self._actor.parked.append(self)
+                self._actor.audience.park(self)
             await self._changed.wait()
 
     async def aclose(self) -> None:
         """Ends the channel; whoever waits in `receive` gets `anyio.ClosedResourceError`."""
         self._closed = True
-        if self in self._actor.parked:
-            self._actor.parked.remove(self)
+        self._actor.audience.forget(self)
         self.wake()
         await checkpoint()

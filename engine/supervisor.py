@@ -116,8 +116,7 @@ class Supervisor:
         job = self._jobs.get(actor.stream_id)
         if job is None or actor.life.ended:
             return  # gone, or giving its connection back
-        if actor.cancel_request is None:
-            actor.cancel_request = by, reason
+        actor.ask_to_stop(by, reason)
         if job.task is not None:
             job.task.cancel()
         else:
@@ -147,7 +146,7 @@ class Supervisor:
     def drain(self) -> None:
         """No consumer may hold a stream back any more."""
         for job in self._jobs.values():
-            job.actor.drain()
+            job.actor.audience.drain()
 
     async def wait_until_empty(self) -> None:
         """Waits until every stream's connection is released."""
@@ -289,7 +288,7 @@ class Supervisor:
             return
         self._leave(job)
         del job.ticket, job.task  # they know the job: without this, a finished stream would wait for the collector
-        job.actor.released.set()
+        job.actor.closed.set()
         self._released(job.actor)
         self._observers.ended(job.actor)
         if job.ended is not None:
@@ -324,18 +323,18 @@ class Supervisor:
             self.start_helper(self._linger(actor))
 
     async def _linger(self, actor: StreamActor) -> None:
-        since = actor.abandoned_at = self._clock()
+        audience = actor.audience
+        emptied = audience.emptied
         with anyio.move_on_after(_LINGER_SECONDS):
-            await actor.released.wait()
+            await actor.closed.wait()
         # Somebody may have joined and left again meanwhile: then that is what counts.
-        if not actor.feeds and actor.abandoned_at == since:
+        if not audience.subscribers and audience.emptied == emptied:
             self.cancel(actor, "consumer", "its last consumer left")
 
     def _expired(self, actor: StreamActor, deadline: DeadlineName) -> None:
         job = self._jobs.get(actor.stream_id)
-        if job is None or actor.expired is not None:
+        if job is None or not actor.expire(deadline):
             return
-        actor.expired = deadline
         if job.task is not None:
             job.task.cancel()
         else:

@@ -5,9 +5,10 @@ moved it. So a stream costs a look once in its shortest deadline, however many e
 """
 
 import heapq
+import math
 from collections.abc import Callable
 from itertools import count
-from weakref import ref
+from weakref import WeakKeyDictionary, ref
 
 import anyio
 
@@ -27,6 +28,7 @@ class Watchdog:
         self._expired = expired
         # Weak, since a look may be due long after its stream has ended: it keeps no answer in memory.
         self._looks: list[tuple[float, int, ref[StreamActor]]] = []
+        self._next_look: WeakKeyDictionary[StreamActor, float] = WeakKeyDictionary()
         self._numbers = count()
         self._sooner: anyio.Event | None = None
         self._prune_at = 1000
@@ -34,9 +36,9 @@ class Watchdog:
     def look_at(self, actor: StreamActor) -> None:
         """A stream has come to a stage in which another deadline may be the next."""
         due = actor.next_due()
-        if due is None or (actor.looked_at is not None and actor.looked_at <= due[0]):
+        if due is None or (self._next_look.get(actor, math.inf) <= due[0]):
             return
-        actor.looked_at = due[0]
+        self._next_look[actor] = due[0]
         if len(self._looks) >= self._prune_at:
             self._prune()
         heapq.heappush(self._looks, (due[0], next(self._numbers), ref(actor)))
@@ -66,9 +68,9 @@ class Watchdog:
         while self._looks and self._looks[0][0] <= now:
             moment, _, look_at = heapq.heappop(self._looks)
             actor = look_at()
-            if actor is None or actor.looked_at != moment:
+            if actor is None or self._next_look.get(actor) != moment:
                 continue  # it is gone, or an earlier look has taken this one's place
-            actor.looked_at = None
+            del self._next_look[actor]
             due = actor.next_due()
             if due is None:
                 continue

@@ -1,10 +1,12 @@
 """From one stream to its consumers: the log of its events, and the mailboxes that read it."""
 
+from .audience import Audience
 from .log import Cursor, EventLog, MakeDelta
 from .mailbox import Conflate, Lossless, Mailbox, OnAbandon, Parked, Policy, Subscriber
 from .receiving import Home, Receiving
 
 __all__ = [
+    "Audience",
     "Conflate",
     "Cursor",
     "EventLog",

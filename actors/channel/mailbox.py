@@ -64,14 +64,15 @@ class Parked(Protocol):
 class Producer(Protocol):
     """What a mailbox needs of the stream that fills it."""
 
-    parked: list[Parked]
-    """Whom to wake when there are more events."""
+    def park(self, consumer: Parked) -> None:
+        """`consumer` is woken once, when there are more events."""
+        ...
 
     def has_room(self) -> None:
         """A lossless consumer took an event."""
         ...
 
-    def left(self, feed: "Subscriber") -> None:
+    def left(self, subscriber: "Subscriber") -> None:
         """A consumer is gone, with all its clones."""
         ...
 
@@ -174,7 +175,7 @@ class Subscriber:
         """Asks the producer for a wake."""
         if not self._parked:
             self._parked = True
-            self._producer.parked.append(self)
+            self._producer.park(self)
 
     def wake(self) -> None:
         """There are events again: wakes one waiter, which wakes the next if it leaves any."""

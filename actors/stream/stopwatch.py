@@ -101,6 +101,16 @@ class Stopwatch:
         self._last_content = now
         self.contents += count
 
+    def pause(self) -> None:
+        """Nothing is read from now on: a consumer holds the stream back."""
+        self.paused = True
+        self.paused_since = self.clock()
+
+    def resume(self) -> None:
+        """Reading goes on."""
+        self.paused = False
+        self.resumed = self.clock()
+
     def timings(self) -> Timings:
         """All of it, in seconds since submission."""
 

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from manystream.actors.assembler import Assembler
+from manystream.actors.channel.audience import Audience
 from manystream.actors.channel.log import Cursor, EventLog
 from manystream.actors.channel.mailbox import Conflate, Mailbox, Subscriber
 from manystream.actors.stream.request import StreamRequest
@@ -62,19 +63,6 @@ def _answer() -> bytes:
     return "".join(f"event: {name}\ndata: {data}\n\n" for name, data in events).encode()
 
 
-class _NoProducer:
-    """A stream that nobody need be woken by."""
-
-    def __init__(self) -> None:
-        self.parked: list = []
-
-    def has_room(self) -> None:
-        pass
-
-    def left(self, feed: Subscriber) -> None:
-        pass
-
-
 def _frame(pieces: list[bytes]) -> list[Frame]:
     framer = SSEFramer()
     return [frame for piece in pieces for frame in framer.feed(piece)]
@@ -93,7 +81,12 @@ def _assemble(events: list[WireEvent]) -> EventLog:
 
 
 def _mailbox(log: EventLog) -> Mailbox:
-    return Mailbox(Subscriber(_NoProducer(), Cursor.after(log, 0), Conflate(), "detach"))
+    return Mailbox(Subscriber(_audience(), Cursor.after(log, 0), Conflate(), "detach"))
+
+
+def _audience() -> Audience:
+    """A stream's consumers, of whose leaving nobody is told."""
+    return Audience(lambda _: None)
 
 
 def _lagging(log: EventLog) -> None:
@@ -117,8 +110,8 @@ def _keeping_up(_: None) -> None:
 
 async def _wake_many() -> None:
     """A consumer's task that is woken for each delta."""
-    log, producer = EventLog("stream"), _NoProducer()
-    mailbox = Mailbox(Subscriber(producer, Cursor.after(log, 0), Conflate(), "detach"))
+    log, audience = EventLog("stream"), _audience()
+    mailbox = Mailbox(Subscriber(audience, Cursor.after(log, 0), Conflate(), "detach"))
 
     async def consume() -> None:
         for _ in range(_DELTAS):
@@ -127,12 +120,10 @@ async def _wake_many() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(consume)
         for _ in range(_DELTAS):
-            while not producer.parked:
+            while not audience.parked:
                 await anyio.lowlevel.checkpoint()
             log.add_text(0, str, "text")  # pyright: ignore[reportArgumentType]
-            parked, producer.parked = producer.parked, []
-            for consumer in parked:
-                consumer.wake()
+            audience.notify()
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ class _Source(Subscriber):
     __slots__ = ("_channel", "actor")
 
     def __init__(self, channel: "MergeChannel", actor: StreamActor) -> None:
-        super().__init__(actor, Cursor(actor.log), Conflate(), "detach")
+        super().__init__(actor.audience, Cursor(actor.log), Conflate(), "detach")
         self._channel = channel
         self.actor = actor
         self.readers = 1
@@ -55,7 +55,7 @@ class MergeChannel(Receiving[TaggedEvent]):
     def add(self, actor: StreamActor) -> None:
         """Another stream."""
         source = _Source(self, actor)
-        actor.add(source)
+        actor.audience.add(source)
         self._sources.add(source)
         source.park()
 

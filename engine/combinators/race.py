@@ -43,7 +43,7 @@ class _Bell:
         self._actors = list(actors)
         self._rung = anyio.Event()
         for actor in self._actors:
-            actor.parked.append(self)
+            actor.audience.park(self)
 
     def wake(self) -> None:
         self._rung.set()
@@ -53,8 +53,7 @@ class _Bell:
             await self._rung.wait()
         finally:
             for actor in self._actors:
-                if self in actor.parked:
-                    actor.parked.remove(self)
+                actor.audience.forget(self)
 
 
 class _Race:

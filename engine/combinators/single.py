@@ -53,7 +53,7 @@ class Stream(StreamHandle):
         outside of the engine's event loop."""
         self._check_home()
         self._mailbox.close()
-        released = self._actor.released
+        released = self._actor.closed
         if not released.is_set() and (self._actor.cancel_request is not None or self._actor.life.ended):
             await uninterrupted(released.wait)
 

@@ -147,7 +147,7 @@ async def test_the_collector_may_run_in_the_middle_of_a_step(simulator: Simulato
             gc.collect()
             states.append(actor.life.state)
             if not states[1:]:
-                actor.parked.append(self)
+                actor.audience.park(self)
 
     async with engine_for(simulator) as engine:
         handle = engine.submit("x")
@@ -155,7 +155,7 @@ async def test_the_collector_may_run_in_the_middle_of_a_step(simulator: Simulato
         gc.disable()
         try:
             Ring(handle.subscribe(Lossless(3), on_abandon=on_abandon))
-            actor.parked.append(Collecting())
+            actor.audience.park(Collecting())
             with anyio.fail_after(10):
                 result = await handle.wait()
         finally:

@@ -366,7 +366,7 @@ async def test_closing_a_channel_of_snapshots_wakes_who_waits() -> None:
         tasks.start_soon(watch)
         await settle()
         await snapshots.aclose()
-    assert stage.actor.parked == []
+    assert stage.actor.audience.parked == []
 
 
 async def test_watching_snapshots_is_no_reason_to_go_on() -> None:

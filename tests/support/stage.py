@@ -140,7 +140,7 @@ class Stage:
             while await actor.attempt(self._open) is not None:
                 actor.requeue()
         actor.finish_cancelled("handle")
-        actor.released.set()
+        actor.closed.set()
 
     async def _open(self, request: StreamRequest) -> Wire:
         self.sent.append(request)

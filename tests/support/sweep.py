@@ -315,7 +315,7 @@ class Run:
                     handle.cancel(CLEANUP[1])
                 with anyio.move_on_after(_SOON):
                     await handle.wait()
-        elif running := [handle for handle in handles if not handle._actor.released.is_set()]:  # pyright: ignore[reportPrivateUsage]
+        elif running := [handle for handle in handles if not handle._actor.closed.is_set()]:  # pyright: ignore[reportPrivateUsage]
             self.wrong(f"the operation was left, and {running} still run")
             with anyio.move_on_after(_SOON):
                 for handle in running:
@@ -388,7 +388,7 @@ class Run:
         if result is None:
             yield "it has no ending"
             return
-        if not actor.released.is_set():
+        if not actor.closed.is_set():
             yield "it was not released"
         mailbox = StreamHandle(actor, self.engine.ask_to_cancel).subscribe()
         events: list[Any] = []

@@ -440,7 +440,7 @@ async def test_a_worker_cancelled_between_its_wake_and_its_turn_leaves_nobody_as
                 if stolen:
                     mailbox.receive_nowait()
 
-        stage.actor.parked.append(Villain())
+        stage.actor.audience.park(Villain())
         stage.write(word("a"))
         await settle()
         assert first.cancelled()
