@@ -193,9 +193,7 @@ class Engine:
         (unless it has other consumers) and returns when its connection is gone or back in the pool. The block may be
         entered and left in different tasks.
         """
-        return StreamContext(
-            lambda: self.launch(request, on_abandon="cancel"), self.ask_to_cancel, policy, lambda: self._loop
-        )
+        return StreamContext(self, request, policy)
 
     def get(self, stream_id: str) -> StreamHandle | None:
         """The handle of a stream that waits or runs; None for others: the engine forgets what has ended."""
@@ -312,11 +310,11 @@ class Engine:
         *,
         on_abandon: OnAbandon = "detach",
         bounded: bool = True,
-        ended: Callable[[StreamActor], None] | None = None,
+        released: Callable[[StreamActor], None] | None = None,
     ) -> StreamActor:
         """Takes a request in; it starts now or in its turn. For the combinators: applications `submit` or `stream`.
 
-        `bounded` respects `max_queued`; `ended` is called when the stream's connection is released.
+        `bounded` respects `max_queued`; `released` is called when the stream's connection is released.
         """
         loop = self._check()
         submission = Submission.of(request, self._defaults)
@@ -329,7 +327,7 @@ class Engine:
         actor = submission.actor(ticket.stream_id, owner=supervisor, clock=loop.clock, on_abandon=on_abandon)
         context = contextvars.copy_context()
         self._observers.submitted(actor, submission.params, connection.client.base_url, context)
-        supervisor.take_in(Job(actor, submission.opening(send), context, ended), ticket)
+        supervisor.take_in(Job(actor, submission.opening(send), context, released), ticket)
         return actor
 
     def start_helper(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:
