@@ -6,7 +6,6 @@ as it is.
 """
 
 import contextvars
-import math
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
@@ -20,7 +19,16 @@ from anyio.abc import ObjectSendStream
 from ..actors.actor import StreamActor
 from ..actors.channel import OnAbandon, Policy
 from ..actors.handle import StreamHandle
-from ..actors.stream import Deadlines, PartEvent, Recovery, RequestLike, RetryPolicy, StreamRequest, StreamResult
+from ..actors.stream import (
+    Deadlines,
+    PartEvent,
+    Recovery,
+    RequestLike,
+    RetryPolicy,
+    StreamRequest,
+    StreamResult,
+    nearest_rank,
+)
 from .admission import Admission, EngineBusy, Group, Limits
 from .api.connection import Connection
 from .api.model import AnthropicModel
@@ -283,7 +291,7 @@ class Engine:
 
     def _usual_ttft(self) -> float | None:
         ttfts = sorted(self._ttfts)
-        return None if len(ttfts) < _ENOUGH_TTFTS else ttfts[math.ceil(0.95 * len(ttfts)) - 1]
+        return None if len(ttfts) < _ENOUGH_TTFTS else ttfts[nearest_rank(0.95, len(ttfts)) - 1]
 
     # -- for the combinators
 
