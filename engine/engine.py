@@ -6,13 +6,11 @@ as it is.
 """
 
 import contextvars
-import math
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, get_args
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 from anyio import TaskHandle
@@ -21,7 +19,6 @@ from anyio.abc import ObjectSendStream
 from ..actors.actor import StreamActor
 from ..actors.channel import OnAbandon, Policy
 from ..actors.handle import StreamHandle
-from ..actors.response import Response
 from ..actors.stream import (
     Deadlines,
     PartEvent,
@@ -30,13 +27,11 @@ from ..actors.stream import (
     RetryPolicy,
     StreamRequest,
     StreamResult,
-    takes_continuation,
+    nearest_rank,
 )
-from .admission import Admission, EngineBusy, Group, Limits, Ticket
-from .admission.prompt import measure
+from .admission import Admission, EngineBusy, Group, Limits
 from .api.connection import Connection
 from .api.model import AnthropicModel
-from .api.parameters import DEFAULT_MAX_TOKENS
 from .combinators.as_completed import CompletionChannel, as_completed
 from .combinators.gather import gather, pipe
 from .combinators.launcher import ChannelContext
@@ -46,6 +41,7 @@ from .combinators.single import StreamContext
 from .event_loop import HomeLoop
 from .prices import Price, Prices
 from .stats import EngineStats, engine_stats
+from .submission import Defaults, Submission
 from .supervisor import Job, Supervisor
 from .telemetry import find_observers
 
@@ -99,14 +95,9 @@ class Engine:
             raise ValueError(f"max_concurrency is at least 1, not {max_concurrency}")
         if max_queued is not None and max_queued < 0:
             raise ValueError(f"max_queued is at least 0, not {max_queued}")
-        self._model = model
+        self._defaults = Defaults(model, deadlines or Deadlines(), retry or RetryPolicy(), recovery)
         self._max_concurrency = max_concurrency
-        self._deadlines = deadlines or Deadlines()
-        self._retry = retry or RetryPolicy()
         self._grace = grace
-        if recovery not in get_args(Recovery):
-            raise ValueError(f'recovery is one of "fail", "restart" and "continue", not {recovery!r}')
-        self._recovery: Recovery = recovery
         self._make_admission = partial(
             Admission,
             max_concurrency,
@@ -127,7 +118,7 @@ class Engine:
         if self._loop is not None:
             raise RuntimeError("an engine is entered once; make another")
         self._loop = loop = HomeLoop("engine", elsewhere=_ELSEWHERE)
-        self._connect(self._model)
+        self._connect(self._defaults.model)
         self._admission = admission = self._make_admission(clock=loop.clock, woken=lambda: supervisor.wake())
         self._tasks = tasks = anyio.create_task_group()
         await tasks.__aenter__()
@@ -171,7 +162,7 @@ class Engine:
             from .api.send import open_route
 
             connection = model.connect()
-            self._connections[model] = found = connection, open_route(connection, self._deadlines)
+            self._connections[model] = found = connection, open_route(connection, self._defaults.deadlines)
         return found
 
     def _check(self) -> HomeLoop:
@@ -210,9 +201,7 @@ class Engine:
         (unless it has other consumers) and returns when its connection is gone or back in the pool. The block may be
         entered and left in different tasks.
         """
-        return StreamContext(
-            lambda: self.launch(request, on_abandon="cancel"), self.ask_to_cancel, policy, lambda: self._loop
-        )
+        return StreamContext(self, request, policy)
 
     def get(self, stream_id: str) -> StreamHandle | None:
         """The handle of a stream that waits or runs; None for others: the engine forgets what has ended."""
@@ -302,7 +291,7 @@ class Engine:
 
     def _usual_ttft(self) -> float | None:
         ttfts = sorted(self._ttfts)
-        return None if len(ttfts) < _ENOUGH_TTFTS else ttfts[math.ceil(0.95 * len(ttfts)) - 1]
+        return None if len(ttfts) < _ENOUGH_TTFTS else ttfts[nearest_rank(0.95, len(ttfts)) - 1]
 
     # -- for the combinators
 
@@ -311,13 +300,7 @@ class Engine:
 
         Raises `TypeError` for a parameter that the Messages API doesn't have.
         """
-        return self._model_of(request).params_for(request)
-
-    def _model_of(self, request: StreamRequest) -> AnthropicModel:
-        model = request.model or self._model
-        if not isinstance(model, AnthropicModel):
-            raise TypeError(f"model is an AnthropicModel, not a {type(model).__name__}")
-        return model
+        return self._defaults.model_of(request).params_for(request)
 
     @property
     def home(self) -> HomeLoop | None:
@@ -335,62 +318,24 @@ class Engine:
         *,
         on_abandon: OnAbandon = "detach",
         bounded: bool = True,
-        ended: Callable[[StreamActor], None] | None = None,
+        released: Callable[[StreamActor], None] | None = None,
     ) -> StreamActor:
         """Takes a request in; it starts now or in its turn. For the combinators: applications `submit` or `stream`.
 
-        `bounded` respects `max_queued`; `ended` is called when the stream's connection is released.
+        `bounded` respects `max_queued`; `released` is called when the stream's connection is released.
         """
         loop = self._check()
-        if not isinstance(request, StreamRequest):
-            request = StreamRequest(request)
-        if request.extra_headers and (dropped := request.dropped_headers):
-            raise ValueError(f"the request was pickled without its headers {', '.join(dropped)}: set them again")
-        model = self._model_of(request)
-        params = model.params_for(request)
-        connection, send = self._connect(model)
+        submission = Submission.of(request, self._defaults)
+        connection, send = self._connect(submission.model)
         admission, supervisor = self._admission, self._running_supervisor
-        name, max_tokens = ({**params, **request.extra_body}[key] for key in ("model", "max_tokens"))
-        if not isinstance(name, str):
-            raise TypeError(f"model is a model's name, not a {type(name).__name__}")
-        admission.check_price(name, request.group)
+        admission.check_price(submission.model_name, submission.request.group)
         if bounded:
             admission.check_room()
-        pool = model.limits_pool or name
-        recovery = request.recovery or self._recovery
-        if recovery == "continue" and not takes_continuation(params, request.extra_body):
-            recovery = "fail"  # by the model's defaults, which the actor does not know
-        stream_id = f"stream_{uuid4().hex}"
-        ticket = Ticket(
-            pool=admission.pool((connection.credentials, pool), pool),
-            stream_id=stream_id,
-            custom_id=request.custom_id,
-            model_name=name,
-            prompt=measure(params),
-            max_tokens=max_tokens
-            if isinstance(max_tokens, int)
-            else DEFAULT_MAX_TOKENS,  # the API will say what is wrong
-            group=request.group,
-            priority=request.priority,
-        )
-        actor = StreamActor(
-            stream_id,
-            request,
-            retry=request.retry or self._retry,
-            recovery=recovery,
-            clock=loop.clock,
-            on_abandon=on_abandon,
-            deadlines=request.deadlines or self._deadlines,
-            owner=supervisor,
-        )
-
-        async def open_response(attempt: StreamRequest) -> Response:
-            # An attempt that continues an answer has messages of its own; the rest is as it was submitted.
-            return await send(attempt, params if attempt is request else {**params, **attempt.params})
-
+        ticket = submission.ticket(admission, connection.credentials)
+        actor = submission.actor(ticket.stream_id, owner=supervisor, clock=loop.clock, on_abandon=on_abandon)
         context = contextvars.copy_context()
-        self._observers.submitted(actor, params, connection.client.base_url, context)
-        supervisor.take_in(Job(actor, open_response, context, ended), ticket)
+        self._observers.submitted(actor, submission.params, connection.client.base_url, context)
+        supervisor.take_in(Job(actor, submission.opening(send), context, released), ticket)
         return actor
 
     def start_helper(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:

@@ -54,7 +54,7 @@ class Job:
     actor: StreamActor
     open: Open
     context: contextvars.Context
-    ended: Callable[[StreamActor], None] | None
+    released: Callable[[StreamActor], None] | None
     ticket: Ticket = attrs.field(init=False)
     task: TaskHandle[None] | None = None
     turn: anyio.Event | None = None
@@ -291,8 +291,8 @@ class Supervisor:
         job.actor.closed.set()
         self._released(job.actor)
         self._observers.ended(job.actor)
-        if job.ended is not None:
-            job.ended(job.actor)
+        if job.released is not None:
+            job.released(job.actor)
         if self._idle is not None and not self._jobs:
             self._idle.set()
 

@@ -42,7 +42,7 @@ from .result import (
     TotalDeadlineExceeded,
 )
 from .retry import RetryPolicy, is_retryable, retry_after
-from .stopwatch import Stopwatch, Timings
+from .stopwatch import Stopwatch, Timings, nearest_rank
 
 __all__ = [
     "FINAL",
@@ -93,6 +93,7 @@ __all__ = [
     "decode_event",
     "encode_event",
     "is_retryable",
+    "nearest_rank",
     "next_due",
     "next_step",
     "retry_after",

@@ -1,11 +1,18 @@
 """When things happened in a stream: a few numbers taken once a read, made into percentiles at the end."""
 
+import math
 from array import array
 from collections.abc import Callable, Sequence
 
 import attrs
 
-__all__ = ["Stopwatch", "Timings"]
+__all__ = ["Stopwatch", "Timings", "nearest_rank"]
+
+
+def nearest_rank(share: float, count: int) -> int:
+    """Which of `count` values in rising order is the percentile at `share`, 0 to 1: the first, counted from 1, that at
+    least this share of all values do not exceed."""
+    return max(1, math.ceil(share * count - 1e-9))  # 0.07 * 100 is a little more than 7
 
 
 @attrs.frozen(kw_only=True)
@@ -121,11 +128,10 @@ class Stopwatch:
         zeros = max(0, self.contents - 1 - len(gaps))
         total = zeros + len(gaps)
 
-        def percentile(percent: int) -> float | None:
-            # Nearest rank: the smallest value that at least `percent` of a hundred values do not exceed.
+        def percentile(share: float) -> float | None:
             if not total:
                 return None
-            rank = -(-percent * total // 100)
+            rank = nearest_rank(share, total)
             return 0.0 if rank <= zeros else gaps[rank - zeros - 1]
 
         return Timings(
@@ -136,7 +142,7 @@ class Stopwatch:
             first_content=since(self.first_content),
             end=(self.clock() if self.ended is None else self.ended) - self.submitted,
             contents=self.contents,
-            inter_content_p50=percentile(50),
-            inter_content_p90=percentile(90),
-            inter_content_p99=percentile(99),
+            inter_content_p50=percentile(0.5),
+            inter_content_p90=percentile(0.9),
+            inter_content_p99=percentile(0.99),
         )

@@ -2,7 +2,8 @@
 
 from .admission import Admission, EngineBusy
 from .pool import is_overload
+from .prompt import measure
 from .settings import Group, Limits, Reason
 from .ticket import Ticket
 
-__all__ = ["Admission", "EngineBusy", "Group", "Limits", "Reason", "Ticket", "is_overload"]
+__all__ = ["Admission", "EngineBusy", "Group", "Limits", "Reason", "Ticket", "is_overload", "measure"]

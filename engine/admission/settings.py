@@ -20,7 +20,6 @@ Reason = Literal[
     "cache",
     "spend_cap",
 ]
-
 """What a request waits for:
 
 - `concurrency`: the engine runs `max_concurrency` streams already;

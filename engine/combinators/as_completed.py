@@ -4,33 +4,29 @@ from collections import deque
 from collections.abc import Callable
 
 import anyio
-from anyio.lowlevel import checkpoint
 
 from ...actors.actor import StreamActor
-from ...actors.channel import Receiving
 from ...actors.stream import StreamResult
+from .fan_in import FanIn
 from .host import Host, Requests
 from .launcher import ChannelContext, Launcher
 
 __all__ = ["CompletionChannel", "as_completed"]
 
 
-class CompletionChannel(Receiving[StreamResult]):
+class CompletionChannel(FanIn[StreamResult]):
     """The results of many streams, in the order in which they end. An ending is a value here.
 
-    A result that nobody takes holds its place: no more requests are started than the engine runs at a time. Made by
-    `engine.as_completed`.
+    A result that nobody takes keeps its place among those that the engine runs at a time, so that results do not pile
+    up. Made by `engine.as_completed`.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.done: Callable[[StreamActor], None] | None = None
-        """Whom to tell that a result was taken, until the channel is closed."""
+        """Called with each stream whose result was taken, until the channel is closed."""
         self._results: deque[tuple[StreamActor, StreamResult]] = deque()
-        self._pending = 0
-        self._changed = anyio.Event()
-        self._exhausted = False
-        self._error: Exception | None = None
-        self._closed = False
+        self._pending = 0  # streams whose result was not taken
 
     # -- for the block that fills it
 
@@ -38,19 +34,13 @@ class CompletionChannel(Receiving[StreamResult]):
         """Another stream has started."""
         self._pending += 1
 
-    def ended(self, actor: StreamActor) -> bool:
-        """A stream has ended; its result holds its place until it is taken."""
+    def released(self, actor: StreamActor) -> bool:
+        """A stream has ended, and its connection is released. It is not done with: its result is to be taken first."""
         assert actor.result is not None
         if not self._closed:
             self._results.append((actor, actor.result))
-            self._changed.set()
+            self._wake()
         return False
-
-    def exhaust(self, error: Exception | None = None) -> None:
-        """No more streams will come; with `error`, because taking the next request raised it."""
-        self._exhausted = True
-        self._error = error
-        self._changed.set()
 
     # -- for the consumer
 
@@ -68,34 +58,18 @@ class CompletionChannel(Receiving[StreamResult]):
             if self.done is not None:
                 self.done(actor)
             return result
-        if self._error is not None:
-            raise self._error
-        if self._exhausted and not self._pending:
-            raise anyio.EndOfStream
-        raise anyio.WouldBlock
-
-    async def _wait(self) -> None:
-        self._check_home()
-        if self._changed.is_set():
-            self._changed = anyio.Event()
-        await self._changed.wait()
+        raise self._nothing_ready(pending=self._pending > 0)
 
     def close(self) -> None:
-        """Gives nothing more. Leaving the block stops the streams."""
-        self._closed = True
+        """Gives nothing more: reading raises `anyio.ClosedResourceError`. Leaving the block stops the streams."""
+        super().close()
         self.done = None
         self._results.clear()
-        self._changed.set()
-
-    async def aclose(self) -> None:
-        """As `close`."""
-        self.close()
-        await checkpoint()
 
 
 def as_completed(host: Host, requests: Requests) -> ChannelContext[CompletionChannel]:
-    """See `Engine.as_completed`."""
+    """The block in which requests are launched on `host` and their results flow into a channel."""
     channel = CompletionChannel()
-    launcher = Launcher(host, host.max_concurrency, channel.ended)
+    launcher = Launcher(host, host.max_concurrency, channel.released)
     channel.done = launcher.done
     return ChannelContext(host, requests, launcher, channel)

@@ -14,7 +14,11 @@ __all__ = ["gather", "pipe"]
 
 
 async def gather(host: Host, requests: Requests, limit: int | None) -> list[StreamResult]:
-    """See `Engine.gather`."""
+    """Runs all requests on `host`, at most `limit` at a time, and returns their results in order.
+
+    Raises `ValueError` for a limit below 1, and what the iterable raises. Then, and when it is cancelled, what still
+    runs is cancelled and has stopped.
+    """
     if limit is not None and limit < 1:
         raise ValueError(f"limit is at least 1, not {limit}")
     results: list[StreamResult | None] = []
@@ -24,11 +28,11 @@ async def gather(host: Host, requests: Requests, limit: int | None) -> list[Stre
         numbers[actor] = len(results)
         results.append(None)
 
-    def ended(actor: StreamActor) -> bool:
+    def released(actor: StreamActor) -> bool:
         results[numbers.pop(actor)] = actor.result
         return True
 
-    launcher = Launcher(host, min(limit or host.max_concurrency, host.max_concurrency), ended)
+    launcher = Launcher(host, min(limit or host.max_concurrency, host.max_concurrency), released)
     try:
         await launcher.launch_all(requests, started)
         await launcher.join()
@@ -39,7 +43,10 @@ async def gather(host: Host, requests: Requests, limit: int | None) -> list[Stre
 
 
 async def pipe(host: Host, request: RequestLike, send_stream: ObjectSendStream[PartEvent]) -> StreamResult:
-    """See `Engine.pipe`."""
+    """Sends the events of one stream of `host` into `send_stream`, and returns the stream's result.
+
+    When the receiver is gone, or the call is cancelled, the stream is cancelled and has stopped.
+    """
     actor = host.launch(request)
     handle = StreamHandle(actor, lambda actor, reason: host.request_cancel(actor, "consumer", reason), host.home)
     try:

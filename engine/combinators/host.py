@@ -1,4 +1,4 @@
-"""What the combinators need of an engine: to launch streams, to stop them, and to run a task of their own."""
+"""What combinators need of an engine: to launch streams, to stop them, and to run tasks of their own."""
 
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ class Host(Protocol):
 
     @property
     def home(self) -> Home | None:
-        """The event loop that it lives in, once it was entered."""
+        """The event loop that it belongs to; None before it is entered."""
         ...
 
     @property
@@ -33,9 +33,9 @@ class Host(Protocol):
         *,
         on_abandon: OnAbandon = "detach",
         bounded: bool = True,
-        ended: Callable[[StreamActor], None] | None = None,
+        released: Callable[[StreamActor], None] | None = None,
     ) -> StreamActor:
-        """Takes a request in; it starts now or in its turn. `bounded` respects `max_queued`; `ended` is called when
+        """Takes a request in; it starts now or in its turn. `bounded` respects `max_queued`; `released` is called when
         the stream's connection is released. Raises as `Engine.submit` does."""
         ...
 
@@ -48,5 +48,5 @@ class Host(Protocol):
         ...
 
     def ask_to_cancel(self, actor: StreamActor, reason: str | None) -> None:
-        """What a handle's `cancel` does: from any thread."""
+        """Asks a stream to stop, from any thread. This is what a handle's `cancel` does."""
         ...

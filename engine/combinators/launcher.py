@@ -1,29 +1,29 @@
-"""A launcher: the streams that one combinator has started, from an iterable of requests, a few at a time.
+"""A launcher: it starts the streams of one combinator from an iterable of requests, a few at a time, and stops them.
 
-So a million requests cost memory only while they run, and what a combinator started it also stops.
+So a million requests cost memory only while they run, and no stream outlives the combinator that started it.
 """
 
 from collections.abc import AsyncIterable, Callable
 from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio import TaskHandle
 from anyio.lowlevel import checkpoint
 
 from ...actors.actor import StreamActor
-from ...actors.channel import Home
 from ...actors.stream import RequestLike
 from ..finish import uninterrupted
+from .fan_in import FanIn
 from .host import Host, Requests
 
-__all__ = ["Channel", "ChannelContext", "Launcher"]
+__all__ = ["ChannelContext", "Launcher"]
 
 
 class Launcher:
-    """The streams a combinator has started. It holds at most `limit` at a time, each until the combinator says that it
-    is `done` with it. `released` is called with each whose connection is released, and may say so too by returning
-    True."""
+    """The streams that a combinator has started. At most `limit` of them are held at a time, each until the combinator
+    says that it is `done` with it. `released` is called with each stream whose connection is released; by returning
+    True it says that the combinator is done with that stream."""
 
     def __init__(
         self,
@@ -39,7 +39,8 @@ class Launcher:
         self._changed = anyio.Event()
 
     async def launch_all(self, requests: Requests, started: Callable[[StreamActor], None]) -> None:
-        """Starts every request in its turn, calls `started` with each, and returns when the last has started."""
+        """Starts all requests, one after another as there is room. Calls `started` with each stream, and returns when
+        the last has started."""
         if isinstance(requests, AsyncIterable):
             async for request in requests:
                 await self._launch(request, started)
@@ -51,7 +52,7 @@ class Launcher:
         await checkpoint()
         while len(self._held) >= self._limit:
             await self._wait()
-        actor = self._host.launch(request, bounded=False, ended=self._released)
+        actor = self._host.launch(request, bounded=False, released=self._released)
         self._held.add(actor)
         self._running.add(actor)
         started(actor)
@@ -63,7 +64,7 @@ class Launcher:
             self._held.discard(actor)
 
     def done(self, actor: StreamActor) -> None:
-        """The combinator holds this stream no longer: another may start."""
+        """The combinator is done with this stream: another may start in its place."""
         self._held.discard(actor)
         self._changed.set()
 
@@ -72,49 +73,35 @@ class Launcher:
         await self._changed.wait()
 
     async def join(self) -> None:
-        """Waits until nothing runs."""
+        """Waits until every stream's connection is released."""
         while self._running:
             await self._wait()
 
     def cancel_waiting(self, reason: str) -> None:
-        """Cancels those that were never begun."""
+        """Cancels the streams that still wait for their first slot."""
         waiting = [actor for actor in self._running if actor.watch.queued is None and not actor.life.ended]
-        # The last first: one that goes may make room for those behind it.
+        # The last one first: cancelling an earlier one could give its slot to one behind it.
         for actor in sorted(waiting, key=lambda actor: actor.watch.submitted, reverse=True):
             self._host.request_cancel(actor, "engine", reason)
 
     async def stop(self, reason: str) -> None:
-        """Cancels what still runs, and returns when it has stopped, whatever happens meanwhile."""
+        """Cancels the streams that still run, and returns when they have stopped. When it is cancelled itself, it
+        raises that afterwards."""
         for actor in list(self._running):
             if not actor.life.ended:  # one that has ended is about to give its connection back
                 self._host.request_cancel(actor, "consumer", reason)
         await uninterrupted(self.join)
 
 
-class Channel(Protocol):
-    """What a launcher's streams flow into."""
-
-    home: Home | None
-    """Where it is to be read."""
-
-    def add(self, actor: StreamActor) -> None:
-        """Another stream has started."""
-        ...
-
-    def exhaust(self, error: Exception | None = None) -> None:
-        """No more streams will come; with `error`, because taking the next request raised it."""
-        ...
-
-    def close(self) -> None:
-        """Nobody will read any more."""
-        ...
-
-
-ChannelT = TypeVar("ChannelT", bound=Channel)
+ChannelT = TypeVar("ChannelT", bound=FanIn[Any])
 
 
 class ChannelContext(Generic[ChannelT]):
-    """A block in which a launcher's streams flow into a channel: entered and left as `engine.merge` says."""
+    """A block in which a launcher's streams flow into a channel.
+
+    Entering it starts a task that launches the requests. Leaving it cancels that task and the streams that still run,
+    and returns when they have stopped. It may be entered and left in different tasks.
+    """
 
     def __init__(self, host: Host, requests: Requests, launcher: Launcher, channel: ChannelT) -> None:
         self._host = host
@@ -143,14 +130,14 @@ class ChannelContext(Generic[ChannelT]):
         except Exception as exc:
             self._channel.exhaust(exc)
         except BaseException:
-            # The engine is left, or the block: a consumer that still waits, in another task, must not wait for ever.
+            # The engine or the block is being left: a consumer that waits in another task must not wait for ever.
             self._channel.exhaust(RuntimeError("the block was stopped before all of its requests had begun"))
             raise
         else:
             self._channel.exhaust()
 
     def cancel_waiting(self, reason: str) -> None:
-        """Cancels the streams that were never begun."""
+        """Cancels the streams that still wait for their first slot."""
         self._launcher.cancel_waiting(reason)
 
     async def __aexit__(
@@ -158,7 +145,7 @@ class ChannelContext(Generic[ChannelT]):
     ) -> None:
         if self._channel.home is not None:
             self._channel.home.check()
-        # Not kept: how the task ended knows its frames, and they know us.
+        # Not kept: the task's exception holds its frames, and they hold us.
         launching, self._launching = self._launching, None
         assert launching is not None
         launching.cancel()

@@ -7,8 +7,9 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from ...actors.actor import StreamActor
-from ...actors.channel import Conflate, Cursor, Receiving, Subscriber
+from ...actors.channel import Conflate, Cursor, Subscriber
 from ...actors.stream import StreamEndEvent, TaggedEvent
+from .fan_in import FanIn
 from .host import Host, Requests
 from .launcher import ChannelContext, Launcher
 
@@ -33,7 +34,7 @@ class _Source(Subscriber):
         self._channel.queue(self)
 
 
-class MergeChannel(Receiving[TaggedEvent]):
+class MergeChannel(FanIn[TaggedEvent]):
     """The events of many streams. An ending is a value here, a `StreamEndEvent` among the others.
 
     Streams take turns: at most 32 events of one while others have some. What a lagging consumer has not read is merged,
@@ -41,19 +42,16 @@ class MergeChannel(Receiving[TaggedEvent]):
     """
 
     def __init__(self, done: Callable[[StreamActor], None]) -> None:
+        super().__init__()
         self._done = done
         self._ready: deque[_Source] = deque()
         self._sources: set[_Source] = set()
-        self._turn = 0
-        self._waiter: anyio.Event | None = None
-        self._exhausted = False
-        self._error: Exception | None = None
-        self._closed = False
+        self._turn = 0  # events of the stream whose turn it is
 
-    # -- for the context that fills it
+    # -- for the block that fills it
 
     def add(self, actor: StreamActor) -> None:
-        """Another stream."""
+        """Another stream has started."""
         source = _Source(self, actor)
         actor.audience.add(source)
         self._sources.add(source)
@@ -63,17 +61,6 @@ class MergeChannel(Receiving[TaggedEvent]):
         """A stream has events again."""
         self._ready.append(source)
         self._wake()
-
-    def exhaust(self, error: Exception | None = None) -> None:
-        """No more streams will come; with `error`, because taking the next request raised it."""
-        self._exhausted = True
-        self._error = error
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None:
-            self._waiter.set()
-            self._waiter = None
 
     # -- for the consumer
 
@@ -100,11 +87,7 @@ class MergeChannel(Receiving[TaggedEvent]):
                 self._next_source()
                 self._ready.append(source)
             return TaggedEvent(source.actor.request.custom_id, event)
-        if self._error is not None:
-            raise self._error
-        if self._exhausted and not self._sources:
-            raise anyio.EndOfStream
-        raise anyio.WouldBlock
+        raise self._nothing_ready(pending=bool(self._sources))
 
     def _next_source(self) -> None:
         self._ready.popleft()
@@ -116,7 +99,7 @@ class MergeChannel(Receiving[TaggedEvent]):
         self._done(source.actor)
 
     async def receive_batch(self) -> list[TaggedEvent]:
-        """All events that are ready, at least one; it waits for the first. It always gives way to other tasks.
+        """All events that are ready, at least one: it waits for the first. It always gives way to other tasks.
 
         Raises as `receive` does, and loses nothing on cancellation.
         """
@@ -126,34 +109,19 @@ class MergeChannel(Receiving[TaggedEvent]):
         try:
             while True:
                 batch.append(self.receive_nowait())
-        except (anyio.WouldBlock, anyio.EndOfStream):
-            return batch
         except Exception:
-            # It will be raised again by the next call.
-            return batch
-
-    async def _wait(self) -> None:
-        self._check_home()
-        if self._waiter is None:
-            self._waiter = anyio.Event()
-        await self._waiter.wait()
+            return batch  # what it is, other than `WouldBlock`, the next call raises again
 
     def close(self) -> None:
-        """Gives nothing more. Leaving the block of `engine.merge` stops the streams."""
-        self._closed = True
+        """Gives nothing more: reading raises `anyio.ClosedResourceError`. Leaving the block stops the streams."""
+        super().close()
         for source in self._sources:
             source.leave()
         self._sources.clear()
         self._ready.clear()
-        self._wake()
-
-    async def aclose(self) -> None:
-        """As `close`."""
-        self.close()
-        await checkpoint()
 
 
 def merge(host: Host, requests: Requests) -> ChannelContext[MergeChannel]:
-    """See `Engine.merge`."""
+    """The block in which requests are launched on `host` and their events flow into a channel."""
     launcher = Launcher(host, host.max_concurrency)
     return ChannelContext(host, requests, launcher, MergeChannel(launcher.done))

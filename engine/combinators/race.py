@@ -1,7 +1,7 @@
 """Several tries for one answer: a race among requests, and a second try when the first is slow to begin.
 
-All contenders are streams of the engine, read from their beginning whoever wins. The losers are cancelled as soon as
-the winner is known, and have stopped when the block is left.
+Each contender is a stream of the engine, and the winner's events are given from its beginning. The losers are cancelled
+as soon as the winner is known, and have stopped when the block is left.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,20 +24,20 @@ Until = Literal["first_content", "complete"]
 
 
 class RaceStream(Stream):
-    """The winner of a race or a hedge: a stream like any other, that knows of the others."""
+    """The winner of a race or a hedge: a stream like any other, which also knows the losers."""
 
     others: Sequence[Stream] = ()
     """The contenders that did not win."""
 
     @property
     def losers(self) -> tuple[StreamResult, ...]:
-        """How the others ended, with what they used. All of them have when the block is left; until then there may be
-        fewer."""
+        """The results of the other contenders, in which stands what they used. Only when the block is left have all of
+        them ended."""
         return tuple(other.result for other in self.others if other.state in FINAL)
 
 
 class _Bell:
-    """Rings when any of the actors it was hung up at has something new."""
+    """Wakes whoever waits for the first of several actors that has something new."""
 
     def __init__(self, actors: Iterable[StreamActor]) -> None:
         self._actors = list(actors)
@@ -57,7 +57,7 @@ class _Bell:
 
 
 class _Race:
-    """What race and hedge share: contenders, a way to wait for the first of them, and an end for all of them."""
+    """The contenders of a race or a hedge: they are started, waited for, and stopped together."""
 
     def __init__(self, host: Host, policy: Policy | None) -> None:
         self._host = host
@@ -70,7 +70,7 @@ class _Race:
         self.entries.append((actor, RaceStream(actor, self._host.ask_to_cancel, self._policy, self._host.home)))
 
     async def first(self, ready: Callable[[StreamActor], bool]) -> RaceStream | None:
-        """The first contender that is `ready`, once there is one; None when all ended without being it."""
+        """Waits for the first contender that is `ready`. Returns None when all have ended and none was."""
         while True:
             for actor, stream in self.entries:
                 if ready(actor):
@@ -80,7 +80,7 @@ class _Race:
             await _Bell(actor for actor, _ in self.entries).wait()
 
     def settle(self, winner: RaceStream | None) -> RaceStream:
-        """Cancels the others. Without a winner the first contender stands for all."""
+        """Cancels the losers and returns the winner. Without a winner the first contender takes its place."""
         winner = winner or self.entries[0][1]
         winner.others = [stream for _, stream in self.entries if stream is not winner]
         for actor, stream in self.entries:
@@ -90,89 +90,89 @@ class _Race:
         return winner
 
     def failure(self) -> ExceptionGroup[StreamError]:
-        """All have failed."""
+        """What is raised when all contenders have failed."""
         errors = [error for _, stream in self.entries if (error := stream.result.exception()) is not None]
         return ExceptionGroup("every contender failed", errors)
 
     async def leave(self) -> None:
-        """Cancels all that still runs, and returns when it has stopped."""
+        """Cancels the contenders that still run, and returns when they have stopped."""
         if not self._settled:
             for actor, _ in self.entries:
-                self._host.request_cancel(actor, "consumer", "the contest was left")
+                self._host.request_cancel(actor, "consumer", "the race was left")
         await uninterrupted(self._join)
 
     async def _join(self) -> None:
         for _, stream in self.entries:
-            await stream.close()
+            await stream.aclose()
 
 
 class RaceContext:
-    """The block of `engine.race`."""
+    """The block of `engine.race`: entering it starts the contenders and waits for the winner, leaving it stops all."""
 
     def __init__(self, host: Host, requests: Iterable[RequestLike], until: Until, policy: Policy | None) -> None:
-        self._contest = _Race(host, policy)
+        self._race = _Race(host, policy)
         self._requests = requests
         self._until: Until = until
 
     async def __aenter__(self) -> RaceStream:
-        contest = self._contest
+        race = self._race
         try:
             for request in _each_once(self._requests):
-                contest.start(request)
-            if not contest.entries:
+                race.start(request)
+            if not race.entries:
                 raise ValueError("a race needs at least one request")
-            winner = await contest.first(_has_content if self._until == "first_content" else _is_complete)
+            winner = await race.first(_has_content if self._until == "first_content" else _is_complete)
         except BaseException:
-            await contest.leave()
+            await race.leave()
             raise
         if winner is None:
-            await contest.leave()
-            await checkpoint_if_cancelled()  # the caller's own cancellation first
-            raise contest.failure()
-        return contest.settle(winner)
+            await race.leave()
+            await checkpoint_if_cancelled()  # the caller's own cancellation is raised first
+            raise race.failure()
+        return race.settle(winner)
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await self._contest.leave()
+        await self._race.leave()
 
 
 class HedgeContext:
-    """The block of `engine.hedge`."""
+    """The block of `engine.hedge`: as that of a race, in which the second contender starts late or never."""
 
     def __init__(self, host: Host, request: RequestLike, after: float | None, policy: Policy | None) -> None:
-        self._contest = _Race(host, policy)
+        self._race = _Race(host, policy)
         self._request = request
         self._after = after
 
     async def __aenter__(self) -> RaceStream:
-        contest = self._contest
+        race = self._race
         try:
-            # Made once: the second try asks what the first one asked, whatever the caller has changed meanwhile.
+            # Made once: the second try asks the same, whatever the caller has changed meanwhile.
             request = self._request if isinstance(self._request, StreamRequest) else StreamRequest(self._request)
-            contest.start(request)
+            race.start(request)
             winner: RaceStream | None = None
             if self._after is not None:
                 with anyio.move_on_after(self._after) as waited:
-                    winner = await contest.first(_has_content)
+                    winner = await race.first(_has_content)
                 if waited.cancelled_caught:
-                    contest.start(request)
-            winner = winner or await contest.first(_has_content)
+                    race.start(request)
+            winner = winner or await race.first(_has_content)
         except BaseException:
-            await contest.leave()
+            await race.leave()
             raise
         # When neither has content, the first one's ending is the request's.
-        return contest.settle(winner)
+        return race.settle(winner)
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await self._contest.leave()
+        await self._race.leave()
 
 
 def _each_once(requests: Iterable[RequestLike]) -> Iterator[RequestLike]:
-    """The requests. What stands in a list more than once is one request; an iterator may change what it gives between
-    one and the next."""
+    """The requests, each made once. What stands in a list several times is one request. What an iterator gives is read
+    each time, since it may have been changed in between."""
     if not isinstance(requests, list | tuple):
         yield from requests
         return

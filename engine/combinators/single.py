@@ -11,8 +11,9 @@ from ...actors.actor import StreamActor
 from ...actors.channel import Home, Policy
 from ...actors.handle import StreamHandle
 from ...actors.message import TextPart, TextPartDelta
-from ...actors.stream import PartDeltaEvent, PartEvent, PartStartEvent
+from ...actors.stream import PartDeltaEvent, PartEvent, PartStartEvent, RequestLike
 from ..finish import uninterrupted
+from .host import Host
 
 __all__ = ["Stream", "StreamContext", "TextStream"]
 
@@ -20,7 +21,7 @@ Cancel = Callable[[StreamActor, str | None], None]
 
 
 class Stream(StreamHandle):
-    """A stream that is read where it was started: iterate it for part events, or `text_stream` for its text alone.
+    """A stream that is read directly: iterate it for part events, or `text_stream` for its text alone.
 
     Both read the same channel. After the last event, reading raises the `StreamError` for an ending that is not
     `complete`. For more consumers use `subscribe`.
@@ -38,19 +39,22 @@ class Stream(StreamHandle):
             return await self._mailbox.receive()
         except anyio.EndOfStream:
             if self.result.state != "complete":
-                # A scope that is cancelled around the engine ends its streams too: the caller's own cancellation first.
+                # A cancelled scope around the engine has ended its streams, too: then the cancellation is raised.
                 await checkpoint_if_cancelled()
             self.result.raise_for_state()
             raise StopAsyncIteration from None
 
     @property
     def text_stream(self) -> "TextStream":
-        """Only the text, as it comes."""
+        """An iterator over the text alone, as it comes. It raises as iterating the stream does."""
         return TextStream(self)
 
-    async def close(self) -> None:
-        """Leaves the stream, and waits for it to have stopped unless others keep it running. Raises `RuntimeError`
-        outside of the engine's event loop."""
+    async def aclose(self) -> None:
+        """Stops reading, and with it the stream unless it has other consumers. Returns when a stream that is ending
+        has stopped, and its connection is gone or back in the pool; a cancellation meanwhile is raised afterwards.
+
+        Raises `RuntimeError` outside of the engine's event loop.
+        """
         self._check_home()
         self._mailbox.close()
         released = self._actor.closed
@@ -59,7 +63,8 @@ class Stream(StreamHandle):
 
 
 class TextStream(AsyncIterator[str]):
-    """The text of a stream, without the events around it. Text after a restart follows what was given before it."""
+    """The text of a stream without the events around it. After a restart the text begins anew, behind what was given
+    before."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -76,29 +81,24 @@ class TextStream(AsyncIterator[str]):
 
 
 class StreamContext:
-    """The block of `engine.stream`."""
+    """The block of `engine.stream`: entering it submits the request, leaving it closes the stream."""
 
-    def __init__(
-        self,
-        launch: Callable[[], StreamActor],
-        cancel: Cancel,
-        policy: Policy | None,
-        home: Callable[[], Home | None],
-    ) -> None:
-        self._launch = launch
-        self._home = home
-        self._cancel = cancel
+    def __init__(self, host: Host, request: RequestLike, policy: Policy | None) -> None:
+        self._host = host
+        self._request = request
         self._policy = policy
         self._stream: Stream | None = None
 
     async def __aenter__(self) -> Stream:
         if self._stream is not None:
             raise RuntimeError("a stream is entered once; ask the engine for another")
-        self._stream = Stream(self._launch(), self._cancel, self._policy, self._home())
+        host = self._host
+        actor = host.launch(self._request, on_abandon="cancel")
+        self._stream = Stream(actor, host.ask_to_cancel, self._policy, host.home)
         return self._stream
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         assert self._stream is not None
-        await self._stream.close()
+        await self._stream.aclose()

@@ -8,6 +8,8 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
+from ...actors.stream import nearest_rank
+
 __all__ = ["Histogram"]
 
 _GROWTH = 1.02
@@ -42,7 +44,7 @@ class Histogram:
         found: list[float] = []
         buckets, reached, value = iter(sorted(self._buckets.items())), self._zeros, 0.0
         for share in shares:
-            rank = max(1, math.ceil(share * self.count))
+            rank = nearest_rank(share, self.count)
             while reached < rank:
                 power, count = next(buckets)
                 reached += count

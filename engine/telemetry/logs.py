@@ -1,8 +1,9 @@
 """Logs by structlog, a few for each request: `stream.submitted` (debug), `stream.retrying` (warning) and `stream.ended`
 (info when it is complete, else warning), with the ids bound.
 
-Of an error its type, status and request id are told, and not its message, in which a service may quote what it was
-sent. Whatever others have named (a model, a stop reason, a custom_id) is told in one line, control characters escaped.
+Of an error, the type, the status and the request id are logged. The message is not: a service may quote in it what it
+was sent. Names that others chose (a model, a stop reason, a custom_id) are logged in one line, control characters
+escaped.
 """
 
 import contextvars
@@ -18,7 +19,7 @@ __all__ = ["LogObserver"]
 
 
 class LogObserver:
-    """See `Observer`."""
+    """An `Observer` that logs, by the structlog that the app has configured."""
 
     def __init__(self) -> None:
         self._log: Any = structlog.get_logger("manystream")

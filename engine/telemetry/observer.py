@@ -1,4 +1,4 @@
-"""Who is told of the requests of an engine, a few times in the life of each; what fails in telling harms no request."""
+"""Observers are told of an engine's requests, a few times in the life of each. When one fails, no request does."""
 
 import contextvars
 import logging
@@ -13,16 +13,18 @@ _log = logging.getLogger("manystream")
 
 
 class Observer(Protocol):
-    """Called in the middle of a step: it returns at once."""
+    """Is told of an engine's requests. It is called in the middle of a step, and returns at once."""
 
     def submitted(
         self, actor: StreamActor, params: Mapping[str, Any], base_url: str, context: contextvars.Context
     ) -> None:
-        """A request was taken in, in the submitter's context; `context` is the one it will run in."""
+        """A request was taken in. The call comes in the submitter's context; the stream will run in `context`.
+
+        `params` are the parameters that are sent, and `base_url` says where."""
         ...
 
     def retrying(self, actor: StreamActor, delay: float) -> None:
-        """An attempt failed; another follows in so many seconds."""
+        """An attempt failed; another follows in `delay` seconds."""
         ...
 
     def ended(self, actor: StreamActor) -> None:
@@ -31,10 +33,10 @@ class Observer(Protocol):
 
 
 class Observers:
-    """All those of an engine.
+    """All observers of an engine.
 
-    What they call is the app's (its log's processors, its exporters) and may raise: a full disk, a closed pipe. A
-    stream must end all the same. The first failure is told to the standard library's logger `manystream`, by its type
+    They call code of the app's (its log's processors, its exporters), which may raise: a full disk, a closed pipe. A
+    stream must end all the same. The first failure is logged by the standard library's logger `manystream`, by its type
     alone, since its message may quote anything.
     """
 
@@ -45,16 +47,16 @@ class Observers:
     def submitted(
         self, actor: StreamActor, params: Mapping[str, Any], base_url: object, context: contextvars.Context
     ) -> None:
-        """See `Observer`."""
+        """Tells all that a request was taken in. What an observer raises is logged once."""
         if self._observers:
             self._tell(lambda observer: observer.submitted(actor, params, str(base_url), context))
 
     def retrying(self, actor: StreamActor, delay: float) -> None:
-        """See `Observer`."""
+        """Tells all that another attempt follows."""
         self._tell(lambda observer: observer.retrying(actor, delay))
 
     def ended(self, actor: StreamActor) -> None:
-        """See `Observer`."""
+        """Tells all that the stream has ended."""
         if self._observers:
             self._tell(lambda observer: observer.ended(actor))
 

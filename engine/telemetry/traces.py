@@ -1,12 +1,12 @@
 """Traces and metrics by OpenTelemetry, with the names of its conventions for generative AI (semantic-conventions-genai,
 as of November 2026; in development, so names may change).
 
-One span a request, `chat {model}`, from its submission to its end, in the submitter's context and current for whatever
-the request does; attempts that failed are events of it. Input tokens count cached ones too, as the conventions ask, and
-all attempts. A stream that was cut or failed has the status ERROR and its error's type; one that was cancelled has the
-`error.type` `cancelled` and no status, since somebody wanted it so. Nothing of a prompt or an answer is told, nor an
-error's message. What others have named is made plain: half a surrogate pair would fail the exporter, and with it the
-spans of others.
+Each request has one span, `chat {model}`, from its submission to its end. Its parent is the submitter's span, and it is
+current while the request runs; failed attempts are events of it. Input tokens include cached ones, as the conventions
+ask, and those of all attempts. A stream that was cut or failed has the status ERROR and its error's type. One that was
+cancelled has the `error.type` `cancelled` and no status, since somebody wanted it so. Nothing of a prompt or an answer
+is recorded, nor an error's message. Names that others chose are made plain: half a surrogate pair would fail the
+exporter, and with it other spans.
 """
 
 import contextvars
@@ -38,7 +38,7 @@ _REQUEST = {
 
 
 def is_set_up() -> bool:
-    """Whether the app has set a provider of traces or of metrics: without one there are only stand-ins."""
+    """Whether the app has set a provider of traces or of metrics. Until it does there are only stand-ins."""
     providers = (trace.get_tracer_provider(), metrics.get_meter_provider())
     return not all("Proxy" in type(provider).__name__ for provider in providers)
 
@@ -47,12 +47,12 @@ def is_set_up() -> bool:
 class _Watched:
     span: trace.Span
     common: dict[str, Any]
-    """What span and metrics have in common."""
+    """The attributes that the span and the metrics share."""
     began: float
 
 
 class TraceObserver:
-    """See `Observer`."""
+    """An `Observer` that makes spans and metrics, by the providers that the app has set."""
 
     def __init__(self) -> None:
         self._tracer = trace.get_tracer("manystream")

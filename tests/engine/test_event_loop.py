@@ -89,7 +89,7 @@ WAYS: dict[str, Callable[[Things], Awaitable[object]]] = {
     "a clone": lambda things: drain(things.waited.clone()),
     "iterating a stream": lambda things: drain(things.stream),
     "its text": lambda things: drain(things.stream.text_stream),
-    "closing a stream": lambda things: things.stream.close(),
+    "closing a stream": lambda things: things.stream.aclose(),
     "merge": lambda things: drain(things.merged),
     "as_completed": lambda things: drain(things.done),
     "gather": lambda things: things.engine.gather(["x"]),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manystream.actors.stream.stopwatch import Stopwatch
+from manystream.actors.stream.stopwatch import Stopwatch, nearest_rank
 
 
 class Clock:
@@ -62,7 +62,7 @@ def test_one_content_has_nothing_between() -> None:
     assert (timings.contents, timings.inter_content_p50, timings.inter_content_p99) == (1, None, None)
 
 
-def nearest_rank(values: list[float], percent: int) -> float | None:
+def by_definition(values: list[float], percent: int) -> float | None:
     """The smallest value that at least `percent` of a hundred values do not exceed, by the definition."""
     ordered = sorted(values)
     return next(
@@ -81,9 +81,9 @@ def test_percentiles_are_the_nearest_rank_and_count_what_was_read_at_once(reads:
         gaps += ([gap / 8] if number else []) + [0.0] * (count - 1)
     timings = watch.timings()
     assert timings.contents == sum(count for _, count in reads)
-    assert timings.inter_content_p50 == nearest_rank(gaps, 50)
-    assert timings.inter_content_p90 == nearest_rank(gaps, 90)
-    assert timings.inter_content_p99 == nearest_rank(gaps, 99)
+    assert timings.inter_content_p50 == by_definition(gaps, 50)
+    assert timings.inter_content_p90 == by_definition(gaps, 90)
+    assert timings.inter_content_p99 == by_definition(gaps, 99)
 
 
 @pytest.mark.parametrize("count", [10, 70, 100, 200, 700, 1000])
@@ -98,3 +98,13 @@ def test_a_rank_is_not_off_by_a_rounding_error(count: int) -> None:
     assert timings.inter_content_p50 == math.ceil(Fraction(50 * count, 100))
     assert timings.inter_content_p90 == math.ceil(Fraction(90 * count, 100))
     assert timings.inter_content_p99 == math.ceil(Fraction(99 * count, 100))
+
+
+def test_the_nearest_rank_of_a_share_that_floats_miss() -> None:
+    assert nearest_rank(0.07, 100) == 7  # 0.07 * 100 is a little more than 7
+    assert nearest_rank(0.5, 1) == nearest_rank(0, 3) == 1
+
+
+@given(st.integers(0, 100), st.integers(1, 10_000))
+def test_the_nearest_rank_is_exact(percent: int, count: int) -> None:
+    assert nearest_rank(percent / 100, count) == max(1, math.ceil(Fraction(percent, 100) * count))

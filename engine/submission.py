@@ -1,0 +1,121 @@
+"""A submission: what a request becomes when an engine takes it in.
+
+The request is made of what was given, its model is found, and its parameters are computed, once. From them come the
+stream's actor, its ticket for admission, and the way in which each of its attempts is sent.
+"""
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
+
+import attrs
+
+from ..actors.actor import Owner, StreamActor
+from ..actors.channel import OnAbandon
+from ..actors.response import Open, Response
+from ..actors.stream import (
+    Deadlines,
+    Recovery,
+    RequestLike,
+    RetryPolicy,
+    StreamRequest,
+    takes_continuation,
+)
+from ..actors.stream.recovery import check_recovery
+from .admission import Admission, Ticket, measure
+from .api import AnthropicModel
+from .api.parameters import DEFAULT_MAX_TOKENS
+
+if TYPE_CHECKING:
+    from .api.send import Send
+
+__all__ = ["Defaults", "Submission"]
+
+
+@attrs.frozen
+class Defaults:
+    """An engine's answers to what a request leaves open."""
+
+    model: AnthropicModel
+    deadlines: Deadlines
+    retry: RetryPolicy
+    recovery: Recovery = attrs.field(validator=check_recovery)
+
+    def model_of(self, request: StreamRequest) -> AnthropicModel:
+        """The model that is to serve a request. Raises `TypeError` when the request names something else."""
+        model = request.model or self.model
+        if not isinstance(model, AnthropicModel):
+            raise TypeError(f"model is an AnthropicModel, not a {type(model).__name__}")
+        return model
+
+
+@attrs.frozen
+class Submission:
+    """A request that was submitted, and what was found out about it."""
+
+    request: StreamRequest
+    model: AnthropicModel
+    params: Mapping[str, Any]
+    """The parameters that are sent, the model's defaults among them."""
+    model_name: str
+    """The name of the model that is asked for."""
+    _max_tokens: int
+    _defaults: Defaults
+
+    @classmethod
+    def of(cls, request: RequestLike, defaults: Defaults) -> Self:
+        """Reads what was given. Raises `TypeError` for what is not a request that can be sent, and `ValueError` for
+        one that is nested too deep or lost its headers in a pickle."""
+        if not isinstance(request, StreamRequest):
+            request = StreamRequest(request)
+        if request.extra_headers and (dropped := request.dropped_headers):
+            raise ValueError(f"the request was pickled without its headers {', '.join(dropped)}: set them again")
+        model = defaults.model_of(request)
+        params = model.params_for(request)
+        name, max_tokens = ({**params, **request.extra_body}[key] for key in ("model", "max_tokens"))
+        if not isinstance(name, str):
+            raise TypeError(f"model is a model's name, not a {type(name).__name__}")
+        if not isinstance(max_tokens, int):
+            max_tokens = DEFAULT_MAX_TOKENS  # for the estimates: the API will say what is wrong
+        return cls(request, model, params, name, max_tokens, defaults)
+
+    def actor(self, stream_id: str, *, owner: Owner, clock: Callable[[], float], on_abandon: OnAbandon) -> StreamActor:
+        """The actor of the stream that answers it."""
+        request, defaults = self.request, self._defaults
+        recovery = request.recovery or defaults.recovery
+        if recovery == "continue" and not takes_continuation(self.params, request.extra_body):
+            recovery = "fail"  # by the model's defaults, which the actor does not know
+        return StreamActor(
+            stream_id,
+            request,
+            retry=request.retry or defaults.retry,
+            recovery=recovery,
+            clock=clock,
+            on_abandon=on_abandon,
+            deadlines=request.deadlines or defaults.deadlines,
+            owner=owner,
+        )
+
+    def ticket(self, admission: Admission, credentials: Hashable) -> Ticket:
+        """Its place in `admission`, in the pool of these credentials; with an id of its own for its stream."""
+        pool = self.model.limits_pool or self.model_name
+        return Ticket(
+            pool=admission.pool((credentials, pool), pool),
+            stream_id=f"stream_{uuid4().hex}",
+            custom_id=self.request.custom_id,
+            model_name=self.model_name,
+            prompt=measure(self.params),
+            max_tokens=self._max_tokens,
+            group=self.request.group,
+            priority=self.request.priority,
+        )
+
+    def opening(self, send: "Send") -> Open:
+        """How an attempt is made: through `send`, with the parameters computed before."""
+        request, params = self.request, self.params
+
+        async def open_response(attempt: StreamRequest) -> Response:
+            # An attempt that continues an answer has messages of its own; the rest is as it was submitted.
+            return await send(attempt, params if attempt is request else {**params, **attempt.params})
+
+        return open_response
