@@ -177,9 +177,9 @@ class AnthropicModel:
 
 
 def _check_sdk_client(client: object) -> None:
-    from anthropic._base_client import AsyncAPIClient
+    from .sdk_internals import is_async_client
 
-    if not isinstance(client, AsyncAPIClient):
+    if not is_async_client(client):
         raise TypeError(
             f"anthropic_client is an asynchronous client of the anthropic package, such as AsyncAnthropic,"
             f" not {type(client).__module__}.{type(client).__name__}"

@@ -138,8 +138,7 @@ class Exchange(httpx2.AsyncByteStream):
         extensions: dict[str, Any] = {
             "http_version": b"HTTP/" + reader.version,
             "reason_phrase": reader.reason,
-            "abort": self.abort,
-            "pump": self.pump,
+            "exchange": self,
         }
         headers = reader.headers
         if self._sifted is not None and reader.header(b"content-encoding"):
@@ -156,11 +155,6 @@ class Exchange(httpx2.AsyncByteStream):
     def headers(self) -> RawHeaders:
         """The response's headers, as they came."""
         return self.reader.headers
-
-    @property
-    def plain(self) -> bool:
-        """Whether the body can be pumped. It always can: what is compressed is inflated on its way."""
-        return True
 
     async def pump(self, sink: Sink) -> bool:
         """See `HttpTransport`."""

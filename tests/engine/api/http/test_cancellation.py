@@ -93,7 +93,7 @@ async def upload_pieces(client: httpx2.AsyncClient, url: str) -> None:
 
 async def pump(client: httpx2.AsyncClient, url: str) -> None:
     async with client.stream("POST", url) as response:
-        await response.extensions["pump"](Collector())
+        await response.extensions["exchange"].pump(Collector())
 
 
 # Each with what the server does, whether that is to the connection or to the request, and what the client does.
@@ -201,10 +201,10 @@ async def test_a_pump_that_was_cancelled_can_be_closed_or_gone_on_with(
     async with httpx2.AsyncClient(transport=transport) as client, serving(answer) as server:
         async with client.stream("POST", f"http://127.0.0.1:{server.port}/") as response:
             with anyio.move_on_after(0.05):
-                await response.extensions["pump"](pieces)
+                await response.extensions["exchange"].pump(pieces)
             assert pieces == [b"a"]
             cancelled.set()
-            assert await response.extensions["pump"](pieces)
+            assert await response.extensions["exchange"].pump(pieces)
         assert b"".join(pieces) == b"ab"
         await client.post(f"http://127.0.0.1:{server.port}/")
         assert server.connections == 1
@@ -231,7 +231,7 @@ async def test_many_that_are_cancelled_at_any_time(contexts: tuple[ssl.SSLContex
         for _ in range(100):
             pieces = Collector()
             async with client.stream("POST", f"http://127.0.0.1:{server.port}/") as response:
-                assert await response.extensions["pump"](pieces)
+                assert await response.extensions["exchange"].pump(pieces)
             assert b"".join(pieces) == b"xxxxx"
         assert not transport._busy  # pyright: ignore[reportPrivateUsage]
     assert len(done) < 80
@@ -261,7 +261,7 @@ async def test_a_response_is_freed_at_its_end(contexts: tuple[ssl.SSLContext, ss
                 assert isinstance(exchange, Exchange)
                 known += [weakref.ref(exchange), weakref.ref(exchange.reader)]
                 try:
-                    await response.extensions["pump"](Collector())
+                    await response.extensions["exchange"].pump(Collector())
                 except httpx2.TransportError as exc:
                     exc.__traceback__ = None
                 await exchange.aclose()

@@ -208,7 +208,7 @@ async def test_a_connection_that_is_aborted_wherever_it_waits(transport: HttpTra
     async def ask(path: str) -> None:
         try:
             response = await transport.handle_async_request(asking(f"http://127.0.0.1:{server.port}{path}"))
-            await response.extensions["pump"](Collector())
+            await response.extensions["exchange"].pump(Collector())
         except httpx2.TransportError as exc:
             raised.append(exc)
 

@@ -93,7 +93,7 @@ async def test_a_body_over_tls(client: httpx2.AsyncClient, authority: trustme.CA
         pieces = Collector()
         assert (await client.post(url_of(server), content=body)).content == body
         async with client.stream("POST", url_of(server)) as response:
-            assert await response.extensions["pump"](pieces)
+            assert await response.extensions["exchange"].pump(pieces)
         assert b"".join(pieces) == b"ok"
         assert server.requests[0].endswith(body)
         for _ in range(4):

@@ -73,7 +73,7 @@ def url_of(server: WireServer) -> str:
 
 async def pumped(response: httpx2.Response) -> bytes:
     pieces = Collector()
-    assert await response.extensions["pump"](pieces)
+    assert await response.extensions["exchange"].pump(pieces)
     return b"".join(pieces)
 
 
@@ -497,7 +497,7 @@ async def test_a_sink_may_pause(client: httpx2.AsyncClient) -> None:
     pieces: list[bytes] = []
     async with serving(answer) as server:
         async with client.stream("POST", url_of(server)) as response:
-            pump = response.extensions["pump"]
+            pump = response.extensions["exchange"].pump
             while not await pump(one):
                 for _ in range(3):
                     await anyio.wait_all_tasks_blocked()
@@ -525,7 +525,7 @@ async def test_a_pause_holds_the_server_up(client: httpx2.AsyncClient) -> None:
     sent, received = 0, list[int]()
     async with serving(answer) as server:
         async with client.stream("POST", url_of(server)) as response:
-            pump = response.extensions["pump"]
+            pump = response.extensions["exchange"].pump
             while len(received) < 3:
                 await pump(one)
             before = -1
@@ -556,7 +556,7 @@ async def test_no_task_is_woken_on_asyncio(client: httpx2.AsyncClient) -> None:
 
     tasks: list[Any] = []
     async with serving(answer) as server, client.stream("POST", url_of(server)) as response:
-        assert await response.extensions["pump"](sink)
+        assert await response.extensions["exchange"].pump(sink)
     assert len(tasks) >= 8
     assert not any(tasks[1:])
 
@@ -576,9 +576,9 @@ async def test_a_sink_that_raises(client: httpx2.AsyncClient, when: str) -> None
     async with serving(answer) as server:
         async with client.stream("POST", url_of(server)) as response:
             with pytest.raises(KeyError, match="mine"):
-                await response.extensions["pump"](sink)
+                await response.extensions["exchange"].pump(sink)
             with pytest.raises(httpx2.ReadError):
-                await response.extensions["pump"](sink)
+                await response.extensions["exchange"].pump(sink)
         server.answer = OK
         assert (await client.get(url_of(server))).content == b"ok"
 
@@ -602,15 +602,15 @@ async def test_an_abort_drops_the_connection_at_once(client: httpx2.AsyncClient,
         async with client.stream("POST", url_of(server), content=b"x") as response, anyio.create_task_group() as tasks:
             tasks.start_soon(consume)
             await anyio.wait_all_tasks_blocked()
-            response.extensions["abort"]()
+            response.extensions["exchange"].abort()
             with anyio.fail_after(2):
                 await over.wait()
                 await server.lost.wait()
-        response.extensions["abort"]()
+        response.extensions["exchange"].abort()
         server.answer = OK
         assert (await client.get(url_of(server))).content == b"ok"
         # The connection is another's by now: it is not dropped.
-        response.extensions["abort"]()
+        response.extensions["exchange"].abort()
         assert (await client.get(url_of(server))).content == b"ok"
         assert server.connections == 2
 
@@ -706,7 +706,7 @@ async def test_closing_it_drops_all_connections(context: ssl.SSLContext, anyio_b
         with anyio.fail_after(2):
             await server.lost.wait()
         with pytest.raises(httpx2.ReadError):
-            await busy.extensions["pump"](Collector())
+            await busy.extensions["exchange"].pump(Collector())
         with pytest.raises(RuntimeError, match="closed"):
             await transport.handle_async_request(httpx2.Request("GET", url_of(server)))
         await transport.aclose()
