@@ -34,7 +34,7 @@ from ..actors.stream import (
 )
 from .admission import Admission, EngineBusy, Group, Limits, Ticket
 from .admission.prompt import measure
-from .api.connection import Connection
+from .api.connected_model import ConnectedModel
 from .api.model import AnthropicModel
 from .api.parameters import DEFAULT_MAX_TOKENS
 from .combinators.as_completed import CompletionChannel, as_completed
@@ -115,7 +115,7 @@ class Engine:
             spend_cap=spend_cap,
             prices=Prices(prices),
         )
-        self._connections: dict[AnthropicModel, tuple[Connection, Send]] = {}
+        self._connections: dict[AnthropicModel, tuple[ConnectedModel, Send]] = {}
         self._loop: HomeLoop | None = None
         self._supervisor: Supervisor | None = None
         self._ttfts: deque[float] = deque(maxlen=1000)
@@ -125,7 +125,9 @@ class Engine:
     async def __aenter__(self) -> Self:
         if self._loop is not None:
             raise RuntimeError("an engine is entered once; make another")
-        self._loop = loop = HomeLoop()
+        self._loop = loop = HomeLoop(
+            "this engine", elsewhere="elsewhere its streams' state, result and cancel() can be used"
+        )
         self._connect(self._model)
         self._admission = admission = self._make_admission(clock=loop.clock, woken=lambda: supervisor.wake())
         self._tasks = tasks = anyio.create_task_group()
@@ -164,7 +166,7 @@ class Engine:
         if cancelled is not None and cancelled is not exc:
             raise cancelled
 
-    def _connect(self, model: AnthropicModel) -> tuple[Connection, "Send"]:
+    def _connect(self, model: AnthropicModel) -> tuple[ConnectedModel, "Send"]:
         found = self._connections.get(model)
         if found is None:
             from .api.send import open_route

@@ -1,4 +1,4 @@
-"""The event loop an engine lives in: its clock, whether we are in it, and a way into it from any thread."""
+"""The event loop that an object lives in: its clock, whether we are in it, and a way into it from any thread."""
 
 import os
 import threading
@@ -10,13 +10,16 @@ from anyio.lowlevel import current_token
 
 __all__ = ["HomeLoop"]
 
-_ELSEWHERE = "elsewhere its streams' state, result and cancel() can be used"
-
 
 class HomeLoop:
-    """The running event loop. To be made inside it."""
+    """The running event loop. It is made inside the loop, for `owner`, as its errors call it: "this engine".
 
-    def __init__(self) -> None:
+    `elsewhere` is what these errors say can be done outside of the loop.
+    """
+
+    def __init__(self, owner: str, *, elsewhere: str = "") -> None:
+        self._owner = owner
+        self._elsewhere = elsewhere and f"; {elsewhere}"
         self._token = current_token()
         self._thread = threading.get_ident()
         self._pid = os.getpid()
@@ -24,7 +27,9 @@ class HomeLoop:
         self._soon: Callable[[Callable[[], None]], Any]
         self.clock: Callable[[], float]
         """The loop's own clock, in seconds."""
-        if sniffio.current_async_library() == "trio":
+        self.is_trio = sniffio.current_async_library() == "trio"
+        """Whether it is trio's; else it is asyncio's, or one that serves asyncio."""
+        if self.is_trio:
             import trio
 
             self.clock, self._soon = trio.current_time, native.run_sync_soon
@@ -34,27 +39,27 @@ class HomeLoop:
     def check(self) -> None:
         """Raises `RuntimeError` anywhere but in this loop, in its thread and its process."""
         if os.getpid() != self._pid:
-            raise RuntimeError("this engine belongs to the parent process: make one after the fork")
+            raise RuntimeError(f"{self._owner} belongs to the parent process: make one after the fork")
         if threading.get_ident() != self._thread:
-            raise RuntimeError(f"this engine belongs to the event loop of another thread; {_ELSEWHERE}")
+            raise RuntimeError(f"{self._owner} belongs to the event loop of another thread{self._elsewhere}")
         try:
             here = current_token() == self._token
         except RuntimeError:
             here = False
         if not here:
-            raise RuntimeError(f"this engine belongs to another event loop; {_ELSEWHERE}")
+            raise RuntimeError(f"{self._owner} belongs to another event loop{self._elsewhere}")
 
     def call(self, function: Callable[[], None]) -> None:
-        """Calls `function` in this loop: now when we are in its thread, soon otherwise. Once the loop has ended there
-        is nothing left to call it for, and it is not called."""
+        """Calls `function` in this loop: now when we are in its thread, soon otherwise. Once the loop has ended,
+        `function` is not called."""
         if threading.get_ident() == self._thread and os.getpid() == self._pid:
             function()
         else:
             self.soon(function)
 
     def soon(self, function: Callable[[], None]) -> None:
-        """As `call`, but never now: for whoever may be called in the middle of anything, as `__del__` is, from any
-        thread."""
+        """Calls `function` in this loop, but never now. It may be used from any thread and in the middle of anything,
+        as `__del__` is called. After a fork, or once the loop has ended, `function` is not called."""
         if os.getpid() != self._pid:
             return
         try:

@@ -16,7 +16,7 @@ from ...actors.response import Response, ResponseFailed
 from ...actors.stream import Deadlines, StreamRequest
 from .acceptance import accepted
 from .bedrock import eventstream_as_sse, holds_eventstream
-from .connection import Connection
+from .connected_model import ConnectedModel
 from .failures import sending_failed
 from .http.exchange import Exchange
 from .known_heads import KnownHeads
@@ -31,14 +31,14 @@ Send = Callable[[StreamRequest, Mapping[str, Any]], Awaitable[Response]]
 has come. Raises `ResponseFailed`."""
 
 
-def open_route(connection: Connection, deadlines: Deadlines) -> Send:
-    """A function that sends requests through `connection`.
+def open_route(model: ConnectedModel, deadlines: Deadlines) -> Send:
+    """A function that sends requests of `model`.
 
     The HTTP client keeps the deadline `connect`, which is the request's or else that of `deadlines`.
     """
-    client: Any = connection.client
+    client: Any = model.client
     legacy_bedrock = isinstance(client, AsyncAnthropicBedrock)
-    known_heads = KnownHeads(client) if connection.repeatable else None
+    known_heads = KnownHeads(client) if model.repeatable else None
 
     async def send(request: StreamRequest, params: Mapping[str, Any]) -> Response:
         seconds = (request.deadlines or deadlines).connect

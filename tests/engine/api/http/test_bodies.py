@@ -23,14 +23,7 @@ from manystream.engine.api.http.inflate import STEP, Inflater, inflater_for
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-BACKENDS = {"asyncio": "asyncio", "trio": "trio", "uvloop": ("asyncio", {"use_uvloop": True})}
 EVENTS = b'event: ping\ndata: {"type": "ping"}\n\n' * 50
-
-
-@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """The transport has an end of its own for asyncio, which uvloop shares."""
-    return request.param
 
 
 def bare_deflate(data: bytes) -> bytes:

@@ -3,46 +3,26 @@
 import asyncio
 import gc
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
 import trustme
-from tests.support.wire_server import Collector, Peer, WireServer, head, serving
+from tests.support.wire_server import Collector, Peer, WireServer, certified, head, serving
 
 from manystream.engine.api.http import HttpTransport
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("error")]
 
 OK = head("content-length: 2") + b"ok"
-BACKENDS = {"asyncio": "asyncio", "trio": "trio", "uvloop": ("asyncio", {"use_uvloop": True})}
-
-
-@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Cancellation is tried on uvloop too."""
-    return request.param
-
-
-@pytest.fixture(autouse=True, scope="module")
-def little_to_collect() -> Iterator[None]:
-    """What was there before these tests is not looked at by each collection: that would take most of their time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
-def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def contexts(authority: trustme.CA, trusting: ssl.SSLContext) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """A client's context and a server's."""
-    authority = trustme.CA()
-    ours, theirs = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.configure_trust(ours)  # pyright: ignore[reportUnknownMemberType]
-    authority.issue_cert("127.0.0.1").configure_cert(theirs)  # pyright: ignore[reportUnknownMemberType]
-    return ours, theirs
+    return trusting, certified(authority, "127.0.0.1")
 
 
 @pytest.fixture(autouse=True)

@@ -21,13 +21,6 @@ from manystream.engine.api.http import HttpTransport, dial, on_asyncio, tls
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("error")]
 
 OK = head("content-length: 2") + b"ok"
-BACKENDS = {"asyncio": "asyncio", "trio": "trio", "uvloop": ("asyncio", {"use_uvloop": True})}
-
-
-@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """The transport has an end of its own for asyncio, which uvloop shares."""
-    return request.param
 
 
 @pytest.fixture

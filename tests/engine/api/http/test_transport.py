@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,27 +26,11 @@ from manystream.engine.simulator import Simulator
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("error")]
 
 OK = head("content-length: 2") + b"ok"
-BACKENDS = {"asyncio": "asyncio", "trio": "trio", "uvloop": ("asyncio", {"use_uvloop": True})}
 
 
 on_asyncio = pytest.mark.parametrize(
     "anyio_backend", ["asyncio", ("asyncio", {"use_uvloop": True})], ids=["asyncio", "uvloop"]
 )
-
-
-@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """The transport has an end of its own for asyncio, which uvloop shares."""
-    return request.param
-
-
-@pytest.fixture(autouse=True, scope="module")
-def little_to_collect() -> Iterator[None]:
-    """What was there before these tests is not looked at by each collection: that would take most of their time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -688,7 +672,7 @@ async def test_it_belongs_to_one_process(client: httpx2.AsyncClient, monkeypatch
     async with serving(OK) as server:
         await client.get(url_of(server))
         with monkeypatch.context() as patch:
-            patch.setattr("manystream.engine.api.http.transport.os", SimpleNamespace(getpid=lambda: -1))
+            patch.setattr("manystream.engine.event_loop.os", SimpleNamespace(getpid=lambda: -1))
             with pytest.raises(RuntimeError, match="after the fork"):
                 await client.get(url_of(server))
 
