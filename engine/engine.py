@@ -30,7 +30,7 @@ from ..actors.stream import (
     nearest_rank,
 )
 from .admission import Admission, EngineBusy, Group, Limits
-from .api.connection import Connection
+from .api.connected_model import ConnectedModel
 from .api.model import AnthropicModel
 from .combinators.as_completed import CompletionChannel, as_completed
 from .combinators.gather import gather, pipe
@@ -107,7 +107,7 @@ class Engine:
             spend_cap=spend_cap,
             prices=Prices(prices),
         )
-        self._connections: dict[AnthropicModel, tuple[Connection, Send]] = {}
+        self._connections: dict[AnthropicModel, tuple[ConnectedModel, Send]] = {}
         self._loop: HomeLoop | None = None
         self._supervisor: Supervisor | None = None
         self._ttfts: deque[float] = deque(maxlen=1000)
@@ -156,7 +156,7 @@ class Engine:
         if cancelled is not None and cancelled is not exc:
             raise cancelled
 
-    def _connect(self, model: AnthropicModel) -> tuple[Connection, "Send"]:
+    def _connect(self, model: AnthropicModel) -> tuple[ConnectedModel, "Send"]:
         found = self._connections.get(model)
         if found is None:
             from .api.send import open_route

@@ -8,7 +8,7 @@ import json
 import ssl
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import cast
 
 import anthropic
 import anyio
@@ -27,7 +27,6 @@ __all__ = [
     "refusal",
     "sending_failed",
     "shown_url",
-    "status_error",
     "unexpected",
     "words_of",
 ]
@@ -319,8 +318,3 @@ def rate_limits_in(headers: Mapping[str, str]) -> dict[str, str]:
         for name, value in headers.items()
         if name.startswith("anthropic-") and ("ratelimit" in name or name.endswith(_LIMIT_ENDINGS))
     }
-
-
-def status_error(client: Any, response: httpx2.Response) -> anthropic.APIStatusError:
-    """The SDK's own exception for a response that has been read, by its private way to it."""
-    return client._make_status_error_from_response(response)

@@ -23,9 +23,10 @@ import httpx2
 
 from ...actors.response import ResponseFailed
 from ...actors.stream import StreamRequest
-from .failures import status_error
+from .acceptance import read_bounded
 from .http.exchange import Exchange, OutgoingRequest
-from .responses import direct_response, read_bounded
+from .responses import DirectResponse
+from .sdk_internals import status_error
 from .untouched import Untouched
 
 __all__ = ["KnownHeads", "Repeat"]
@@ -108,7 +109,7 @@ class Repeat:
             if response.status_code in (307, 308) and response.has_redirect_location:
                 exchange.abort()
                 return None
-            body = await read_bounded(direct_response(exchange))
+            body = await read_bounded(DirectResponse(exchange))
         except ResponseFailed as exc:
             raise anthropic.APIConnectionError(request=request) from exc.info.cause
         except httpx2.TimeoutException as exc:

@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ...actors.message import EMPTY
 from ...actors.stream import StreamRequest, snapshot
-from .connection import Connection, credentials_of
+from .connected_model import ConnectedModel, credentials_of
 from .parameters import BODY_PARAMETERS, DEFAULT_MAX_TOKENS, sdk_parameters
 from .shared_client import acquire_shared_client, client_timeout
 
 if TYPE_CHECKING:
     import httpx
     import httpx2
-    from anthropic import AsyncAnthropic
-    from anthropic.lib.bedrock import AsyncAnthropicBedrock, AsyncAnthropicBedrockMantle
-    from anthropic.lib.vertex import AsyncAnthropicVertex
 
-    # The clients for AWS, Foundry and Google Cloud are kinds of AsyncAnthropic.
-    AnthropicClient = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex
+    from .connected_model import AnthropicClient
 
 __all__ = ["AnthropicModel", "MissingCredentialsError"]
 
@@ -135,8 +131,8 @@ class AnthropicModel:
                 raise TypeError(f"the Messages API has no parameter {name!r}; {hint}")
         return params
 
-    def connect(self) -> "Connection":
-        """Makes the SDK client for the running event loop.
+    def connect(self) -> ConnectedModel:
+        """The model with an SDK client for the running event loop, to be closed with `aclose`.
 
         Raises `MissingCredentialsError` when neither the arguments nor the environment hold credentials.
         """
@@ -146,7 +142,7 @@ class AnthropicModel:
             # A copy: retries, tracing and timeouts are the engine's. The caller's own client is left as it is.
             client: Any = self._anthropic_client
             copy = client.copy(max_retries=0, timeout=client_timeout(), open_telemetry=False)
-            return Connection(copy, None, credentials_of(client) or id(client))
+            return ConnectedModel(copy, None, credentials_of(client) or id(client))
         lease = None
         http_client = self._http_client
         if http_client is None:
@@ -173,13 +169,13 @@ class AnthropicModel:
         repeatable = (
             self._reuse_heads and lease is not None and client.credentials is None and client.custom_auth is None
         )
-        return Connection(client, lease, credentials_of(client) or id(client), repeatable=repeatable)
+        return ConnectedModel(client, lease, credentials_of(client) or id(client), repeatable=repeatable)
 
 
 def _check_sdk_client(client: object) -> None:
-    from anthropic._base_client import AsyncAPIClient
+    from .sdk_internals import is_async_client
 
-    if not isinstance(client, AsyncAPIClient):
+    if not is_async_client(client):
         raise TypeError(
             f"anthropic_client is an asynchronous client of the anthropic package, such as AsyncAnthropic,"
             f" not {type(client).__module__}.{type(client).__name__}"

@@ -1,22 +1,13 @@
 """The parameters of the Messages API, as the SDK names them."""
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from ...actors.stream import MessageParams
-
-if TYPE_CHECKING:
-    from anthropic import AsyncAnthropic
-    from anthropic.lib.bedrock import AsyncAnthropicBedrock, AsyncAnthropicBedrockMantle
-    from anthropic.lib.vertex import AsyncAnthropicVertex
-
-    # The clients for AWS, Foundry and Google Cloud are kinds of AsyncAnthropic.
-    AnthropicClient = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex
 
 __all__ = ["BODY_PARAMETERS", "DEFAULT_MAX_TOKENS", "sdk_parameters"]
 
 DEFAULT_MAX_TOKENS = 4096
-
 """What `max_tokens` is when neither the request nor the model's defaults say."""
 
 # Some, such as `temperature`, the SDK's `create` names no more, though older models take them: they go into the body.

@@ -1,24 +1,28 @@
 """The way to the API: a request goes out through the SDK, and an open response comes back.
 
 The SDK builds, signs and sends the request; its streaming-response route leaves the body to us. What it has built twice
-is not built again: `known_heads` sends those requests itself. `responses` knows what a response is and how it is read,
-`failures` what went wrong.
+is not built again: `known_heads` sends those requests itself. `responses` reads a response's bytes, `acceptance` says
+what an answer with a status of success is, and `failures` what went wrong.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import httpx2
 from anthropic.lib.bedrock import AsyncAnthropicBedrock
 
 from ...actors.response import Response, ResponseFailed
 from ...actors.stream import Deadlines, StreamRequest
-from .connection import Connection
+from .acceptance import accepted
+from .bedrock import eventstream_as_sse, holds_eventstream
+from .connected_model import ConnectedModel
 from .failures import sending_failed
+from .http.exchange import Exchange
 from .known_heads import KnownHeads
 from .parameters import sdk_parameters
-from .responses import SdkResponse, accepted, direct_response
+from .responses import DirectResponse, SdkResponse
+from .sdk_internals import streaming_route
 
 __all__ = ["Send", "open_route"]
 
@@ -27,14 +31,14 @@ Send = Callable[[StreamRequest, Mapping[str, Any]], Awaitable[Response]]
 has come. Raises `ResponseFailed`."""
 
 
-def open_route(connection: Connection, deadlines: Deadlines) -> Send:
-    """A function that sends requests through `connection`.
+def open_route(model: ConnectedModel, deadlines: Deadlines) -> Send:
+    """A function that sends requests of `model`.
 
     The HTTP client keeps the deadline `connect`, which is the request's or else that of `deadlines`.
     """
-    client: Any = connection.client
+    client: Any = model.client
     legacy_bedrock = isinstance(client, AsyncAnthropicBedrock)
-    known_heads = KnownHeads(client) if connection.repeatable else None
+    known_heads = KnownHeads(client) if model.repeatable else None
 
     async def send(request: StreamRequest, params: Mapping[str, Any]) -> Response:
         seconds = (request.deadlines or deadlines).connect
@@ -42,17 +46,18 @@ def open_route(connection: Connection, deadlines: Deadlines) -> Send:
             repeat = None if known_heads is None else known_heads.find(request, params, seconds)
             exchange = None if repeat is None else await repeat.send()
             if repeat is not None and exchange is not None:
-                response, url = direct_response(exchange), repeat.url
+                response, url = DirectResponse(exchange), repeat.url
             else:
-                response = await build_and_send(request, params, seconds)
-                url = response.http_response.url
+                response, url = await build_and_send(request, params, seconds)
         except ResponseFailed:
             raise
         except Exception as exc:
             raise ResponseFailed(sending_failed(exc, seconds)) from None
         return await accepted(response, url)
 
-    async def build_and_send(request: StreamRequest, params: Mapping[str, Any], seconds: float | None) -> SdkResponse:
+    async def build_and_send(
+        request: StreamRequest, params: Mapping[str, Any], seconds: float | None
+    ) -> tuple[DirectResponse | SdkResponse, httpx2.URL]:
         named = sdk_parameters(beta=bool(request.betas))
         unnamed = {name: value for name, value in params.items() if name not in named}
         options: dict[str, Any] = {
@@ -65,15 +70,17 @@ def open_route(connection: Connection, deadlines: Deadlines) -> Send:
         if request.betas:
             messages = client.beta.messages
             options["betas"] = list(request.betas)
-        # The SDK keeps this, and in it a `create` that something may have been put around since.
-        cast("dict[str, Any]", vars(messages)).pop("with_streaming_response", None)
-        manager = messages.with_streaming_response.create(
+        manager = streaming_route(messages).create(
             stream=True, **{name: value for name, value in params.items() if name in named}, **options
         )
         response: httpx2.Response = (await manager.__aenter__()).http_response
-        opened = SdkResponse(response, partial(manager.__aexit__, None, None, None), legacy_bedrock=legacy_bedrock)
         if known_heads is not None:
             known_heads.learn(request, params, seconds, response)
-        return opened
+        close = partial(manager.__aexit__, None, None, None)
+        if legacy_bedrock and holds_eventstream(response):
+            return SdkResponse(response, close, sse=eventstream_as_sse(response)), response.url
+        exchange: Exchange | None = response.extensions.get("exchange")
+        opened = SdkResponse(response, close) if exchange is None else DirectResponse(exchange, close)
+        return opened, response.url
 
     return send

@@ -10,7 +10,6 @@ import ssl
 import weakref
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
 
 import anyio
 import attrs
@@ -18,6 +17,7 @@ import httpx2
 from anyio.lowlevel import RunVar
 
 from .http import HttpTransport
+from .http.httpx2_internals import TransportChoosingClient
 from .redirects import SameOriginClient
 
 __all__ = ["ClientLease", "acquire_shared_client", "client_timeout", "no_cookies"]
@@ -46,15 +46,12 @@ def _make_ssl_context(cert_file: str | None, cert_dir: str | None) -> ssl.SSLCon
     return httpx2.create_ssl_context()
 
 
-class _Client(SameOriginClient):
+class _Client(SameOriginClient, TransportChoosingClient):
     """httpx2's client with our own transport below it, behind the environment's proxies too."""
 
-    def _init_transport(self, *args: Any, **kwargs: Any) -> httpx2.AsyncBaseTransport:
-        return HttpTransport(ssl_context=_ssl_context())
-
-    def _init_proxy_transport(self, proxy: httpx2.Proxy, *args: Any, **kwargs: Any) -> httpx2.AsyncBaseTransport:
-        if proxy.url.scheme not in ("http", "https"):  # SOCKS is httpx2's matter
-            return super()._init_proxy_transport(proxy, *args, **kwargs)
+    def make_transport(self, proxy: httpx2.Proxy | None) -> httpx2.AsyncBaseTransport | None:
+        if proxy is not None and proxy.url.scheme not in ("http", "https"):
+            return None  # httpx2 speaks SOCKS
         return HttpTransport(ssl_context=_ssl_context(), proxy=proxy)
 
 

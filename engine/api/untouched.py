@@ -13,26 +13,13 @@ from types import FunctionType
 from typing import Any, cast
 
 import attrs
-import httpx2
 
 from .http import HttpTransport
+from .http.httpx2_internals import SENDING_METHODS
+from .sdk_internals import REQUEST_METHODS, http_client_of
 
 __all__ = ["Untouched"]
 
-_SDK_METHODS = (
-    "auth_headers",
-    "default_headers",
-    "post",
-    "request",
-    "_request",
-    "_attempt_request",
-    "_build_headers",
-    "_build_request",
-    "_prepare_options",
-    "_prepare_request",
-    "_process_response",
-)
-_HTTP_METHODS = ("build_request", "send", "_send_handling_auth", "_send_handling_redirects", "_send_single_request")
 _TRANSPORT_METHODS = ("handle_async_request",)
 
 
@@ -65,17 +52,17 @@ class Untouched:
     """
 
     def __init__(self, client: Any) -> None:
-        http_client: httpx2.AsyncClient = client._client
+        http_client = http_client_of(client)
         self._http_client = http_client
         self._own: list[tuple[dict[str, Any], frozenset[str]]] = [
-            (vars(client), frozenset(_SDK_METHODS)),
-            (vars(http_client), frozenset(_HTTP_METHODS)),
+            (vars(client), frozenset(REQUEST_METHODS)),
+            (vars(http_client), frozenset(SENDING_METHODS)),
         ]
         kind = cast("type[Any]", type(client))
         self._is_sdks = kind.__module__.partition(".")[0] == "anthropic"
         self._methods = [
-            *_methods(kind, _SDK_METHODS),
-            *_methods(type(http_client), _HTTP_METHODS),
+            *_methods(kind, REQUEST_METHODS),
+            *_methods(type(http_client), SENDING_METHODS),
             *_methods(HttpTransport, _TRANSPORT_METHODS),
         ]
         self._creates: dict[bool, _Method] = {}

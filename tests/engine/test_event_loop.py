@@ -1,9 +1,8 @@
 """What waits for a stream belongs to the engine's event loop: in another one, or another thread, it says so at once."""
 
 import asyncio
-import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -11,15 +10,13 @@ import anyio
 import anyio.to_thread
 import attrs
 import pytest
-import trio
 from tests.support.engines import engine_for, happens
+from tests.support.loops import RUNS, Main
 
 from manystream import Engine, Lossless, Mailbox, PartDeltaEvent, Snapshots, State, Stream, StreamHandle
 from manystream.engine.combinators.as_completed import CompletionChannel
 from manystream.engine.combinators.merge import MergeChannel
 from manystream.engine.simulator import Simulator, Stall
-
-Main = Callable[[], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
@@ -28,21 +25,6 @@ def simulator() -> Iterator[Simulator]:
         yield simulator
 
 
-def run_asyncio(main: Main) -> None:
-    asyncio.run(main())
-
-
-def run_uvloop(main: Main) -> None:
-    import uvloop
-
-    uvloop.run(main())
-
-
-def run_trio(main: Main) -> None:
-    trio.run(main)
-
-
-RUNS = [run_asyncio, run_trio] if sys.platform == "win32" else [run_asyncio, run_uvloop, run_trio]
 at_home = pytest.mark.parametrize("run", RUNS)
 elsewhere = pytest.mark.parametrize("run_elsewhere", RUNS)
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import runpy
-import sys
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,13 +17,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 from tests.support.engines import engine_for, happens, model_for, outcomes
+from tests.support.loops import ASYNCIO_RUNS, RUNS, Main, run_trio
 
 from manystream import AnthropicModel, Engine, Stream, StreamCancelled, StreamEndEvent, StreamResult, decode_event
 from manystream.engine.simulator import ScriptStep, Simulator, Stall
 
 RELAY = Path(__file__).parents[2] / "examples" / "relay.py"
 
-Main = Callable[[], Coroutine[Any, Any, None]]
 STALL = Stall(1, text="one two three")
 
 
@@ -34,23 +33,8 @@ def simulator() -> Iterator[Simulator]:
         yield simulator
 
 
-def run_asyncio(main: Main) -> None:
-    asyncio.run(main())
-
-
-def run_uvloop(main: Main) -> None:
-    import uvloop
-
-    uvloop.run(main())
-
-
-def run_trio(main: Main) -> None:
-    trio.run(main)
-
-
-LOOPS = [run_asyncio] if sys.platform == "win32" else [run_asyncio, run_uvloop]
-on_asyncio = pytest.mark.parametrize("run", LOOPS)
-everywhere = pytest.mark.parametrize("run", [*LOOPS, run_trio])
+on_asyncio = pytest.mark.parametrize("run", ASYNCIO_RUNS)
+everywhere = pytest.mark.parametrize("run", RUNS)
 
 
 async def read(engine: Engine, streams: list[Stream], begun: Callable[[], None] = lambda: None) -> str:
@@ -335,7 +319,9 @@ def test_four_threads_at_once(simulator: Simulator, lent: bool) -> None:
             failures.append(error)
             ready.abort()
 
-    threads = [threading.Thread(target=work, args=(run,)) for run in (run_asyncio, run_trio, LOOPS[-1], run_trio)]
+    threads = [
+        threading.Thread(target=work, args=(run,)) for run in (ASYNCIO_RUNS[0], run_trio, ASYNCIO_RUNS[-1], run_trio)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -355,11 +341,11 @@ def test_one_model_in_one_run_after_another(simulator: Simulator) -> None:
         async with Engine(model) as engine:
             states.extend(result.state for result in await engine.gather(["one", "two"]))
 
-    for run in (*LOOPS, run_trio, *LOOPS, run_trio):
+    for run in (*RUNS, *RUNS):
         run(main)
         simulator.wait_until(lambda simulator: simulator.open_connections == 0)
     assert set(states) == {"complete"}
-    assert len(states) == 2 * len((*LOOPS, run_trio)) * 2
+    assert len(states) == 2 * len(RUNS) * 2
 
 
 # -- entered in one task, left in another

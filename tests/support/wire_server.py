@@ -12,10 +12,22 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 
 import anyio
+import trustme
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSStream
 
-__all__ = ["Answer", "Collector", "DeafServer", "Peer", "WireServer", "crowded_port", "head", "secure", "serving"]
+__all__ = [
+    "Answer",
+    "Collector",
+    "DeafServer",
+    "Peer",
+    "WireServer",
+    "certified",
+    "crowded_port",
+    "head",
+    "secure",
+    "serving",
+]
 
 
 def head(*headers: str, status: str = "200 OK") -> bytes:
@@ -111,6 +123,13 @@ class WireServer:
             self.lost.set()
         finally:
             await anyio.aclose_forcefully(stream)
+
+
+def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
+    """A server's context with a certificate for these names."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
+    return context
 
 
 async def secure(stream: ByteStream, context: ssl.SSLContext) -> ByteStream | None:

@@ -5,7 +5,7 @@ No I/O. All other bodies know nothing of this.
 
 import httpx2
 
-from .connection import Sink
+from ....actors.response import Sink
 from .http1.protocol import ResponseReader
 from .inflate import Inflater, inflater_for
 

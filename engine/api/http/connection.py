@@ -3,21 +3,18 @@
 import select
 import socket
 import sys
-from collections.abc import Callable
 from typing import Protocol
 
 import httpx2
 
+from ....actors.response import Sink
 from .http1.protocol import ResponseReader
 from .tls import TlsLayer
 
-__all__ = ["READ_SIZE", "Connection", "Sink", "aborted", "closed", "is_readable", "prepare_socket", "read_error"]
+__all__ = ["READ_SIZE", "Connection", "aborted", "closed", "is_readable", "prepare_socket", "read_error"]
 
 READ_SIZE = 65536
 """How many bytes are read at a time, at most."""
-
-Sink = Callable[[bytes], bool]
-"""Takes a piece of a body; returns whether it wants more now."""
 
 
 class Connection(Protocol):

@@ -8,9 +8,10 @@ from typing import Any, Protocol, Self
 import httpx2
 from anyio.lowlevel import checkpoint
 
+from ....actors.response import Sink
 from .body import SiftedBody, sift
 from .connect import Destination, proxy_headers
-from .connection import Connection, Sink, aborted
+from .connection import Connection, aborted
 from .http1.protocol import BodyFraming, RawHeaders, ResponseReader, request_head
 
 __all__ = ["Exchange", "OutgoingRequest"]
@@ -138,8 +139,7 @@ class Exchange(httpx2.AsyncByteStream):
         extensions: dict[str, Any] = {
             "http_version": b"HTTP/" + reader.version,
             "reason_phrase": reader.reason,
-            "abort": self.abort,
-            "pump": self.pump,
+            "exchange": self,
         }
         headers = reader.headers
         if self._sifted is not None and reader.header(b"content-encoding"):
@@ -157,13 +157,16 @@ class Exchange(httpx2.AsyncByteStream):
         """The response's headers, as they came."""
         return self.reader.headers
 
-    @property
-    def plain(self) -> bool:
-        """Whether the body can be pumped. It always can: what is compressed is inflated on its way."""
-        return True
-
     async def pump(self, sink: Sink) -> bool:
-        """See `HttpTransport`."""
+        """Gives every piece of the body to `sink` as it comes. Returns True at the body's end; or, once `sink` has
+        returned False, False unless the body has ended with that piece.
+
+        Until it is pumped on, what comes waits in the socket, but for one read of 64 KiB. On asyncio no task is woken
+        for a piece: `sink` is called in the event loop's callback, without the task's context variables.
+
+        Raises httpx2's exceptions, and what `sink` raises: then the connection has been dropped. Cancelled, it can be
+        called again.
+        """
         if self._connection is None:
             if self.reader.complete or (self._sifted is not None and self._sifted.over):
                 return True

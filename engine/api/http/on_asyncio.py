@@ -9,7 +9,8 @@ from typing import cast
 import anyio
 import httpx2
 
-from .connection import Sink, aborted, closed, is_readable, read_error
+from ....actors.response import Sink
+from .connection import aborted, closed, is_readable, read_error
 from .dial import dial
 from .http1.protocol import ResponseReader
 from .tls import TlsLayer

@@ -12,7 +12,8 @@ from contextlib import suppress
 import httpx2
 import trio
 
-from .connection import Sink, aborted, closed, is_readable, prepare_socket, read_error
+from ....actors.response import Sink
+from .connection import aborted, closed, is_readable, prepare_socket, read_error
 from .http1.protocol import ResponseReader
 from .tls import TlsLayer
 from .ungrouped import ungrouped

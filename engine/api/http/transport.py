@@ -1,16 +1,13 @@
 """The transport itself: httpx2's requests in, its responses out."""
 
-import asyncio
-import os
 import ssl
-from collections.abc import Callable
 from functools import partial
 
 import attrs
 import httpx2
-import sniffio
-from anyio.lowlevel import EventLoopToken, checkpoint, current_token
+from anyio.lowlevel import checkpoint
 
+from ...event_loop import HomeLoop
 from .connect import OpenConnection, connect
 from .connection import READ_SIZE, Connection
 from .exchange import Exchange, OutgoingRequest
@@ -28,14 +25,10 @@ class HttpTransport(httpx2.AsyncBaseTransport):
     `keepalive_expiry` seconds; how many are open is not limited. The timeouts honoured are `connect`, `read` and
     `write`. HTTP/2, SOCKS and upgrades are not for this transport.
 
-    A response has extensions of its own. `abort()` drops its connection at once. `await pump(sink)` gives every piece
-    of the body to `sink` as it comes, until the body ends, and returns True; or until `sink` returns False, and returns
-    False unless the body has ended: then what comes waits in the socket, but for one read of 64 KiB, until it is pumped
-    on. What `sink` raises, `pump` raises, and the connection is dropped. On asyncio no task is woken for a piece:
-    `sink` is called in the event loop's callback, without the task's context variables. `await again(body)` sends the
-    same request with other bytes for a body, past the client whose request it was, and returns the open `Exchange` once
-    its response's head has come; `blank` is what it sends, but for the body and its length. There is neither when the
-    body was sent in chunks.
+    A response has extensions of its own. `exchange` is the open `Exchange`, whose `pump` reads the body with nothing
+    between, and whose `abort` drops the connection. `await again(body)` sends the same request with another body, past
+    the client whose request it was, and returns the open `Exchange` once its response's head has come; `blank` is what
+    it sends, but for the body and its length. Neither is there when the body was sent in chunks.
 
     Bodies that are encoded as gzip or deflate are inflated on their way, 64 KiB at a time, with a turn for others
     between: the headers no longer say that they are. Any other encoding is a `httpx2.DecodingError`. Of an error's body
@@ -81,7 +74,7 @@ class HttpTransport(httpx2.AsyncBaseTransport):
         """An exchange whose response's head has come."""
         home = self._enter()
         while True:
-            connection = self._pool.take(outgoing.key, home.clock())
+            connection = self._pool.take(outgoing.key, home.loop.clock())
             used_before = connection is not None
             if connection is None:
                 connection = await connect(
@@ -115,42 +108,34 @@ class HttpTransport(httpx2.AsyncBaseTransport):
         """An exchange is over, and its connection idle, or to be dropped."""
         self._busy.discard(exchange)
         if reusable and not self._closed and self._home is not None:
-            self._pool.put(exchange.request.key, connection, self._home.clock())
+            self._pool.put(exchange.request.key, connection, self._home.loop.clock())
         else:
             connection.abort()
 
     def _enter(self) -> "_Home":
+        """Where the transport lives: the event loop in which it is used first. Raises `RuntimeError` in others."""
         if self._closed:
             raise RuntimeError("this HTTP transport is closed")
         if self._home is None:
-            self._home = _find_home()
-        elif self._home.pid != os.getpid():
-            raise RuntimeError("this HTTP transport belongs to the parent process: make one after the fork")
-        elif self._home.token != current_token():
-            raise RuntimeError("this HTTP transport belongs to another event loop")
+            loop = HomeLoop("HTTP transport")
+            self._home = _Home(loop, _opening_in(loop))
+        self._home.loop.check()
         return self._home
 
 
 @attrs.frozen
 class _Home:
-    """The event loop that a transport lives in."""
-
-    token: EventLoopToken
-    pid: int
-    clock: Callable[[], float]
+    loop: HomeLoop
     open_connection: OpenConnection
 
 
-def _find_home() -> _Home:
-    token = current_token()
+def _opening_in(loop: HomeLoop) -> OpenConnection:
+    """How connections are opened in `loop`, all of which read into one buffer."""
     buffer = memoryview(bytearray(READ_SIZE))
-    if sniffio.current_async_library() == "trio":
-        import trio
-
+    if loop.library == "trio":
         from . import on_trio
 
-        return _Home(token, os.getpid(), trio.current_time, partial(on_trio.open_connection, buffer=buffer))
+        return partial(on_trio.open_connection, buffer=buffer)
     from . import on_asyncio
 
-    loop = asyncio.get_running_loop()
-    return _Home(token, os.getpid(), loop.time, partial(on_asyncio.open_connection, buffer=buffer))
+    return partial(on_asyncio.open_connection, buffer=buffer)

@@ -18,7 +18,7 @@ from tests.support.engines import model_for
 from tests.support.wire_server import Peer, head, serving
 
 from manystream import AnthropicModel, Deadlines, Engine, RetryPolicy, StreamRequest, StreamResult
-from manystream.engine.api import failures, known_heads, untouched
+from manystream.engine.api import known_heads
 from manystream.engine.api.http import HttpTransport, exchange
 from manystream.engine.simulator import Fail, Simulator
 
@@ -407,18 +407,3 @@ async def test_a_kind_is_learnt_from_two_requests(simulator: Simulator, sent: li
             assert len(sent) == expected
     first, *others = [dict(request.headers) for request in simulator.requests]
     assert others == [first] * 3
-
-
-def test_what_is_private_to_the_sdk_is_there() -> None:
-    """Each is used in one place; a release of the SDK or of httpx2 without it fails here first."""
-    release = f"anthropic {anthropic.__version__}, httpx2 {httpx2.__version__}"
-    client = anthropic.AsyncAnthropic(api_key="k", http_client=httpx2.AsyncClient(verify=False))
-    for name in untouched._SDK_METHODS:  # pyright: ignore[reportPrivateUsage]
-        assert hasattr(type(client), name), f"{release} has no {name}"
-    for name in untouched._HTTP_METHODS:  # pyright: ignore[reportPrivateUsage]
-        assert hasattr(httpx2.AsyncClient, name), f"{release} has no {name}"
-    assert untouched.Untouched(client)(beta=False), f"{release} is not known as it was published"
-    assert untouched.Untouched(client)(beta=True), f"{release} is not known as it was published"
-    response = httpx2.Response(429, json={"error": {}}, request=httpx2.Request("POST", "http://x"))
-    assert isinstance(failures.status_error(client, response), anthropic.RateLimitError), release
-    assert "identity" in sys.modules["httpx2._decoders"].SUPPORTED_DECODERS, release

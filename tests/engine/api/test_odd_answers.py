@@ -19,7 +19,7 @@ from tests.support.wire_server import Peer, WireServer, head, serving
 
 from manystream import AnthropicModel, Engine, RetryPolicy, StreamResult
 from manystream.actors.stream.failure import ErrorInfo
-from manystream.engine.api import failures, responses
+from manystream.engine.api import acceptance, failures, responses
 from manystream.engine.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -162,7 +162,7 @@ async def test_what_is_a_message_and_what_is_not(change: dict[str, Any], state: 
 
 
 async def test_a_long_message_and_one_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responses, "LARGEST_ANSWER", 3 << 20)
+    monkeypatch.setattr(acceptance, "_LARGEST_ANSWER", 3 << 20)
     for size, state in ((2 << 20, "complete"), (4 << 20, "failed")):
         message = {**MESSAGE, "content": [{"type": "text", "text": "x" * size}]}
         asked = await ask(answer(json.dumps(message)))
@@ -603,7 +603,12 @@ async def test_what_the_sink_raises_is_given_through() -> None:
                 else:
                     http, close = client, anyio.lowlevel.checkpoint
                 async with http.stream("POST", f"http://127.0.0.1:{server.port}/") as http_response:
-                    response = responses.SdkResponse(http_response, http_response.aclose)
+                    exchange = http_response.extensions.get("exchange")
+                    assert (exchange is None) is (route == "theirs")
+                    if exchange is None:
+                        response = responses.SdkResponse(http_response, http_response.aclose)
+                    else:
+                        response = responses.DirectResponse(exchange)
                     with pytest.raises(OSError, match="mine"):
                         await response.pump(sink)
                 await close()

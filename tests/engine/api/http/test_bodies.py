@@ -23,14 +23,7 @@ from manystream.engine.api.http.inflate import STEP, Inflater, inflater_for
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-BACKENDS = {"asyncio": "asyncio", "trio": "trio", "uvloop": ("asyncio", {"use_uvloop": True})}
 EVENTS = b'event: ping\ndata: {"type": "ping"}\n\n' * 50
-
-
-@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """The transport has an end of its own for asyncio, which uvloop shares."""
-    return request.param
 
 
 def bare_deflate(data: bytes) -> bytes:
@@ -158,7 +151,7 @@ async def test_a_compressed_body(client: httpx2.AsyncClient, coding: str, compre
         assert response.headers.raw == [(b"X-A", b"b")]
         pieces = Collector()
         async with client.stream("GET", url_of(server)) as response:
-            assert await response.extensions["pump"](pieces)
+            assert await response.extensions["exchange"].pump(pieces)
         assert b"".join(pieces) == EVENTS
         async with client.stream("GET", url_of(server)) as response:
             assert b"".join([piece async for piece in response.aiter_raw()]) == EVENTS
@@ -181,7 +174,7 @@ async def test_events_come_as_they_are_sent(client: httpx2.AsyncClient) -> None:
 
     pieces = Collector()
     async with serving(answer) as server, client.stream("GET", url_of(server)) as response:
-        assert await response.extensions["pump"](pieces)
+        assert await response.extensions["exchange"].pump(pieces)
     assert pieces == [b"event %d" % number for number in range(5)]
 
 
@@ -207,7 +200,7 @@ async def test_a_bomb_leaves_others_their_turn(client: httpx2.AsyncClient) -> No
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(count)
-        assert await response.extensions["pump"](sink)
+        assert await response.extensions["exchange"].pump(sink)
         tasks.cancel_scope.cancel()
     assert sum(sizes) == size
     assert max(sizes) <= STEP
@@ -228,10 +221,10 @@ async def test_a_sink_may_pause_within_a_compressed_body(client: httpx2.AsyncCli
     async with serving(answer_of(gzip.compress(b"\0" * size), "content-encoding: gzip")) as server:
         async with client.stream("GET", url_of(server)) as response:
             calls = 1
-            while not await response.extensions["pump"](one):
+            while not await response.extensions["exchange"].pump(one):
                 assert len(pieces) == calls
                 calls += 1
-            assert await response.extensions["pump"](one)
+            assert await response.extensions["exchange"].pump(one)
         assert sum(map(len, pieces)) == size
         await client.get(url_of(server))
         assert server.connections == 1
@@ -251,10 +244,10 @@ async def test_a_pump_of_a_compressed_body_that_is_cancelled_goes_on(client: htt
     async with serving(answer_of(gzip.compress(b"\0" * size), "content-encoding: gzip")) as server:
         async with client.stream("GET", url_of(server)) as response:
             with anyio.CancelScope() as scope:
-                await response.extensions["pump"](take)
+                await response.extensions["exchange"].pump(take)
             assert scope.cancelled_caught
             assert len(pieces) < 10
-            assert await response.extensions["pump"](take)
+            assert await response.extensions["exchange"].pump(take)
         assert sum(pieces) == size
 
 
@@ -293,7 +286,7 @@ async def test_a_compressed_body_that_is_broken(
             await client.get(url_of(server))
         with pytest.raises(kind, match=words):
             async with client.stream("GET", url_of(server)) as response:
-                await response.extensions["pump"](Collector())
+                await response.extensions["exchange"].pump(Collector())
         server.answer = answer_of(b"ok")
         assert (await client.get(url_of(server))).content == b"ok"
 
@@ -332,8 +325,8 @@ async def test_of_an_error_only_so_much_is_read(client: httpx2.AsyncClient, stat
             await server.lost.wait()
         pieces = Collector()
         async with client.stream("GET", url_of(server)) as response:
-            assert await response.extensions["pump"](pieces)
-            assert await response.extensions["pump"](pieces)
+            assert await response.extensions["exchange"].pump(pieces)
+            assert await response.extensions["exchange"].pump(pieces)
         assert sum(map(len, pieces)) == MAX_ERROR_BODY
 
 

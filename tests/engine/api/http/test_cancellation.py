@@ -3,46 +3,26 @@
 import asyncio
 import gc
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
 import trustme
-from tests.support.wire_server import Collector, Peer, WireServer, head, serving
+from tests.support.wire_server import Collector, Peer, WireServer, certified, head, serving
 
 from manystream.engine.api.http import HttpTransport
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("error")]
 
 OK = head("content-length: 2") + b"ok"
-BACKENDS = {"asyncio": "asyncio", "trio": "trio", "uvloop": ("asyncio", {"use_uvloop": True})}
-
-
-@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Cancellation is tried on uvloop too."""
-    return request.param
-
-
-@pytest.fixture(autouse=True, scope="module")
-def little_to_collect() -> Iterator[None]:
-    """What was there before these tests is not looked at by each collection: that would take most of their time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
-def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def contexts(authority: trustme.CA, trusting: ssl.SSLContext) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """A client's context and a server's."""
-    authority = trustme.CA()
-    ours, theirs = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.configure_trust(ours)  # pyright: ignore[reportUnknownMemberType]
-    authority.issue_cert("127.0.0.1").configure_cert(theirs)  # pyright: ignore[reportUnknownMemberType]
-    return ours, theirs
+    return trusting, certified(authority, "127.0.0.1")
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +73,7 @@ async def upload_pieces(client: httpx2.AsyncClient, url: str) -> None:
 
 async def pump(client: httpx2.AsyncClient, url: str) -> None:
     async with client.stream("POST", url) as response:
-        await response.extensions["pump"](Collector())
+        await response.extensions["exchange"].pump(Collector())
 
 
 # Each with what the server does, whether that is to the connection or to the request, and what the client does.
@@ -201,10 +181,10 @@ async def test_a_pump_that_was_cancelled_can_be_closed_or_gone_on_with(
     async with httpx2.AsyncClient(transport=transport) as client, serving(answer) as server:
         async with client.stream("POST", f"http://127.0.0.1:{server.port}/") as response:
             with anyio.move_on_after(0.05):
-                await response.extensions["pump"](pieces)
+                await response.extensions["exchange"].pump(pieces)
             assert pieces == [b"a"]
             cancelled.set()
-            assert await response.extensions["pump"](pieces)
+            assert await response.extensions["exchange"].pump(pieces)
         assert b"".join(pieces) == b"ab"
         await client.post(f"http://127.0.0.1:{server.port}/")
         assert server.connections == 1
@@ -231,7 +211,7 @@ async def test_many_that_are_cancelled_at_any_time(contexts: tuple[ssl.SSLContex
         for _ in range(100):
             pieces = Collector()
             async with client.stream("POST", f"http://127.0.0.1:{server.port}/") as response:
-                assert await response.extensions["pump"](pieces)
+                assert await response.extensions["exchange"].pump(pieces)
             assert b"".join(pieces) == b"xxxxx"
         assert not transport._busy  # pyright: ignore[reportPrivateUsage]
     assert len(done) < 80
@@ -261,7 +241,7 @@ async def test_a_response_is_freed_at_its_end(contexts: tuple[ssl.SSLContext, ss
                 assert isinstance(exchange, Exchange)
                 known += [weakref.ref(exchange), weakref.ref(exchange.reader)]
                 try:
-                    await response.extensions["pump"](Collector())
+                    await response.extensions["exchange"].pump(Collector())
                 except httpx2.TransportError as exc:
                     exc.__traceback__ = None
                 await exchange.aclose()

@@ -21,13 +21,6 @@ from manystream.engine.api.http import HttpTransport, dial, on_asyncio, tls
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("error")]
 
 OK = head("content-length: 2") + b"ok"
-BACKENDS = {"asyncio": "asyncio", "trio": "trio", "uvloop": ("asyncio", {"use_uvloop": True})}
-
-
-@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """The transport has an end of its own for asyncio, which uvloop shares."""
-    return request.param
 
 
 @pytest.fixture
@@ -208,7 +201,7 @@ async def test_a_connection_that_is_aborted_wherever_it_waits(transport: HttpTra
     async def ask(path: str) -> None:
         try:
             response = await transport.handle_async_request(asking(f"http://127.0.0.1:{server.port}{path}"))
-            await response.extensions["pump"](Collector())
+            await response.extensions["exchange"].pump(Collector())
         except httpx2.TransportError as exc:
             raised.append(exc)
 

@@ -5,7 +5,7 @@ import asyncio
 import gc
 import ssl
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pytest
 import trustme
 from anyio.lowlevel import checkpoint
 from tests.support.engines import AT_ONCE
-from tests.support.wire_server import DeafServer, crowded_port
+from tests.support.wire_server import DeafServer, certified, crowded_port
 
 from manystream import AnthropicModel, Deadlines, Engine, State, StreamHandle, StreamRequest, StreamResult
 from manystream.engine.api.http import HttpTransport
@@ -33,44 +33,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*ByteStream.__aiter__:pytest.PytestUnraisableExceptionWarning"),
 ]
 
-BACKENDS = {"asyncio": "asyncio", "trio": "trio", "uvloop": ("asyncio", {"use_uvloop": True})}
 LARGE = "x" * 8_000_000
 
 
-@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Cancellation is tried on uvloop too."""
-    return request.param
-
-
-@pytest.fixture(autouse=True, scope="module")
-def little_to_collect() -> Iterator[None]:
-    """What was there before these tests is not looked at by each collection: that would take most of their time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    """A client's context."""
-    context = ssl.create_default_context()
-    authority.configure_trust(context)  # pyright: ignore[reportUnknownMemberType]
-    return context
-
-
-@pytest.fixture(scope="module")
-def certified(authority: trustme.CA) -> ssl.SSLContext:
+def server_context(authority: trustme.CA) -> ssl.SSLContext:
     """A server's context."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
-    return context
+    return certified(authority, "127.0.0.1")
 
 
 class Place:
@@ -93,7 +62,7 @@ Stuck = Callable[[], AbstractContextManager[Place]]
 
 
 @pytest.fixture(params=["connecting", "writing", "writing over TLS"])
-def stuck(request: pytest.FixtureRequest, certified: ssl.SSLContext) -> Stuck:
+def stuck(request: pytest.FixtureRequest, server_context: ssl.SSLContext) -> Stuck:
     @contextmanager
     def connecting() -> Generator[Place]:
         with crowded_port() as port:
@@ -101,7 +70,7 @@ def stuck(request: pytest.FixtureRequest, certified: ssl.SSLContext) -> Stuck:
 
     @contextmanager
     def writing() -> Generator[Place]:
-        server = DeafServer(certified if request.param == "writing over TLS" else None)
+        server = DeafServer(server_context if request.param == "writing over TLS" else None)
         try:
             yield Place(f"http{'s' if request.param == 'writing over TLS' else ''}://127.0.0.1:{server.port}", server)
         finally:
@@ -175,8 +144,8 @@ async def test_its_own_time_to_connect(client: Any) -> None:
                 await http.post(f"https://127.0.0.1:{port}/", timeout=httpx2.Timeout(None, connect=0.1))
 
 
-async def test_its_own_time_to_write(client: Any, certified: ssl.SSLContext) -> None:
-    for tls in (None, certified):
+async def test_its_own_time_to_write(client: Any, server_context: ssl.SSLContext) -> None:
+    for tls in (None, server_context):
         server = DeafServer(tls)
         async with client() as http:
             with pytest.raises(httpx2.WriteTimeout):

@@ -2,7 +2,7 @@
 
 import gc
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import trustme
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
-from tests.support.wire_server import Collector, Peer, WireServer, head, secure, serving
+from tests.support.wire_server import Collector, Peer, WireServer, certified, head, secure, serving
 
 from manystream.engine.api.http import HttpTransport
 from manystream.engine.simulator import Simulator
@@ -21,42 +21,6 @@ from manystream.engine.simulator import Simulator
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("error")]
 
 OK = head("content-length: 2") + b"ok"
-BACKENDS = {"asyncio": "asyncio", "trio": "trio", "uvloop": ("asyncio", {"use_uvloop": True})}
-
-
-@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """The transport has an end of its own for asyncio, which uvloop shares."""
-    return request.param
-
-
-@pytest.fixture(autouse=True, scope="module")
-def little_to_collect() -> Iterator[None]:
-    """What was there before these tests is not looked at by each collection: that would take most of their time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    """A client's context that trusts the authority."""
-    context = ssl.create_default_context()
-    authority.configure_trust(context)  # pyright: ignore[reportUnknownMemberType]
-    return context
-
-
-def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
-    """A server's context with a certificate for these names."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names).configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
-    return context
 
 
 @asynccontextmanager
@@ -93,7 +57,7 @@ async def test_a_body_over_tls(client: httpx2.AsyncClient, authority: trustme.CA
         pieces = Collector()
         assert (await client.post(url_of(server), content=body)).content == body
         async with client.stream("POST", url_of(server)) as response:
-            assert await response.extensions["pump"](pieces)
+            assert await response.extensions["exchange"].pump(pieces)
         assert b"".join(pieces) == b"ok"
         assert server.requests[0].endswith(body)
         for _ in range(4):

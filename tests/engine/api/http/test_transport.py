@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,27 +26,11 @@ from manystream.engine.simulator import Simulator
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("error")]
 
 OK = head("content-length: 2") + b"ok"
-BACKENDS = {"asyncio": "asyncio", "trio": "trio", "uvloop": ("asyncio", {"use_uvloop": True})}
 
 
 on_asyncio = pytest.mark.parametrize(
     "anyio_backend", ["asyncio", ("asyncio", {"use_uvloop": True})], ids=["asyncio", "uvloop"]
 )
-
-
-@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """The transport has an end of its own for asyncio, which uvloop shares."""
-    return request.param
-
-
-@pytest.fixture(autouse=True, scope="module")
-def little_to_collect() -> Iterator[None]:
-    """What was there before these tests is not looked at by each collection: that would take most of their time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +57,7 @@ def url_of(server: WireServer) -> str:
 
 async def pumped(response: httpx2.Response) -> bytes:
     pieces = Collector()
-    assert await response.extensions["pump"](pieces)
+    assert await response.extensions["exchange"].pump(pieces)
     return b"".join(pieces)
 
 
@@ -497,7 +481,7 @@ async def test_a_sink_may_pause(client: httpx2.AsyncClient) -> None:
     pieces: list[bytes] = []
     async with serving(answer) as server:
         async with client.stream("POST", url_of(server)) as response:
-            pump = response.extensions["pump"]
+            pump = response.extensions["exchange"].pump
             while not await pump(one):
                 for _ in range(3):
                     await anyio.wait_all_tasks_blocked()
@@ -525,7 +509,7 @@ async def test_a_pause_holds_the_server_up(client: httpx2.AsyncClient) -> None:
     sent, received = 0, list[int]()
     async with serving(answer) as server:
         async with client.stream("POST", url_of(server)) as response:
-            pump = response.extensions["pump"]
+            pump = response.extensions["exchange"].pump
             while len(received) < 3:
                 await pump(one)
             before = -1
@@ -556,7 +540,7 @@ async def test_no_task_is_woken_on_asyncio(client: httpx2.AsyncClient) -> None:
 
     tasks: list[Any] = []
     async with serving(answer) as server, client.stream("POST", url_of(server)) as response:
-        assert await response.extensions["pump"](sink)
+        assert await response.extensions["exchange"].pump(sink)
     assert len(tasks) >= 8
     assert not any(tasks[1:])
 
@@ -576,9 +560,9 @@ async def test_a_sink_that_raises(client: httpx2.AsyncClient, when: str) -> None
     async with serving(answer) as server:
         async with client.stream("POST", url_of(server)) as response:
             with pytest.raises(KeyError, match="mine"):
-                await response.extensions["pump"](sink)
+                await response.extensions["exchange"].pump(sink)
             with pytest.raises(httpx2.ReadError):
-                await response.extensions["pump"](sink)
+                await response.extensions["exchange"].pump(sink)
         server.answer = OK
         assert (await client.get(url_of(server))).content == b"ok"
 
@@ -602,15 +586,15 @@ async def test_an_abort_drops_the_connection_at_once(client: httpx2.AsyncClient,
         async with client.stream("POST", url_of(server), content=b"x") as response, anyio.create_task_group() as tasks:
             tasks.start_soon(consume)
             await anyio.wait_all_tasks_blocked()
-            response.extensions["abort"]()
+            response.extensions["exchange"].abort()
             with anyio.fail_after(2):
                 await over.wait()
                 await server.lost.wait()
-        response.extensions["abort"]()
+        response.extensions["exchange"].abort()
         server.answer = OK
         assert (await client.get(url_of(server))).content == b"ok"
         # The connection is another's by now: it is not dropped.
-        response.extensions["abort"]()
+        response.extensions["exchange"].abort()
         assert (await client.get(url_of(server))).content == b"ok"
         assert server.connections == 2
 
@@ -688,7 +672,7 @@ async def test_it_belongs_to_one_process(client: httpx2.AsyncClient, monkeypatch
     async with serving(OK) as server:
         await client.get(url_of(server))
         with monkeypatch.context() as patch:
-            patch.setattr("manystream.engine.api.http.transport.os", SimpleNamespace(getpid=lambda: -1))
+            patch.setattr("manystream.engine.event_loop.os", SimpleNamespace(getpid=lambda: -1))
             with pytest.raises(RuntimeError, match="after the fork"):
                 await client.get(url_of(server))
 
@@ -706,7 +690,7 @@ async def test_closing_it_drops_all_connections(context: ssl.SSLContext, anyio_b
         with anyio.fail_after(2):
             await server.lost.wait()
         with pytest.raises(httpx2.ReadError):
-            await busy.extensions["pump"](Collector())
+            await busy.extensions["exchange"].pump(Collector())
         with pytest.raises(RuntimeError, match="closed"):
             await transport.handle_async_request(httpx2.Request("GET", url_of(server)))
         await transport.aclose()

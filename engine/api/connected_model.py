@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     # The clients for AWS, Foundry and Google Cloud are kinds of AsyncAnthropic.
     AnthropicClient = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex
 
-__all__ = ["Connection", "credentials_of"]
+__all__ = ["ConnectedModel", "credentials_of"]
 
 
-class Connection:
+class ConnectedModel:
     """A model's SDK client in one event loop, and its share in the HTTP client below."""
 
     def __init__(
@@ -24,9 +24,9 @@ class Connection:
     ) -> None:
         self.client = client
         self.repeatable = repeatable
-        """Whether nothing but the body tells two requests of a kind apart: we made the client, and its key stays."""
+        """Whether two requests of a kind differ in their bodies alone: we made the client, and its key stays."""
         self.credentials = credentials
-        """Equal for connections whose requests the API counts as the same customer's. Not to be shown to anybody."""
+        """Equal for models whose requests the API counts as the same customer's. It is secret."""
         self._lease = lease
 
     async def aclose(self) -> None:
@@ -36,5 +36,6 @@ class Connection:
 
 
 def credentials_of(client: Any) -> Hashable:
+    """What tells an SDK client's customer from others: its base URL and its key; None for a client without a key."""
     key = getattr(client, "api_key", None) or getattr(client, "auth_token", None)
     return (str(client.base_url), key) if isinstance(key, str) else None
