@@ -70,7 +70,7 @@ class Scenario:
 
 
 def read_scenario(path: str | PathLike[str]) -> Scenario:
-    """Return the scenario in a TOML file such as this, in which everything may be left out:
+    """Returns the scenario in a TOML file such as this, in which everything may be left out:
 
     ```toml
     seed = 7
@@ -154,7 +154,7 @@ def _script(steps: object, folder: Path) -> list[ScriptStep]:
 
 
 def _step(step: dict[str, Any], where: str, folder: Path) -> ScriptStep:
-    """Make a step of its table, which has one entry: the kind of step."""
+    """Makes a step of its table, which has one entry: the kind of step."""
     _check_names(step, ["text", "recording", *_STEPS], where)
     if len(step) != 1:
         raise _SettingError(f"{where}: must have one of {', '.join(['text', 'recording', *_STEPS])}")
@@ -196,7 +196,7 @@ _STEPS: dict[str, type[Any]] = {"fail": Fail, "cut": Cut, "stall": Stall, "slow"
 
 
 def _make(kind: type[T], settings: object, where: str) -> T:
-    """Make a value of its settings; `where` is the path of its table in the file, "" for the file itself."""
+    """Makes a value of its settings; `where` is the path of its table in the file, "" for the file itself."""
     if not is_object(settings):
         raise _SettingError(f"{where}: must be a table")
     _check_names(settings, _names(kind), where)

@@ -89,14 +89,14 @@ class Simulator:
 
     @classmethod
     def from_scenario(cls, scenario: Scenario, *, clock: Callable[[], float] = time.time) -> Simulator:
-        """Return a simulator with these settings and this script; raises ValueError as making one by hand does."""
+        """Returns a simulator with these settings and this script; raises ValueError as making one by hand does."""
         settings = {name: value for name, value in attrs.asdict(scenario, recurse=False).items() if name != "script"}
         simulator = cls(**settings, clock=clock)
         simulator.script(scenario.script)
         return simulator
 
     def script(self, steps: Iterable[ScriptStep]) -> None:
-        """Add steps: each valid request to `/v1/messages` takes the next one; then generated answers resume.
+        """Adds steps: each valid request to `/v1/messages` takes the next one; then generated answers resume.
 
         Raises TypeError or ValueError, and adds nothing, when one of them is no step.
         """
@@ -120,7 +120,7 @@ class Simulator:
         return self._place.certificate.authority
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Return a context for clients that trust this server alone; raises RuntimeError as `certificate` does."""
+        """Returns a context for clients that trust this server alone; raises RuntimeError as `certificate` does."""
         return ssl.create_default_context(cafile=self.certificate)
 
     @property
@@ -144,7 +144,7 @@ class Simulator:
         return self._ledger.total_connections
 
     def wait_until(self, condition: Callable[[Simulator], bool], *, timeout: float = 5.0) -> None:
-        """Block this thread until the condition holds of the simulator, asked again whenever something happens.
+        """Blocks this thread until the condition holds of the simulator, asked again whenever something happens.
 
         For what shows a moment later, such as that a client has gone. In an event loop call it by
         `anyio.to_thread.run_sync`. Raises TimeoutError after `timeout` seconds, and RuntimeError in the thread that
@@ -155,7 +155,7 @@ class Simulator:
         self._ledger.wait_until(lambda: condition(self), timeout)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0, *, tls: bool = False) -> Serving:
-        """Return an async context manager that serves in the running event loop, on asyncio or trio.
+        """Returns an async context manager that serves in the running event loop, on asyncio or trio.
 
         Port 0 takes a free one. Entering raises ListenError when the address can't be had, RuntimeError when this
         simulator is being served already. Leaving aborts what is still running.
@@ -168,7 +168,7 @@ class Simulator:
         return Serving(self, self._place, server, certificate)
 
     def transport(self) -> SimulatorTransport:
-        """Return an httpx2 transport that answers in memory: `httpx2.AsyncClient(transport=simulator.transport())`.
+        """Returns an httpx2 transport that answers in memory: `httpx2.AsyncClient(transport=simulator.transport())`.
 
         It serves no URL: any base URL goes through it. On virtual time it keeps the model's pace.
         """
@@ -177,7 +177,7 @@ class Simulator:
         return SimulatorTransport(self._responder, self._ledger)
 
     def in_thread(self, host: str = "127.0.0.1", port: int = 0, *, tls: bool = False) -> InThread:
-        """Return a context manager that serves from a thread of its own, with its own event loop.
+        """Returns a context manager that serves from a thread of its own, with its own event loop.
 
         Otherwise as `serve`. Leaving blocks until the thread has ended.
         """

@@ -20,7 +20,7 @@ _MARKER = "manystream_simulator(**settings): sets up the fixture of this name: `
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known, for runs with `--strict-markers`."""
+    """Makes the marker known, for runs with `--strict-markers`."""
     config.addinivalue_line("markers", _MARKER)
 
 

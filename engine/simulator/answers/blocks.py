@@ -77,5 +77,5 @@ class Answer:
         return max(1, sum(len(block.pieces) for block in self.blocks))
 
     def server_calls(self, name: str) -> int:
-        """Return how often the API's own tool of this name was called."""
+        """Returns how often the API's own tool of this name was called."""
         return sum(isinstance(block, ServerToolUse) and block.name == name for block in self.blocks)

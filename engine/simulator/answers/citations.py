@@ -29,7 +29,7 @@ _SENTENCE = re.compile(r"\S[^.!?]*[.!?]*")
 
 
 def sources_in(body: dict[str, Any], found: Iterable[Block]) -> list[Source]:
-    """Return what can be cited: of the request's messages, and of these results of the API's own tools."""
+    """Returns what can be cited: of the request's messages, and of these results of the API's own tools."""
     sources: list[Source] = []
     documents = search_results = 0
     for block in _citable(body["messages"]):
@@ -54,7 +54,7 @@ def sources_in(body: dict[str, Any], found: Iterable[Block]) -> list[Source]:
 
 
 def cite(text: Text, sources: list[Source], random: Random) -> list[Text]:
-    """Return the text in blocks: of every two, the second cites a source. Without sources it stays one."""
+    """Returns the text in blocks: of every two, the second cites a source. Without sources it stays one."""
     if not sources or not text.pieces:
         return [text]
     count = max(1, min(_MOST, len(text.pieces) // 4))

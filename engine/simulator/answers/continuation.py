@@ -22,7 +22,7 @@ _TURN = re.compile(
 
 
 def interrupted(body: dict[str, Any]) -> tuple[dict[str, Any], str] | None:
-    """Return the request that was interrupted, and the text its answer had come to; None when none is continued."""
+    """Returns the request that was interrupted, and the text its answer had come to; None when none is continued."""
     *before, last = body["messages"]
     if not before or last["role"] != "user" or (turn := _TURN.fullmatch(_text(last["content"]))) is None:
         return None
@@ -30,7 +30,7 @@ def interrupted(body: dict[str, Any]) -> tuple[dict[str, Any], str] | None:
 
 
 def rest_of(answer: Answer, said: str) -> Answer:
-    """Return what an answer has left to say.
+    """Returns what an answer has left to say.
 
     `said` is the beginning of its text or, failing that, the end of one. An answer that has no such beginning is
     returned whole, as it goes on by itself. When all has been said, an empty text remains.

@@ -24,12 +24,12 @@ _LONGEST = 1_024  # tokens of prose: beyond this a larger `max_tokens` makes no 
 
 
 def told(text: str) -> Answer:
-    """Return the answer that says exactly this."""
+    """Returns the answer that says exactly this."""
     return Answer((Text(tuple(tokenise(text))),), "end_turn")
 
 
 def generate(body: dict[str, Any], random: Random, ids: Random) -> Answer:
-    """Return an answer to the body of a valid request.
+    """Returns an answer to the body of a valid request.
 
     `random` decides on the content, `ids` only on the ids of tool calls: the same question asked twice gets the same
     answer, but two calls are never the same call.
@@ -62,7 +62,7 @@ def generate(body: dict[str, Any], random: Random, ids: Random) -> Answer:
 
 
 def input_tokens(body: dict[str, Any]) -> int:
-    """Return an estimate of what the request counts for: about four characters of its content a token."""
+    """Returns an estimate of what the request counts for: about four characters of its content a token."""
     counted = [body.get("system"), body.get("messages"), body.get("tools")]
     return max(1, sum(_characters(part) for part in counted) // 4 + 3 * len(body.get("messages") or ()))
 

@@ -11,5 +11,5 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 def identifier(prefix: str, random: Random) -> str:
-    """Return for example `msg_01…`; equal seeds make equal identifiers."""
+    """Returns for example `msg_01…`; equal seeds make equal identifiers."""
     return f"{prefix}_01{''.join(random.choices(_ALPHABET, k=22))}"

@@ -18,6 +18,6 @@ def is_array(value: object) -> TypeGuard[list[Any]]:
 
 
 def member(parent: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the object of that name in `parent`, an empty one when there is none."""
+    """Returns the object of that name in `parent`, an empty one when there is none."""
     value: object = parent.get(name)
     return value if is_object(value) else {}

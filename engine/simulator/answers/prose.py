@@ -25,17 +25,17 @@ _ENDS = (".", ".", ".", ".", ".", "?", "!", ":", " 🌊.", " → 42.", " — so 
 
 
 def tokenise(text: str) -> list[str]:
-    """Split a text into token-like pieces; joined, they are the text again."""
+    """Splits a text into token-like pieces; joined, they are the text again."""
     return _TOKEN.findall(text)
 
 
 def count_tokens(text: str) -> int:
-    """Return the number of pieces `tokenise` would make."""
+    """Returns the number of pieces `tokenise` would make."""
     return sum(1 for _ in _TOKEN.finditer(text))
 
 
 def random_prose(random: Random, tokens: int) -> list[str]:
-    """Return exactly `tokens` pieces of seeded prose: sentences, now and then a new paragraph."""
+    """Returns exactly `tokens` pieces of seeded prose: sentences, now and then a new paragraph."""
     pieces: list[str] = []
     opening = True
     while len(pieces) < tokens:

@@ -17,7 +17,7 @@ _DATA = re.compile(rb"(?:^|[\r\n])data:")
 
 
 def read_recordings(folder: str | PathLike[str]) -> tuple[bytes, ...]:
-    """Return the bodies in the folder's `.sse` files, by their names.
+    """Returns the bodies in the folder's `.sse` files, by their names.
 
     Raises ValueError, in one line, when there is no such folder, no such file in it, or one that can't be read or
     holds no event.
@@ -41,7 +41,7 @@ def read_recordings(folder: str | PathLike[str]) -> tuple[bytes, ...]:
 
 
 def recorded_events(body: bytes) -> Iterator[Event]:
-    """Yield the events of a recorded stream, together its very bytes; each delta of content counts for one token."""
+    """Yields the events of a recorded stream, together its very bytes; each delta of content counts for one token."""
     for data in _EVENT_END.split(body):
         if data:
             named = _KIND.search(data)

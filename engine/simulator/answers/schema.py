@@ -35,7 +35,7 @@ _FORMATS = {
 
 
 def instance_of(schema: object, random: Random) -> Any:
-    """Return JSON data that the schema accepts, as far as this module understands it."""
+    """Returns JSON data that the schema accepts, as far as this module understands it."""
     return _Instances(schema, random).make(schema, 0)
 
 
@@ -67,7 +67,7 @@ class _Instances:
                 return self._string(schema)
 
     def _flat(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
-        """Follow references and choose among alternatives, until one plain schema is left."""
+        """Follows references and choose among alternatives, until one plain schema is left."""
         for _ in range(_DEEPEST):
             if isinstance(reference := schema.get("$ref"), str):
                 rest = {key: value for key, value in schema.items() if key != "$ref"}

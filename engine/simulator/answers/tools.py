@@ -25,12 +25,12 @@ _SEARCH_RESULTS = 3
 
 
 def kind_of_choice(body: dict[str, Any]) -> str:
-    """Return the type of the request's `tool_choice`."""
+    """Returns the type of the request's `tool_choice`."""
     return member(body, "tool_choice").get("type", "auto")
 
 
 def call_tools(body: dict[str, Any], random: Random, ids: Random) -> list[Block]:
-    """Return the calls of client tools."""
+    """Returns the calls of client tools."""
     tools: list[dict[str, Any]] = [tool for tool in _offered(body) if tool.get("type", "custom") == "custom"]
     choice = member(body, "tool_choice")
     suggested = [tool for tool in tools if _suggests(body["messages"][-1], tool["name"])]
@@ -52,7 +52,7 @@ def call_tools(body: dict[str, Any], random: Random, ids: Random) -> list[Block]
 
 
 def use_server_tools(body: dict[str, Any], random: Random, ids: Random) -> list[Block]:
-    """Return the calls of the API's own tools, each followed by its result."""
+    """Returns the calls of the API's own tools, each followed by its result."""
     blocks: list[Block] = []
     for tool in _offered(body):
         if _is_called(body, tool, random):

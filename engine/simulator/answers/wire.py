@@ -37,13 +37,13 @@ class Event:
 
 
 def encode_event(kind: str, payload: dict[str, Any], padding: int = 0) -> bytes:
-    """Return one server-sent event, its JSON padded with spaces before the last brace as the API does."""
+    """Returns one server-sent event, its JSON padded with spaces before the last brace as the API does."""
     encoded = msgspec.json.encode(payload)
     return b"event: %b\ndata: %b%b}\n\n" % (kind.encode(), encoded[:-1], b" " * padding)
 
 
 def message_json(head: Head, answer: Answer) -> bytes:
-    """Return the whole message as one JSON body."""
+    """Returns the whole message as one JSON body."""
     message = _opening(head)
     message["content"] = [_whole(block) for block in answer.blocks]
     message |= _ending(head, answer)
@@ -52,7 +52,7 @@ def message_json(head: Head, answer: Answer) -> bytes:
 
 
 def stream_events(head: Head, answer: Answer, random: Random) -> Iterator[Event]:
-    """Yield the events of the stream in order, one ping among them, deltas split where the seed will have it."""
+    """Yields the events of the stream in order, one ping among them, deltas split where the seed will have it."""
 
     def event(kind: str, tokens: int = 0, **payload: Any) -> Event:
         return Event(kind, encode_event(kind, {"type": kind, **payload}, random.randrange(16)), tokens)
@@ -157,7 +157,7 @@ def _whole(block: Block) -> dict[str, Any]:
 
 
 def _deltas(block: Block, random: Random) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each delta with the number of tokens in it."""
+    """Yields each delta with the number of tokens in it."""
     match block:
         case Text():
             for citation in block.citations:

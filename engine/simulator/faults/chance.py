@@ -60,7 +60,7 @@ class Faults:
             raise ValueError(f"the probabilities of all faults must not add up to more than 1, but make {total:g}")
 
     def draw(self, random: Random) -> Chance | None:
-        """Return the fault of the next answer; None when it has none."""
+        """Returns the fault of the next answer; None when it has none."""
         draw, where = random.random(), random.random()
         faults: list[tuple[float, _Drawn]] = [
             (self.end, "end"),
@@ -89,7 +89,7 @@ class Chance:
     _stall_seconds: float | None
 
     def of(self, size: int) -> Cut | Stall:
-        """Return the fault for a body of this many bytes."""
+        """Returns the fault for a body of this many bytes."""
         place = Bytes(int(self._where * size))
         return Stall(place, seconds=self._stall_seconds) if self._how is None else Cut(place, self._how)
 

@@ -29,7 +29,7 @@ def is_event(fault: Cut | Stall) -> bool:
 
 
 def strike(fault: Cut | Stall, request_id: str) -> Generator[Step, None, bool]:
-    """Yield what happens to a stream at the point of its fault; return whether it goes on after that."""
+    """Yields what happens to a stream at the point of its fault; returns whether it goes on after that."""
     match fault:
         case Stall():
             yield from _silence(fault.seconds, fault.pings)
@@ -48,7 +48,7 @@ def strike(fault: Cut | Stall, request_id: str) -> Generator[Step, None, bool]:
 
 
 def strike_body(fault: Cut | Stall) -> Generator[Step, None, bool]:
-    """Yield what happens in the middle of a body that isn't streamed; return whether it goes on after that."""
+    """Yields what happens in the middle of a body that isn't streamed; returns whether it goes on after that."""
     match fault:
         case Stall():
             yield from _silence(fault.seconds, None)
@@ -61,12 +61,12 @@ def strike_body(fault: Cut | Stall) -> Generator[Step, None, bool]:
 
 
 def half_way(fault: Cut | Stall, body: bytes) -> int:
-    """Return how many bytes of a body that isn't streamed are sent before its fault; never all of them."""
+    """Returns how many bytes of a body that isn't streamed are sent before its fault; never all of them."""
     return min(fault.after.count, len(body) - 1) if isinstance(fault.after, Bytes) else len(body) // 2
 
 
 def announced_length(body: bytes, fault: Fault | None) -> int | None:
-    """Return the length that the head tells, so that a body which is to end in good order does; None to have chunks."""
+    """Returns the length that the head tells, so that a body which is to end in good order does; None to have chunks."""
     match fault:
         case Cut(how="bad-chunk"):
             return None
@@ -77,7 +77,7 @@ def announced_length(body: bytes, fault: Fault | None) -> int | None:
 
 
 def trickle(steps: Iterator[Step], bytes_per_second: float) -> Iterator[Step]:
-    """Yield the steps with the bytes of each write spread over time."""
+    """Yields the steps with the bytes of each write spread over time."""
     size = max(1, round(bytes_per_second / _WRITES_PER_SECOND))
     for step in steps:
         if not isinstance(step, Send):

@@ -36,12 +36,12 @@ class Tempo:
     tokens_per_second: float = attrs.field(default=0.0, validator=_check_not_negative)
 
     def first(self, random: Random) -> Iterator[Step]:
-        """Yield the wait before a response begins, if there is one."""
+        """Yields the wait before a response begins, if there is one."""
         if self.time_to_first_token:
             yield Wait(self.time_to_first_token * random.uniform(0.5, 1.5))
 
     def next(self, tokens: int, random: Random) -> Iterator[Step]:
-        """Yield the wait for so many more tokens, if there is one."""
+        """Yields the wait for so many more tokens, if there is one."""
         if tokens and self.tokens_per_second:
             yield Wait(tokens / self.tokens_per_second * random.uniform(0.5, 1.5))
 
@@ -49,7 +49,7 @@ class Tempo:
 def perform_events(
     events: Iterable[Event], pace: Tempo, random: Random, fault: Fault | None, request_id: str
 ) -> Iterator[Step]:
-    """Yield the steps of a streamed answer, each event a write of its own, with what comes at the fault."""
+    """Yields the steps of a streamed answer, each event a write of its own, with what comes at the fault."""
     if isinstance(fault, Slow):
         yield from pace.first(random)
         yield from trickle((_send(event) for event in events), fault.bytes_per_second)
@@ -93,7 +93,7 @@ def _send(event: Event) -> Send:
 
 
 def _before(fault: Cut | Stall, event: Event, deltas: int, sent: int) -> int | None:
-    """Return how many bytes of an event come before the fault; None when all of it does."""
+    """Returns how many bytes of an event come before the fault; None when all of it does."""
     if isinstance(fault.after, Bytes):
         part = fault.after.count - sent
         if part < len(event.data):
@@ -105,7 +105,7 @@ def _before(fault: Cut | Stall, event: Event, deltas: int, sent: int) -> int | N
 
 
 def perform_body(body: bytes, tokens: int, pace: Tempo, random: Random, fault: Fault | None) -> Iterator[Step]:
-    """Yield the steps of an answer that isn't streamed; what breaks it off comes in the middle of the body."""
+    """Yields the steps of an answer that isn't streamed; what breaks it off comes in the middle of the body."""
     if isinstance(fault, Cut | Stall) and fault.after == "nothing":
         if not (yield from strike_body(fault)):
             return

@@ -206,7 +206,7 @@ class Script:
         self._lock = threading.Lock()
 
     def extend(self, steps: Iterable[ScriptStep]) -> None:
-        """Put steps at the end of the queue, all of them or none.
+        """Puts steps at the end of the queue, all of them or none.
 
         Raises TypeError for what isn't a step, ValueError for a status that is no error.
         """
@@ -215,13 +215,13 @@ class Script:
             self._steps.extend(checked)
 
     def take(self) -> QueuedStep | None:
-        """Return the next step, or None when there is none left."""
+        """Returns the next step, or None when there is none left."""
         with self._lock:
             return self._steps.popleft() if self._steps else None
 
 
 def check_steps(steps: Iterable[ScriptStep]) -> tuple[QueuedStep, ...]:
-    """Return the steps of a script, each status as the error it is short for; raises what `Script.extend` does."""
+    """Returns the steps of a script, each status as the error it is short for; raises what `Script.extend` does."""
     # A string is iterable too, and would become one answer for each of its characters.
     if isinstance(cast(object, steps), str | bytes):
         raise TypeError("a script is a list of steps: [...]")

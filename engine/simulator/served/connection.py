@@ -56,7 +56,7 @@ class ServedConnection:
         self._has_read = anyio.Event()
 
     async def serve(self) -> None:
-        """Answer requests until either side ends the connection, which is closed on return.
+        """Answers requests until either side ends the connection, which is closed on return.
 
         On cancellation the connection is aborted, and a response that was running is recorded as stopped.
         """
@@ -109,7 +109,7 @@ class ServedConnection:
         await self._close()
 
     async def _next_request(self) -> Request:
-        """Receive one request whole. Raises h11.RemoteProtocolError, and RefusalError for one that is too large."""
+        """Receives one request whole. Raises h11.RemoteProtocolError, and RefusalError for one that is too large."""
         head: h11.Request | None = None
         body = bytearray()
         while True:
@@ -138,7 +138,7 @@ class ServedConnection:
             return b""
 
     async def _answer(self, request: Request) -> None:
-        """Perform the response; raises _ConnectionOverError when the client went or the script said so."""
+        """Performs the response; raises _ConnectionOverError when the client went or the script said so."""
         exchange = self._ledger.received(request, self._number)
         outcome: Outcome = "stopped"
         try:
@@ -200,7 +200,7 @@ class ServedConnection:
         return "complete"
 
     async def _refuse(self, fault: RefusalError) -> None:
-        """Answer what is no proper request, as far as a response is still possible."""
+        """Answers what is no proper request, as far as a response is still possible."""
         if self._protocol.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         response = self._responder.refuse(fault)
@@ -212,7 +212,7 @@ class ServedConnection:
         await self._write(data + self._encoded(h11.EndOfMessage()))
 
     async def _close(self) -> None:
-        """End our side, then let the client end its own: closing with input unread would reset the connection."""
+        """Ends our side, then lets the client end its own: closing with input unread would reset the connection."""
         # uvloop raises a RuntimeError where the client has gone already.
         with suppress(OSError, RuntimeError, *_GONE), anyio.move_on_after(_LINGER):
             if isinstance(self._stream, TLSStream):

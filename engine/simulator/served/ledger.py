@@ -112,7 +112,7 @@ class Ledger:
         self.total_connections = 0
 
     def connected(self) -> int:
-        """Note a new connection; return its number."""
+        """Notes a new connection; returns its number."""
         with self._changed:
             self.open_connections += 1
             self.total_connections += 1
@@ -120,13 +120,13 @@ class Ledger:
             return self.total_connections
 
     def disconnected(self) -> None:
-        """Note that a connection has ended, from whichever side."""
+        """Notes that a connection has ended, from whichever side."""
         with self._changed:
             self.open_connections -= 1
             self._changed.notify_all()
 
     def received(self, request: Request, connection: int) -> RecordedExchange:
-        """Note a request; return the exchange it opens."""
+        """Notes a request; returns the exchange it opens."""
         exchange = RecordedExchange(request, connection)
         with self._changed:
             self._received += 1
@@ -136,7 +136,7 @@ class Ledger:
         return exchange
 
     def sending(self, exchange: RecordedExchange, response: Reply, step: Send) -> None:
-        """Note that this step of the response is handed to the connection, and what is billed for it."""
+        """Notes that this step of the response is handed to the connection, and what is billed for it."""
         billed = response.performed(step)
         with self._changed:
             if exchange.status is None:
@@ -153,13 +153,13 @@ class Ledger:
                 self._changed.notify_all()
 
     def settled(self, exchange: RecordedExchange, outcome: Outcome) -> None:
-        """Note what became of a response."""
+        """Notes what became of a response."""
         with self._changed:
             exchange.outcome = outcome
             self._changed.notify_all()
 
     def requests(self) -> list[RecordedRequest]:
-        """Return the requests as they stand now, oldest first."""
+        """Returns the requests as they stand now, oldest first."""
         with self._changed:
             return [
                 RecordedRequest(
@@ -181,7 +181,7 @@ class Ledger:
             ]
 
     def totals(self) -> Tally:
-        """Return the counts as they stand now."""
+        """Returns the counts as they stand now."""
         with self._changed:
             return Tally(
                 requests=self._received,
@@ -194,7 +194,7 @@ class Ledger:
             )
 
     def wait_until(self, condition: Callable[[], bool], timeout: float) -> None:
-        """Block the calling thread until the condition holds.
+        """Blocks the calling thread until the condition holds.
 
         The condition is asked again after every change, and must not wait for anything itself. Raises TimeoutError
         after `timeout` seconds.

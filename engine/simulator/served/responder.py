@@ -123,7 +123,7 @@ class Responder:
         self._organisation = _uuid(f"organisation {seed}")
 
     def respond(self, request: Request) -> Reply:
-        """Return the response to a request; its steps can be drawn once, at any time later.
+        """Returns the response to a request; its steps can be drawn once, at any time later.
 
         Takes a step off the script if the request is a valid one to create a message.
         """
@@ -134,7 +134,7 @@ class Responder:
             return self._refusal(call, fault)
 
     def refuse(self, fault: RefusalError) -> Reply:
-        """Return the error response to what never became a request: it broke HTTP's rules or was too large."""
+        """Returns the error response to what never became a request: it broke HTTP's rules or was too large."""
         return self._refusal(self._call(Request("", "", {}, b"")), fault)
 
     def _call(self, request: Request) -> _Call:
@@ -232,7 +232,7 @@ class Responder:
         return self._answered(call, account, headers, steps)
 
     def _answer(self, call: _Call, body: dict[str, Any], digest: str, scripted: Answer | None) -> Answer:
-        """Return what is said to the body: something scripted, or generated, or what an interrupted answer lacks."""
+        """Returns what is said to the body: something scripted, or generated, or what an interrupted answer lacks."""
         if (broken := interrupted(body)) is None:
             return scripted or generate(body, Random(f"{self._seed} {digest}"), call.random)
         before, said = broken
@@ -286,7 +286,7 @@ class Responder:
 
 
 def _digest(request: Request, body: object) -> str:
-    """Return what makes two requests the same question: all but the headers, and whether the answer is streamed."""
+    """Returns what makes two requests the same question: all but the headers, and whether the answer is streamed."""
     content = request.body
     if is_object(body):
         asked = {name: value for name, value in body.items() if name != "stream"}

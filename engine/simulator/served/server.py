@@ -47,7 +47,7 @@ class Server:
         self._tasks: TaskGroup
 
     async def __aenter__(self) -> str:
-        """Start to listen and return the URL to reach it by; raises ListenError."""
+        """Starts to listen and returns the URL to reach it by; raises ListenError."""
         try:
             self._listener = await anyio.create_tcp_listener(
                 local_host=self._host, local_port=self._port, backlog=_BACKLOG
@@ -84,7 +84,7 @@ class Server:
 
 
 async def _handshake(stream: SocketStream, context: ssl.SSLContext) -> TLSStream | None:
-    """Return the encrypted stream; None, the connection being closed, when the client doesn't come to terms."""
+    """Returns the encrypted stream; None, the connection being closed, when the client doesn't come to terms."""
     secured: TLSStream | None = None
     try:
         with anyio.move_on_after(_HANDSHAKE):

@@ -27,7 +27,7 @@ class SimulatorTransport(httpx2.AsyncBaseTransport):
         self._ledger = ledger
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Answer one request.
+        """Answers one request.
 
         Raises httpx2.RemoteProtocolError where a connection would break. On cancellation the request is recorded as
         disconnected.
@@ -63,7 +63,7 @@ class _Body(httpx2.AsyncByteStream):
         self._open = True
 
     async def begin(self) -> None:
-        """Wait for what brings the head: the first piece, or the end of a body without any."""
+        """Waits for what brings the head: the first piece, or the end of a body without any."""
         try:
             self._first = await self._next()
         except BaseException:

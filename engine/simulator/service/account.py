@@ -33,7 +33,7 @@ class Service:
         self._cache = PromptCache(conditions.cache)
 
     def check(self, body: dict[str, Any], luck: str, now: float) -> Account:
-        """Return the account of a valid request; raises RefusalError (429, 529) when it isn't let in.
+        """Returns the account of a valid request; raises RefusalError (429, 529) when it isn't let in.
 
         It uses up nothing before `Account.let_in`. `luck` is the seed of what comes by chance.
         """
@@ -46,21 +46,21 @@ class Service:
         return Account(self, model, prompt)
 
     def headers(self, model: str, now: float) -> list[tuple[str, str]]:
-        """Return the headers that tell where the model's limits stand."""
+        """Returns the headers that tell where the model's limits stand."""
         return self._limits.headers(model, now)
 
     def let_in(self, model: str, prompt: Prompt, now: float) -> None:
-        """Take from the limits what the request takes at once."""
+        """Takes from the limits what the request takes at once."""
         self._limits.let_in(model, _limited(prompt.usage), now)
         self._acceleration.let_in(now)
         self._cache.use(prompt, now)
 
     def begun(self, prompt: Prompt) -> None:
-        """Note that the response to this prompt has begun."""
+        """Notes that the response to this prompt has begun."""
         self._cache.write(prompt, self._clock())
 
     def produced(self, model: str, tokens: int) -> None:
-        """Note that the model has made tokens."""
+        """Notes that the model has made tokens."""
         self._limits.produced(model, tokens, self._clock())
         self._spending.produced(tokens)
 
@@ -81,15 +81,15 @@ class Account:
         return self._prompt.usage
 
     def expect(self, output_tokens: int) -> None:
-        """Say how many tokens the whole answer has; until then, whatever is counted is taken for it."""
+        """Says how many tokens the whole answer has; until then, whatever is counted is taken for it."""
         self._whole = output_tokens
 
     def let_in(self, now: float) -> None:
-        """Take from the service what the request takes at once."""
+        """Takes from the service what the request takes at once."""
         self._service.let_in(self._model, self._prompt, now)
 
     def performed(self, step: Send) -> Usage:
-        """Note that a part of the response is on its way, and return what is billed for it.
+        """Notes that a part of the response is on its way, and returns what is billed for it.
 
         The input is billed when the message begins, the output as it is made. An event's tokens are an estimate: the
         end of an answer settles them.

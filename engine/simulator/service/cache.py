@@ -64,7 +64,7 @@ class PromptCache:
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
 
     def look_up(self, body: dict[str, Any], now: float) -> Prompt:
-        """Return what would be read and written. Changes nothing."""
+        """Returns what would be read and written. Changes nothing."""
         total = input_tokens(body)
         blocks = list(_blocks(body))
         marks = {number: _ttl(block.mark) for number, block in enumerate(blocks, 1) if _is_mark(block.mark)}
@@ -94,12 +94,12 @@ class PromptCache:
         return Prompt(usage, keys[length - 1] if length else None, tuple(writes))
 
     def use(self, prompt: Prompt, now: float) -> None:
-        """Let the prefix that is read live on."""
+        """Lets the prefix that is read live on."""
         if prompt.read is not None and (entry := self._entries.get(prompt.read)) is not None:
             self._keep(prompt.read, entry.ttl, now)
 
     def write(self, prompt: Prompt, now: float) -> None:
-        """Make readable what the prompt writes."""
+        """Makes readable what the prompt writes."""
         for key, ttl in prompt.writes:
             self._keep(key, ttl, now)
         while len(self._entries) > _KEPT:
@@ -155,7 +155,7 @@ def _tokens(blocks: list[_Block]) -> int:
 
 
 def _keys(model: str, blocks: list[_Block]) -> Iterator[bytes]:
-    """Yield for each block the key of the prefix it ends. The marks are no part of it: they move, and it stays."""
+    """Yields for each block the key of the prefix it ends. The marks are no part of it: they move, and it stays."""
     key = model.encode()
     for block in blocks:
         content: Any = {"type": "text", "text": block.content} if isinstance(block.content, str) else block.content

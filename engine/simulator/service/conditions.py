@@ -55,7 +55,7 @@ def _is_number(value: object) -> bool:
 
 
 def _as_pairs(value: Any) -> Any:
-    """Make lists of lists, as JSON and TOML have them, tuples of tuples; what is neither is left for the check."""
+    """Makes lists of lists, as JSON and TOML have them, tuples of tuples; what is neither is left for the check."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         return value
     parts = cast("Iterable[object]", value)

@@ -29,14 +29,14 @@ _ERRORS: dict[int, tuple[str, str]] = {
 
 
 def error_type(status: int) -> tuple[str, str]:
-    """Return the type and the usual message of the error with this HTTP status."""
+    """Returns the type and the usual message of the error with this HTTP status."""
     if (known := _ERRORS.get(status)) is not None:
         return known
     return _ERRORS[400] if status < 500 else _ERRORS[500]
 
 
 def error_body(type: str, message: str, request_id: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return the error as it stands in a response body, and in an `error` event too."""
+    """Returns the error as it stands in a response body, and in an `error` event too."""
     error: dict[str, Any] = {"type": type, "message": message}
     if details is not None:
         error["details"] = details

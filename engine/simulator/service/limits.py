@@ -43,16 +43,16 @@ class Bucket:
     level: float = attrs.field(default=attrs.Factory(lambda bucket: bucket.capacity, takes_self=True))
 
     def level_at(self, now: float) -> float:
-        """Return what is there at that time."""
+        """Returns what is there at that time."""
         return min(self.capacity, self.level + max(0.0, now - self.since) * self.rate)
 
     def wait(self, amount: float, now: float) -> float:
-        """Return the seconds until so much is there, or the bucket is full if it can't hold as much; 0 when it is."""
+        """Returns the seconds until so much is there, or the bucket is full if it can't hold as much; 0 when it is."""
         seconds = (min(amount, self.capacity) - self.level_at(now)) / self.rate
         return seconds if seconds > _ALMOST_THERE else 0.0
 
     def take(self, amount: float, now: float) -> None:
-        """Take so much out, whether it is there or not."""
+        """Takes so much out, whether it is there or not."""
         self.level = self.level_at(now) - amount
         self.since = now
 
@@ -63,7 +63,7 @@ class Bucket:
 
 
 def retry_after(wait: float) -> int:
-    """Return a wait in seconds as the header has it: whole seconds, not less than one."""
+    """Returns a wait in seconds as the header has it: whole seconds, not less than one."""
     return max(1, math.ceil(wait - _ALMOST_THERE))
 
 
@@ -111,7 +111,7 @@ class RateLimits:
         self._models: OrderedDict[str, _Model] = OrderedDict()
 
     def check(self, model: str, input_tokens: int, now: float) -> None:
-        """Raise RefusalError (429) when a request with so much input that isn't cached has to wait.
+        """Raises RefusalError (429) when a request with so much input that isn't cached has to wait.
 
         It names the limit that it has to wait for the longest.
         """
@@ -127,17 +127,17 @@ class RateLimits:
             raise RefusalError(429, message, retry_after=retry_after(wait), refused_by=limit.name)
 
     def let_in(self, model: str, input_tokens: int, now: float) -> None:
-        """Count a request with so much input that isn't cached."""
+        """Counts a request with so much input that isn't cached."""
         of = self._of(model, now)
         of.requests.take(1, now)
         of.input.take(input_tokens, now)
 
     def produced(self, model: str, tokens: int, now: float) -> None:
-        """Count tokens that a model has made."""
+        """Counts tokens that a model has made."""
         self._of(model, now).output.take(tokens, now)
 
     def headers(self, model: str, now: float) -> list[tuple[str, str]]:
-        """Return the headers that tell where the limits stand; none where the service doesn't tell."""
+        """Returns the headers that tell where the limits stand; none where the service doesn't tell."""
         if not self._limits.headers:
             return []
         of = self._of(model, now)

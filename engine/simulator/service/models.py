@@ -18,13 +18,13 @@ _MODELS = (
 
 
 def model_page() -> dict[str, Any]:
-    """Return the list of all models, which is one page."""
+    """Returns the list of all models, which is one page."""
     models = [_described(*model) for model in _MODELS]
     return {"data": models, "has_more": False, "first_id": models[0]["id"], "last_id": models[-1]["id"]}
 
 
 def find_model(model_id: str) -> dict[str, Any]:
-    """Return one model; raises RefusalError (404) when it isn't listed."""
+    """Returns one model; raises RefusalError (404) when it isn't listed."""
     for model in _MODELS:
         if model[0] == model_id:
             return _described(*model)

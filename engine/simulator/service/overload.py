@@ -28,7 +28,7 @@ class Acceleration:
         self._bucket: Bucket | None = None
 
     def check(self, now: float) -> None:
-        """Raise RefusalError (429) when one more request would be too steep an increase."""
+        """Raises RefusalError (429) when one more request would be too steep an increase."""
         if self._ramp is None:
             return
         if (wait := self._at(self._ramp, now).wait(1, now)) > 0:
@@ -45,13 +45,13 @@ class Acceleration:
             )
 
     def let_in(self, now: float) -> None:
-        """Count a request."""
+        """Counts a request."""
         if self._ramp is not None:
             self._at(self._ramp, now).take(1, now)
             self._let_in += 1
 
     def _at(self, ramp: Ramp, now: float) -> Bucket:
-        """Return the bucket as it is at that time, the rate having been set anew as often as it was due."""
+        """Returns the bucket as it is at that time, the rate having been set anew as often as it was due."""
         if self._bucket is None:
             self._rate = ramp.requests_per_minute
             self._ends = now + _INTERVAL
@@ -78,7 +78,7 @@ class Spending:
         self._spent = 0
 
     def check(self) -> None:
-        """Raise RefusalError (429) when the limit has been reached."""
+        """Raises RefusalError (429) when the limit has been reached."""
         if self._limit is not None and self._spent >= self._limit.output_tokens:
             raise RefusalError(
                 429,
@@ -88,7 +88,7 @@ class Spending:
             )
 
     def produced(self, tokens: int) -> None:
-        """Count tokens that a model has made."""
+        """Counts tokens that a model has made."""
         self._spent += tokens
 
 
@@ -100,7 +100,7 @@ class Capacity:
         self._since: float | None = None  # the first request
 
     def check(self, luck: str, now: float) -> None:
-        """Raise RefusalError (529) in an outage, or when the seed `luck` will have it."""
+        """Raises RefusalError (529) in an outage, or when the seed `luck` will have it."""
         if self._since is None:
             self._since = now
         elapsed = now - self._since

@@ -16,7 +16,7 @@ _MESSAGES_LIMIT = 100_000
 
 
 def check_create(body: object) -> dict[str, Any]:
-    """Return the body when it is a valid request for a message; raises RefusalError otherwise."""
+    """Returns the body when it is a valid request for a message; raises RefusalError otherwise."""
     checked = _check_common(body)
     max_tokens = _integer(checked, "max_tokens")
     if max_tokens < 0:
@@ -32,7 +32,7 @@ def check_create(body: object) -> dict[str, Any]:
 
 
 def check_count(body: object) -> dict[str, Any]:
-    """Return the body when it is a valid request to count tokens; raises RefusalError otherwise."""
+    """Returns the body when it is a valid request to count tokens; raises RefusalError otherwise."""
     return _check_common(body)
 
 
@@ -118,7 +118,7 @@ def _blocks(content: object, where: str) -> list[dict[str, Any]]:
 
 
 def _check_tool_results(blocks: list[dict[str, Any]], asked: set[str], where: str) -> set[str]:
-    """Match the results in a message with the calls in the one before; return the calls made in this one."""
+    """Matches the results in a message with the calls in the one before; returns the calls made in this one."""
     answered: set[str] = set()
     for number, block in enumerate(blocks):
         if block["type"] != "tool_result":
