@@ -66,7 +66,7 @@ def half_way(fault: Cut | Stall, body: bytes) -> int:
 
 
 def announced_length(body: bytes, fault: Fault | None) -> int | None:
-    """Returns the length that the head tells, so that a body which is to end in good order does; None to have chunks."""
+    """Returns the length that the head tells, so that a body which is to end in good order does; None for chunks."""
     match fault:
         case Cut(how="bad-chunk"):
             return None
