@@ -1,8 +1,8 @@
-"""The engine: the face of it all. It takes requests, is entered and left, and holds together what does the work: the
-connections, admission, the supervisor of streams, the combinators.
+"""The engine: the face that an application sees. It takes requests, and holds together what does the work: connections,
+admission, the supervisor of streams, the combinators.
 
-Its task group is entered and left by hand, in the task of `async with Engine`, so that what the body raises comes out
-as it is.
+Its task group is entered and left by hand, in the task of `async with Engine`, so that an exception of the body comes
+out unwrapped.
 """
 
 import contextvars
@@ -58,22 +58,24 @@ _ENOUGH_TTFTS = 20
 class Engine:
     """Runs many streams at once, in one event loop: `async with Engine(model) as engine`.
 
-    At most `max_concurrency` streams run at a time, and fewer when the API bears no more; others wait, at most
-    `max_queued` of them (None: any number). The API's limits per minute are learnt from its headers, and kept; `limits`
-    sets them by hand, for all pools or by the pool's name (the model's, unless its `limits_pool` says otherwise).
-    `groups` says how the requests of a group are treated beside others.
+    At most `max_concurrency` streams run at a time, and fewer when the API accepts no more. Other requests wait, at
+    most `max_queued` of them (None: any number). The API's limits per minute are learnt from its headers, and kept;
+    `limits` sets them by hand, for all pools or by the pool's name (the model's, unless its `limits_pool` says
+    otherwise). `groups` says how the requests of a group are treated beside others.
 
-    `deadlines` are how long each stage of a stream may take, `retry` how failures are tried again, and `recovery` what
-    happens after content has come (see `StreamRequest`); a request may bring its own. `spend_cap` is in dollars: what
-    would go beyond it is not begun, what runs finishes, and what waits ends as failed with the error type
-    `spend_cap_reached`, no attempt made. `prices` are used before the known ones, by the model's name.
+    `deadlines` says how long each stage of a stream may take, `retry` how failures are tried again, and `recovery` what
+    happens when content has come before a failure (see `StreamRequest`). A request may bring its own of each.
 
-    Leaving the block refuses new work, ends what waits, and lets what runs finish for `grace` seconds before it is
-    cancelled; leaving it with an exception cancels at once. Either way nothing of the engine runs any more when the
-    block is left.
+    `spend_cap` is in dollars. A request that would exceed it is not begun: it ends as failed, without an attempt, with
+    the error type `spend_cap_reached`. What runs finishes. `prices` come before the known prices, by the model's name.
 
-    Entering raises `MissingCredentialsError` when the model has none. An engine is used once, in the task, thread and
-    event loop that entered it; elsewhere its methods raise `RuntimeError`.
+    Leaving the block refuses new work, cancels what waits, and lets what runs finish for `grace` seconds before that is
+    cancelled, too. Leaving it with an exception cancels at once. In either case nothing of the engine runs any more
+    when the block has been left.
+
+    Making one raises `ValueError` for settings that make no sense. Entering it raises `MissingCredentialsError` when
+    the model has no credentials. An engine is entered once, and used in the thread and the event loop that entered it;
+    elsewhere its methods raise `RuntimeError`, unless they say otherwise.
     """
 
     def __init__(
@@ -144,12 +146,12 @@ class Engine:
                 cancelled = caught
         for actor in supervisor:
             supervisor.cancel(actor, *why)
-        supervisor.stop_helpers()
+        supervisor.stop_side_tasks()
         try:
-            # Only a cancellation concerns the task group: any other exception of the body comes out as it is.
+            # The task group is told only of a cancellation: any other exception of the body comes out unwrapped.
             await self._tasks.__aexit__(type(cancelled) if cancelled else None, cancelled, None)
         finally:
-            supervisor.bury(*why)
+            supervisor.end_unstarted(*why)
             with anyio.CancelScope(shield=True):
                 for connection, _ in self._connections.values():
                     await connection.aclose()
@@ -182,13 +184,13 @@ class Engine:
     # -- one stream
 
     def submit(self, request: RequestLike) -> StreamHandle:
-        """Starts a request that runs on its own, whoever watches; returns its handle at once.
+        """Starts a request and returns its handle at once. The stream runs on its own, whether anybody reads it or not.
 
-        What is asked for is taken as it is now: see `StreamRequest`.
+        The request is taken as it is now: later changes to the caller's objects change nothing.
 
-        Raises `TypeError` for what is not a request, `ValueError` for one that is nested too deep or lost its headers
-        in a pickle, `EngineBusy` when `max_queued` requests wait already, and
-        `RuntimeError` when the engine is not running, or not here.
+        Raises `TypeError` for what is not a request, `ValueError` for one that is nested too deep, lost its headers in
+        a pickle, or has no known price under a spend cap; `EngineBusy` when `max_queued` requests wait already; and
+        `RuntimeError` when the engine is not running, or belongs to another event loop.
         """
         return StreamHandle(self.launch(request), self.ask_to_cancel, self._loop)
 
@@ -204,12 +206,12 @@ class Engine:
         return StreamContext(self, request, policy)
 
     def get(self, stream_id: str) -> StreamHandle | None:
-        """The handle of a stream that waits or runs; None for others: the engine forgets what has ended."""
+        """The handle of a stream that waits or runs. None for any other: the engine forgets streams that have ended."""
         actor = None if self._supervisor is None else self._supervisor.get(stream_id)
         return None if actor is None else StreamHandle(actor, self.ask_to_cancel, self._loop)
 
     def cancel_group(self, group: str, *, reason: str | None = None) -> None:
-        """Asks all streams of a group to stop, those that wait too. From any thread, as a handle's `cancel`."""
+        """Asks all streams of a group to stop, those too that wait. It may be called from any thread."""
         if self._loop is not None:
             self._loop.call(lambda: self._cancel_group(group, reason))
 
@@ -219,7 +221,7 @@ class Engine:
                 self._running_supervisor.cancel(actor, "group", reason)
 
     def stats(self) -> EngineStats:
-        """What the engine is doing now, and what each request that waits waits for.
+        """What the engine is doing now, and what each waiting request waits for.
 
         Raises `RuntimeError` when the engine was never entered.
         """
@@ -234,7 +236,8 @@ class Engine:
 
         An ending is a value here, a `StreamEndEvent` among the others. The channel gives `TaggedEvent(custom_id,
         event)`, in order within a stream, and ends when all streams have. Requests are taken from the iterable as
-        slots come free. Leaving the block cancels what still runs, and returns when it has stopped.
+        slots come free; what the iterable raises, reading the channel raises. Leaving the block cancels what still
+        runs, and returns when it has stopped.
         """
         return merge(self, requests)
 
@@ -244,7 +247,8 @@ class Engine:
         """The results of many requests as they come: `async with engine.as_completed(requests) as done`.
 
         An ending is a value here, a `StreamResult` like any other. Requests are taken from the iterable as slots come
-        free and results are taken. Leaving the block cancels what still runs, and returns when it has stopped.
+        free and results are taken; what the iterable raises, reading the channel raises. Leaving the block cancels what
+        still runs, and returns when it has stopped.
         """
         return as_completed(self, requests)
 
@@ -254,16 +258,16 @@ class Engine:
         """The results of many requests, in their order. An ending is a value here: failures are among the results.
 
         Requests are taken from the iterable as slots come free; `limit` runs fewer at a time than the engine would.
-        Cancelling it cancels what still runs, and is raised when all has stopped. What the iterable raises is raised
-        here, likewise.
+        Cancelling the call cancels what still runs, and is raised when that has stopped; so is what the iterable
+        raises. Raises `ValueError` for a limit below 1.
         """
         return await gather(self, requests, limit)
 
     async def pipe(self, request: RequestLike, send_stream: ObjectSendStream[PartEvent]) -> StreamResult:
         """Sends one stream's events into the caller's own channel, and returns the result. An ending is a value here.
 
-        The channel stays open. When its receiver is gone, the stream is cancelled. Cancelling the call cancels the
-        stream, and is raised when it has stopped.
+        The channel stays open. When its receiver is gone, the stream is cancelled, and its result is returned.
+        Cancelling the call cancels the stream, and is raised when that has stopped. Raises as `submit` does.
         """
         return await pipe(self, request, send_stream)
 
@@ -272,10 +276,10 @@ class Engine:
     ) -> RaceContext:
         """Starts all requests and keeps the fastest: `async with engine.race(requests) as stream`.
 
-        The block is entered once there is a winner: the first to show content, or the first to be `complete`. The
-        stream is the winner's, from its beginning, and reads as `engine.stream`'s does; `stream.losers` tells what the
-        others used, which are cancelled at once and have stopped when the block is left. Entering raises an
-        `ExceptionGroup` of `StreamError`s when all failed, and as `submit` does.
+        The block is entered once there is a winner: the first stream to show content, or the first to be `complete`.
+        Its events are given from its beginning, and are read as those of `engine.stream`. The losers are cancelled at
+        once, and have stopped when the block is left; `stream.losers` has their results, in which stands what they
+        used. Entering raises an `ExceptionGroup` of `StreamError`s when all failed, and as `submit` does.
         """
         return RaceContext(self, requests, until, policy)
 
@@ -293,7 +297,7 @@ class Engine:
         ttfts = sorted(self._ttfts)
         return None if len(ttfts) < _ENOUGH_TTFTS else ttfts[nearest_rank(0.95, len(ttfts)) - 1]
 
-    # -- for the combinators
+    # -- for combinators and runs
 
     def params_for(self, request: StreamRequest) -> dict[str, Any]:
         """The parameters that are sent for a request, its model's defaults included.
@@ -304,7 +308,7 @@ class Engine:
 
     @property
     def home(self) -> HomeLoop | None:
-        """The event loop that the engine lives in, once it was entered."""
+        """The event loop that the engine belongs to; None before it is entered."""
         return self._loop
 
     @property
@@ -320,7 +324,7 @@ class Engine:
         bounded: bool = True,
         released: Callable[[StreamActor], None] | None = None,
     ) -> StreamActor:
-        """Takes a request in; it starts now or in its turn. For the combinators: applications `submit` or `stream`.
+        """Takes a request in; it starts now or in its turn. Applications `submit` or `stream` instead.
 
         `bounded` respects `max_queued`; `released` is called when the stream's connection is released.
         """
@@ -338,10 +342,10 @@ class Engine:
         supervisor.take_in(Job(actor, submission.opening(send), context, released), ticket)
         return actor
 
-    def start_helper(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:
-        """Runs a combinator's task until it ends or the engine is left."""
+    def start_side_task(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:
+        """Runs a task that is not a stream's, until it ends or the engine is left."""
         self._check()
-        return self._running_supervisor.start_helper(coro)
+        return self._running_supervisor.start_side_task(coro)
 
     def request_cancel(self, actor: StreamActor, by: str, reason: str | None) -> None:
         """Asks a stream to stop, from the engine's own thread."""
@@ -349,7 +353,7 @@ class Engine:
             self._supervisor.cancel(actor, by, reason)
 
     def ask_to_cancel(self, actor: StreamActor, reason: str | None) -> None:
-        """What a handle's `cancel` does: from any thread."""
+        """Asks a stream to stop, from any thread. This is what a handle's `cancel` does."""
         if self._loop is not None:
             self._loop.call(lambda: self.request_cancel(actor, "handle", reason))
 

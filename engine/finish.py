@@ -1,4 +1,4 @@
-"""Finishing what must be finished, whatever asks us to stop meanwhile."""
+"""Telling cancellations from failures, and finishing what must be finished although a cancellation comes."""
 
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -11,8 +11,9 @@ __all__ = ["is_cancellation", "uninterrupted"]
 def is_cancellation(exc: BaseException) -> bool:
     """Whether `exc` is a cancellation: its exception, or a group that holds it with nothing worse beside it.
 
-    On trio a nursery that is cancelled raises a group, in which failures may stand that came of it (a connection that
-    was being tried). `KeyboardInterrupt` and `SystemExit` stay what they are.
+    A cancelled nursery of trio's raises a group, in which there may also be failures that the cancellation caused, such
+    as that of a connection that was being opened. A group with `KeyboardInterrupt` or `SystemExit` in it is no
+    cancellation.
     """
     cancelled = anyio.get_cancelled_exc_class()
     if isinstance(exc, cancelled):
@@ -26,9 +27,9 @@ def is_cancellation(exc: BaseException) -> bool:
 async def uninterrupted(wait: Callable[[], Awaitable[object]]) -> None:
     """Awaits `wait()` to its end; a cancellation that comes meanwhile is raised afterwards.
 
-    A shield holds off anyio's and trio's own cancellation, but not asyncio's `Task.cancel()`: that one is caught, the
-    wait begins again, and the first such exception is raised when it is over. `wait` must therefore be something that
-    can be begun again, such as waiting for an event.
+    A shield holds off the cancellation of anyio and trio, but not asyncio's `Task.cancel()`. That one is caught and
+    `wait()` is called again; when it has returned, the first such exception is raised. So `wait` must be something that
+    can be done again, such as waiting for an event.
     """
     cancelled: BaseException | None = None
     while True:
@@ -42,4 +43,4 @@ async def uninterrupted(wait: Callable[[], Awaitable[object]]) -> None:
         try:
             raise cancelled
         finally:
-            del cancelled  # else this frame and the exception would hold each other, and all frames above
+            del cancelled  # else the exception and this frame would refer to each other, and keep all frames above

@@ -1,6 +1,8 @@
-"""Streams that their own consumers hold back. A `Lossless` consumer that is full stops its stream, which keeps its
-slot; when all slots are held so, and those consumers wait for one (they have opened streams of their own), nothing goes
-on. That is the app's to solve: here it is seen, and told once.
+"""Streams that are held back by their own consumers, and a warning when that stops the engine.
+
+A `Lossless` consumer that is full stops its stream, and the stream keeps its slot. When all slots are kept in this way
+and those consumers themselves wait for a slot, for other streams that they have opened, nothing goes on. Only the app
+can solve that; the engine logs it once.
 """
 
 import logging
@@ -13,20 +15,20 @@ from .admission import Admission
 
 __all__ = ["HeldWatch", "held_streams"]
 
-_SECONDS = 5.0  # for which all must have been held
-_LEAST = 1.0  # between two looks
+_SECONDS = 5.0  # so long all must have been held back
+_LEAST = 1.0  # seconds between two looks
 
 _log = logging.getLogger("manystream")
 
 
 def held_streams(actors: Iterable[StreamActor]) -> list[StreamActor]:
-    """Those of which nothing is read now, as a lossless consumer is full."""
+    """Those streams that are not read now, because a lossless consumer is full."""
     return [actor for actor in actors if actor.watch.paused]
 
 
 class HeldWatch:
-    """Looks now and then while some stream is held, and never while none is. It logs to the standard library's logger
-    `manystream` once in an engine's life."""
+    """Looks at the streams now and then while one is held back, and not at all otherwise. It warns once in an engine's
+    life, by the standard library's logger `manystream`."""
 
     def __init__(self, clock: Callable[[], float], admission: Admission) -> None:
         self._clock = clock
@@ -34,20 +36,20 @@ class HeldWatch:
         self._looking = False
 
     def begin(self) -> bool:
-        """A stream is held from now on. Returns whether `run` is to be started for it."""
+        """A stream is held back from now on. Returns whether `run` must be started."""
         if self._looking:
             return False
         self._looking = True
         return True
 
     async def run(self, actors: Iterable[StreamActor]) -> None:
-        """Looks until no stream is held at a look, or it has said what it saw."""
-        # The times alone: it keeps no stream in memory.
+        """Looks until it finds no stream held back, or has warned."""
+        # Only the times are kept, so that it keeps no stream in memory.
         while since := [actor.watch.paused_since for actor in held_streams(actors)]:
             ripe = max(since) + _SECONDS
             if self._clock() >= ripe and self._nothing_goes_on(len(since)):
                 self._tell(len(since))
-                return  # and seems to be looking: it is told once
+                return  # `_looking` stays set, so that it never runs again
             await anyio.sleep(max(_LEAST, ripe - self._clock()))
         self._looking = False
 
@@ -68,4 +70,4 @@ class HeldWatch:
                 self._admission.waiting,
             )
         except Exception:
-            return  # the app's handler, which fails; a log harms no stream
+            return  # the app's log handler failed: that must harm no stream

@@ -1,6 +1,6 @@
-"""What a request costs, in dollars, and a cap on what may be spent.
+"""What a request costs, in dollars.
 
-The package genai-prices knows what models cost; a caller's own prices go before its. It asks nobody over the network.
+The package genai-prices knows what models cost, without asking over the network. A caller's own prices come first.
 """
 
 import math
@@ -69,7 +69,7 @@ class Prices:
         self._unknown: set[str] = set()
 
     def price(self, model_name: str) -> Price | None:
-        """The model's price for a short prompt at standard speed; None when nobody knows it."""
+        """The model's price for a short prompt at standard speed; None when it is unknown."""
         if model_name in self._overrides:
             return self._overrides[model_name]
         found = self._calculate(model_name, {}, None)
@@ -82,9 +82,10 @@ class Prices:
         return Price(base["input"], base["output"], base["cache_write"], base["cache_read"])
 
     def cost(self, model_name: str, usage: Usage) -> float | None:
-        """What `usage` costs, in dollars; None when nobody knows the model's price.
+        """What `usage` costs, in dollars; None when the model's price is unknown.
 
-        Unless the price is an override, dearer long prompts and the fast mode count as such, and so do web searches.
+        The higher prices of long prompts and of the fast mode are applied, and web searches are counted, unless the
+        price is one of the caller's own.
         """
         if model_name in self._overrides:
             return self._overrides[model_name].cost(usage)
@@ -102,16 +103,16 @@ class Prices:
         return None if found is None else float(found.total_price)
 
     def _calculate(self, model_name: str, amounts: dict[str, int], speed: str | None) -> "PriceCalculation | None":
-        if model_name in self._unknown:  # the package remembers what it found, and looks again for what it didn't
+        if model_name in self._unknown:  # the package remembers what it has found, but not what it has not
             return None
-        import genai_prices  # imported when a price is asked for: it reads a megabyte of them
+        import genai_prices  # imported late: it reads a megabyte of prices
 
         try:
             return genai_prices.calc_price(
                 genai_prices.Usage(**amounts),
                 model_name,
-                # Bedrock's names have the maker's name in them, and its prices are its own. Google's and Foundry's are
-                # Anthropic's, and so are their prices.
+                # Bedrock's model names have "anthropic." in them, and its prices are its own. Google and Foundry use
+                # Anthropic's names and prices.
                 provider_id="aws" if "anthropic." in model_name.lower() else "anthropic",
                 price_context=None if speed is None else {"speed": speed},
             )
@@ -151,5 +152,5 @@ def _count(details: Mapping[str, Any], group: str, name: str) -> int:
 
 def _base_rate(rates: "ModelPrice", name: str) -> float | None:
     rate = getattr(rates, f"{name}_mtok", None)
-    rate = getattr(rate, "base", rate)  # where long prompts cost more, that of the short ones
+    rate = getattr(rate, "base", rate)  # the rate of short prompts, where long ones cost more
     return None if rate is None else float(rate)

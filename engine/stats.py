@@ -1,4 +1,4 @@
-"""What an engine is doing: one frozen picture, for displays and for people who wonder why nothing moves."""
+"""What an engine is doing at one moment: a frozen picture, for displays, and to find out why nothing moves."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,26 +16,26 @@ __all__ = ["EngineStats", "LimitStats", "PoolStats", "WaitingRequest", "engine_s
 
 @attrs.frozen
 class WaitingRequest:
-    """A request that waits, and what for."""
+    """A request that waits, and what it waits for."""
 
     stream_id: str
     custom_id: str | None
     group: str | None
     reason: Reason | Literal["backoff"]
-    """As in `Reason`; or `backoff`: it failed, and is tried again after a while."""
+    """As in `Reason`; or `backoff`: an attempt failed, and another follows after a while."""
     seconds: float | None
-    """In how many seconds it may go on, if it only waits for time; None when it waits for others."""
+    """In how many seconds it may go on, if only time must pass; None when it waits for other requests."""
 
 
 @attrs.frozen
 class LimitStats:
-    """A limit per minute, as the engine believes it to stand."""
+    """A limit per minute, in the state that the engine believes it to be in."""
 
     per_minute: float
     remaining: float
-    """What may be used now; what runs has its part set aside already."""
+    """What may be used now. The part of what runs is already set aside."""
     capacity: float
-    """The most that can remain: a minute's worth, or less where the API was seen to hold less at a time."""
+    """The most that can remain: a minute's worth, or less where the API has turned out to allow less at once."""
 
 
 @attrs.frozen
@@ -45,11 +45,11 @@ class PoolStats:
     name: str
     running: int
     concurrency: int
-    """How many the API is believed to bear at once."""
+    """How many streams at once the API is believed to accept."""
     pause: float
-    """Seconds until anything is sent again; 0 when nothing stands in the way."""
+    """Seconds until anything is sent again; 0 when sending is not paused."""
     limits: Mapping[Reason, LimitStats]
-    """The limits that were set, or learnt from the API's headers so far."""
+    """The limits that were set by hand, or learnt from the API's headers so far."""
 
 
 @attrs.frozen
@@ -59,28 +59,28 @@ class EngineStats:
     running: int
     """Streams that hold a slot."""
     waiting: int
-    """Requests that wait for one."""
+    """Requests that wait for a slot."""
     backoff: int
     """Requests that failed and are waiting for another attempt."""
     waits: tuple[WaitingRequest, ...]
-    """Everyone who waits, in either way, and what for."""
+    """Every request that waits, for a slot or for another attempt, and what it waits for."""
     pools: tuple[PoolStats, ...]
     spent: float | None
-    """Dollars, when there is a spend cap; what runs counts when it has ended."""
+    """Dollars spent, when there is a spend cap; None otherwise. A stream counts once it has ended."""
     held_by_consumers: int = 0
-    """Running streams of which nothing is read, as a `Lossless` consumer of theirs is full. When they have all slots,
-    and their consumers wait for one, nothing will go on."""
+    """Running streams that are not read, because a `Lossless` consumer is full. When they have all slots, and their
+    consumers wait for a slot, nothing goes on."""
     held_seconds: float = 0.0
-    """For how long that has been so for the stream that is held the longest; 0 when none is."""
+    """How long that has been so for the stream that is held back the longest; 0 when none is."""
 
     @property
     def waiting_for(self) -> Mapping[str, int]:
-        """How many wait for what."""
+        """How many requests wait for each reason."""
         return Counter(wait.reason for wait in self.waits)
 
 
 def engine_stats(admission: Admission, supervisor: Supervisor, now: float) -> EngineStats:
-    """The picture at `now`, on the engine's clock."""
+    """The picture at `now`, in seconds on the engine's clock."""
     waits = [
         WaitingRequest(
             ticket.stream_id,

@@ -1,8 +1,8 @@
 """The supervisor: the streams an engine has taken in, each from its submission to the release of its connection.
 
-A stream that waits is a record; one that runs is a task. The supervisor starts the tasks, carries them from attempt to
-attempt, and stops them: one by one, by their own task handles, so that the caller's own cancellation is never mistaken
-for ours.
+A stream that waits is a record, one that runs is a task. The supervisor starts the tasks, takes them from attempt to
+attempt, and cancels them one by one, by their task handles: so the caller's own cancellation is never mistaken for the
+engine's.
 """
 
 import contextvars
@@ -29,13 +29,13 @@ __all__ = ["EngineFault", "Job", "Supervisor"]
 
 
 class EngineFault(RuntimeError):
-    """What all streams share is at fault, by a bug: going on could lose streams or slots unseen, so the engine crashes.
-    The cause is what was raised."""
+    """The state that all streams share is wrong, by a bug. Going on could lose streams or slots unnoticed, so the
+    engine crashes. The cause is what was raised."""
 
 
 @contextmanager
 def _shared() -> Generator[None]:
-    """Work on what all streams share."""
+    """Work on the state that all streams share: whatever it raises is an `EngineFault`."""
     try:
         yield
     except Exception as exc:
@@ -49,20 +49,24 @@ _OVERLOADED = "overloaded_error"
 
 @attrs.define(eq=False)
 class Job:
-    """A stream and what it takes to run it."""
+    """A stream and what is needed to run it."""
 
     actor: StreamActor
     open: Open
     context: contextvars.Context
+    """What its task runs in."""
     released: Callable[[StreamActor], None] | None
+    """Called when its connection is released."""
     ticket: Ticket = attrs.field(init=False)
+    """Its place in admission, for the attempt that it waits for or makes."""
     task: TaskHandle[None] | None = None
     turn: anyio.Event | None = None
+    """Set when its turn for another attempt has come."""
 
 
 class Supervisor:
-    """Runs jobs in `tasks`, when `admission` lets them; the `Owner` of their actors. `released` is called with each
-    job whose connection is released."""
+    """Runs jobs in `tasks` as `admission` admits them. It is the `Owner` of their actors. `released` is called with
+    each actor whose connection is released."""
 
     def __init__(
         self,
@@ -78,14 +82,14 @@ class Supervisor:
         self._released = released
         self._observers = observers
         self._jobs: dict[str, Job] = {}
-        self._helpers: set[TaskHandle[None]] = set()
+        self._side_tasks: set[TaskHandle[None]] = set()
         self._prune_at = 16
         self._watchdog = Watchdog(clock, self._expired)
         self._sooner = anyio.Event()
-        self._idle: anyio.Event | None = None
+        self._emptied: anyio.Event | None = None
         self._held_watch = HeldWatch(clock, admission)
         self.closing = False
-        """Whether nothing is begun any more."""
+        """Whether no new work is begun any more."""
 
     # -- from outside
 
@@ -96,12 +100,12 @@ class Supervisor:
         return iter([job.actor for job in self._jobs.values()])
 
     def get(self, stream_id: str) -> StreamActor | None:
-        """The stream with this id, if it waits or runs."""
+        """The stream with this id; None when it neither waits nor runs."""
         job = self._jobs.get(stream_id)
         return None if job is None else job.actor
 
     def take_in(self, job: Job, ticket: Ticket) -> None:
-        """A stream waits from now on; its turn may come at once."""
+        """Lets a stream wait for its turn, which may come at once."""
         actor = job.actor
         ticket.admitted = lambda: self._admitted(job)
         ticket.turned_away = lambda why: self._turned_away(job, why)
@@ -112,10 +116,10 @@ class Supervisor:
         self._admission.enter(ticket)
 
     def cancel(self, actor: StreamActor, by: str, reason: str | None) -> None:
-        """Asks a stream to stop, from the engine's own thread. Does nothing when it has ended."""
+        """Asks a stream to stop, from the engine's own thread. When the stream has ended, nothing happens."""
         job = self._jobs.get(actor.stream_id)
         if job is None or actor.life.ended:
-            return  # gone, or giving its connection back
+            return  # it is gone, or about to give its connection back
         actor.ask_to_stop(by, reason)
         if job.task is not None:
             job.task.cancel()
@@ -124,46 +128,46 @@ class Supervisor:
             self._end(job)
 
     def cancel_waiting(self, by: str, reason: str) -> None:
-        """Asks all those to stop that were never begun."""
-        # The last first: one that goes may make room for those behind it.
+        """Asks the streams to stop that were never begun."""
+        # The last one first: cancelling an earlier one could give its slot to one behind it.
         for job in [job for job in reversed(self._jobs.values()) if job.task is None]:
             self.cancel(job.actor, by, reason)
 
-    def start_helper(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:
-        """Runs a task that is no stream until it ends, or the helpers are stopped."""
-        if len(self._helpers) >= self._prune_at:  # not each time: a thousand may start in one step
-            self._helpers = {task for task in self._helpers if task.status is TaskHandle.Status.PENDING}
-            self._prune_at = 2 * len(self._helpers) + 16
+    def start_side_task(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:
+        """Runs a task that is not a stream's, until it ends or the side tasks are stopped."""
+        if len(self._side_tasks) >= self._prune_at:  # not at every start: a thousand may start in one step
+            self._side_tasks = {task for task in self._side_tasks if task.status is TaskHandle.Status.PENDING}
+            self._prune_at = 2 * len(self._side_tasks) + 16
         task = self._tasks.create_task(coro)
-        self._helpers.add(task)
+        self._side_tasks.add(task)
         return task
 
-    def stop_helpers(self) -> None:
-        """Cancels the helpers."""
-        for helper in self._helpers:
-            helper.cancel()
+    def stop_side_tasks(self) -> None:
+        """Cancels the side tasks."""
+        for task in self._side_tasks:
+            task.cancel()
 
     def drain(self) -> None:
-        """No consumer may hold a stream back any more."""
+        """From now on no consumer holds a stream back."""
         for job in self._jobs.values():
             job.actor.audience.drain()
 
     async def wait_until_empty(self) -> None:
         """Waits until every stream's connection is released."""
         while self._jobs:
-            self._idle = anyio.Event()
-            await self._idle.wait()
+            self._emptied = anyio.Event()
+            await self._emptied.wait()
 
-    def bury(self, by: str, reason: str) -> None:
-        """Ends the streams whose task never came to run, once no task runs any more."""
+    def end_unstarted(self, by: str, reason: str) -> None:
+        """Ends the streams whose task never ran. To be called when no task runs any more."""
         for job in list(self._jobs.values()):
             job.actor.finish_cancelled(by, reason)
             self._end(job)
 
     def begin(self) -> None:
-        """Starts what looks after deadlines, and what admits those who wait for nothing but a moment."""
-        self.start_helper(self._watchdog.run())
-        self.start_helper(self._admit_in_time())
+        """Starts the watchdog, and the task that admits requests when only time had to pass."""
+        self.start_side_task(self._watchdog.run())
+        self.start_side_task(self._admit_in_time())
 
     async def _admit_in_time(self) -> None:
         admission = self._admission
@@ -174,7 +178,7 @@ class Supervisor:
                 await self._sooner.wait()
 
     def wake(self) -> None:
-        """Admission wants to be asked earlier than it said."""
+        """Asks admission again now: `due` has moved to an earlier moment."""
         self._sooner.set()
 
     # -- a job's way
@@ -187,8 +191,8 @@ class Supervisor:
             self._start(job, None)
 
     def _turned_away(self, job: Job, why: str) -> None:
-        # Not in this step: whoever has the stream taken in is to have it in hand when it ends.
-        self.start_helper(self._refuse(job, ErrorInfo(type="spend_cap_reached", message=why)))
+        # Not in this step: whoever submits the stream must have it in hand before it ends.
+        self.start_side_task(self._refuse(job, ErrorInfo(type="spend_cap_reached", message=why)))
 
     async def _refuse(self, job: Job, info: ErrorInfo) -> None:
         job.actor.finish_failed(info)
@@ -203,7 +207,7 @@ class Supervisor:
         job.task = self._tasks.create_task(self._run(job, delay), name=job.actor.stream_id, context=job.context.copy())
 
     async def _run(self, job: Job, delay: float | None) -> None:
-        """A stream's task: attempts, with a wait of `delay` seconds and for a slot before all but the first."""
+        """A stream's task: it makes attempts. Before each but the first it waits `delay` seconds, then for a slot."""
         actor = job.actor
         handed_on = False
         try:
@@ -224,10 +228,10 @@ class Supervisor:
         except BaseException as exc:
             if is_cancellation(exc):
                 handed_on = self._cancelled(job)
-                # This is the task's end, so the cancellation has done its work: raised on, the handle would keep it,
-                # and by its frames the stream.
+                # The task ends here anyway. Raised on, the cancellation would be kept by the task's handle, and its
+                # frames would keep the stream.
             elif isinstance(exc, Exception) and not isinstance(exc, EngineFault):
-                # Raised while the stream was opened, read, put together or ended: it is this stream's trouble.
+                # It was raised while the stream was opened, read, assembled or ended: it concerns this stream alone.
                 actor.finish_broken(exc)
             else:
                 actor.finish_failed(ErrorInfo(type="engine_error", message="the engine crashed"))
@@ -237,8 +241,8 @@ class Supervisor:
                 self._end(job)
 
     def _cancelled(self, job: Job) -> bool:
-        """Its task was cancelled. Returns whether another task goes on with it."""
-        # The watchdog cancels a task to end an attempt; the next attempt then gets a task of its own.
+        """The job's task was cancelled. Returns whether another task goes on with the job."""
+        # The watchdog ends an attempt by cancelling its task; the next attempt then has a task of its own.
         actor = job.actor
         expired = actor.expired is not None and actor.cancel_request is None
         delay = actor.after_deadline() if expired else None
@@ -267,13 +271,13 @@ class Supervisor:
         await job.turn.wait()
 
     def _leave(self, job: Job) -> None:
-        """The attempt is over: its slot is free, and what it used is known as far as it ever will be."""
+        """The attempt is over: frees its slot, and settles what it used as far as that will ever be known."""
         with _shared():
             self._leave_admission(job)
 
     def _leave_admission(self, job: Job) -> None:
         actor = job.actor
-        # A turn that came, but was cancelled before it was taken, has made no attempt.
+        # A stream that was cancelled between its turn and its task's first step has made no attempt.
         last = actor.attempts[-1] if len(actor.attempts) == job.ticket.attempt else None
         self._admission.leave(
             job.ticket,
@@ -287,47 +291,47 @@ class Supervisor:
         if self._jobs.pop(job.actor.stream_id, None) is None:
             return
         self._leave(job)
-        del job.ticket, job.task  # they know the job: without this, a finished stream would wait for the collector
+        del job.ticket, job.task  # they refer to the job: else only the collector would free a finished stream
         job.actor.closed.set()
         self._released(job.actor)
         self._observers.ended(job.actor)
         if job.released is not None:
             job.released(job.actor)
-        if self._idle is not None and not self._jobs:
-            self._idle.set()
+        if self._emptied is not None and not self._jobs:
+            self._emptied.set()
 
-    # -- what actors and the watchdog tell
+    # -- called by actors and the watchdog
 
     def look_at(self, actor: StreamActor) -> None:
-        """See `Owner`."""
+        """Has the watchdog look at the stream when its next deadline would pass."""
         with _shared():
             self._watchdog.look_at(actor)
 
     def began(self, actor: StreamActor) -> None:
-        """See `Owner`."""
+        """Tells admission that an answer has begun, and how much input it took."""
         job = self._jobs.get(actor.stream_id)
         if job is not None:
             with _shared():
                 self._admission.began(job.ticket, actor.assembler.attempt_usage)
 
     def held(self, actor: StreamActor) -> None:
-        """See `Owner`."""
+        """Starts to watch whether held streams keep all slots, unless it is being watched."""
         if not self.closing and self._held_watch.begin():
-            self.start_helper(self._held_watch.run(self))
+            self.start_side_task(self._held_watch.run(self))
 
     def abandoned(self, actor: StreamActor, on_abandon: OnAbandon) -> None:
-        """See `Owner`."""
+        """Cancels the stream, now or after 10 s, or lets it run, as its last consumer wanted."""
         if on_abandon == "cancel":
             self.cancel(actor, "consumer", "its last consumer left")
         elif on_abandon == "linger" and not self.closing and actor.stream_id in self._jobs:
-            self.start_helper(self._linger(actor))
+            self.start_side_task(self._linger(actor))
 
     async def _linger(self, actor: StreamActor) -> None:
         audience = actor.audience
         emptied = audience.emptied
         with anyio.move_on_after(_LINGER_SECONDS):
             await actor.closed.wait()
-        # Somebody may have joined and left again meanwhile: then that is what counts.
+        # When another consumer has joined and left meanwhile, the time counts from there.
         if not audience.subscribers and audience.emptied == emptied:
             self.cancel(actor, "consumer", "its last consumer left")
 

@@ -1,7 +1,8 @@
-"""The watchdog: one task that looks after the deadlines of all of an engine's streams.
+"""The watchdog: one task that enforces the deadlines of all of an engine's streams.
 
-Each stream is looked at when its next deadline would be due if nothing happened meanwhile; what did happen has only
-moved it. So a stream costs a look once in its shortest deadline, however many events it has.
+It looks at a stream when the stream's next deadline would pass if nothing happened until then. What does happen can
+only move the deadline to a later moment. So a stream is looked at about once in the time of its shortest deadline,
+however many events it has.
 """
 
 import heapq
@@ -17,16 +18,16 @@ from ..actors.stream import DeadlineName
 
 __all__ = ["Watchdog"]
 
-_RESOLUTION = 0.02  # seconds: deadlines that fall together are looked at together
+_RESOLUTION = 0.02  # seconds: deadlines closer together than this are met in one look
 
 
 class Watchdog:
-    """Calls `expired(actor, deadline)` for every stream that passes a deadline, late by at most 50 ms."""
+    """Calls `expired(actor, deadline)` for every stream that passes a deadline, at most 50 ms late."""
 
     def __init__(self, clock: Callable[[], float], expired: Callable[[StreamActor, DeadlineName], None]) -> None:
         self._clock = clock
         self._expired = expired
-        # Weak, since a look may be due long after its stream has ended: it keeps no answer in memory.
+        # The references are weak: a look may be due long after its stream has ended, and must keep no answer in memory.
         self._looks: list[tuple[float, int, ref[StreamActor]]] = []
         self._next_look: WeakKeyDictionary[StreamActor, float] = WeakKeyDictionary()
         self._numbers = count()
@@ -34,7 +35,7 @@ class Watchdog:
         self._prune_at = 1000
 
     def look_at(self, actor: StreamActor) -> None:
-        """A stream has come to a stage in which another deadline may be the next."""
+        """Plans a look at a stream that has come to another stage, in which another deadline may be the next."""
         due = actor.next_due()
         if due is None or (self._next_look.get(actor, math.inf) <= due[0]):
             return
@@ -46,7 +47,7 @@ class Watchdog:
             self._sooner.set()
 
     async def run(self) -> None:
-        """Looks after them until it is cancelled."""
+        """Makes the planned looks, until it is cancelled."""
         while True:
             self._look()
             self._sooner = anyio.Event()
@@ -58,7 +59,7 @@ class Watchdog:
                     await anyio.sleep(_RESOLUTION)
 
     def _prune(self) -> None:
-        """Forgets the looks at streams that are gone: a look may be due minutes after its stream."""
+        """Forgets the looks at streams that have ended."""
         self._looks = [look for look in self._looks if (actor := look[2]()) is not None and not actor.life.ended]
         heapq.heapify(self._looks)
         self._prune_at = 2 * len(self._looks) + 1000
@@ -69,7 +70,7 @@ class Watchdog:
             moment, _, look_at = heapq.heappop(self._looks)
             actor = look_at()
             if actor is None or self._next_look.get(actor) != moment:
-                continue  # it is gone, or an earlier look has taken this one's place
+                continue  # the stream is gone, or an earlier look has replaced this one
             del self._next_look[actor]
             due = actor.next_due()
             if due is None:

@@ -1,8 +1,9 @@
 """Who may run, and when: decisions only; the engine acts on them.
 
-A request that waits is a ticket in a lane, not a task. What may hold it back: the engine's own cap, its group's, its
-pool's limits, the budget for retries, the spend cap, or another request that is about to write the prompt prefix they
-share. `admit` looks at the first ticket of each lane in turn; `due` is when to look again if nothing else happens.
+A request that waits is a ticket in a lane, not a task. It may be held back by the engine's own cap, by its group's, by
+its pool's limits, by the budget for retries, by the spend cap, or by another request that is about to write the prompt
+prefix they share. `admit` looks at the first ticket of each lane in turn; `due` is when to look again if nothing else
+happens.
 """
 
 import math
@@ -33,8 +34,8 @@ class EngineBusy(RuntimeError):
 
 
 class Admission:
-    """Orders who waits and keeps the accounts of who runs. `clock` gives seconds; `woken` is called when `due` has
-    moved to an earlier moment."""
+    """Orders the requests that wait, and keeps the accounts of those that run. `clock` gives seconds; `woken` is called
+    when `due` has moved to an earlier moment."""
 
     def __init__(
         self,
@@ -69,10 +70,10 @@ class Admission:
         self.running = 0
         self.waiting = 0
         self.due = math.inf
-        """When somebody may be admitted though nothing else has happened until then."""
+        """When a request may be admitted only because time has passed, in seconds on the clock."""
 
     def pool(self, key: Hashable, name: str) -> Pool:
-        """The pool of one set of credentials and one rate limit, which `name` names to people."""
+        """The pool for one set of credentials and one rate limit. It is shown to people as `name`."""
         pool = self._pools.get(key)
         if pool is None:
             limits = self._limits if isinstance(self._limits, Limits) else (self._limits or {}).get(name)
@@ -81,7 +82,7 @@ class Admission:
 
     @property
     def pools(self) -> tuple[Pool, ...]:
-        """All pools that were asked for."""
+        """All pools so far."""
         return tuple(self._pools.values())
 
     def check_room(self) -> None:
@@ -95,7 +96,7 @@ class Admission:
     # -- a ticket's way
 
     def enter(self, ticket: Ticket) -> None:
-        """The request waits from now on; its turn may come at once."""
+        """Lets a request wait for its turn, which may come at once."""
         ticket.state = "waiting"
         if ticket.number < 0:
             ticket.number = next(self._numbers)
@@ -118,7 +119,7 @@ class Admission:
         return group
 
     def _forget_groups(self) -> None:
-        """There may be a group for each user of a service: those that do nothing and were not set up go."""
+        """Forgets the groups that do nothing and were not set up: a service may have a group for each of its users."""
         busy = {lane.group for lane in self._lanes}
         self._groups = {
             name: group
@@ -128,7 +129,7 @@ class Admission:
         self._prune_at = 2 * len(self._groups) + _MANY_GROUPS
 
     def accepted(self, ticket: Ticket, headers: Mapping[str, str]) -> None:
-        """The API took the request on; `headers` are the response's rate-limit headers."""
+        """The API accepted the request; `headers` are the response's rate-limit headers."""
         self._retries.give_back()
         ticket.pool.accepted(ticket, headers, self._clock())
         self.admit()
@@ -138,18 +139,18 @@ class Admission:
         ticket.pool.refused(ticket, info, self._clock())
 
     def began(self, ticket: Ticket, usage: Usage) -> None:
-        """The first event of the answer has come, and the API's word on the input with it."""
+        """The first event of the answer has come; `usage` is what it says of the input."""
         ticket.pool.began(ticket, usage, self._clock())
-        self._release_followers(ticket)
+        self._requeue_followers(ticket)
         self.admit()  # less input than was set aside may make room
 
     def leave(
         self, ticket: Ticket, usage: Usage | None = None, *, whole: bool = False, overloaded: bool = False
     ) -> None:
-        """The request is over, or waits no more, or is to be tried again later. Leaving twice does nothing.
+        """The request has ended, waits no more, or is to be tried again later. Leaving a second time does nothing.
 
-        `usage` is what it used while it ran; `whole` tells that its answer came to its end, `overloaded` that the API
-        gave it up for being overloaded.
+        `usage` is what it used while it ran. `whole` says that its answer came to its end, `overloaded` that the API
+        broke it off because it was overloaded.
         """
         if ticket.state == "running":
             usage = usage or Usage()
@@ -162,13 +163,13 @@ class Admission:
             for cap in self._caps(ticket):
                 cap.settle(ticket.cost, cost)
         elif ticket.state == "waiting":
-            self.waiting -= 1  # its entry is passed over when it comes up
+            self.waiting -= 1  # its entry stays in the lane, and is skipped later
             ticket.forget()
         ticket.state = "done"
-        self._release_followers(ticket)
+        self._requeue_followers(ticket)
         self.admit()
 
-    def _release_followers(self, ticket: Ticket) -> None:
+    def _requeue_followers(self, ticket: Ticket) -> None:
         followers = self._followers.pop(ticket, None)
         if followers:
             for follower in followers:
@@ -176,8 +177,8 @@ class Admission:
                     self._push(follower)
             self.admit()
 
-    def _release_stalled(self, now: float) -> float:
-        """Lets nobody wait for one that was to write the cache and does not come to it. Returns when to look again."""
+    def _requeue_stalled(self, now: float) -> float:
+        """Frees the requests that have waited too long for another to write the cache. Returns when to look again."""
         due = math.inf
         for leader in list(self._followers):
             if leader.led_until > now:
@@ -191,9 +192,9 @@ class Admission:
     # -- deciding
 
     def admit(self) -> None:
-        """Admits all who may go now."""
+        """Admits all requests that may go now."""
         if self._admitting:
-            return  # by what an admission or a refusal set off; the loop below goes on
+            return  # called from within the loop below, which goes on
         if not self.waiting:
             self.due = math.inf
             return
@@ -211,8 +212,8 @@ class Admission:
             self._woken()
 
     def _next(self, now: float) -> tuple[Ticket | None, float]:
-        """Deals with the first ticket that something can be done with. Returns it; or None, and when to look again."""
-        due = self._release_stalled(now)
+        """Sends a ticket, turns it away, or lets it follow another. Returns it; or None, and when to look again."""
+        due = self._requeue_stalled(now)
         self._shut = {pool: block for pool in self._lanes.pools if (block := pool.shut(now)) is not None}
         due = min((due, *(until for _, until in self._shut.values() if until is not None)))
         open_pools = [pool for pool in self._lanes.pools if pool not in self._shut]
@@ -239,12 +240,12 @@ class Admission:
             if until is not None:
                 due = min(due, until)
             if reason not in ("group", "spend_cap", "retry_budget"):
-                # Who comes behind in this pool waits too: smaller requests must not take what a big one waits for.
+                # The tickets behind it in this pool wait too: small requests must not take what a big one waits for.
                 blocked[ticket.pool] = block
         return None, due
 
     def _held_back(self, lane: Lane, now: float, caps: tuple[SpendCap, ...], cost: float) -> Block | None:
-        """What holds this lane back, whatever its pool has room for."""
+        """What holds this lane back, apart from its pool."""
         if lane.group.full:
             return "group", None
         if not all(cap.room_for(cost) for cap in caps):
@@ -275,7 +276,7 @@ class Admission:
             f"the spend cap{whose} is reached: ${cap.spent:.4f} of ${cap.dollars:g} is spent, and one more may cost"
             f" ${cost:.4f}; this request was not run"
         )
-        self._release_followers(ticket)
+        self._requeue_followers(ticket)
 
     # -- dollars
 
@@ -284,7 +285,7 @@ class Admission:
         return tuple(cap for cap in (self.spend_cap, group) if cap is not None)
 
     def check_price(self, model_name: str, group: str | None) -> None:
-        """Raises `ValueError` when a spend cap would have to count requests whose price nobody knows."""
+        """Raises `ValueError` when a spend cap applies and the model's price is unknown."""
         state = self._groups.get(group) if group is not None else None
         if (self.spend_cap or (state and state.cap)) and self._prices.price(model_name) is None:
             raise ValueError(f"there is a spend cap, and no price is known for {model_name!r}: give one in prices=")
@@ -300,7 +301,7 @@ class Admission:
     # -- for people
 
     def waits(self) -> list[tuple[Ticket, Block]]:
-        """Everyone who waits, with what for."""
+        """Every ticket that waits, and what it waits for."""
         full: Block | None = None if self._has_slot() else _ANY
         found = [
             (ticket, full or self._shut.get(lane.pool) or lane.block or _ANY) for lane in self._lanes for ticket in lane

@@ -1,9 +1,9 @@
-"""A limit per minute, as we believe its bucket to stand: a token bucket that the API keeps and we can only infer.
+"""A limit per minute as a token bucket. The API keeps the real bucket; its level can only be inferred.
 
-What runs has reserved an estimate, and nobody knows how much of it the API has taken yet. Nor does a header tell how
-things stand now: it was written after its request was sent, at a moment that need not know of what was under way then
-or was sent since. So it gives two bounds, and a level outside them is corrected: somebody else draws on the same
-bucket, or our estimates were off.
+Each running request has reserved an estimate, and it is unknown how much of that the API has already taken. A header
+does not tell the present level either: it was written after its request was sent, and may not count requests that were
+under way then or were sent since. So a header gives two bounds. A level outside them is corrected: others draw on the
+same bucket, or the estimates were wrong.
 """
 
 import math
@@ -17,18 +17,18 @@ _SMALLEST_BURST = 1 / 60  # of a minute's worth: a limit of 60 a minute that is 
 
 @attrs.frozen
 class Mark:
-    """How a bucket stood when a request was sent: what the headers of its answer can be held against."""
+    """The state of a bucket when a request was sent, with which the headers of its answer are compared."""
 
     moment: float
     counted: float
-    """How much of all that was ever reserved the API had surely counted by then, this request included."""
+    """How much of all that was ever reserved the API must have counted by the time it answered this request."""
 
 
 class Bucket:
     """One limit. Amounts are requests or tokens, times are seconds on the engine's clock.
 
-    `per_minute` is a limit set by hand, which headers never raise; None for one that is learnt from headers, and stands
-    in nobody's way until then. `unit` is how coarse the headers' figures are.
+    `per_minute` is a limit set by hand, which headers never raise; None for one that is learnt from headers, and limits
+    nothing until then. `unit` is the step to which the headers' figures are rounded.
     """
 
     __slots__ = ("_burst", "_fixed", "_reserved", "_since", "level", "limit", "outstanding", "unit")
@@ -51,13 +51,13 @@ class Bucket:
         return math.inf if self.limit is None else self.limit * self._burst
 
     def left(self, now: float) -> float:
-        """What may be reserved at `now`; `level` is as of the last look."""
+        """What may be reserved at `now`. (`level` is from the last look.)"""
         refilled = 0.0 if self.limit is None else (now - self._since) * self.limit / 60
         return min(self.capacity, self.level + refilled)
 
     def wait(self, amount: float, now: float) -> float:
-        """How many seconds from now `amount` may be reserved; 0 for at once. More than it holds passes when it is
-        full."""
+        """In how many seconds `amount` may be reserved; 0 for at once. An amount larger than the bucket passes when the
+        bucket is full."""
         if self.limit is None:
             return 0.0
         self._refill(now)
@@ -74,12 +74,12 @@ class Bucket:
 
     def settle(self, reserved: float, used: float) -> None:
         """What was reserved for a request turned out to be `used`."""
-        # No deeper than a bucket's worth: of a long answer much was refilled while it was written, and never counted.
+        # At most one bucket below 0: while a long answer was written, much was refilled that was not counted here.
         self.level = max(self.level + reserved - used, min(self.level, -self.capacity))
         self.outstanding -= reserved
 
     def observe(self, limit: float, remaining: float, mark: Mark, now: float) -> None:
-        """The answer to the request with this mark said how much is left of what limit."""
+        """The answer to the request with this mark gave a limit, and how much remains of it."""
         least = remaining - (self._reserved - mark.counted)
         if self.limit is None:
             self.limit, self.level, self._since = limit, least, now
@@ -92,7 +92,7 @@ class Bucket:
             self.level = remaining
 
     def contradict(self, now: float) -> None:
-        """The API refused what should have passed by all that is known: it holds less at a time than a minute's worth.
+        """The API refused a request that should have passed: its bucket must hold less than a minute's worth.
 
         From now on a quarter as much may be taken at once. The rate stays as it is.
         """

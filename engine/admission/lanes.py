@@ -1,8 +1,8 @@
-"""The order of those who wait: by priority, then by turns among the groups, then by age.
+"""The order of the requests that wait: by priority, then by turns among the groups, then by age.
 
-Each group has a lane in each pool it draws on, and another one for its retries. Turns are counted by stride scheduling
-(Waldspurger and Weihl, 1995): each admission moves its group's clock on by one over its weight, and the group whose
-clock is furthest behind is next. A group that comes back after a rest begins at the time of the others.
+Each group has one lane in each pool that it draws on, and another for its retries there. Turns are counted by stride
+scheduling (Waldspurger and Weihl, 1995): each admission advances its group's clock by one over the group's weight, and
+the group whose clock is furthest behind is next. A group that returns after a rest begins at the clock of the others.
 """
 
 import heapq
@@ -17,7 +17,7 @@ __all__ = ["GroupState", "Lane", "Lanes"]
 
 
 class GroupState:
-    """A group and what it does now."""
+    """A group's settings and what it does now."""
 
     def __init__(self, settings: Group) -> None:
         self.weight = settings.weight
@@ -25,7 +25,7 @@ class GroupState:
         self.cap = SpendCap(settings.spend_cap) if settings.spend_cap is not None else None
         self.running = 0
         self.clock = 0.0
-        """How far its turns have come."""
+        """How many turns it has had, divided by its weight."""
 
     @property
     def full(self) -> bool:
@@ -41,15 +41,16 @@ class Lane:
         self.group = group
         self.retries = retries
         self.block: Block | None = None
-        """Why its first request was not admitted when it was last looked at."""
+        """Why its first request was not admitted at the last look."""
         self._heap: list[tuple[int, int, int, Ticket]] = []
 
     def push(self, ticket: Ticket) -> None:
-        """A request waits. Among retries those that were tried least go first: they lead the way out of an outage."""
+        """Adds a request. Among retries, those with the fewest attempts go first: they find out whether an outage is
+        over."""
         heapq.heappush(self._heap, (-ticket.priority, ticket.attempt, ticket.number, ticket))
 
     def head(self) -> Ticket | None:
-        """Whose turn it is in this lane."""
+        """The request whose turn it is in this lane; None when nobody waits."""
         while self._heap:
             ticket = self._heap[0][-1]
             if ticket.state == "waiting":
@@ -58,7 +59,7 @@ class Lane:
         return None
 
     def pop(self) -> None:
-        """The head is dealt with."""
+        """Takes the head out of the lane."""
         heapq.heappop(self._heap)
 
     def __iter__(self) -> Iterator[Ticket]:
@@ -66,14 +67,14 @@ class Lane:
 
 
 class Lanes:
-    """All lanes, and whose turn it is among them."""
+    """All lanes, and the order of turns among them."""
 
     def __init__(self) -> None:
         self._pools: dict[Pool, dict[tuple[GroupState, bool], Lane]] = {}
         self._clock = 0.0
 
     def push(self, ticket: Ticket, group: GroupState) -> None:
-        """A request waits, of this group."""
+        """Adds a request of this group."""
         lanes = self._pools.setdefault(ticket.pool, {})
         key = group, ticket.attempt > 1
         lane = lanes.get(key)
@@ -84,11 +85,11 @@ class Lanes:
 
     @property
     def pools(self) -> list[Pool]:
-        """In which somebody waits."""
+        """The pools for which a request waits."""
         return list(self._pools)
 
     def in_order(self, pools: Collection[Pool]) -> list[tuple[Lane, Ticket]]:
-        """The lanes in which somebody waits, with whom, by whose turn it is."""
+        """The lanes of these pools in which a request waits, each with its head, in the order of turns."""
         ranked: list[tuple[tuple[int, float, bool, int], Lane, Ticket]] = []
         for pool in pools:
             lanes, out = self._pools[pool], pool.window.out
@@ -97,7 +98,7 @@ class Lanes:
                 if ticket is None:
                     del lanes[key]
                 else:
-                    # While the service is out, it is asked by those who have not been refused yet.
+                    # While the service is down, requests go first that it has not refused yet.
                     later = lane.retries is out
                     ranked.append(((-ticket.priority, lane.group.clock, later, ticket.number), lane, ticket))
             if not lanes:

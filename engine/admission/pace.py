@@ -1,9 +1,9 @@
-"""How fast requests may follow each other where no header tells: after a 429 for speeding up too fast
-(`ramp_limit_exceeded`), or from a platform that sends no rate-limit headers.
+"""How fast requests may follow each other when no header says so: after a 429 for speeding up too fast
+(`ramp_limit_exceeded`), or after one from a platform that sends no rate-limit headers.
 
-At each refusal as much has been used as was allowed, so the rate of what was accepted between two refusals is the
-limit's own rate, and two such rates tell how fast it rises. We go on just below it, rising as it does and a little
-faster with time, until the next refusal corrects us.
+At a refusal everything that was allowed has been used. So the rate of the requests that were accepted between two
+refusals is the rate of the limit itself, and two such rates show how fast the limit rises. The pace goes on just below
+it; it rises as the limit does, and with time a little faster, until the next refusal corrects it.
 """
 
 import math
@@ -21,7 +21,7 @@ _FASTEST = 1e6  # requests a second: no limit
 
 
 class Pace:
-    """A pace for one pool; none until the first refusal. Times are seconds on the engine's clock."""
+    """The pace of one pool. It limits nothing until the first refusal. Times are seconds on the engine's clock."""
 
     def __init__(self) -> None:
         self._accepted: deque[float] = deque()
@@ -33,7 +33,7 @@ class Pace:
         self._due = -math.inf
 
     def accepted(self, now: float) -> None:
-        """The API took a request on."""
+        """The API accepted a request."""
         if self._first is None:
             self._first = now
         self._accepted.append(now)
@@ -44,8 +44,8 @@ class Pace:
         """The API refused a request for following too soon."""
         elapsed = now - (self._refused_at if self._rate is not None else now if self._first is None else self._first)
         if self._rate is not None and elapsed < 1.0:
-            return  # sent before the last one could teach us anything
-        # At the first refusal a burst was used up, too. After it, nothing but what came since counts.
+            return  # it was sent before the last refusal could slow anything down
+        # Until the first refusal a burst was allowed, too. After it, only what was accepted since counts.
         seconds = min(elapsed if self._rate is not None else max(elapsed, _SHORTEST), _LONGEST)
         count = sum(moment > now - seconds for moment in self._accepted)
         rate = max(1, count) / seconds
@@ -53,12 +53,12 @@ class Pace:
             slope = math.log(rate / self._rate) / elapsed
             self._slope = min(max(_FLATTEST, (self._slope + slope) / 2), _STEEPEST)
         self._rate, self._refused_at = rate, now
-        # What was measured is the mean of the seconds before: by now the limit has come further.
+        # What was measured is the mean over the seconds before: by now the limit has risen further.
         self._start = _BELOW * rate * math.exp(self._slope * seconds / 2)
         self._due = max(self._due, now + (1 / self._start if count else 1.0))
 
     def wait(self, now: float) -> float:
-        """How many seconds from now the next request may be sent; 0 for at once."""
+        """In how many seconds the next request may be sent; 0 for at once."""
         return max(0.0, self._due - now)
 
     def sent(self, now: float) -> None:

@@ -1,6 +1,7 @@
-"""One rate-limit pool: everything that is known of what one set of credentials may send to one model.
+"""One rate-limit pool: all that is known of what one set of credentials may send to one model.
 
-It answers whether a request may go now, and learns from how the API answers. It orders nobody: that is the queue's.
+It says whether a request may be sent now, and learns from how the API answers. The order of the requests is decided
+elsewhere.
 """
 
 import math
@@ -19,21 +20,20 @@ from .window import Window
 __all__ = ["Block", "Pool", "is_overload"]
 
 Block = tuple[Reason, float | None]
-"""What a request waits for, and the moment at which that may have passed; None when only another request's progress
-helps."""
+"""Why a request waits, and the moment at which that may be over; None when it depends on other requests."""
 
 _HEADERS: dict[Reason, str] = {
     "requests_per_minute": "requests",
     "input_tokens_per_minute": "input-tokens",
     "output_tokens_per_minute": "output-tokens",
 }
-_LONGEST_PAUSE = 60.0  # seconds: after a longer retry-after we rather ask again
+_LONGEST_PAUSE = 60.0  # seconds: a longer retry-after is cut, and the API asked again
 _MOST_ESTIMATES = 10_000
 _UNIT = 1000  # token figures in the headers are rounded to thousands
 
 
 def is_overload(info: ErrorInfo) -> bool:
-    """Whether a failure says that more than this one request is in trouble: the API refuses, or can't be reached."""
+    """Whether a failure concerns more than this one request: the API refuses requests, or can't be reached."""
     return info.status in (429, 502, 503, 504, 529) or info.type == "connection_error" or info.deadline == "connect"
 
 
@@ -58,12 +58,12 @@ class Pool:
         found = self._estimates.get(group)
         if found is None:
             if len(self._estimates) >= _MOST_ESTIMATES:
-                del self._estimates[next(iter(self._estimates))]  # the oldest: it will be learnt again if need be
+                del self._estimates[next(iter(self._estimates))]  # the oldest; it can be learnt again
             found = self._estimates[group] = Estimates()
         return found
 
     def shut(self, now: float) -> Block | None:
-        """What keeps any request from being sent now, whatever it needs."""
+        """What keeps every request from being sent now, however small; None when nothing does."""
         window = self.window
         if now < window.paused_until:
             return "pause", window.paused_until
@@ -74,7 +74,7 @@ class Pool:
         return None
 
     def blocked(self, reservation: Reservation, now: float) -> Block | None:
-        """What keeps a request from being sent now; None when nothing does."""
+        """What keeps this request from being sent now; None when nothing does."""
         if (block := self.shut(now)) is not None:
             return block
         for reason, amount in self._needs(reservation, now).items():
@@ -96,7 +96,7 @@ class Pool:
     # -- a request's way
 
     def send(self, reservation: Reservation, now: float) -> None:
-        """It goes now: sets aside what it will need."""
+        """The request is sent now: sets aside what it will need."""
         self.running += 1
         reservation.sending = self.window.sent(now)
         self.pace.sent(now)
@@ -107,7 +107,7 @@ class Pool:
         self.prefixes.lead(reservation, now)
 
     def accepted(self, reservation: Reservation, headers: Mapping[str, str], now: float) -> None:
-        """The API took it on: the head of an answer has come."""
+        """The API accepted the request: the head of an answer has come."""
         if reservation.sending is None:
             return
         self.window.accepted(reservation.sending, self.running)
@@ -127,7 +127,7 @@ class Pool:
         self._observe(reservation, info.rate_limits, now)
         if not is_overload(info):
             if info.status is None:
-                self.window.gone(sending)  # it never came to the API
+                self.window.gone(sending)  # it never reached the API
                 return
             self.window.accepted(sending, self.running)
             return
@@ -138,7 +138,7 @@ class Pool:
             self.window.gone(sending)
         elif info.status == 429 and not room:
             self._cap(info.rate_limits)
-            self.window.gone(sending)  # a limit's bucket was empty, and we know by now
+            self.window.gone(sending)  # a bucket was empty, and is now known to be
         else:
             if info.status == 429:
                 self.buckets["requests_per_minute"].contradict(now)
@@ -146,17 +146,17 @@ class Pool:
             self.window.refused(sending, now)
 
     def began(self, reservation: Reservation, usage: Usage, now: float) -> None:
-        """The answer has begun, and said how much input it took."""
+        """The answer has begun; `usage` is what it says of the input."""
         cached = usage.cache_creation_input_tokens + usage.cache_read_input_tokens > 0
         self.prefixes.written(reservation, now, cached=cached or not usage.total_input_tokens)
         self._settle_input(reservation, usage)
 
     def overloaded(self) -> None:
-        """The API gave an answer up in its middle, being overloaded."""
+        """The API broke an answer off because it was overloaded."""
         self.window.overloaded()
 
     def leave(self, reservation: Reservation, usage: Usage, *, whole: bool, now: float) -> None:
-        """It runs no more, and used so much. `whole` tells whether its answer came to its end."""
+        """The request runs no more, and used so much. `whole` says whether its answer came to its end."""
         self.running -= 1
         if reservation.sending is not None:
             self.window.gone(reservation.sending)
@@ -164,7 +164,7 @@ class Pool:
         self.prefixes.given_up(reservation)
         self._settle(reservation, "requests_per_minute", 1.0)
         self._settle_input(reservation, usage)
-        # Without a word from the API it is taken to have been counted.
+        # When the API has not said how much input it counted, the estimate stands.
         self._settle(reservation, "input_tokens_per_minute", reservation.reserved.get("input_tokens_per_minute", 0.0))
         self._settle(reservation, "output_tokens_per_minute", usage.output_tokens)
         if whole:
@@ -190,14 +190,14 @@ class Pool:
                 bucket.observe(*found, reservation.marks[reason], now)
 
     def _cap(self, headers: Mapping[str, str]) -> None:
-        """The headers are a refusal's, which comes at once: what they say is left is all there is."""
+        """Lowers the levels to what a refusal's headers give: a refusal comes at once, so they are up to date."""
         for reason, bucket in self.buckets.items():
             found = _figures(headers, _HEADERS[reason])
             if found is not None:
                 bucket.level = min(bucket.level, found[1])
 
     def _has_room(self, headers: Mapping[str, str]) -> bool | None:
-        """Whether by the headers of a refusal every limit had room; None when they tell of no limit."""
+        """Whether a refusal's headers give room in every limit; None when they name no limit."""
         rooms = [
             found[1] >= bucket.unit
             for reason, bucket in self.buckets.items()
@@ -207,7 +207,7 @@ class Pool:
 
 
 def _figures(headers: Mapping[str, str], name: str) -> tuple[float, float] | None:
-    """The limit and what remains of it, if the headers say."""
+    """A limit and what remains of it; None when the headers don't give both."""
     try:
         limit = float(headers[f"anthropic-ratelimit-{name}-limit"])
         remaining = float(headers[f"anthropic-ratelimit-{name}-remaining"])

@@ -1,8 +1,7 @@
-"""How big a request's prompt is, and which cached prefixes it shares with others. An estimate, made before anything is
-sent.
+"""How large a request's prompt is, and which prefixes of it are to be cached: estimated before anything is sent.
 
-Only what can be read twice is read: strings, mappings, lists and tuples. An iterator or an SDK object is counted with a
-guess and left as it is.
+Only values that can be read twice are read: strings, mappings, lists and tuples. For an iterator or an SDK object a
+guess is counted, and the object is left as it is.
 """
 
 import json
@@ -15,11 +14,11 @@ import attrs
 
 __all__ = ["Prefix", "Prompt", "measure"]
 
-_BYTES_A_TOKEN = 4  # of UTF-8: four letters of English; scripts whose characters take a token each come out near one
+_BYTES_A_TOKEN = 4  # of UTF-8: four letters of English, or one character of a script in which each takes about a token
 _SCALAR = 4  # bytes: numbers, true, false and null are about a token each
-_UNREADABLE = 250 * _BYTES_A_TOKEN  # what can't be read is taken for a paragraph or two
+_UNREADABLE = 250 * _BYTES_A_TOKEN  # what can't be read counts as a paragraph or two
 _IMAGE = 1600 * _BYTES_A_TOKEN  # the most that an image takes before the API scales it down
-_PAGE = 3000 * _BYTES_A_TOKEN  # a PDF's page counts as an image and as its text
+_PAGE = 3000 * _BYTES_A_TOKEN  # a page of a PDF counts as an image and as its text
 _PAGE_BYTES = 50_000  # of the PDF file, for each page
 _MAX_PAGES = 100
 _UNSEEN_PAGES = 5  # of a document that is a URL or a file id
@@ -32,9 +31,9 @@ class Prefix:
     """The part of a prompt up to and including a block with `cache_control`."""
 
     key: bytes
-    """The same for all requests that begin with this part, whatever comes after it. The model is not part of it."""
+    """Equal for all requests that begin with this part, whatever follows it. It does not depend on the model."""
     tokens: int
-    """About how many tokens it has."""
+    """How many tokens it has, roughly."""
     ttl: float
     """How long the API keeps it after its last use, in seconds."""
 
@@ -44,7 +43,7 @@ class Prompt:
     """The size of a prompt and its cached prefixes, shortest first."""
 
     tokens: int
-    """About how many input tokens it has."""
+    """How many input tokens it has, roughly."""
     prefixes: tuple[Prefix, ...] = ()
 
 
@@ -61,7 +60,7 @@ def measure(params: Mapping[str, Any]) -> Prompt:
         for number, (kind, record) in enumerate(_records(params)):
             try:
                 size += _size(record)
-            except Exception:  # a structure that holds itself, for one
+            except Exception:  # such as a structure that contains itself
                 size += _UNREADABLE
             if kind == "message":
                 continue
@@ -71,7 +70,7 @@ def measure(params: Mapping[str, Any]) -> Prompt:
         if last is not None and last not in marks and (ttl := _own_lifetime(params)) is not None:
             marks[last] = size, ttl
         prefixes = _prefixes(params, marks) if marks else ()
-    except Exception:  # a mapping that doesn't behave like one: the API, or the SDK, will say what is wrong with it
+    except Exception:  # a mapping that is none: the API or the SDK will say what is wrong with it
         return Prompt(_tokens(size + _UNREADABLE))
     return Prompt(_tokens(size), prefixes)
 
@@ -88,7 +87,7 @@ def _prefixes(params: Mapping[str, Any], marks: Mapping[int, tuple[int, float]])
             text = _encode(part)
         except (TypeError, ValueError, RecursionError):
             break
-        digest.update(f"{text[1:-1]},".encode())  # the same bytes in whatever parts they are encoded
+        digest.update(f"{text[1:-1]},".encode())  # the bytes are the same however the prompt is cut into parts
         if (tokens := _tokens(size)) >= _MIN_CACHED_TOKENS:
             found.append(Prefix(digest.digest(), tokens, ttl))
     return tuple(found)
@@ -119,7 +118,7 @@ def _blocks(content: object) -> Iterable[object]:
 
 
 def _size(value: object) -> int:
-    """In bytes of text, or what stands for them."""
+    """The size in bytes of text; what is no text counts as so many bytes."""
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode(errors="replace"))
     if _is_list(value):
@@ -131,7 +130,9 @@ def _size(value: object) -> int:
             return rest + (_IMAGE if value["type"] == "image" else _document_size(source))
         size = 0
         for item in value.items():
-            for one in item:  # written out for ASCII, which nearly all is: a call for each string takes twice as long
+            for (
+                one
+            ) in item:  # ASCII, which nearly all is, is counted inline: a call for each string takes twice as long
                 size += len(one) if type(one) is str and one.isascii() else _size(one)
         return size
     return _SCALAR if value is None or isinstance(value, (int, float)) else _UNREADABLE
@@ -159,7 +160,8 @@ def _own_lifetime(block: Mapping[Any, Any]) -> float | None:
 
 
 def _lifetime(block: object) -> float | None:
-    """Of the cached prefix that ends with `block`. A mark within a tool result marks the result."""
+    """The lifetime of the cached prefix that ends with `block`; None when none does. A mark inside a tool result counts
+    as the result's."""
     if not _is_mapping(block):
         return None
     own = _own_lifetime(block)
@@ -170,7 +172,7 @@ def _lifetime(block: object) -> float | None:
 
 
 def _without_marks(block: object) -> object:
-    """`block` without its `cache_control`, nor those of the blocks within. A tool's argument of that name stays."""
+    """`block` without the `cache_control` of its own and of the blocks in it. A tool's argument of that name stays."""
     if not _is_mapping(block):
         return block
     content = block.get("content")
@@ -187,7 +189,7 @@ def _is_list(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
 
 
 def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
-    return isinstance(value, (dict, Mapping))  # dict first: it is what nearly all are, and the quicker question
+    return isinstance(value, (dict, Mapping))  # dict first: nearly all are, and the check is faster
 
 
 def _as_dict(value: object) -> dict[Any, Any]:

@@ -1,7 +1,7 @@
-"""Which prompt prefixes are in the API's cache: of the requests that share one, one writes it and the rest read it.
+"""Which prompt prefixes the API has cached: of the requests that share a prefix, one writes it and the rest read it.
 
-A prefix can be read once the first response that writes it has begun. Sent at once, a hundred requests would all be
-billed for writing it. So one leads, and those that share a prefix with it follow when its answer begins.
+A prefix can be read once the first response that writes it has begun. A hundred requests sent at the same time would
+all be billed for writing it. So one request leads, and those that share the prefix follow when its answer begins.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from .reservation import Reservation
 
 __all__ = ["Prefixes"]
 
-_PATIENCE = 30.0  # seconds for which the others wait for the one that leads
+_PATIENCE = 30.0  # seconds that the others wait for the request that leads
 _MANY = 10_000
 
 
@@ -36,7 +36,7 @@ class Prefixes:
         )
 
     def leader_of(self, reservation: Reservation, now: float) -> Reservation | None:
-        """Who is about to write a prefix that this request could read."""
+        """The request that is about to write a prefix which this one could read; None when this one need not wait."""
         for prefix in reversed(reservation.prompt.prefixes):
             if self._readable.get(prefix.key, -1.0) > now:
                 return None
@@ -45,7 +45,7 @@ class Prefixes:
         return None
 
     def lead(self, reservation: Reservation, now: float) -> None:
-        """The request is sent: it reads what can be read, and writes the rest."""
+        """The request is sent: it reads the prefixes that can be read, and leads for the rest."""
         for prefix in reservation.prompt.prefixes:
             if self._readable.get(prefix.key, -1.0) > now:
                 self._readable[prefix.key] = now + prefix.ttl
@@ -55,8 +55,8 @@ class Prefixes:
                 reservation.led_until = now + _PATIENCE
 
     def written(self, reservation: Reservation, now: float, *, cached: bool) -> None:
-        """The request's answer has begun: what it leads can be read. `cached` tells whether the API caches it at all;
-        if it doesn't, nobody is to wait for it either."""
+        """The request's answer has begun: the prefixes that it leads can be read. `cached` says whether the API has
+        cached anything. If not, nothing of them is read from the cache, but no request waits for them any more."""
         if reservation.leads:
             lasts = {prefix.key: prefix.ttl for prefix in reservation.prompt.prefixes}
             for key in reservation.leads:

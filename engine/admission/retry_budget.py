@@ -1,7 +1,7 @@
-"""The budget that all retries of an engine draw on, so that an outage is not answered with a storm.
+"""The budget that all retries of an engine share, so that an outage is not met with a storm of them.
 
-Each retry takes a token; each request that the API takes on gives half a one back, and time gives one a second. While
-most requests pass, nobody notices; when none do, an engine of any size tries no more than once a second.
+Each retry takes a token. Each request that the API accepts gives half a token back, and each second gives one. While
+most requests pass, the budget holds nothing back; when none pass, an engine of any size retries once a second.
 """
 
 __all__ = ["RetryBudget"]
@@ -11,7 +11,7 @@ _PER_SECOND = 1.0
 
 
 class RetryBudget:
-    """A token bucket that begins full. Times are seconds on the engine's clock."""
+    """A token bucket that is full at first. Times are seconds on the engine's clock."""
 
     def __init__(self, capacity: float, now: float) -> None:
         self._capacity = capacity
@@ -19,7 +19,7 @@ class RetryBudget:
         self._since = now
 
     def wait(self, now: float) -> float:
-        """How many seconds from now the next retry may be made; 0 for at once."""
+        """In how many seconds the next retry may be made; 0 for at once."""
         self._refill(now)
         return max(0.0, (1.0 - self._tokens) / _PER_SECOND)
 
@@ -28,7 +28,7 @@ class RetryBudget:
         self._tokens -= 1.0
 
     def give_back(self) -> None:
-        """The API took a request on."""
+        """The API accepted a request."""
         self._tokens = min(self._capacity, self._tokens + _RETURNED)
 
     def _refill(self, now: float) -> None:

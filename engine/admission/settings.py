@@ -1,4 +1,4 @@
-"""What callers set of admission: limits a minute, and groups; and what a request may wait for."""
+"""What callers may set of admission, limits per minute and groups, and the reasons why a request waits."""
 
 import math
 from typing import Any, Literal
@@ -20,17 +20,17 @@ Reason = Literal[
     "cache",
     "spend_cap",
 ]
-"""What a request waits for:
+"""Why a request waits:
 
 - `concurrency`: the engine runs `max_concurrency` streams already;
-- `adaptive_concurrency`: as many run as the API was seen to bear;
-- `pause`: the API asked to wait, or is out and asked again now and then;
+- `adaptive_concurrency`: the engine runs as many streams as the API has turned out to accept;
+- `pause`: the API asked to wait, or is down and is tried again now and then;
 - `pace`: the API refused requests that followed each other faster;
-- `requests_per_minute`, `input_tokens_per_minute`, `output_tokens_per_minute`: that limit's bucket;
-- `retry_budget`: it is a retry, and there were too many;
-- `group`: its group runs as many as it may;
-- `cache`: another request is about to write the prompt prefix that it shares;
-- `spend_cap`: what runs may use up what is left of the spend cap.
+- `requests_per_minute`, `input_tokens_per_minute`, `output_tokens_per_minute`: too little is left of this limit;
+- `retry_budget`: it is a retry, and there were too many retries;
+- `group`: its group runs as many streams as it may;
+- `cache`: another request is about to write the prompt prefix that they share;
+- `spend_cap`: the streams that run may use up the rest of the spend cap.
 """
 
 
@@ -43,21 +43,27 @@ def _positive(_: object, field: "attrs.Attribute[Any]", value: float | None) -> 
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """Limits per minute that are kept in any case; None for one that is only learnt from the API's headers."""
+    """Limits per minute, set by hand. None for a limit that is only learnt from the API's headers.
+
+    Raises `ValueError` for a limit that is not above 0, or not finite.
+    """
 
     requests_per_minute: float | None = attrs.field(default=None, validator=_positive)
     input_tokens_per_minute: float | None = attrs.field(default=None, validator=_positive)
-    """Uncached input: cache reads are free of it."""
+    """Uncached input tokens: cache reads do not count."""
     output_tokens_per_minute: float | None = attrs.field(default=None, validator=_positive)
 
 
 @attrs.frozen(kw_only=True)
 class Group:
-    """How the requests of one group (`StreamRequest.group`) are treated beside the others."""
+    """How the requests of one group (`StreamRequest.group`) are treated beside the others.
+
+    Raises `ValueError` for a setting that is not above 0, or not finite.
+    """
 
     max_concurrency: int | None = attrs.field(default=None, validator=_positive)
-    """How many of them run at a time; None for as many as the engine does."""
+    """How many of them run at a time; None for as many as the engine runs."""
     weight: float = attrs.field(default=1.0, validator=_positive)
-    """How often its turn comes beside the other groups of the same priority."""
+    """How often its turn comes, in proportion to the weights of other groups of the same priority."""
     spend_cap: float | None = attrs.field(default=None, validator=_positive)
-    """What they may cost together, in dollars, as `Engine.spend_cap`."""
+    """What they may cost together, in dollars; it works as the engine's `spend_cap` does."""

@@ -6,10 +6,10 @@ __all__ = ["SpendCap"]
 
 
 class SpendCap:
-    """Keeps count of dollars against a cap: what is spent, and what those who run may spend yet.
+    """A cap on dollars: what is spent, and what is reserved for requests that run.
 
-    The cap holds as far as the estimates do: a request that costs more than was reserved for it takes the sum beyond
-    it. Raises `ValueError` for a cap that isn't above 0, and for amounts below 0.
+    The cap is as exact as the estimates: a request that costs more than was reserved for it may exceed the cap. Raises
+    `ValueError` for a cap that is not above 0, and for amounts below 0.
     """
 
     def __init__(self, dollars: float) -> None:
@@ -22,12 +22,12 @@ class SpendCap:
 
     @property
     def spent(self) -> float:
-        """Dollars spent for certain."""
+        """Dollars that were spent."""
         return self._spent / _UNIT
 
     @property
     def reserved(self) -> float:
-        """Dollars set aside for requests that are not settled yet."""
+        """Dollars reserved for requests that are not settled yet."""
         return self._reserved / _UNIT
 
     def room_for(self, estimate: float) -> bool:
@@ -35,15 +35,16 @@ class SpendCap:
         return self._spent + self._reserved + _exact(estimate) <= self._cap
 
     def reached_by(self, estimate: float) -> bool:
-        """Whether `estimate` dollars are more than will ever be left: nobody is about to give any back."""
+        """Whether `estimate` dollars are more than will ever be left: nothing is reserved that could be given back."""
         return not self._reserved and not self.room_for(estimate)
 
     def reserve(self, estimate: float) -> None:
-        """Sets `estimate` dollars aside. Whether there is room is for the caller to ask before."""
+        """Reserves `estimate` dollars. The caller asks before whether there is room."""
         self._reserved += _exact(estimate)
 
     def settle(self, estimate: float, real: float) -> None:
-        """Gives back the `estimate` that was reserved, and counts the `real` cost as spent."""
+        """Gives back the `estimate` that was reserved, and counts the `real` cost as spent. Raises `ValueError` when
+        less is reserved."""
         given_back, cost = _exact(estimate), _exact(real)
         if given_back > self._reserved:
             raise ValueError(f"{estimate} dollars are settled, but only {self.reserved} are reserved")
@@ -51,8 +52,8 @@ class SpendCap:
         self._spent += cost
 
 
-# Sums are kept in whole units, so that what was reserved and given back leaves nothing, and ten times ten cents are a
-# dollar. A unit is far below the price of a token.
+# Sums are kept in whole units, so that they are exact: what is reserved and given back leaves nothing, and ten times
+# ten cents are a dollar. A unit is far less than the price of a token.
 _UNIT = 10**12
 
 

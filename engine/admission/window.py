@@ -1,13 +1,13 @@
-"""How many requests may run at once, learnt from what the API refuses.
+"""How many requests may run at once, learnt from which of them the API refuses.
 
-It starts low and doubles while all is clean. The first refusal ends that; from then on it grows by a fixed step a
-round, and a round with refusals shrinks it by half of the share that is refused of late, as DCTCP does (RFC 8257): one
-refusal among many costs little. A round is the time from sending to the answer's head. It does not grow while it is not
-what holds requests back.
+The window starts small and doubles while nothing is refused. The first refusal ends that: from then on the window grows
+by a fixed step a round, and a round with refusals shrinks it by half of the share of requests that were refused lately,
+as DCTCP does (RFC 8257). So one refusal among many costs little. A round is the time from sending to the answer's head.
+The window does not grow while something else holds the requests back.
 
-When several in a row are refused, with none accepted between, the service is taken to be out: nothing is sent for a
-while, then one request at a time, at growing distances, until one is accepted. Then it doubles again, up to where it
-had been.
+When several requests in a row are refused, the service is taken to be down. Nothing is sent for a while; then one
+request at a time is sent, at growing intervals, until one is accepted. Then the window doubles again, up to its size
+before.
 """
 
 import math
@@ -21,8 +21,8 @@ _OUT_AFTER = 3  # refusals in a row
 _FIRST_PAUSE = 1.0  # seconds
 _LONGEST_PAUSE = 8.0
 _PROBE_SECONDS = 10.0
-_RECENT = 0.25  # the newest round's weight in the share that is refused
-_STEP_SHARE = 20  # a round's growth is this part of what the window was when it last shrank
+_RECENT = 0.25  # the newest round's weight in the share of requests that are refused
+_STEP_SHARE = 20  # a round adds one part in so many of the size to which the window last shrank
 
 
 class Window:
@@ -31,8 +31,8 @@ class Window:
     def __init__(self, ceiling: int, uniform: Callable[[float, float], float] = random.uniform) -> None:
         self.size = min(_FIRST_SIZE, ceiling)
         self.paused_until = -math.inf
-        """Nothing is sent before."""
-        self._pressed = False  # whether it held a request back in this round
+        """Nothing is sent before this moment."""
+        self._pressed = False  # whether the window held a request back in this round
         self._ceiling = ceiling
         self._uniform = uniform
         self._threshold = math.inf  # doubling ends here
@@ -41,7 +41,7 @@ class Window:
         self._round = 0  # how many had been sent when it began
         self._last_refused = -1
         self._answers = self._refusals = 0
-        self._credit = False  # a clean round ended in which nobody waited: the next who waits makes it grow
+        self._credit = False  # the last round was clean, but no request waited: the next one that does makes it grow
         self._share = 0.0
         self._in_a_row = 0
         self._pause = 0.0
@@ -50,16 +50,17 @@ class Window:
 
     @property
     def out(self) -> bool:
-        """Whether the service is taken to be out: one request at a time asks whether it is back."""
+        """Whether the service is taken to be down: then one request at a time, the probe, is sent."""
         return self._pause > 0
 
     @property
     def probe_until(self) -> float:
-        """How long the one request that asks whether the service is back is waited for."""
+        """Until when the answer to the probe is waited for."""
         return self._probe_sent + _PROBE_SECONDS
 
     def full(self, running: int, now: float) -> bool:
-        """Whether one more would be too many beside `running` others. Somebody asks because he waits."""
+        """Whether one more request would be too many beside `running` others. To be asked when a request waits: the
+        window notes that it held one back."""
         if self.out:
             return self._probe is not None and now < self.probe_until
         if running >= int(self.size) and self._credit:
@@ -77,15 +78,15 @@ class Window:
         return number
 
     def gone(self, number: int) -> None:
-        """The request with this number was given up before its answer came, or refused for a limit that we know."""
+        """The request with this number was given up before its answer came, or refused because of a known limit."""
         if number == self._probe:
             self._probe = None
 
     def accepted(self, number: int, running: int) -> None:
-        """The API took the request with this number on, one of `running`."""
+        """The API accepted the request with this number, one of `running`."""
         self.gone(number)
         self._answers += 1
-        if number > self._last_refused:  # an answer takes longer than a refusal: an older one proves nothing
+        if number > self._last_refused:  # an older one proves nothing: an answer takes longer than a refusal
             self._in_a_row = 0
         if self.out and number >= self._round:
             self._pause = 0.0
@@ -94,11 +95,11 @@ class Window:
         self._end_round(number)
 
     def pause(self, until: float) -> None:
-        """The API asked to send nothing before."""
+        """The API asked to send nothing before `until`."""
         self.paused_until = max(self.paused_until, until)
 
     def refused(self, number: int, now: float) -> None:
-        """The API refused the request with this number for now, for no reason that a limit's bucket would explain."""
+        """The API refused the request with this number for now, and no known limit explains why."""
         self.gone(number)
         self._answers += 1
         self._refusals += 1
@@ -114,13 +115,13 @@ class Window:
                 self._begin_round()
 
     def overloaded(self) -> None:
-        """The API gave up a request that it had taken on: as bad a sign as a refusal."""
+        """The API broke off an answer because it was overloaded: this counts as a refusal."""
         self._answers += 1
         self._refusals += 1
 
     def _end_round(self, number: int) -> None:
-        """What was sent in this round begins to be taken on: time to judge what was answered during it. (A refusal
-        ends no round: it comes at once, and would be judged alone.)"""
+        """Ends the round when the first request that was sent in it is accepted, and judges the answers that came
+        meanwhile. (A refusal ends no round: it comes at once, and would be judged alone.)"""
         if number < self._round or self.out:
             return
         self._share += _RECENT * (self._refusals / self._answers - self._share)

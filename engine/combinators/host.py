@@ -39,7 +39,7 @@ class Host(Protocol):
         the stream's connection is released. Raises as `Engine.submit` does."""
         ...
 
-    def start_helper(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:
+    def start_side_task(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:
         """Runs a combinator's task until it ends or the engine is left."""
         ...
 

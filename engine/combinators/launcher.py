@@ -117,7 +117,7 @@ class ChannelContext(Generic[ChannelT]):
         self._entered = True
         launching = self._launch()
         try:
-            self._launching = self._host.start_helper(launching)
+            self._launching = self._host.start_side_task(launching)
         except BaseException:
             launching.close()
             raise

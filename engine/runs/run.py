@@ -156,7 +156,7 @@ class Run(AsyncIterator[StreamResult]):
             self._close("failed")
             raise
         self._delivery, self._driver = delivery, driver
-        self._noter = self._engine.start_helper(delivery.keep_noting(driver.live))
+        self._noter = self._engine.start_side_task(delivery.keep_noting(driver.live))
         return self
 
     async def __aexit__(
