@@ -1,6 +1,7 @@
 """Who is admitted, when, and in what order: admission as plain objects, on a clock that the test moves."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -237,6 +238,23 @@ def test_a_limit_set_by_hand_is_not_raised_by_headers() -> None:
     assert desk.running == ["a", "r0"]
 
 
+@pytest.mark.parametrize(("now_a_minute", "apart"), [(120, 0.5), (30, 2.0)])
+def test_a_learnt_limit_that_changes_in_mid_run_is_followed(now_a_minute: int, apart: float) -> None:
+    desk = Desk(100)
+    grown(desk, 20)
+    desk.enter("a")
+    desk.accept("a", requests=(60, 0))
+    desk.enter(*names(6))
+    assert desk.running == ["a"]
+    assert [moment for moment, _ in desk.pass_time(2.5)] == pytest.approx([1, 2], abs=0.02)
+    desk.accept("r0", requests=(now_a_minute, 0))  # somebody has moved to another tier
+    moments = [moment for moment, _ in desk.pass_time(3 * apart)]
+    assert len(moments) == 3
+    assert [later - earlier for earlier, later in pairwise(moments)] == pytest.approx([apart] * 2, abs=0.02)
+    [pool] = desk.admission.pools
+    assert pool.buckets["requests_per_minute"].capacity == now_a_minute
+
+
 def test_output_is_reserved_by_what_was_learnt_and_settled_by_what_was_used() -> None:
     desk = Desk(100)
     desk.enter("a", max_tokens=5000)
@@ -279,6 +297,17 @@ def test_a_prompt_that_the_api_does_not_cache_is_neither_waited_for_nor_counted_
     [pool] = desk.admission.pools
     assert pool.estimates(None).input(20_000) == pytest.approx(20_000)
     assert pool.buckets["input_tokens_per_minute"].level == pytest.approx(100_000 - 20 * 2_010)
+
+
+def test_what_the_api_never_caches_is_reserved_whole() -> None:
+    desk = Desk(100, limits=Limits(input_tokens_per_minute=10_000))
+    prefix = Prefix(b"k", 2_000, 300)
+    desk.enter("a", tokens=2_000, prefixes=(prefix,))
+    desk.accept("a")
+    desk.admission.began(desk.tickets["a"], Usage(input_tokens=2_000))  # nothing written, nothing read
+    desk.enter(*names(6), tokens=2_000, prefixes=(prefix,))
+    assert desk.running == ["a", "r0", "r1", "r2", "r3"]
+    assert set(desk.waits().values()) == {"input_tokens_per_minute"}
 
 
 def test_who_is_larger_than_the_bucket_goes_when_it_is_full() -> None:
@@ -610,6 +639,29 @@ def test_a_groups_spend_cap_stops_that_group_alone() -> None:
     assert list(desk.turned_away) == ["b"]
     assert "group 'g'" in desk.turned_away["b"]
     assert desk.running == ["c"]
+
+
+def test_a_group_with_a_cap_is_not_forgotten_among_many_others() -> None:
+    desk = Desk(100, groups={"g": Group(spend_cap=0.001, max_concurrency=1)})
+    desk.enter("a", group="g", max_tokens=90)
+    spend(desk, "a", 200)
+    for number in range(3_000):  # such as the users of a service
+        desk.enter("other", group=f"user {number}")
+        desk.leave("other")
+    desk.enter("b", group="g", max_tokens=90)
+    assert list(desk.turned_away) == ["b"]
+
+
+def test_a_group_that_runs_is_not_forgotten_among_many_others() -> None:
+    desk = Desk(100)
+    desk.enter("a", group="here")
+    for number in range(3_000):
+        desk.enter("other", group=f"user {number}")
+        desk.leave("other")
+    desk.leave("a")
+    groups = desk.admission._groups  # pyright: ignore[reportPrivateUsage]
+    assert len(groups) < 2_100
+    assert groups["here"].running == 0
 
 
 def test_a_spend_cap_needs_prices() -> None:
