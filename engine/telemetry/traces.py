@@ -4,7 +4,7 @@ as of November 2026; in development, so names may change).
 Each request has one span, `chat {model}`, from its submission to its end. Its parent is the submitter's span, and it is
 current while the request runs; failed attempts are events of it. Input tokens include cached ones, as the conventions
 ask, and those of all attempts. A stream that was cut or failed has the status ERROR and its error's type. One that was
-cancelled has the `error.type` `cancelled` and no status, since somebody wanted it so. Nothing of a prompt or an answer
+cancelled has the `error.type` `cancelled` and no status, since that was wanted. Nothing of a prompt or an answer
 is recorded, nor an error's message. Names that others chose are made plain: half a surrogate pair would fail the
 exporter, and with it other spans.
 """
