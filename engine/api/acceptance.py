@@ -29,7 +29,7 @@ _ANSWER_WORDS = ("choices", "content", "candidates", "completion", "output")
 
 
 class _Opened(Response, Protocol):
-    """A response whose type may be looked at."""
+    """An open response with its status and headers."""
 
     @property
     def status(self) -> int: ...
@@ -39,20 +39,20 @@ class _Opened(Response, Protocol):
 
     @property
     def is_stream(self) -> bool:
-        """Whether its head says that it is one."""
+        """Whether its head says that it is an event stream."""
         ...
 
     @property
     def coding(self) -> str:
-        """How its body is encoded, such as `gzip`; empty when it is as it was written."""
+        """The content codings that its body still has, such as `gzip`; empty for none."""
         ...
 
 
 async def accepted(response: _Opened, url: httpx2.URL) -> Response:
-    """The stream that an open response with a status of success is: itself, if its head says so.
+    """The answer in an open response with a status of success: the response itself, if its head says that it is a
+    stream; else what its body says, which is read first.
 
-    Otherwise its body is read whole first. Raises `ResponseFailed` for what is no answer. When it raises, or is
-    cancelled, the response is closed.
+    Raises `ResponseFailed` when there is no answer. The response is closed when it raises or is cancelled.
     """
     if response.is_stream and not response.coding:
         return response
@@ -78,7 +78,7 @@ async def _read_whole(response: _Opened, url: httpx2.URL) -> Response:
     except ResponseFailed:
         if is_json or not body.size:
             raise
-        ended = False  # what came tells what it is
+        ended = False  # what has come may be enough to tell what it is
     if body.begins_stream:
         return _Begun(response, body.content, ended=ended)
     await response.aclose()
@@ -117,20 +117,20 @@ def _is_json_type(content_type: str) -> bool:
 
 
 def _unreadable(coding: str) -> str | None:
-    """The first of the content codings named that can't be undone, if there is one."""
+    """The first of the named content codings that can't be undone; None when all can."""
     codings = [name.strip().lower() for name in coding.split(",")]
     return next((plain_text(name, 40) for name in codings if name and name not in content_decoders()), None)
 
 
 class _Body:
-    """Takes a body, up to `limit` bytes and the piece in which they end."""
+    """A sink that keeps a body, and wants no more once it has `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._pieces: list[bytes] = []
         self.size = 0
         self.begins_stream: bool | None = False
-        """Whether it begins as SSE does; None while that can't be told. A stream is not read on."""
+        """Whether it begins as SSE does; None while that can't be told. Once it does, no more of it is wanted."""
 
     def __call__(self, piece: bytes) -> bool:
         self._pieces.append(piece)
@@ -154,7 +154,8 @@ def _begins_as_sse(data: bytes) -> bool | None:
 
 
 async def read_bounded(response: Response) -> bytes:
-    """The body of an error, up to a bound. The response is closed. Raises `ResponseFailed`."""
+    """The first 1 MiB of an error's body. The response is closed, whatever happens. Raises `ResponseFailed` when the
+    connection breaks."""
     body = _Body(_LARGEST_ERROR)
     try:
         await response.pump(body)
@@ -164,7 +165,7 @@ async def read_bounded(response: Response) -> bytes:
 
 
 class _Begun:
-    """A response of which `content` has been read already; all of it, if it has `ended`."""
+    """A response whose `content` has been read already. If it has `ended`, there is no more."""
 
     def __init__(self, response: Response, content: bytes, *, ended: bool) -> None:
         self._response = response
@@ -190,7 +191,7 @@ class _Begun:
 
 
 def _is_error(value: object) -> bool:
-    """Whether JSON that came with 200 is an error, in any of the shapes they have."""
+    """Whether JSON that came with a status of success is an error, in any of the shapes that servers give it."""
     if isinstance(value, list):
         items = cast("list[object]", value)
         return len(items) == 1 and isinstance(items[0], dict) and _is_error(cast("object", items[0]))

@@ -1,7 +1,7 @@
 """What went wrong on the way to the API and back, as plain data.
 
-Whatever an exception is, and whatever a refusal's body holds, it becomes one `ErrorInfo` that says what it was, in
-words fit to be shown, and whether another attempt may succeed. Nothing here raises because of what a server said.
+Every exception, and every refusal, becomes one `ErrorInfo`. It says what happened, in words that are safe to show, and
+whether another attempt may succeed. Nothing here raises because of what a server sent.
 """
 
 import json
@@ -33,7 +33,7 @@ __all__ = [
 
 _LIMIT_ENDINGS = ("-limit", "-remaining", "-reset")  # such as those of the priority tier
 _TYPE_OF_STATUS = {408: "timeout_error", **{status: type for type, status in STATUS_OF_TYPE.items()}}
-# What we call our own findings by. A server that uses one of these words doesn't make it ours.
+# The types of errors that we find ourselves. A server's error never gets one of them, even if it names it.
 _OUR_TYPES = frozenset(
     {
         "connection_error",
@@ -65,7 +65,7 @@ AWS_TYPES = {
     "unrecognizedClient": "authentication_error",
     "validation": "invalid_request_error",
 }
-"""What the exceptions of AWS are called by the Messages API, by `aws_name`."""
+"""The Messages API's error types for the exceptions of AWS, by `aws_name`."""
 
 _IO = (
     OSError,  # and with it TimeoutError and ssl.SSLError
@@ -75,7 +75,7 @@ _IO = (
     anyio.ClosedResourceError,
     anyio.EndOfStream,
 )
-# What stands for the same in packages that may not even be installed.
+# The same kinds of exceptions in packages that may not be installed.
 _IO_ELSEWHERE = {
     "httpx": ("TransportError",),
     "trio": ("BrokenResourceError", "ClosedResourceError"),
@@ -102,12 +102,12 @@ _OUR_FAULT_ELSEWHERE = {
 
 
 def sending_failed(exc: Exception, connect_seconds: float | None) -> ErrorInfo:
-    """What an exception on the way to the response's head says. Whatever it is, it concerns this request alone."""
+    """The error for an exception that came before the response's head: of any class, since it concerns one request."""
     cause = exc.__cause__ if isinstance(exc, anthropic.APIConnectionError) and exc.__cause__ is not None else exc
     match cause:
         case anthropic.APIStatusError():
             return refusal(cause.status_code, cause.response.headers, cause.body, cause.response.url, cause=exc)
-        case httpx2.HTTPStatusError():  # a hook of a brought client looked at the status itself
+        case httpx2.HTTPStatusError():  # raised by a hook of the caller's own client
             response = cause.response
             body = response.text if response.is_closed and response.is_stream_consumed else None
             return refusal(response.status_code, response.headers, body, response.url, cause=exc)
@@ -121,15 +121,15 @@ def sending_failed(exc: Exception, connect_seconds: float | None) -> ErrorInfo:
         case _:
             info = reading_failed(cause, cause=exc)
     if info.type == "internal_error" and cause is exc:
-        # It can't be built or signed: a value that isn't JSON, credentials that can't be read …
+        # The request can't be built or signed: a value is not JSON, credentials can't be read …
         return attrs.evolve(info, type="request_error")
     if info.type == "protocol_error" and cause is not exc:
-        return attrs.evolve(info, retryable=False)  # the head alone said that it can't be read
+        return attrs.evolve(info, retryable=False)  # the head said that the body can't be read
     return info
 
 
 def reading_failed(exc: BaseException, *, cause: Exception | None = None) -> ErrorInfo:
-    """What an exception while a body was read says."""
+    """The error for an exception that came while a body was read. `cause` is what is told as its cause."""
     if cause is None:
         assert isinstance(exc, Exception)
         cause = exc
@@ -141,13 +141,13 @@ def reading_failed(exc: BaseException, *, cause: Exception | None = None) -> Err
 
 
 def unexpected(exc: BaseException, cause: Exception) -> ErrorInfo:
-    """What nobody foresaw says."""
+    """The error for an exception that is none of the known ones."""
     message = f"{type(exc).__name__}: {_words(exc)}"
     return ErrorInfo(type="internal_error", message=message, cause=bare(cause))
 
 
 def corrupt(exc: Exception, message: str, *, retryable: bool) -> ErrorInfo:
-    """A body that can't be decoded."""
+    """The error for a body that can't be decoded."""
     message = plain_text(f"{message}: {type(exc).__name__}: {exc}")
     return ErrorInfo(type="protocol_error", message=message, retryable=retryable, cause=bare(exc))
 
@@ -167,7 +167,7 @@ def _is(exc: BaseException, kinds: tuple[type[BaseException], ...], elsewhere: M
     if isinstance(exc, kinds):
         return True
     for name, classes in elsewhere.items():
-        module = sys.modules.get(name)  # what was never imported has raised nothing
+        module = sys.modules.get(name)  # a package that was not imported has raised nothing
         if module is not None and isinstance(exc, tuple(getattr(module, kind, ()) for kind in classes)):
             return True
     return False
@@ -177,10 +177,10 @@ def _words(exc: BaseException) -> str:
     if isinstance(exc, BaseExceptionGroup):
         inner = cast("BaseExceptionGroup[BaseException]", exc).exceptions
         return plain_text("; ".join(dict.fromkeys(_words(one) for one in inner)))
-    for link in _chain(exc):  # trio's exceptions say nothing, but what led to them does
+    for link in _chain(exc):  # trio's exceptions have no words, but their causes have
         try:
             words = plain_text(str(link))
-        except Exception:  # whoever wrote its __str__
+        except Exception:  # its own __str__ failed
             words = ""
         if words:
             return words
@@ -188,7 +188,7 @@ def _words(exc: BaseException) -> str:
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:
-    """`exc`, what it holds, and what led to them."""
+    """`exc`, the exceptions in it if it is a group, and the causes and contexts of all of them."""
     found: list[BaseException] = [exc]
     seen: set[int] = set()
     while found:
@@ -208,9 +208,9 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
 def refusal(
     status: int, headers: Mapping[str, str], body: object, url: httpx2.URL, *, cause: Exception | None = None
 ) -> ErrorInfo:
-    """What a response that is no answer says: one with a status of its own, or with 200 and an error for a body.
+    """The error that a response tells, by its status, or by its body when its status is one of success.
 
-    `body` is its JSON, or its text; `headers` are looked up by lower-case names.
+    `body` is JSON or text. The names in `headers` are in lower case.
     """
     if 300 <= status < 400:
         return _redirect(status, headers, url, cause)
@@ -227,7 +227,7 @@ def refusal(
     if status < 300:
         status = STATUS_OF_TYPE.get(kind, 500)
     elif aws is not None and is_retryable(status, {}) != is_retryable(STATUS_OF_TYPE[aws], {}):
-        status = STATUS_OF_TYPE[aws]  # AWS's own name says more than the status, which may be 400 for a throttling
+        status = STATUS_OF_TYPE[aws]  # AWS's name says more than its status: throttling may come with 400
     code = said.code or (None if aws is None or named is None else aws_name(named) + "Exception")
     return ErrorInfo(
         type=kind,
@@ -243,7 +243,7 @@ def refusal(
 
 
 def aws_name(name: str) -> str:
-    """The name of an AWS exception without what stands around it: `com.amazon.coral#ThrottlingException:http://…`."""
+    """The bare name of an AWS exception: `throttling` for `com.amazon.coral#ThrottlingException:http://…`."""
     name = name.partition(":")[0].rpartition("#")[2].strip().removesuffix("Exception")
     return name[:1].lower() + name[1:]
 
@@ -269,7 +269,7 @@ def _redirect(status: int, headers: Mapping[str, str], url: httpx2.URL, cause: E
 
 
 def shown_url(url: httpx2.URL) -> str:
-    """A URL as it can be shown: without the credentials, the query and the fragment that it may hold."""
+    """A URL that is safe to show: without credentials, query and fragment."""
     shown = _without_query(str(url.copy_with(userinfo=b"") if url.userinfo else url))
     return plain_text(shown, 150)
 
@@ -279,7 +279,7 @@ def _without_query(url: str) -> str:
 
 
 def _status_within(body: object) -> int | None:
-    """The status that an error names itself, where the response had none of its own: `{"error": {"code": 429}}`."""
+    """The status that an error's JSON names, as in `{"error": {"code": 429}}`; None if it names none."""
     found: object = body
     if isinstance(found, list):
         found = next(iter(cast("list[object]", found)), None)
@@ -296,7 +296,7 @@ def _status_within(body: object) -> int | None:
 
 
 def words_of(text: str, content_type: str) -> object:
-    """What a body says: its JSON, or its words."""
+    """A body's JSON, or else its text, without its tags if it is HTML or XML."""
     text = text.removeprefix("\ufeff").strip()
     if text[:1] in ("{", "[", '"'):
         try:
@@ -307,12 +307,12 @@ def words_of(text: str, content_type: str) -> object:
 
 
 def is_html(text: str, content_type: str) -> bool:
-    """Whether it is a web page, or something else with tags."""
+    """Whether a body is HTML or XML."""
     return "html" in content_type.lower() or "xml" in content_type.lower() or text[:1] == "<"
 
 
 def rate_limits_in(headers: Mapping[str, str]) -> dict[str, str]:
-    """The rate-limit headers, of headers by their lower-case names."""
+    """The rate-limit headers in `headers`, whose names are in lower case."""
     return {
         name: value
         for name, value in headers.items()

@@ -1,15 +1,16 @@
-"""The short way to a response: what the SDK built for two requests serves for others that differ in their body alone.
+"""The short way to a response: requests that differ in their bodies alone share the head that the SDK built.
 
-To build, sign and send a request through the SDK and its HTTP client costs more than all the rest of a stream. But what
-they make of two requests with the same parameters' names, for the same model and by the same credentials, has the same
-head. So the SDK builds the first two of each kind, and if their heads are equal but for the length, our transport
-sends the others with that head and a body of their own. It is looked at whether the SDK puts the parameters into the
-body as they are; where it does not, or something in them is no plain JSON, or the caller adds headers or a query, the
-SDK builds each request.
+Building, signing and sending a request through the SDK and its HTTP client costs more than all the rest of a stream.
+But requests of one kind have one head. A kind is the model, the names of the parameters, the betas and the deadline to
+connect. The SDK builds the first two requests of each kind. If their heads are equal but for the length, our transport
+sends the others with that head and their own bodies.
 
-Only for clients that we made: others may have middleware, hooks or credentials that change. And only with headers that
-are known to be constant, by a client that nothing was put around: a trace, a signature or an idempotency key belongs to
-one request.
+The SDK builds every request in which it does not put the parameters into the body as they are, in which something is
+no plain JSON, or to which the caller adds headers, a query or a body.
+
+This holds only for clients that we made: others may have middleware, hooks or credentials that change. The headers must
+be known to be constant, and the client's methods must be the published ones: a trace, a signature or an idempotency key
+belongs to one request.
 """
 
 import json
@@ -37,8 +38,8 @@ _CONSTANT_HEADERS = frozenset(
     x-stainless-package-version x-stainless-raw-response x-stainless-read-timeout x-stainless-retry-count
     x-stainless-runtime x-stainless-runtime-version x-stainless-timeout""".split()
 )
-"""The headers of which it is known that they are the same for all requests of a kind. `x-stainless-helper` is not: the
-SDK looks for it in the tools and the messages."""
+"""The headers that are the same for all requests of a kind. `x-stainless-helper` is not: the SDK derives it from the
+tools and the messages."""
 
 _MOST_KINDS = 1000  # of requests, that are remembered
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
@@ -50,7 +51,7 @@ def _encode_body(params: Mapping[str, Any]) -> bytes | None:
     try:
         return _encode({**params, "stream": True}).encode()
     except (TypeError, ValueError, RecursionError):
-        return None  # the SDK knows more kinds of values, and what to say of those that it doesn't know
+        return None  # the SDK encodes more kinds of values, and raises its own error for the rest
 
 
 @attrs.frozen
@@ -73,12 +74,12 @@ class _Head:
 
 @attrs.frozen
 class _Known:
-    """A request that the SDK built, and our transport can send with another body once `sure`."""
+    """A request that the SDK built. Once `sure`, our transport can send it with another body."""
 
     head: _Head
     again: Callable[[bytes], Awaitable[Exchange]]
     request: httpx2.Request
-    """The request without its body: what the SDK's exceptions are told."""
+    """The request without its body, for the SDK's exceptions."""
     sure: bool = False
     """Whether the SDK has built the same head twice."""
 
@@ -97,9 +98,12 @@ class Repeat:
         return self._known.request.url
 
     async def send(self) -> Exchange | None:
-        """Sends it; returns the open exchange once its response's head has come. Raises what the SDK raises when it
-        can't be sent, or is refused. None leaves it to the SDK's HTTP client to send it, where it may be sent on from:
-        what was answered with such a redirect was not done, and is not paid twice."""
+        """Sends the request; returns the open exchange once its response's head has come.
+
+        Returns None when the answer is a redirect that may be followed. Then the SDK's HTTP client has to send the
+        request: the API has not done it yet, so it is not paid for twice. Raises the SDK's exceptions. Cancelled, it
+        leaves no connection open.
+        """
         request = self._known.request
         try:
             exchange = await self._known.again(self._body)
@@ -120,7 +124,7 @@ class Repeat:
 
 
 def _read_response(exchange: Exchange, body: bytes, request: httpx2.Request) -> httpx2.Response:
-    """The response as it is to who looks at it once its body was read and decoded."""
+    """The response with its body, read and decoded, and without the headers that speak of its encoding."""
     headers = [header for header in exchange.headers if header[0].lower() not in _BODY_HEADERS]
     return httpx2.Response(exchange.status, headers=headers, content=body, request=request)
 
@@ -142,7 +146,7 @@ class KnownHeads:
         known = self._known.get(kind)
         if known is None or not known.sure:
             return None
-        if _sdk_log.isEnabledFor(logging.DEBUG):  # then the SDK tells of its requests
+        if _sdk_log.isEnabledFor(logging.DEBUG):  # then the SDK logs each request
             return None
         if not self._untouched(beta=bool(request.betas)):
             return None
@@ -156,7 +160,7 @@ class KnownHeads:
         connect_seconds: float | None,
         response: httpx2.Response,
     ) -> None:
-        """The SDK has built a request, whose response this is."""
+        """Remembers the head of a request that the SDK has built and sent, and that got this response."""
         kind = _kind(request, params, connect_seconds)
         if kind is None or not self._untouched(beta=bool(request.betas)):
             return
@@ -187,7 +191,7 @@ def _is_same_json(one: bytes, other: bytes) -> bool:
 
 
 def _kind(request: StreamRequest, params: Mapping[str, Any], connect_seconds: float | None) -> Hashable:
-    """Equal for requests that differ in their body alone; None for one that is like no other."""
+    """A key that is equal for requests that differ in their bodies alone; None for a request that shares no head."""
     if request.extra_headers or request.extra_query or request.extra_body:
         return None
     return params["model"], connect_seconds, request.betas, *params

@@ -1,4 +1,4 @@
-"""Models: which Claude to ask, with whose credentials, over which HTTP client. A model is a description; it opens
+"""Models: which Claude to ask, with which credentials, over which HTTP client. A model is a description: it opens
 nothing until an engine connects it."""
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ __all__ = ["AnthropicModel", "MissingCredentialsError"]
 
 
 class MissingCredentialsError(RuntimeError):
-    """There is no API key, nor anything that stands for one."""
+    """There are no credentials: no API key, and nothing that replaces one."""
 
 
 class AnthropicModel:
@@ -33,21 +33,20 @@ class AnthropicModel:
     Without either client, all engines of an event loop share one HTTP client. Without `api_key` the environment
     decides, as in the SDK.
 
-    `defaults` are Messages parameters merged under each request's own; later changes of what was given change nothing.
-    `limits_pool` names the rate-limit pool the model draws on, when that isn't its own name.
+    `defaults` are Messages parameters, merged under each request's own. They are copied: later changes of the caller's
+    object change nothing. `limits_pool` names the rate-limit pool of the model, if it isn't the model's name.
 
-    By our own HTTP client a redirect is followed only within the same origin, and only by 307 and 308. A client that is
-    given keeps its own policy, for redirects and for all else: the SDK's follow every redirect, and make a GET of a
-    POST that is redirected by 301, 302 or 303; and how much of a compressed body or of an error's it holds at a time is
-    not bounded as it is with ours.
+    Our own HTTP client follows a redirect only within the same origin, and only by 307 and 308. A client that is given
+    keeps its own policy. The SDK's clients follow every redirect, and make a GET of a POST that is redirected by 301,
+    302 or 303. They also do not bound, as ours does, how much of a compressed body or of an error's body they hold.
 
-    Requests that differ in their body alone are sent with the head that the SDK has built for the first two of them,
-    when the HTTP client is ours and nothing was put around the SDK's methods. `reuse_heads=False` has the SDK build
-    each.
+    Requests that differ in their bodies alone share the head that the SDK has built for the first two of them, if the
+    HTTP client is ours and the SDK's methods are the published ones. With `reuse_heads=False` the SDK builds each.
 
-    A model may be pickled: its name, base URL, defaults and the like go, but no credentials, neither the key nor those
-    in the base URL, and no client. Unpickled, it takes the key from the environment and shares the HTTP client of its
-    event loop, even if it had a client of its own. Copies, deep ones too, are the model itself: it doesn't change.
+    A model can be pickled, with its name, base URL, defaults, `limits_pool` and `reuse_heads`. Credentials, those in
+    the base URL included, and clients are left out. Unpickled, the model takes the key from the environment and shares
+    the HTTP client of its event loop, even if it had a client of its own. A copy, deep or not, is the model itself,
+    which never changes.
 
     Raises `TypeError` for arguments that exclude each other, or an object that is none of the clients.
     """
@@ -80,16 +79,16 @@ class AnthropicModel:
         self._defaults: dict[str, Any] = snapshot(dict(defaults or EMPTY))
         self._reuse_heads = reuse_heads
         self.limits_pool = limits_pool
-        """The rate-limit pool it draws on; None when that is the one of the model that a request names."""
+        """The rate-limit pool of the model; None for the one with the name of the model that a request asks for."""
 
     @property
     def model_name(self) -> str:
-        """The name of the model, as it is asked for."""
+        """The name of the model, as it was given."""
         return self._model_name
 
     @property
     def system(self) -> Literal["anthropic"]:
-        """Who makes the model."""
+        """The provider of the model: always "anthropic"."""
         return "anthropic"
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Lets a client of the older httpx package serve where httpx2 is needed: an httpx2 transport that hands requests on."""
+"""An adapter for clients of the older httpx package: an httpx2 transport that sends through such a client."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -14,7 +14,7 @@ from .shared_client import no_cookies
 
 __all__ = ["adapt"]
 
-# What httpx's backends let through of what goes wrong below them.
+# Failures of the network that httpx's backends do not translate.
 _BELOW = (OSError, EOFError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
 
 
@@ -31,7 +31,7 @@ class _Body(httpx2.AsyncByteStream):
             failure = one_of(exc)
         except Exception as exc:
             failure = exc
-        # Not within `except`: what is raised there knows, as its context, the group that knows it.
+        # Raised outside of `except`: there its context would be the group that holds it, a reference cycle.
         try:
             _raise_mapped(failure, httpx2.ReadError)
         finally:
@@ -68,12 +68,12 @@ class _Transport(httpx2.AsyncBaseTransport):
 
 
 def _raise_mapped(exc: BaseException, otherwise: type[httpx2.TransportError]) -> NoReturn:
-    """Raises httpx2's exception of the same name as httpx's, for it kept them all; `otherwise` for what went wrong
-    below httpx; anything else as it is."""
+    """Raises httpx2's exception with the name of httpx's (httpx2 has them all), `otherwise` for a failure below httpx,
+    and anything else as it is."""
     if isinstance(exc, httpx.HTTPError):
         kind = getattr(httpx2, type(exc).__name__, httpx2.TransportError)
         raise kind(str(exc)) from exc
-    if isinstance(exc, httpx.InvalidURL):  # of a redirect that httpx looks at, though it does not follow it
+    if isinstance(exc, httpx.InvalidURL):  # httpx parses the URL of a redirect that it does not follow
         raise httpx2.UnsupportedProtocol(f"the server sends on to no URL: {exc}") from exc
     if isinstance(exc, _BELOW):
         raise otherwise(str(exc) or type(exc).__name__) from exc

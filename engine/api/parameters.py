@@ -10,7 +10,7 @@ __all__ = ["BODY_PARAMETERS", "DEFAULT_MAX_TOKENS", "sdk_parameters"]
 DEFAULT_MAX_TOKENS = 4096
 """What `max_tokens` is when neither the request nor the model's defaults say."""
 
-# Some, such as `temperature`, the SDK's `create` names no more, though older models take them: they go into the body.
+# The SDK's `create` no longer names some, such as `temperature`, that older models take: they go into the body.
 BODY_PARAMETERS = frozenset(MessageParams.__annotations__)
 
 
@@ -18,7 +18,7 @@ BODY_PARAMETERS = frozenset(MessageParams.__annotations__)
 def sdk_parameters(*, beta: bool) -> frozenset[str]:
     """The names that the SDK's `create` takes as the API's own parameters.
 
-    They are read from its types: what was put around `create` need not say what it takes.
+    They are read from its types, since instrumentation that wraps `create` need not keep its signature.
     """
     from anthropic.types import MessageCreateParams
     from anthropic.types.beta import MessageCreateParams as BetaMessageCreateParams

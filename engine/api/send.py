@@ -34,7 +34,7 @@ has come. Raises `ResponseFailed`."""
 def open_route(model: ConnectedModel, deadlines: Deadlines) -> Send:
     """A function that sends requests of `model`.
 
-    The HTTP client keeps the deadline `connect`, which is the request's or else that of `deadlines`.
+    The HTTP client enforces the deadline `connect`: the request's own, or else the one in `deadlines`.
     """
     client: Any = model.client
     legacy_bedrock = isinstance(client, AsyncAnthropicBedrock)

@@ -1,8 +1,8 @@
 """The shared HTTP client: one for each run of an event loop, counted by the engines that use it.
 
-It is kept in an `anyio.lowlevel.RunVar`, so that a second event loop never meets a client of the first. The last engine
-out removes it from there at once, then closes it. How many requests run at a time is the engine's decision alone: the
-client has no limit of its own in which a stream could wait unseen.
+It is kept in an `anyio.lowlevel.RunVar`, so that a second event loop never gets a client of the first. The last engine
+to leave removes it from there at once, then closes it. The engine alone decides how many requests run at a time: the
+client has no limit of its own, behind which a stream could wait unseen.
 """
 
 import os
@@ -27,21 +27,21 @@ _CLOSE_SECONDS = 2.0
 
 
 def client_timeout() -> httpx2.Timeout:
-    """httpx2's timeouts as the engine wants them: to connect, and none else, since streams end by deadlines."""
+    """httpx2's timeouts: 10 s to connect, and no other, since streams end by the engine's deadlines."""
     return httpx2.Timeout(None, connect=_CONNECT_SECONDS)
 
 
 def no_cookies() -> CookieJar:
-    """A cookie jar that takes none in."""
+    """A cookie jar that accepts no cookies."""
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 def _ssl_context() -> ssl.SSLContext:
-    """The context for the certificates that the environment names. It holds no connection, and serves all threads."""
+    """The TLS context with the certificates that the environment names. All threads may share it."""
     return _make_ssl_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
-@cache  # to load the certificates takes a tenth of a second, in which the event loop stands still
+@cache  # loading the certificates blocks the event loop for a tenth of a second
 def _make_ssl_context(cert_file: str | None, cert_dir: str | None) -> ssl.SSLContext:  # pyright: ignore[reportUnusedParameter]
     return httpx2.create_ssl_context()
 
@@ -72,8 +72,8 @@ class _Shared:
     leases: int = 0
 
 
-# A reference that is weak: the client knows its event loop, which would never be freed if the loop's own variable held
-# the client when an engine was never left. The leases keep the client.
+# The reference is weak, since the client refers to its event loop: if an engine were never left, a loop whose variable
+# held the client would never be freed. The leases keep the client alive.
 _shared: RunVar[weakref.ref[_Shared] | None] = RunVar("manystream_shared_client", None)
 
 
@@ -102,12 +102,12 @@ class ClientLease:
                 await self._shared.client.aclose()
 
     def drop(self) -> None:
-        """Gives a share back that nothing was sent by, in the step that acquired it. A client that has just been made
-        has nothing open that would have to be closed."""
+        """Gives back a share that was not used, in the step that acquired it: a client that has just been made has
+        nothing to close."""
         self._give_back()
 
     def _give_back(self) -> bool:
-        """Returns whether it was the last share, whose client nobody can acquire any more."""
+        """Returns whether it was the last share. Then nobody can acquire the client any more."""
         if self._closed:
             return False
         self._closed = True
@@ -120,7 +120,7 @@ class ClientLease:
 
 
 def acquire_shared_client() -> ClientLease:
-    """A share in this event loop's client, which is made if there is none. To be called inside the event loop."""
+    """A share in the client of the running event loop, which is made if there is none."""
     shared = _current()
     if shared is None:
         shared = _Shared(_make_client())

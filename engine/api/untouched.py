@@ -1,9 +1,9 @@
 """Whether the SDK and the HTTP client below it are as they were published.
 
 Instrumentation replaces their methods with its own: to trace a call, to sign a request, to give each a key of its own.
-What goes past those methods would go past the instrumentation. Therefore it is looked, each time, whether one of them
-was replaced: in its class, before we were imported or since, or in the object itself. A method is the published one
-when its code lies in its own package.
+A request that goes past those methods goes past the instrumentation. So each request checks whether one of them was
+replaced: in its class, before we were imported or since, or in the object itself. A method is the published one when
+its code lies in its own package.
 """
 
 import os
@@ -29,14 +29,14 @@ _PACKAGES = ("anthropic", "httpx2", _OURS)
 
 @attrs.define
 class _Method:
-    """A method of a class; `genuine` is what was found there last and is the published one."""
+    """A method of a class; `genuine` is the published one, as it was last found there."""
 
     owner: type[Any]
     name: str
     genuine: object = None
 
     def is_genuine(self) -> bool:
-        """Whether it is still what it was, or again what it should be."""
+        """Whether the class has the published method now."""
         found: object = getattr(self.owner, self.name)
         if found is not self.genuine:
             if not _is_published(found):
@@ -46,9 +46,10 @@ class _Method:
 
 
 class Untouched:
-    """Looks at one of the SDK's clients that we made, and at what it is made of.
+    """Checks one of the SDK's clients, its HTTP client and our transport.
 
-    Calling it tells for requests by the stable route, or with `beta` for those by the other. It costs two microseconds.
+    Calling it returns whether all that a request goes through is as published: on the stable route, or with `beta` on
+    the beta one. A call costs two microseconds.
     """
 
     def __init__(self, client: Any) -> None:
@@ -84,7 +85,7 @@ class Untouched:
 
 
 def _methods(owner: type[Any], names: Iterable[str]) -> list[_Method]:
-    """These methods, and those that they stand before, which they may call."""
+    """These methods of a class, and those that they override, which they may call."""
     found = [_Method(owner, name) for name in names if hasattr(owner, name)]
     before = [
         _Method(kind, method.name)
@@ -106,7 +107,7 @@ def _messages_class(*, beta: bool) -> type[Any]:
 
 
 def _is_published(found: object) -> bool:
-    """Whether a function's or a property's code lies in the package that it says it is of."""
+    """Whether a function's or a property's code lies in the package that it names as its own."""
     function = found.fget if isinstance(found, property) else found
     if not isinstance(function, FunctionType):
         return False

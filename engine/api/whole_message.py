@@ -16,21 +16,21 @@ class _Block(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    """What tells a whole answer from other JSON. The rest is left to the reading of the wire."""
+    """The fields by which a whole message is told from other JSON. The wire's decoder reads the rest."""
 
     type: Literal["message"]
     content: list[_Block]
 
 
 def message_as_sse(body: bytes) -> bytes | None:
-    """A whole message as the events of a stream that gives it at once; None for what is none."""
+    """A whole message as SSE: a stream that holds all of it in its `message_start`. None if `body` is no message."""
     body = body.removeprefix(BOM)
     try:
         msgspec.json.decode(body, type=_Message)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         if not _is_message(body):
             return None
-    line = body.replace(b"\n", b" ").replace(b"\r", b" ")  # in JSON they only stand between tokens
+    line = body.replace(b"\n", b" ").replace(b"\r", b" ")  # in JSON, line ends stand only between tokens
     return b"".join(
         (
             b'event: message_start\ndata: {"type":"message_start","message":',
@@ -41,7 +41,7 @@ def message_as_sse(body: bytes) -> bytes | None:
 
 
 def _is_message(body: bytes) -> bool:
-    """The same of JSON that msgspec refuses, such as with halves of surrogate pairs."""
+    """Whether it is a message in JSON that msgspec refuses, such as one with a lone surrogate."""
     try:
         value: object = json.loads(body.decode(), parse_int=str)
         msgspec.convert(value, _Message)

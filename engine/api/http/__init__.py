@@ -1,8 +1,7 @@
-"""HTTP/1.1 of our own: a transport for httpx2 in which a response's bytes go from the socket to a sink with the least
-work, on asyncio and on trio.
+"""HTTP/1.1 of our own: a transport for httpx2 that takes a response's bytes from the socket to a sink with little work.
 
-`protocol` and `tls` know what the bytes mean, `pool` which connection to use: none of them does any I/O. `asyncio_end`
-and `trio_end` only move bytes; `connect`, `exchange` and `transport` use either.
+`http1` and `tls` know what the bytes mean, `idle` which connection to use: none of them does I/O. `on_asyncio` and
+`on_trio` move bytes; `connect`, `exchange` and `transport` use either.
 """
 
 from .transport import HttpTransport

@@ -1,6 +1,6 @@
-"""A body that does not go to its sink as it comes: one that is compressed, or an error's, of which 1 MiB is enough.
+"""Bodies that do not go to their sink as they come: compressed ones are inflated, and errors are cut after 1 MiB.
 
-No I/O. All other bodies know nothing of this.
+No I/O.
 """
 
 import httpx2
@@ -12,36 +12,36 @@ from .inflate import Inflater, inflater_for
 __all__ = ["MAX_ERROR_BODY", "SiftedBody", "sift"]
 
 MAX_ERROR_BODY = 1 << 20
-"""How many bytes of an error's body are read: what has come by then is the body."""
+"""How many bytes of an error's body are read; the rest is dropped."""
 
 
 class SiftedBody:
-    """What a body goes through on its way to `sink`, of which at most `room` bytes are wanted."""
+    """Inflates a body on its way to `sink`, if there is an `inflater`, and gives it at most `room` bytes."""
 
     def __init__(self, inflater: Inflater | None, room: int | None) -> None:
         self.sink: Sink | None = None
         self.refused = False
-        """Whether the sink wants no more now."""
+        """Whether the sink wants no more for now."""
         self.over = False
-        """Whether no more of the body is wanted at all, though it has not come to its end."""
+        """Whether no more of the body is wanted, though its end has not come."""
         self._inflater = inflater
         self._room = room
 
     @property
     def pending(self) -> bool:
-        """Whether a further step may give something."""
+        """Whether `step` may give more, without another piece."""
         return self._inflater is not None and self._inflater.pending
 
     def take(self, piece: bytes) -> bool:
-        """A sink itself: takes a piece as it came, and wants another once there is no step left to take."""
+        """Takes in a piece of the body and takes one step. It is a sink: returns whether it wants another piece now."""
         if self._inflater is None:
             return self._give(piece)
         self._inflater.feed(piece)
         return self.step()
 
     def step(self) -> bool:
-        """Takes one step on; returns whether another piece is wanted. Raises `httpx2.DecodingError`, but not for an
-        error's body: the status tells more than that it can't be read."""
+        """Inflates up to 64 KiB; returns whether another piece is wanted. Raises `httpx2.DecodingError` for a body that
+        can't be inflated; but an error's body ends there, since its status says more."""
         assert self._inflater is not None
         try:
             piece = self._inflater.step()
@@ -53,7 +53,7 @@ class SiftedBody:
         return self._give(piece) and not self._inflater.pending
 
     def finish(self) -> None:
-        """All has come. Raises `httpx2.RemoteProtocolError` when that can't be all."""
+        """Is told that all has come. Raises `httpx2.RemoteProtocolError` when the compressed data has no end."""
         if self._inflater is not None:
             self._inflater.finish()
 
@@ -69,9 +69,9 @@ class SiftedBody:
 
 
 def sift(reader: ResponseReader) -> SiftedBody | None:
-    """What the body of the response that begins here has to go through; None when it goes to its sink as it comes.
+    """The way to the sink for the body of a response whose head has come; None when it goes there as it comes.
 
-    Raises `httpx2.DecodingError` when it has an encoding that can't be read. Of an error it is only left out.
+    Raises `httpx2.DecodingError` for an encoding that can't be read; but an error's body is then left out.
     """
     room = MAX_ERROR_BODY if reader.status >= 300 else None
     encodings = reader.header(b"content-encoding")

@@ -1,4 +1,4 @@
-"""Making a connection: straight to the server, or through a proxy, with TLS where it is asked for."""
+"""Making a connection: straight to the server or through a proxy, with TLS or without."""
 
 import base64
 import ssl
@@ -14,8 +14,8 @@ from .tls import TlsLayer
 
 __all__ = ["Destination", "OpenConnection", "connect", "proxy_headers"]
 
-# A name may be none that can be asked for, or that a certificate can have; asyncio's threads and uvloop's handles may
-# be gone when an event loop ends.
+# ValueError and OverflowError are of names that can't be resolved, or that no certificate can have. RuntimeError comes
+# when an event loop ends: asyncio's threads and uvloop's handles are gone by then.
 _FAILURES = (OSError, ValueError, OverflowError, RuntimeError, httpx2.NetworkError)
 
 OpenConnection = Callable[[str, int], Awaitable[Connection]]
@@ -24,7 +24,7 @@ OpenConnection = Callable[[str, int], Awaitable[Connection]]
 
 @attrs.frozen
 class Destination:
-    """Where a connection leads. `server_name` is whom TLS's certificate must name, when that isn't the host."""
+    """Where a connection leads. `server_name` is the name that the certificate must have, if it isn't the host."""
 
     secure: bool
     host: str
@@ -33,12 +33,12 @@ class Destination:
 
     @property
     def authority(self) -> str:
-        """Host and port, as they are written into a request."""
+        """Host and port, as a request has them."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def proxy_headers(proxy: httpx2.Proxy) -> list[tuple[bytes, bytes]]:
-    """The headers that the proxy is to get, its credentials among them."""
+    """The headers for the proxy, with its credentials."""
     headers = list(proxy.headers.raw)
     if proxy.raw_auth is not None:
         headers.append((b"Proxy-Authorization", b"Basic " + base64.b64encode(b":".join(proxy.raw_auth))))
@@ -53,9 +53,9 @@ async def connect(
     proxy: httpx2.Proxy | None,
     seconds: float | None,
 ) -> Connection:
-    """A connection to `destination`, after at most `seconds`; for plain HTTP behind a proxy, to the proxy.
+    """A connection to `destination`, made within `seconds`; for plain HTTP behind a proxy, to the proxy.
 
-    Raises `httpx2.ConnectError`, `ConnectTimeout` and `ProxyError`. An error of TLS, such as
+    Raises `httpx2.ConnectError`, `ConnectTimeout` or `ProxyError`. An error of TLS, such as
     `ssl.SSLCertVerificationError`, is the cause of a `ConnectError`. Cancelled, it leaves nothing open.
     """
     connection: Connection | None = None

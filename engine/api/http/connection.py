@@ -1,4 +1,4 @@
-"""What a connection can do, whichever event loop it lives in, and what it shares with the others of its kind."""
+"""The interface of connections, which is the same on every event loop, and what their implementations share."""
 
 import select
 import socket
@@ -18,10 +18,10 @@ READ_SIZE = 65536
 
 
 class Connection(Protocol):
-    """A connection to a server or to a proxy. At any time it serves one response at most.
+    """A connection to a server or to a proxy. It serves one response at a time.
 
-    All that wait raise `httpx2.TransportError` when the connection fails, and abort it then. Cancelled, they leave it
-    to the caller, who aborts it.
+    The methods that wait raise `httpx2.TransportError` when the connection fails, and it is aborted then. When they are
+    cancelled, the caller has to abort it.
     """
 
     async def start_tls(self, layer: TlsLayer) -> None:
@@ -29,7 +29,7 @@ class Connection(Protocol):
         ...
 
     def begin(self, reader: ResponseReader, read_seconds: float | None) -> None:
-        """What is received from now on is the reader's. Each wait for it may take `read_seconds`."""
+        """Gives what is received from now on to `reader`. A wait for bytes may take `read_seconds` (None: for ever)."""
         ...
 
     async def send(self, data: bytes, seconds: float | None) -> bool:
@@ -46,20 +46,20 @@ class Connection(Protocol):
         ...
 
     def end(self) -> None:
-        """The response is complete: the connection is idle."""
+        """Makes the connection idle, once the response is complete."""
         ...
 
     def is_open(self) -> bool:
-        """Whether an idle connection can still be used: it was not closed, and nothing came that nobody asked for."""
+        """Whether an idle connection can still be used: it is not closed, and has nothing to read."""
         ...
 
     def abort(self) -> None:
-        """Drops the connection at once, whatever it is doing. Once more does nothing."""
+        """Drops the connection at once, whatever it is doing. A second call does nothing."""
         ...
 
 
 def is_readable(fd: int) -> bool:
-    """Whether there is something to read, which may be the end."""
+    """Whether a file descriptor has something to read, which may be the end."""
     if sys.platform == "win32":
         return bool(select.select([fd], [], [], 0)[0])
     poll = select.poll()
@@ -68,27 +68,27 @@ def is_readable(fd: int) -> bool:
 
 
 def prepare_socket(sock: socket.socket) -> None:
-    """Sets the options that all our sockets have: no delay, and a probe each minute that ends what died unseen."""
+    """Sets the options of all our sockets: no delay, and a probe each minute that finds dead connections."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 5), ("TCP_KEEPALIVE", 60)):
-        # Each system has some of them: TCP_KEEPALIVE is how macOS calls TCP_KEEPIDLE.
+        # Each system has some of them. TCP_KEEPALIVE is macOS's name for TCP_KEEPIDLE.
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def aborted() -> httpx2.ReadError:
-    """What those who wait are told when the connection was dropped from our side."""
+    """The error for tasks that wait when the connection is dropped from our side."""
     return httpx2.ReadError("the connection was aborted")
 
 
 def closed() -> httpx2.ReadError:
-    """What those who wait are told when the other side closed the connection, and not at a response's end."""
+    """The error for tasks that wait when the other side closes the connection before the response's end."""
     return httpx2.ReadError("the other side closed the connection")
 
 
 def read_error(exc: Exception) -> httpx2.TransportError:
-    """What a failure below is to those who read."""
+    """The error for tasks that read when `exc` was raised below."""
     if isinstance(exc, httpx2.TransportError):
         return exc.with_traceback(None)
     return httpx2.ReadError(f"the connection broke: {exc}" if str(exc) else "the connection broke")

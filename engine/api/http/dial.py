@@ -1,7 +1,6 @@
-"""Finding a way to a server on asyncio: its addresses, tried in a race.
+"""Connecting to a server on asyncio by one of its addresses, which are tried in a race (happy eyeballs, RFC 8305).
 
-Happy eyeballs, as RFC 8305 has them: where IPv6 leads nowhere, IPv4 is tried a quarter of a second later. asyncio's own
-would do, but uvloop has none.
+If IPv6 leads nowhere, IPv4 is tried a quarter of a second later. asyncio can do this, but uvloop can't.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ _Address = tuple[socket.AddressFamily, Any]
 
 
 async def dial(loop: asyncio.AbstractEventLoop, host: str, port: int) -> socket.socket:
-    """A connected socket, which doesn't block. Raises `OSError`."""
+    """A connected, non-blocking socket. Raises `OSError`. Cancelled, it leaves no socket open."""
     addresses = await _resolve(loop, host, port)
     if len(addresses) == 1:
         return await _connect(loop, addresses[0])
@@ -29,7 +28,7 @@ async def dial(loop: asyncio.AbstractEventLoop, host: str, port: int) -> socket.
 
 
 async def _race(loop: asyncio.AbstractEventLoop, addresses: list[_Address]) -> socket.socket:
-    """The first of the addresses that can be connected to. Raises `OSError`, anything else in a group."""
+    """A socket for the first address that answers. Raises `OSError`; anything else comes in a group."""
     winner: socket.socket | None = None
     failures: list[OSError] = []
 
@@ -67,7 +66,7 @@ async def _race(loop: asyncio.AbstractEventLoop, addresses: list[_Address]) -> s
 async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[_Address]:
     """The addresses of `host`, in the order to try them: the second is of the other family than the first."""
     try:
-        # A number needs no resolver, and no thread to wait for it in.
+        # A numeric address needs no resolver, and no thread for it.
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)

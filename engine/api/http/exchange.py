@@ -1,4 +1,4 @@
-"""One request and its response, on a connection that is theirs until the response's end."""
+"""An exchange: one request and its response, on a connection that is theirs until the response's end."""
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
@@ -24,7 +24,7 @@ _JOINED = 65536  # a body up to this size goes out in one piece with its head
 class OutgoingRequest:
     """A request as it will be sent, through `proxy` if there is one.
 
-    Raises `httpx2.UnsupportedProtocol` and `httpx2.LocalProtocolError` for one that can't be.
+    Raises `httpx2.UnsupportedProtocol` or `httpx2.LocalProtocolError` for a request that can't be sent.
     """
 
     def __init__(self, request: httpx2.Request, proxy: httpx2.Proxy | None) -> None:
@@ -41,7 +41,7 @@ class OutgoingRequest:
             raise httpx2.UnsupportedProtocol(f"a port is a number from 1 to 65535, not {port}")
         self.destination = Destination(secure, url.raw_host.decode("ascii"), port, extensions.get("sni_hostname"))
         self.key: Destination | None = self.destination
-        """What a connection must lead to: None is a plain proxy, which knows the way to everywhere."""
+        """What a connection must lead to; None for one to a proxy that forwards plain HTTP to any server."""
         if proxy is not None and not secure:
             self.key = None
             if target.startswith(b"/"):
@@ -65,8 +65,7 @@ class OutgoingRequest:
         self.repeatable = self._stream is None and self.method in _IDEMPOTENT
 
     def without_body(self) -> Self | None:
-        """The same request with an empty body, to be sent `with_body`; None when its body is not marked off by its
-        length."""
+        """The same request without its body, for `with_body`; None when it has no `Content-Length`."""
         head, lengths = _LENGTH.subn(b"", self._head)
         if self._stream is not None or lengths != 1:
             return None
@@ -76,7 +75,7 @@ class OutgoingRequest:
         return other
 
     def with_body(self, body: bytes) -> Self:
-        """What `without_body` gave, with a body again."""
+        """A request made by `without_body`, with this body."""
         other = copy(self)
         other._head = b"%bContent-Length: %d\r\n\r\n" % (self._head, len(body))
         other._body = body
@@ -103,13 +102,13 @@ class OutgoingRequest:
 
 
 class Released(Protocol):
-    """Is told of an exchange that is over, and whether its connection can be used again."""
+    """Takes back the connection of an exchange that is over; `reusable` says whether it can be used again."""
 
     def __call__(self, exchange: "Exchange", connection: Connection, /, *, reusable: bool) -> None: ...
 
 
 class Exchange(httpx2.AsyncByteStream):
-    """A request on its way, then the response's body. `release` gets the connection once, at the end."""
+    """Sends a request, then reads its response. `release` is called once, at the end, with the connection."""
 
     def __init__(self, request: OutgoingRequest, connection: Connection, release: Released) -> None:
         self.request = request
@@ -134,7 +133,7 @@ class Exchange(httpx2.AsyncByteStream):
             reader.reusable = False
 
     def response(self) -> httpx2.Response:
-        """The response that was opened, as httpx2 has it."""
+        """The response as httpx2's class, once its head has come. Its extension `exchange` is this exchange."""
         reader = self.reader
         extensions: dict[str, Any] = {
             "http_version": b"HTTP/" + reader.version,
@@ -143,7 +142,7 @@ class Exchange(httpx2.AsyncByteStream):
         }
         headers = reader.headers
         if self._sifted is not None and reader.header(b"content-encoding"):
-            # What is given is not what they speak of.
+            # The body is given inflated.
             headers = [pair for pair in headers if pair[0].lower() not in (b"content-encoding", b"content-length")]
         return httpx2.Response(reader.status, headers=headers, stream=self, extensions=extensions)
 
@@ -195,7 +194,7 @@ class Exchange(httpx2.AsyncByteStream):
                 if body.refused:
                     return False
                 if body.pending:
-                    await checkpoint()  # one step after another would hold up everybody else
+                    await checkpoint()  # a body may take many steps: other tasks get their turn
         finally:
             body.sink = None
         self.abort()
@@ -215,7 +214,7 @@ class Exchange(httpx2.AsyncByteStream):
                 yield taken.pop()
 
     async def aclose(self) -> None:
-        """Gives the connection back when all of the body has come, and aborts it otherwise. Doesn't wait."""
+        """Gives the connection back if all of the body has come, and aborts it otherwise. It doesn't wait."""
         if self.reader.complete:
             self._finish()
         else:

@@ -1,5 +1,5 @@
-"""Which idle connection a request may use. No I/O, and no timer: what has been idle for too long goes when anything is
-taken or put back."""
+"""The pool of idle connections. It does no I/O and has no timer: connections that have been idle for too long are
+aborted when one is taken or put back."""
 
 from collections import defaultdict
 from collections.abc import Hashable
@@ -18,8 +18,8 @@ _C = TypeVar("_C", bound=_Idle)
 
 
 class IdlePool(Generic[_C]):
-    """Keeps up to `size` idle connections, each for `expiry` seconds. The last one put is the first one taken, so that
-    those not needed any more grow old. Those that leave otherwise are aborted."""
+    """Keeps up to `size` idle connections, each for `expiry` seconds, and aborts the others. The last one put back is
+    the first one taken, so that connections that are no longer needed expire."""
 
     def __init__(self, *, expiry: float, size: int) -> None:
         self._expiry = expiry
@@ -31,7 +31,7 @@ class IdlePool(Generic[_C]):
         return self._count
 
     def take(self, key: Hashable, now: float) -> _C | None:
-        """A connection for `key` that is open, and not the pool's any more; None when there is none."""
+        """Takes an open connection for `key` out of the pool; None when there is none. `now` is in seconds."""
         self._drop_expired(now)
         idle = self._idle.get(key)
         while idle:
@@ -45,7 +45,7 @@ class IdlePool(Generic[_C]):
         return None
 
     def put(self, key: Hashable, connection: _C, now: float) -> None:
-        """Keeps an idle connection, or aborts it when there are enough of them."""
+        """Keeps an idle connection, or aborts it when the pool is full. `now` is in seconds."""
         self._drop_expired(now)
         if self._count >= self._size or not connection.is_open():
             connection.abort()
@@ -54,7 +54,7 @@ class IdlePool(Generic[_C]):
         self._count += 1
 
     def clear(self) -> None:
-        """Aborts all."""
+        """Aborts all connections in the pool."""
         for idle in self._idle.values():
             for _, connection in idle:
                 connection.abort()

@@ -1,7 +1,6 @@
 """Compressed bodies as plain bytes: gzip and deflate inflated in steps, each of which makes at most 64 KiB. No I/O.
 
-A few kilobytes can inflate to gigabytes. So whoever feeds an inflater takes one step at a time, and lets others have
-their turn between two.
+A few kilobytes can inflate to gigabytes. So the caller takes one step at a time, and lets other tasks run between two.
 """
 
 import zlib
@@ -21,9 +20,9 @@ _CODINGS = {b"gzip": True, b"x-gzip": True, b"deflate": False}
 
 
 def inflater_for(content_encodings: Iterable[bytes]) -> "Inflater | None":
-    """What reads a body with these Content-Encoding headers; None when it is not encoded at all.
+    """An inflater for a body with these `Content-Encoding` headers; None when it is not encoded.
 
-    Raises `httpx2.DecodingError` for encodings other than gzip and deflate, or for several.
+    Raises `httpx2.DecodingError` for an encoding other than gzip and deflate, or for several.
     """
     values = [coding.strip().lower() for header in content_encodings for coding in header.split(b",")]
     codings = [coding for coding in values if coding not in (b"", b"identity")]
@@ -36,15 +35,15 @@ def inflater_for(content_encodings: Iterable[bytes]) -> "Inflater | None":
 
 
 class Inflater:
-    """Inflates one body. What is fed comes out by `step`, as long as `pending`.
+    """Inflates one body: `feed` takes in a piece, and `step` gives what comes of it, as long as it is `pending`.
 
-    gzip may come in several members, one behind the other; what follows them and is none is ignored. deflate is zlib's
-    format by the standard, and the bare one by habit: both are read.
+    gzip may come in several members, one after the other; other bytes after them are ignored. deflate is zlib's format
+    by the standard, but some servers send it bare: both are read.
     """
 
     def __init__(self, *, gzip: bool) -> None:
         self.pending = False
-        """Whether the next step may give something."""
+        """Whether the next `step` may give something."""
         self._gzip = gzip
         self._zlib = zlib.decompressobj(_GZIP) if gzip else None
         self._input = b""
@@ -57,7 +56,7 @@ class Inflater:
         self._begun = self.pending = True
 
     def step(self) -> bytes:
-        """Up to 64 KiB of what the body says. Raises `httpx2.DecodingError` when it is no such body."""
+        """The next bytes of the inflated body, at most 64 KiB. Raises `httpx2.DecodingError` for a corrupt body."""
         data, self._input = self._input, b""
         self.pending = False
         if self._zlib is None:
@@ -77,16 +76,16 @@ class Inflater:
             ) from None
         self._ended = self._zlib.eof
         self._input = self._zlib.unused_data if self._ended else self._zlib.unconsumed_tail
-        # zlib may hold the rest of a step that was full.
+        # After a full step zlib may hold more output.
         self.pending = bool(self._input) or (len(piece) == STEP and not self._ended)
         return piece
 
     def finish(self) -> None:
-        """There is no more. Raises `httpx2.RemoteProtocolError` when that was not the body's end."""
+        """Is told that there is no more. Raises `httpx2.RemoteProtocolError` when the data is cut off."""
         if self._begun and not self._ended:
             raise httpx2.RemoteProtocolError("the response's body is cut off: its compressed data has no end")
 
 
 def _is_zlib(data: bytes) -> bool:
-    """Whether it begins as zlib's format does (RFC 1950, 2.2)."""
+    """Whether `data` begins with a header of zlib's format (RFC 1950, 2.2)."""
     return data[0] & 0x0F == 8 and (data[0] * 256 + data[1]) % 31 == 0

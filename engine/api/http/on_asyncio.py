@@ -1,5 +1,5 @@
-"""Connections on asyncio, uvloop included: what is received goes to the sink in the loop's own callback, in which no
-task is woken."""
+"""Connections on asyncio, uvloop included. What is received goes to the sink in the event loop's callback, without
+waking a task."""
 
 import asyncio
 import ssl
@@ -21,7 +21,8 @@ _PIECE = 65536  # how much of a request is written at a time
 
 
 async def open_connection(host: str, port: int, buffer: memoryview) -> "AsyncioConnection":
-    """Connects to a server. Raises `OSError`."""
+    """Connects to a server; `buffer` is for `AsyncioConnection`. Raises `OSError`. Cancelled, it leaves nothing
+    open."""
     loop = asyncio.get_running_loop()
     sock = await dial(loop, host, port)
     try:
@@ -33,8 +34,8 @@ async def open_connection(host: str, port: int, buffer: memoryview) -> "AsyncioC
 
 
 class AsyncioConnection(asyncio.BufferedProtocol):
-    """See `Connection`. `buffer` is what it reads into: one is enough for all connections of an event loop, since what
-    was read is copied out of it in the same step."""
+    """A `Connection` on asyncio. It reads into `buffer`, which all connections of an event loop may share: what was
+    read is copied out of it in the same step."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
         self._loop = loop
@@ -57,7 +58,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
     # -- what the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not of this class
         self._fd = transport.get_extra_info("socket").fileno()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -122,7 +123,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
                 self._write(self._handshake.handshake(data))
                 self._wake()
             elif self._tls is None or self._tls.decrypt(data) or self._tls.ended:
-                self.abort()  # unless it was TLS that had something to say to itself
+                self.abort()  # records of TLS itself, such as session tickets, are let pass
         except ssl.SSLError as exc:
             self._fail(read_error(exc) if self._handshake is None else exc)
 
@@ -138,7 +139,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self._fail(closed())
 
     def _fail(self, exc: BaseException) -> None:
-        """The connection is over. The first failure is the one that is told."""
+        """Ends the connection. Only the first failure is kept."""
         if self._failed:
             return
         self._failed = True
@@ -150,7 +151,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self._wake()
 
     def _failure(self) -> BaseException:
-        """The failure, to be raised. It is forgotten, as its traceback will know this connection."""
+        """The failure, to be raised. It is not kept: its traceback will refer to this connection, a reference cycle."""
         exc, self._error = self._error, None
         return aborted() if exc is None else exc
 
@@ -176,7 +177,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
             waiter.set_result(None)
 
     async def _wait(self) -> None:
-        """Until something has happened; the caller looks what."""
+        """Waits until something has happened; the caller checks what."""
         if self._waiter is not None:
             raise RuntimeError("another task is reading this response")
         self._waiter = self._loop.create_future()
@@ -197,7 +198,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
             self._alarm.cancel()
 
     def _check_time(self, seconds: float) -> None:
-        # A timer for each read would cost more than this one, which looks again when something came meanwhile.
+        # One timer that is renewed when something came meanwhile costs less than a timer for each read.
         left = self._last_read + seconds - self._loop.time()
         if left > 0:
             self._alarm = self._loop.call_later(left, self._check_time, seconds)

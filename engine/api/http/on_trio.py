@@ -1,6 +1,6 @@
-"""Connections on trio: what is received goes to the sink in the task that pumps.
+"""Connections on trio. What is received goes to the sink in the task that pumps.
 
-They are bare sockets, watched through `trio.lowlevel`: of trio's own streams, each read costs as much again.
+They are bare sockets, watched through `trio.lowlevel`: a read through trio's own streams costs twice as much.
 """
 
 import math
@@ -24,7 +24,7 @@ _PIECE = 65536  # how much of a request is encrypted at a time
 
 
 async def open_connection(host: str, port: int, buffer: memoryview) -> "TrioConnection":
-    """Connects to a server. Raises `OSError`."""
+    """Connects to a server; `buffer` is for `TrioConnection`. Raises `OSError`. Cancelled, it leaves nothing open."""
     stream = await ungrouped(trio.open_tcp_stream, host, port)
     sock = socket.socket(stream.socket.family, stream.socket.type, fileno=stream.socket.detach())
     try:
@@ -37,8 +37,8 @@ async def open_connection(host: str, port: int, buffer: memoryview) -> "TrioConn
 
 
 class TrioConnection:
-    """See `Connection`. `buffer` is what it reads into: one is enough for all connections of an event loop, since what
-    was read is copied out of it in the same step."""
+    """A `Connection` on trio. It reads into `buffer`, which all connections of an event loop may share: what was read
+    is copied out of it in the same step."""
 
     def __init__(self, sock: socket.socket, buffer: memoryview) -> None:
         self._sock = sock
@@ -117,7 +117,7 @@ class TrioConnection:
         self._fail(aborted())
 
     def _fail(self, exc: Exception) -> None:
-        """The connection is over. The first failure is the one that is told."""
+        """Ends the connection. Only the first failure is kept."""
         if self._failed:
             return
         self._failed = True
@@ -128,12 +128,12 @@ class TrioConnection:
         self._sock.close()
 
     def _failure(self) -> Exception:
-        """The failure, to be raised. It is forgotten, as its traceback will know this connection."""
+        """The failure, to be raised. It is not kept: its traceback will refer to this connection, a reference cycle."""
         exc, self._error = self._error, None
         return aborted() if exc is None else exc
 
     def _receive(self) -> None:
-        """Takes in what has come."""
+        """Reads what has come, and gives it to the reader."""
         reader, tls = self._reader, self._tls
         assert reader is not None
         if self._failed:
@@ -169,7 +169,8 @@ class TrioConnection:
             pass  # aborted
 
     async def _send(self, data: bytes, seconds: float | None) -> bool:
-        """Returns False when the response has begun, or the connection broke: there may be a response yet to read."""
+        """Sends `data` as it is. Returns False when the response has begun, or when the connection broke: a response
+        may have come before that."""
         view = memoryview(data)
         while view:
             if self._failed:
@@ -185,7 +186,7 @@ class TrioConnection:
         return True
 
     async def _wait_to_write(self, seconds: float | None) -> None:
-        """Until there is room, or something was received: a server may answer before it has read all."""
+        """Waits until there is room, or something was received: a server may answer before it has read all."""
         with trio.move_on_after(math.inf if seconds is None else seconds) as scope:
             await ungrouped(self._wait_for_either)
         if scope.cancelled_caught:
@@ -194,7 +195,7 @@ class TrioConnection:
             self._receive()
 
     async def _wait_for_either(self) -> None:
-        """Until the socket can be written or read. Cancelled, it raises a group."""
+        """Waits until the socket can be written or read. Cancelled, it raises a group."""
 
         async def wait(what: Callable[[int], Awaitable[None]]) -> None:
             with suppress(trio.ClosedResourceError):

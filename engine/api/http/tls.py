@@ -1,23 +1,23 @@
 """TLS as plain bytes: OpenSSL between two buffers in memory. No I/O.
 
-It serves asyncio and trio alike, with less work for each read than the layers that either of them brings, and can be
-put on top of itself, as a TLS connection through an `https` proxy needs it.
+It serves asyncio and trio alike, with less work for each read than their own TLS streams. A layer can lie on top of
+another one, as a TLS connection through an `https` proxy needs it.
 
-The end of the connection below is an end, whether or not the peer announced it: many servers don't. A body that is cut
-off is told by its own length.
+The end of the connection below counts as the end, whether or not the peer announced it: many servers don't. HTTP finds
+out by itself whether a body is cut off.
 """
 
 import ssl
 
 __all__ = ["TlsLayer"]
 
-_RECORD = 16384  # what a record holds at most
+_RECORD = 16384  # bytes in a record, at most
 
 
 class TlsLayer:
     """TLS's client side, on top of `below` if that is given.
 
-    `context` decides what is verified; `server_hostname` is the name, or the address, that the certificate must have.
+    `context` decides what is verified; `server_hostname` is the name or the address that the certificate must have.
     """
 
     def __init__(self, context: ssl.SSLContext, server_hostname: str, below: "TlsLayer | None" = None) -> None:
@@ -27,10 +27,11 @@ class TlsLayer:
         self._below = below
         self.established = False
         self.ended = False
-        """Whether the peer has said that it sends no more."""
+        """Whether the peer has announced that it sends no more."""
 
     def handshake(self, received: bytes | memoryview = b"") -> bytes:
-        """Goes on with the handshake, until `established`. Returns what is to be sent now. Raises `ssl.SSLError`."""
+        """Takes a step of the handshake, to be repeated until `established`. Returns the bytes to send now. Raises
+        `ssl.SSLError`."""
         if self._below is not None:
             received = self._below.decrypt(received)
         self._incoming.write(received)
@@ -43,14 +44,14 @@ class TlsLayer:
         return self._to_send()
 
     def encrypt(self, data: bytes | memoryview) -> bytes:
-        """What is to be sent for `data`, with anything that TLS itself had to say meanwhile."""
+        """The bytes to send for `data`, and for TLS itself. Raises `ssl.SSLError`."""
         view = memoryview(data)
         while view:
             view = view[self._ssl.write(view) :]
         return self._to_send()
 
     def decrypt(self, received: bytes | memoryview) -> bytes:
-        """The data in what was received; what is incomplete waits for the rest. Raises `ssl.SSLError`."""
+        """The data in what was received. An incomplete record is kept until its rest comes. Raises `ssl.SSLError`."""
         if self._below is not None:
             received = self._below.decrypt(received)
             self.ended = self._below.ended

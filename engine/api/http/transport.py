@@ -19,26 +19,26 @@ _BROKEN = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
 
 
 class HttpTransport(httpx2.AsyncBaseTransport):
-    """HTTP/1.1 with the least work between the socket and whoever wants the bytes, on asyncio and on trio.
+    """HTTP/1.1 with little work between the socket and the reader of the bytes, on asyncio and on trio.
 
-    `proxy` is for all requests; it speaks `http` or `https`. Up to `max_idle` connections are kept for
-    `keepalive_expiry` seconds; how many are open is not limited. The timeouts honoured are `connect`, `read` and
-    `write`. HTTP/2, SOCKS and upgrades are not for this transport.
+    All requests go through `proxy` if it is given; it speaks `http` or `https`. Up to `max_idle` idle connections are
+    kept, each for `keepalive_expiry` seconds; open connections are not limited. The timeouts honoured are `connect`,
+    `read` and `write`. HTTP/2, SOCKS and upgrades are not supported.
 
     A response has extensions of its own. `exchange` is the open `Exchange`, whose `pump` reads the body with nothing
     between, and whose `abort` drops the connection. `await again(body)` sends the same request with another body, past
     the client whose request it was, and returns the open `Exchange` once its response's head has come; `blank` is what
     it sends, but for the body and its length. Neither is there when the body was sent in chunks.
 
-    Bodies that are encoded as gzip or deflate are inflated on their way, 64 KiB at a time, with a turn for others
-    between: the headers no longer say that they are. Any other encoding is a `httpx2.DecodingError`. Of an error's body
-    (status 300 and above) no more than 1 MiB is read; then the connection is dropped, and what came is the body.
+    Bodies encoded as gzip or deflate are inflated on their way, 64 KiB at a time, and other tasks run between; the
+    response's headers no longer name the encoding. Any other encoding raises `httpx2.DecodingError`. Of an error's body
+    (status 300 and above) at most 1 MiB is read; then the connection is dropped, and what has come is the body.
 
-    A request is sent again, on another connection, when one that was used before breaks before any byte of a response
-    has come, and the method is idempotent (RFC 9110, 9.2.2). POST is not: whether to ask again, and maybe to pay again,
-    is the caller's decision. Therefore a connection is looked at before it is used again.
+    A request is sent again, on another connection, if its connection had been used before and broke before any byte of
+    a response came, and the method is idempotent (RFC 9110, 9.2.2). POST is not: the caller decides whether to ask, and
+    maybe to pay, again. An idle connection is checked before it is used, so that this is rare.
 
-    It belongs to the event loop in which it sent its first request, and raises `RuntimeError` in others.
+    A transport belongs to the event loop in which it sent its first request, and raises `RuntimeError` in others.
     """
 
     def __init__(
@@ -59,7 +59,8 @@ class HttpTransport(httpx2.AsyncBaseTransport):
         self._closed = False
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Sends the request; returns the response once its head has come. Raises httpx2's exceptions."""
+        """Sends the request; returns the response once its head has come. Raises httpx2's exceptions, and
+        `RuntimeError` in another event loop or once it is closed. Cancelled, it drops the connection."""
         outgoing = OutgoingRequest(request, self._proxy)
         response = (await self._exchange(outgoing)).response()
         if (blank := outgoing.without_body()) is not None:
@@ -105,7 +106,7 @@ class HttpTransport(httpx2.AsyncBaseTransport):
         await checkpoint()  # in which asyncio closes the sockets
 
     def _over(self, exchange: Exchange, connection: Connection, *, reusable: bool) -> None:
-        """An exchange is over, and its connection idle, or to be dropped."""
+        """Takes back the connection of an exchange that is over, and keeps or drops it."""
         self._busy.discard(exchange)
         if reusable and not self._closed and self._home is not None:
             self._pool.put(exchange.request.key, connection, self._home.loop.clock())

@@ -1,8 +1,8 @@
-"""One failure where nurseries and task groups raise several.
+"""One exception instead of the groups that nurseries and task groups raise.
 
-A cancellation comes out of trio's nurseries as a group of `trio.Cancelled`, one for each task, with the `OSError`s of
-those that had failed already beside them; a failure in a task group is in a group of one. Whoever waits for bytes needs
-to know one thing: was it cancelled, or did it fail?
+trio's nurseries raise a cancellation as a group of `trio.Cancelled`, one for each task, beside the `OSError`s of tasks
+that had failed before. A task group wraps even a single failure in a group. A caller that waits for bytes has one
+question: was it cancelled, or did it fail?
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,12 +17,12 @@ _Ts = TypeVarTuple("_Ts")
 
 
 async def ungrouped(work: Callable[[*_Ts], Awaitable[_T]], *args: *_Ts) -> _T:
-    """Calls and awaits `work`. Raises what it raises, but for a group the one exception in it that counts."""
+    """Calls and awaits `work`. Raises what it raises, but instead of a group the one exception that `one_of` picks."""
     try:
         return await work(*args)
     except BaseExceptionGroup as exc:
         failure = one_of(exc)
-    # Not raised within `except`: the group would be its context, and know it: both would wait for the collector.
+    # Raised outside of `except`: there its context would be the group that holds it, a reference cycle.
     try:
         raise failure
     finally:
@@ -30,8 +30,8 @@ async def ungrouped(work: Callable[[*_Ts], Awaitable[_T]], *args: *_Ts) -> _T:
 
 
 def one_of(group: BaseExceptionGroup[Any]) -> BaseException:
-    """The exception in a group that counts: an interrupt; else a cancellation, whatever failed beside it; else the
-    first that is no `OSError`; else one `OSError` that says what all say."""
+    """The exception in a group that matters most: one like `KeyboardInterrupt`; else a cancellation; else the first
+    that is no `OSError`; else one `OSError` with the words of all."""
     leaves = _leaves(group)
     cancelled = anyio.get_cancelled_exc_class()
     cancellation: BaseException | None = None

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anthropic
@@ -247,24 +247,14 @@ async def ask(model: AnthropicModel) -> StreamResult:
         return stream.result
 
 
-async def test_an_httpx2_client_is_left_open(simulator: Simulator) -> None:
-    async with httpx2.AsyncClient(verify=False, headers={"x-mine": "yes"}) as http_client:
+@pytest.mark.parametrize("client_class", [httpx2.AsyncClient, httpx.AsyncClient])
+async def test_an_http_client_is_left_open(simulator: Simulator, client_class: Callable[..., Any]) -> None:
+    async with client_class(verify=False, headers={"x-mine": "yes"}) as http_client:
         model = model_for(simulator, http_client=http_client)
         for _ in range(2):
             assert (await ask(model)).state == "complete"
         assert not http_client.is_closed
         gc.collect()
-        assert (await http_client.get(f"{simulator.url}/v1/models")).status_code == 401
-    assert simulator.requests[0].headers["x-mine"] == "yes"
-    assert simulator.total_connections == 1
-
-
-async def test_an_httpx_client_is_left_open(simulator: Simulator) -> None:
-    async with httpx.AsyncClient(verify=False, headers={"x-mine": "yes"}) as http_client:
-        model = model_for(simulator, http_client=http_client)
-        for _ in range(2):
-            assert (await ask(model)).state == "complete"
-        assert not http_client.is_closed
         assert (await http_client.get(f"{simulator.url}/v1/models")).status_code == 401
     assert simulator.requests[0].headers["x-mine"] == "yes"
     assert simulator.total_connections == 1

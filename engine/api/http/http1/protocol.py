@@ -1,9 +1,9 @@
 """HTTP/1.1 as plain bytes: requests written, responses read. No I/O.
 
-A request's head is checked as strictly as h11 checks it: nothing a caller puts into a header can become a second one.
-A response is parsed by llhttp, in its strict mode; a head that it refuses for what RFC 9112 lets pass is mended and
-parsed again (see `tolerance`). Every response has a reader of its own, which is told what was
-received and holds what came of it; what a server sends is bounded in memory by `MAX_HEAD`, whoever the server is.
+A request's head is checked as strictly as h11 checks it: no value of a header can become a second header. llhttp parses
+responses, in its strict mode. When it refuses a head that RFC 9112 allows, the head is mended and parsed again (see
+`tolerance`). Every response has its own reader, which takes in what was received and holds what came of it. `MAX_HEAD`
+bounds the memory that a head, or anything else that is not the body, can take.
 """
 
 import re
@@ -18,8 +18,7 @@ from .tolerance import is_mendable, mend
 __all__ = ["MAX_HEAD", "BodyFraming", "RawHeaders", "ResponseReader", "request_head"]
 
 MAX_HEAD = 65536
-"""How many bytes of a response may come without any of its body: the head, informational ones before it, chunk
-headers, trailers."""
+"""How many bytes may come without any of a body: heads, informational ones included, chunk headers and trailers."""
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -30,9 +29,9 @@ _DIGITS = re.compile(rb"[0-9]+")
 
 
 def request_head(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The request's first line and headers, up to the empty line.
+    """A request's head: its first line, its headers and the empty line.
 
-    Raises `httpx2.LocalProtocolError` for what HTTP/1.1 doesn't allow.
+    Raises `httpx2.LocalProtocolError` for a head that HTTP/1.1 doesn't allow.
     """
     if not _TOKEN.fullmatch(method):
         raise httpx2.LocalProtocolError("the request's method is not a word")
@@ -57,9 +56,9 @@ def request_head(method: bytes, target: bytes, headers: Iterable[tuple[bytes, by
 
 
 class BodyFraming:
-    """How a request's body is marked off, as its headers promise: by its length, or in chunks.
+    """The framing of a request's body that its headers announce: by its length, or in chunks.
 
-    Raises `httpx2.LocalProtocolError` for headers that promise something else, or a body that breaks the promise.
+    Raises `httpx2.LocalProtocolError` for headers that announce another framing, and for a body of another length.
     """
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -82,7 +81,7 @@ class BodyFraming:
         self._left = length
 
     def frame(self, piece: bytes) -> bytes:
-        """A piece of the body, as it is sent."""
+        """The bytes to send for a piece of the body. Raises `httpx2.LocalProtocolError` when the body gets too long."""
         if self._chunked:
             return b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
         self._left -= len(piece)
@@ -91,20 +90,21 @@ class BodyFraming:
         return piece
 
     def end(self) -> bytes:
-        """What is sent after the last piece."""
+        """The bytes to send after the last piece. Raises `httpx2.LocalProtocolError` when the body is too short."""
         if self._left:
             raise httpx2.LocalProtocolError("the request's body is shorter than its Content-Length")
         return b"0\r\n\r\n" if self._chunked else b""
 
 
 class _StopParsing(Exception):
-    """Raised in a callback, to make llhttp go no further."""
+    """Raised in a callback to stop llhttp."""
 
 
 class ResponseReader:
-    """One response, as it comes. The body's bytes gather in `pieces`, for others to take out.
+    """Reads one response. The body's bytes gather in `pieces`, until they are taken.
 
-    `method` is the request's: to some there is no body. The methods whose names begin with `on_` are for the parser.
+    `method` is the request's: a response to HEAD or CONNECT has no body. The parser calls the methods that begin with
+    `on_`.
     """
 
     def __init__(self, method: str) -> None:
@@ -114,7 +114,7 @@ class ResponseReader:
         self.headers: RawHeaders = []
         self.pieces: list[bytes] = []
         self.started = False
-        """Whether any byte of a response has come."""
+        """Whether any byte of the response has come."""
         self.has_head = False
         self.complete = False
         self.reusable = False
@@ -131,12 +131,14 @@ class ResponseReader:
 
     def _new_parser(self) -> HttpResponseParser:
         parser = HttpResponseParser(self)
-        # Of a length beside chunks llhttp then ignores the length, as it must; the connection is not used again.
+        # If a response has both a length and chunks, llhttp ignores the length, as RFC 9112 (6.3) says. The connection
+        # is not used again then.
         parser.set_dangerous_leniencies(lenient_chunked_length=True)
         return parser
 
     def receive(self, data: bytes | memoryview) -> None:
-        """Takes in what was received. Raises `httpx2.RemoteProtocolError` when it is not HTTP, or too much of it."""
+        """Takes in what was received. Raises `httpx2.RemoteProtocolError` when it is not HTTP, or exceeds
+        `MAX_HEAD`."""
         parser = self._parser
         if parser is None:
             self.reusable = False  # there is more than the response
@@ -165,7 +167,7 @@ class ResponseReader:
             self.close()
 
     def _receive_head(self, parser: HttpResponseParser, data: bytes | memoryview) -> None:
-        """Takes in what comes before there is a head, or with it."""
+        """Takes in bytes of the head, and what comes with its end."""
         if self._mend != "now":
             try:
                 parser.feed_data(data)
@@ -185,8 +187,8 @@ class ResponseReader:
             self._parser.feed_data(mended)
 
     def receive_eof(self) -> None:
-        """Takes in that the connection was closed. Raises `httpx2.RemoteProtocolError` unless the response is complete,
-        or has its end at the connection's."""
+        """Takes in that the server closed the connection. Raises `httpx2.RemoteProtocolError` unless the response is
+        complete, or is one that ends with the connection."""
         self.close()
         self.reusable = False
         if self.complete:
@@ -199,15 +201,15 @@ class ResponseReader:
         self.complete = True
 
     def close(self) -> None:
-        """No more will be received. It frees the parser, which knows the reader, as the reader knows it."""
+        """Frees the parser, once nothing more will be received: parser and reader refer to each other."""
         self._parser = None
 
     def header(self, name: bytes) -> list[bytes]:
-        """The values of the header `name`, given in lower case."""
+        """The values of the header `name`, which is in lower case."""
         return [value for key, value in self.headers if key.lower() == name]
 
     def take(self) -> bytes:
-        """What has come of the body since it was last taken."""
+        """The bytes of the body that have come since the last call."""
         pieces = self.pieces
         piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
@@ -220,7 +222,7 @@ class ResponseReader:
             raise _StopParsing
 
     def on_status(self, reason: bytes) -> None:
-        self.reason += reason  # the parser may have it in parts
+        self.reason += reason  # it may come in parts
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.has_head:
@@ -245,12 +247,13 @@ class ResponseReader:
         if encodings and [encoding.lower() for encoding in encodings] != [b"chunked"]:
             self._refuse("its Transfer-Encoding is not chunked alone")
         self.has_head = True
-        self._parser.set_dangerous_leniencies(lenient_headers=True)  # for trailers, which nobody reads
+        self._parser.set_dangerous_leniencies(lenient_headers=True)  # for trailers, which are not used
         self.reusable = version == "1.1" and not (encodings and lengths)
         self._until_close = not encodings and not lengths
         if self._bodiless:
-            # The parser doesn't know what was asked. What follows it can't tell from a body.
-            self.complete, self.reusable = True, False
+            # The parser doesn't know the request's method, and would take what follows for a body. Since it is stopped,
+            # the connection is not used again.
+            self.complete = True
             raise _StopParsing
 
     def on_message_complete(self) -> None:

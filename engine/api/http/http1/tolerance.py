@@ -1,7 +1,7 @@
-"""What RFC 9112 lets pass in a response's head, and llhttp does not: folded headers, and a length that is said twice.
+"""Mends what RFC 9112 allows in a response's head and llhttp refuses: folded headers, and a length that is given twice.
 
-A head that was refused for either is written anew, as if the server had sent it so, and goes through the strict parser
-again. Heads that nothing is wrong with never come here.
+A head that was refused for either is rewritten without it, and goes through the strict parser again. Other heads never
+come here.
 """
 
 import re
@@ -17,13 +17,13 @@ _SPACE = b" \t"
 
 
 def is_mendable(received: bytes | bytearray) -> bool:
-    """Whether the part of a head that was received holds something that can be mended."""
+    """Whether the part of a head that was received holds something to mend."""
     return _MENDABLE.search(received) is not None
 
 
 def mend(received: bytes) -> bytes:
-    """What was received of a response, its head mended, and those of informational responses before it; nothing as long
-    as the head is not whole."""
+    """What was received of a response, with its head mended, and those of the informational responses before it.
+    Returns nothing as long as the head is incomplete."""
     heads: list[bytes] = []
     begin = 0
     while True:
@@ -42,7 +42,7 @@ def _mended(lines: list[bytes]) -> list[bytes]:
 
 
 def _unfolded(lines: list[bytes]) -> list[bytes]:
-    """Each header in one line: its folds are a space (RFC 9112, 5.2)."""
+    """Puts each header into one line: a fold becomes a space (RFC 9112, 5.2)."""
     fields: list[list[bytes]] = []
     for line in lines:
         if line[:1] in (b" ", b"\t") and fields:
@@ -55,7 +55,7 @@ def _unfolded(lines: list[bytes]) -> list[bytes]:
 
 
 def _with_one_length(fields: list[bytes]) -> list[bytes]:
-    """The headers with one Content-Length, if all that they say of it is the same (RFC 9112, 6.3)."""
+    """The headers with one Content-Length, if all that they give are equal (RFC 9112, 6.3)."""
     said = [field for field in fields if field[:15].lower() == b"content-length:"]
     lengths = {length.strip(_SPACE) for field in said for length in field[15:].split(b",")}
     if len(lengths) != 1:

@@ -284,6 +284,31 @@ def test_what_is_not_a_response(data: bytes, problem: str) -> None:
         read(data[i : i + 1] for i in range(len(data)))
 
 
+def test_a_reader_that_has_received_nothing() -> None:
+    reader = ResponseReader("GET")
+    assert (reader.version, reader.status, reader.reason, reader.headers) == (b"1.1", 0, b"", [])
+    assert not any((reader.started, reader.has_head, reader.complete, reader.reusable))
+    assert reader.take() == b""
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "without a response"),
+        (b"HTTP/1.1 200 OK\r\n", "within its response's head"),
+        (b"HTTP/1.1 103 Early\r\n\r\n", "within its response's head"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nx", "early: the response's body is cut off"),
+    ],
+)
+def test_where_the_server_closed_the_connection(data: bytes, problem: str) -> None:
+    reader = read([data] if data else [])
+    with pytest.raises(httpx2.RemoteProtocolError, match=f"closed the connection {problem}"):
+        reader.receive_eof()
+    reader.receive(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")  # is ignored
+    assert not reader.complete
+    assert not reader.reusable
+
+
 def test_what_came_before_an_error_is_kept() -> None:
     reader = ResponseReader("GET")
     with pytest.raises(httpx2.RemoteProtocolError):
@@ -329,6 +354,25 @@ def test_a_large_head_that_comes_at_once_is_refused_too() -> None:
         read([b"HTTP/1.1 200 OK\r\nx: " + b"y" * MAX_HEAD + b"\r\ncontent-length: 1\r\n\r\nx"])
 
 
+def test_headers_of_the_largest_size_are_read() -> None:
+    def response(size: int) -> bytes:
+        value = b"y" * (size - len(b"x" + b"content-length" + b"1"))
+        return b"HTTP/1.1 200 OK\r\nx: " + value + b"\r\ncontent-length: 1\r\n\r\nz"
+
+    assert read([response(MAX_HEAD)]).take() == b"z"
+    with pytest.raises(httpx2.RemoteProtocolError, match="65536 bytes"):
+        read([response(MAX_HEAD + 1)])
+
+
+def test_as_many_bytes_as_are_allowed_may_come_without_a_body() -> None:
+    opening = b"HTTP/1.1 200 OK\r\nx: "
+    reader = read([opening + b"y" * (MAX_HEAD - len(opening))])
+    with pytest.raises(httpx2.RemoteProtocolError, match="65536 bytes"):
+        reader.receive(b"y")
+    reader.receive(b"y")  # what follows an error is ignored
+    assert not reader.complete
+
+
 def test_a_long_body_may_come_in_small_chunks() -> None:
     reader = ResponseReader("GET")
     reader.receive(CHUNKED)
@@ -341,11 +385,13 @@ def test_a_long_body_may_come_in_small_chunks() -> None:
 def test_a_reader_is_freed_at_its_end() -> None:
     gc.disable()
     try:
-        for data in (VALID["fixed"][0], VALID["fixed"][0][:-1], b"rubbish"):
+        whole = VALID["fixed"][0]
+        for data, eof in ((whole, False), (whole[:-1], True), (b"rubbish", False)):
             reader = ResponseReader("GET")
             with suppress(httpx2.RemoteProtocolError):
                 reader.receive(data)
-            reader.close()
+                if eof:
+                    reader.receive_eof()
             known = weakref.ref(reader)
             del reader
             assert known() is None
