@@ -1,5 +1,7 @@
 """What all tests share: both backends for every asynchronous test, and Hypothesis without a clock of its own."""
 
+import gc
+
 import pytest
 from hypothesis import settings
 
@@ -12,3 +14,9 @@ settings.load_profile("manystream")
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Every asynchronous test runs on asyncio and on trio."""
     return request.param
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests live to the end: the collector need not walk over them in each."""
+    gc.collect()
+    gc.freeze()

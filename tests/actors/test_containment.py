@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from tests.support.engines import AT_ONCE
 from tests.support.reference.streams import END, begin, last, start, stop, text_delta
+from tests.support.served import TWICE
 
 from manystream import AnthropicModel, Engine, StreamHandle, StreamRequest, StreamResult
 from manystream.actors.assembler import Assembler
@@ -98,7 +99,7 @@ def named(name: str) -> StreamRequest:
 async def ended(transport: Troubled) -> StreamResult:
     """How the bad request ended, among good ones that nothing happened to, before and after it."""
     model = AnthropicModel("claude-opus-5-5", api_key="k", http_client=httpx2.AsyncClient(transport=transport))
-    async with Engine(model, retry=AT_ONCE, max_concurrency=4) as engine:
+    async with Engine(model, retry=TWICE, max_concurrency=4) as engine:
         *good, bad = await engine.gather([*(named(f"good {number}") for number in range(5)), named("bad")])
         good.append(await engine.submit(named("later")).wait())
         assert [(result.state, result.text) for result in good] == [("complete", "whole")] * 6

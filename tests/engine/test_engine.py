@@ -254,8 +254,8 @@ async def test_over_channels_an_ending_is_a_value(
 
 async def test_an_api_error_carries_the_sdks_exception(simulator: Simulator) -> None:
     async with engine_for(simulator, retry=ONCE) as engine:
-        simulator.script([Fail(429, message="slowly", headers={"retry-after": "3"}), Cut(1, Fail(529))])
-        refused, broken = await engine.gather(["a", "b"], limit=1)
+        simulator.script([Cut(1, Fail(529)), Fail(429, message="slowly", headers={"retry-after": "3"})])
+        broken, refused = await engine.gather(["a", "b"], limit=1)
     with pytest.raises(ApiError, match="slowly") as caught:
         refused.raise_for_state()
     error = caught.value

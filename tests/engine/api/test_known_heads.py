@@ -153,7 +153,7 @@ async def test_a_refusal_is_told_as_the_sdk_tells_it(
     simulator: Simulator, sent: list[known_heads.Repeat], status: int
 ) -> None:
     simulator.script(
-        [Fail(status, headers={"retry-after": "7"}), "whole", "whole", Fail(status, headers={"retry-after": "7"})]
+        [Fail(status, headers={"retry-after": "0.1"}), "whole", "whole", Fail(status, headers={"retry-after": "0.1"})]
     )
     async with Engine(model_for(simulator), retry=NEVER) as engine:
         built, _, _, repeated = [await engine.submit("hi").wait() for _ in range(4)]

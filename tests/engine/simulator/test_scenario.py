@@ -296,7 +296,7 @@ def test_the_scenario_in_the_help_is_one(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a.sse").write_bytes(EVENT)
     shown = CliRunner().invoke(app, ["simulate", "--help"], env={"COLUMNS": "120"}).stdout
-    lines = shown[shown.index("everything may be left out") :].splitlines()[1:]
+    lines = shown[shown.index("Every setting may be left out") :].splitlines()[1:]
     scenario = read_scenario(written(tmp_path, "\n".join(lines)))
     assert (scenario.seed, len(scenario.script), scenario.faults.error) == (7, 3, 0.01)
     assert scenario.conditions.overload.outages == ((10, 20),)
