@@ -4,7 +4,7 @@ import pytest
 from tests.support.reference.streams import END, begin, delta, event, json_delta, last, raw, start, stop, text_delta
 from tests.support.stage import Stage, task_group
 
-from manystream.actors import Lossless, PartEvent, StreamResult, actor
+from manystream.actors import Lossless, PartEvent, StreamResult
 
 pytestmark = pytest.mark.anyio
 
@@ -15,8 +15,8 @@ FLOOD = 3 * MOST
 
 @pytest.fixture(autouse=True)
 def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actor, "_MOST_EVENTS", MOST)
-    monkeypatch.setattr(actor, "_MOST_BYTES", 2**20)
+    monkeypatch.setattr(attempt, "_MOST_EVENTS", MOST)
+    monkeypatch.setattr(attempt, "_MOST_BYTES", 2**20)
 
 
 async def told(first: bytes, flood: bytes, rest: bytes = b"") -> tuple[StreamResult, list[PartEvent]]:
