@@ -4,7 +4,7 @@ import pytest
 from tests.support.reference.streams import END, begin, delta, event, json_delta, last, raw, start, stop, text_delta
 from tests.support.stage import Stage, task_group
 
-from manystream.actors import Lossless, PartEvent, StreamResult
+from manystream.actors import Lossless, PartEvent, StreamResult, attempt
 
 pytestmark = pytest.mark.anyio
 
