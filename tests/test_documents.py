@@ -206,7 +206,7 @@ def test_what_is_not_run_is_known() -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_runs_as_it_is(example: Path, tmp_path: Path) -> None:
     if example.name.startswith("test_"):
-        options = ("-q", "-p", "no:cacheprovider", "--strict-markers", "--rootdir", str(tmp_path))
+        options = ("-q", "-n", "0", "-p", "no:cacheprovider", "--strict-markers", "--rootdir", str(tmp_path))
         assert " passed" in run("-m", "pytest", *options, str(example), cwd=tmp_path).stdout
         return
     done = run("-W", "error", str(example), cwd=tmp_path)
@@ -220,6 +220,7 @@ def test_an_example_runs_as_it_is(example: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(
     not all(map(find_spec, ("sphinx", "furo", "myst_parser"))), reason="the extra docs is not installed"
 )
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(
         [

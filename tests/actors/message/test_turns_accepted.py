@@ -39,7 +39,7 @@ def simulator() -> Iterator[Simulator]:
         yield simulator
 
 
-def cuts(body: bytes, most: int = 6) -> list[bytes]:
+def cuts(body: bytes, most: int = 4) -> list[bytes]:
     """The body as far as it had come after some of its events."""
     ends = [place + 2 for place in range(len(body)) if body.startswith(b"\n\n", place)][:-1]
     if len(ends) > most:

@@ -18,7 +18,7 @@ from manystream.engine.simulator import RecordedRequest, Simulator
 
 pytestmark = pytest.mark.anyio
 
-STREAMS = {"asyncio": 1000, "trio": 200}
+STREAMS = {"asyncio": 400, "trio": 100}
 TOOL = {"name": "lookup", "input_schema": {"type": "object", "properties": {"word": {"type": "string"}}}}
 KINDS: Sequence[Mapping[str, Any]] = (
     {},
