@@ -35,7 +35,9 @@ from .stream import (
     StreamRequest,
     StreamResult,
     bare,
+    billed_for,
     continuation,
+    known_usage,
     next_due,
     next_step,
     takes_continuation,
@@ -44,6 +46,12 @@ from .wire import plain_text
 
 __all__ = ["Owner", "StreamActor"]
 
+_STATE_OF: dict[Ending, State] = {
+    "complete": State.DONE,
+    "cancelled": State.CANCELLED,
+    "truncated": State.FAILED,
+    "failed": State.FAILED,
+}
 _CHARACTERS_A_TOKEN = 4
 _DRAIN_SECONDS = 0.1  # for what follows message_stop, so that the connection can be used again
 
@@ -94,6 +102,8 @@ class StreamActor:
         """The connection is back in the pool or gone; nothing of the stream runs any more."""
         self.audience = Audience(self._abandoned)
         self.attempts: list[Attempt] = []
+        """The attempts that are over."""
+        self._attempting = False
         self.cancel_request: tuple[str, str | None] | None = None
         self.on_abandon: OnAbandon = on_abandon
         self._owner = owner
@@ -134,6 +144,7 @@ class StreamActor:
         On cancellation the response is aborted, and the stream is left for `finish_cancelled` to end.
         """
         self.life.to(State.CONNECTING)
+        self._attempting = True
         self.watch.begin_attempt()
         self._owner.look_at(self)
         response: Response | None = None
@@ -219,7 +230,7 @@ class StreamActor:
             watch.resume()
             self._owner.look_at(self)
 
-    # -- endings
+    # -- after an attempt
 
     def _after_failure(self, info: ErrorInfo | None) -> float | None:
         """The attempt is over, by this failure; unless that came when the answer was whole."""
@@ -231,7 +242,8 @@ class StreamActor:
             attempt.error is not None and attempt.error.message == info.message for attempt in self.attempts
         ):
             info = attrs.evolve(info, retryable=False)  # the same at the same place: it is no accident
-        number = self._close_attempt(info)
+        self._close_attempt(info)
+        number = len(self.attempts)
         step = self._next_step()
         delay = None
         if step != "end":
@@ -305,33 +317,39 @@ class StreamActor:
         """The wait before another attempt is over."""
         self.life.to(State.QUEUED)
 
+    # -- what it used
+
     @property
     def billed(self) -> Usage:
-        """What all attempts have used so far, as far as anybody knows."""
-        used = sum((attempt.known_usage for attempt in self.attempts), Usage())
-        if self.life.state not in (State.CONNECTING, State.STREAMING):
-            return used
-        running = self.assembler.attempt_usage
-        estimate = self.assembler.attempt_characters // _CHARACTERS_A_TOKEN
-        return used + attrs.evolve(running, output_tokens=max(running.output_tokens, estimate))
+        """What all attempts have used so far as far as anybody knows, the running one included."""
+        used = billed_for(self.attempts)
+        return used + known_usage(self.assembler.attempt_usage, self._output_estimate) if self._attempting else used
 
-    def _close_attempt(self, info: ErrorInfo | None) -> int:
-        number = len(self.attempts) + 1
-        submitted = self.watch.submitted
-        whole = self.assembler.stop_reason is not None  # then the API has said its last word on usage
-        started = self.watch.sent if self.watch.sent is not None else self.watch.clock()
-        self.attempts.append(
-            Attempt(
-                number=number,
-                started=started - submitted,
-                ended=self.watch.clock() - submitted,
-                request_id=self.request_id or (info.request_id if info else None),
-                usage=self.assembler.attempt_usage,
-                output_estimate=None if whole else self.assembler.attempt_characters // _CHARACTERS_A_TOKEN,
-                error=info,
-            )
+    @property
+    def _output_estimate(self) -> int | None:
+        """About how many tokens the running attempt brought; None once the API has said its last word on usage."""
+        assembler = self.assembler
+        return None if assembler.stop_reason is not None else assembler.attempt_characters // _CHARACTERS_A_TOKEN
+
+    def _close_attempt(self, error: ErrorInfo | None) -> None:
+        """The running attempt, if there is one, is over, and counted once."""
+        if not self._attempting:
+            return
+        watch = self.watch
+        now = watch.clock()
+        attempt = Attempt(
+            number=len(self.attempts) + 1,
+            started=(now if watch.sent is None else watch.sent) - watch.submitted,
+            ended=now - watch.submitted,
+            request_id=self.request_id or (error.request_id if error else None),
+            usage=self.assembler.attempt_usage,
+            output_estimate=self._output_estimate,
+            error=error,
         )
-        return number
+        self._attempting = False
+        self.attempts.append(attempt)
+
+    # -- the end
 
     def finish_cancelled(self, by: str, reason: str | None = None) -> None:
         """Ends the stream as cancelled, unless it has ended. What was received is kept."""
@@ -341,16 +359,14 @@ class StreamActor:
             self._finish("complete")  # only its last word was still to come
             return
         by, reason = self.cancel_request or (by, reason)
-        if self.life.state in (State.CONNECTING, State.STREAMING):
-            self._close_attempt(None)
+        self._close_attempt(None)
         self._finish("cancelled", by=by, reason=reason)
 
     def finish_failed(self, info: ErrorInfo) -> None:
         """Ends the stream as failed, unless it has ended. What was received is kept."""
         if self.life.ended:
             return
-        if self.life.state in (State.CONNECTING, State.STREAMING):
-            self._close_attempt(info)
+        self._close_attempt(info)
         self._finish("failed", info)
 
     def finish_broken(self, exc: Exception) -> None:
@@ -376,11 +392,8 @@ class StreamActor:
         # What is made of the wire's data comes before the stream's own state changes: if it raises, nothing has.
         assembler.close()
         parts, message = tuple(part for _, part in assembler.parts()), assembler.message()
-        if ending == "complete":
-            self._close_attempt(None)
-            self.life.to(State.DONE)
-        else:
-            self.life.to(State.CANCELLED if ending == "cancelled" else State.FAILED)
+        self._close_attempt(None)
+        self.life.to(_STATE_OF[ending])
         self.watch.ended = self.watch.clock()
         self.result = StreamResult(
             state=ending,

@@ -45,7 +45,8 @@ class StreamHandle:
 
     @property
     def state(self) -> State:
-        """Where it is in its life."""
+        """Where it is in its life. After the end it agrees with `result.state`: `State.DONE` for `complete`,
+        `State.CANCELLED` for `cancelled`, `State.FAILED` for `truncated` and `failed`."""
         return self._actor.life.state
 
     @property
@@ -65,8 +66,11 @@ class StreamHandle:
 
     @property
     def billed(self) -> Usage:
-        """What all its attempts have used so far, those included that failed, as far as anybody knows: where the API
-        has not said its last word, output counts at four characters a token."""
+        """What all its attempts have used so far as far as anybody knows, the running one included.
+
+        Where the API has not said its last word on an attempt, output counts at four characters a token, if that is
+        more than the API said so far. After the end it is `result.billed`.
+        """
         return self._actor.billed
 
     @property

@@ -40,6 +40,8 @@ from .result import (
     StreamResult,
     StreamTruncated,
     TotalDeadlineExceeded,
+    billed_for,
+    known_usage,
 )
 from .retry import RetryPolicy, is_retryable, retry_after
 from .stopwatch import Stopwatch, Timings, nearest_rank
@@ -89,10 +91,12 @@ __all__ = [
     "UnknownEvent",
     "UsageEvent",
     "bare",
+    "billed_for",
     "continuation",
     "decode_event",
     "encode_event",
     "is_retryable",
+    "known_usage",
     "nearest_rank",
     "next_due",
     "next_step",

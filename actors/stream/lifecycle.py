@@ -8,7 +8,8 @@
     and from anywhere that isn't the end: FAILED, CANCELLED.
 
 NEW is a request nobody has taken up. QUEUED waits for a slot, CONNECTING for the response's head, STREAMING is from the
-head to the end, BACKOFF waits before another attempt. The last three are final. A truncated stream ends in FAILED.
+head to the end, BACKOFF waits before another attempt. DONE, FAILED and CANCELLED are final. A result's state says more: `complete` is DONE,
+`cancelled` is CANCELLED, `truncated` and `failed` are FAILED.
 """
 
 from enum import StrEnum
@@ -17,7 +18,11 @@ __all__ = ["FINAL", "TRANSITIONS", "Lifecycle", "State"]
 
 
 class State(StrEnum):
-    """Where a stream is in its life."""
+    """Where a stream is in its life.
+
+    `DONE`, `FAILED` and `CANCELLED` are final. The result's `state` is then `complete` for `DONE`, `cancelled` for
+    `CANCELLED`, and `truncated` or `failed` for `FAILED`.
+    """
 
     NEW = "new"
     QUEUED = "queued"

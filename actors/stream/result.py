@@ -1,22 +1,15 @@
 """How a stream ended: one frozen value that tells all, whatever the ending."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal, Self
 
 import attrs
 
-from ..message import EMPTY
-from .pickling import revive
-
-if TYPE_CHECKING:
-    from .result import StreamResult
-
-from datetime import datetime
-from typing import Literal
-
-from ..message import FallbackPart, Part, TextPart, ToolCallPart, Usage, to_message_param
+from ..message import EMPTY, FallbackPart, Part, TextPart, ToolCallPart, Usage, to_message_param
 from ..wire import JsonObject
 from .failure import ErrorInfo
+from .pickling import revive
 from .request import StreamRequest
 from .stopwatch import Timings
 
@@ -39,9 +32,13 @@ __all__ = [
     "StreamResult",
     "StreamTruncated",
     "TotalDeadlineExceeded",
+    "billed_for",
+    "known_usage",
 ]
 
 Ending = Literal["complete", "truncated", "cancelled", "failed"]
+"""How a stream ended. The handle's `state` is then `State.DONE` for `complete`, `State.CANCELLED` for `cancelled`, and
+`State.FAILED` for `truncated` and `failed`."""
 
 
 class StreamError(Exception):
@@ -117,7 +114,6 @@ DEADLINE_ERRORS: dict[str, type[DeadlineExceeded]] = {
     "idle": IdleDeadlineExceeded,
     "total": TotalDeadlineExceeded,
 }
-
 """The exception for each deadline."""
 
 
@@ -166,8 +162,19 @@ class Attempt:
     @property
     def known_usage(self) -> Usage:
         """What it used as far as anybody knows: the API's word, or the estimate where that is more."""
-        tokens = max(self.usage.output_tokens, self.output_estimate or 0)
-        return self.usage if tokens == self.usage.output_tokens else attrs.evolve(self.usage, output_tokens=tokens)
+        return known_usage(self.usage, self.output_estimate)
+
+
+def known_usage(usage: Usage, output_estimate: int | None) -> Usage:
+    """What an attempt used as far as anybody knows: `usage`, with the estimate of its output where that is more."""
+    if output_estimate is None or output_estimate <= usage.output_tokens:
+        return usage
+    return attrs.evolve(usage, output_tokens=output_estimate)
+
+
+def billed_for(attempts: Iterable[Attempt]) -> Usage:
+    """What the attempts used together as far as anybody knows: the sum of their `known_usage`."""
+    return sum((attempt.known_usage for attempt in attempts), Usage())
 
 
 @attrs.frozen(kw_only=True)
@@ -228,9 +235,13 @@ class StreamResult:
 
     @property
     def billed(self) -> Usage:
-        """What all attempts used together, those too that were begun anew, as far as the API said. Of an attempt that
-        was cut its last word is missing, and with it most of the output: more may be billed."""
-        return sum((attempt.usage for attempt in self.attempts), Usage())
+        """What all attempts used together as far as anybody knows, failed and replaced ones included.
+
+        It is the sum of each attempt's `known_usage`: the API's figures, or, for an attempt that was cut before the
+        API's last word, an estimate of its output tokens at four characters a token, if that is more. The handle's
+        `billed` is the same at any time.
+        """
+        return billed_for(self.attempts)
 
     @property
     def tool_calls(self) -> tuple[ToolCallPart, ...]:

@@ -11,7 +11,6 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from ...actors.message import Usage
 from ...actors.stream import StreamResult
 from ..finish import uninterrupted
 from .figures import Figures
@@ -56,7 +55,7 @@ class Delivery:
     def lose(self, over: Over) -> None:
         """Takes a stream that is over without an answer: the journal notes what it cost. It may still be added."""
         result = over.result
-        self._writer.used(Begun(str(result.custom_id), result.timestamp.timestamp(), _used(result), over.dollars))
+        self._writer.used(Begun(str(result.custom_id), result.timestamp.timestamp(), result.billed, over.dollars))
 
     def note(self, live: LiveStreams) -> None:
         """Takes what the running streams have used, to be noted with the next write."""
@@ -109,10 +108,6 @@ class Delivery:
         return self._results.popleft() if self._results else None
 
 
-def _used(result: StreamResult) -> Usage:
-    return sum((attempt.known_usage for attempt in result.attempts), Usage())
-
-
 def ended_row(result: StreamResult, answer: dict[str, Any], dollars: float | None) -> Ended:
     """The journal's row for an answer: `answer` is its Message Batches result, `dollars` its cost or None."""
     timings = result.timings
@@ -133,6 +128,6 @@ def ended_row(result: StreamResult, answer: dict[str, Any], dollars: float | Non
         gap_p99=timings.inter_content_p99,
         contents=timings.contents,
         attempts=len(result.attempts),
-        **columns_of(_used(result)),
+        **columns_of(result.billed),
         dollars=dollars,
     )

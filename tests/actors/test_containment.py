@@ -154,6 +154,7 @@ async def test_a_bug_in_putting_an_answer_together_costs_that_answer(
     assert (first.state, first.error and first.error.type) == ("failed", "internal_error")
     assert first.error is not None
     assert first.error.message == "LookupError: a bug"
+    assert len(first.attempts) == 1
     assert [(result.state, result.text) for result in others] == [("complete", "whole")] * 2
 
 

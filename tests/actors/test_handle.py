@@ -14,6 +14,7 @@ from tests.support.reference.streams import (
     USAGE,
     begin,
     delta,
+    event,
     json_delta,
     last,
     start,
@@ -35,6 +36,7 @@ from manystream.actors import (
     StreamEndEvent,
     TextPart,
 )
+from manystream.actors.stream import Recovery
 
 pytestmark = pytest.mark.anyio
 
@@ -262,6 +264,125 @@ async def test_a_handle_says_how_it_stands() -> None:
     assert handle.state is State.DONE
     assert handle.result.state == "complete"
     assert "prompt" not in repr(handle) + repr(handle.result)
+
+
+@attrs.define
+class Bill:
+    """What a handle says was billed, each time it is asked: all input, and output."""
+
+    stage: Stage
+    said: list[tuple[int, int]] = attrs.field(factory=list[tuple[int, int]])
+
+    async def ask(self, *chunks: bytes) -> None:
+        """Asks when these bytes were read."""
+        self.stage.write(*chunks)
+        await settle()
+        usage = self.stage.handle.billed
+        self.said.append((usage.total_input_tokens, usage.output_tokens))
+
+
+INPUT = USAGE["input_tokens"] + USAGE["cache_creation_input_tokens"] + USAGE["cache_read_input_tokens"]
+LONG = 400 * "word"
+
+
+@pytest.mark.parametrize("recovery", ["restart", "continue"])
+async def test_billed_counts_all_attempts_while_they_run_and_after(recovery: Recovery) -> None:
+    stage = Stage(recovery=recovery)
+    bill = Bill(stage)
+    async with task_group() as tasks:
+        await bill.ask()
+        tasks.start_soon(stage.run)
+        await bill.ask()
+        await bill.ask(BEGUN)
+        await bill.ask(text_delta(0, LONG))
+        stage.fail()
+        await bill.ask()
+        await bill.ask(BEGUN + text_delta(0, LONG))
+        await bill.ask(stop(0) + last(usage={"output_tokens": 30}))  # now the API says how much it was
+        stage.end()
+        await bill.ask(END)
+    assert bill.said == [
+        (0, 0),
+        (0, 0),
+        (INPUT, 1),
+        (INPUT, 400),
+        (INPUT, 400),
+        (2 * INPUT, 800),
+        (2 * INPUT, 430),
+        (2 * INPUT, 430),
+    ]
+    result = stage.handle.result
+    assert len(result.attempts) == 2
+    assert stage.handle.billed == result.billed
+    assert (result.billed.total_input_tokens, result.billed.output_tokens) == bill.said[-1]
+
+
+async def test_billed_counts_the_attempts_that_failed_before_any_content() -> None:
+    stage = Stage()
+    bill = Bill(stage)
+    async with task_group() as tasks:
+        tasks.start_soon(stage.run)
+        for _ in range(2):
+            await bill.ask(BEGUN)
+            stage.fail()
+        await bill.ask(HELLO + REST)
+        stage.end()
+    assert bill.said == [(INPUT, 1), (2 * INPUT, 2), (3 * INPUT, 44)]
+    assert stage.handle.billed == stage.handle.result.billed
+    assert stage.handle.billed.output_tokens == 44
+
+
+@pytest.mark.parametrize("how", ["cancelled", "truncated", "failed"])
+async def test_billed_counts_what_came_before_a_stream_was_cut(how: str) -> None:
+    stage = Stage()
+    bill = Bill(stage)
+    async with task_group() as tasks:
+        tasks.start_soon(stage.run)
+        await bill.ask(BEGUN, text_delta(0, LONG))
+        if how == "cancelled":
+            stage.handle.cancel()
+        elif how == "truncated":
+            stage.end()
+        else:
+            stage.write(b"data: {\n\n")
+    result = stage.handle.result
+    assert result.state == how
+    assert bill.said == [(INPUT, 400)]
+    assert stage.handle.billed == result.billed == result.attempts[0].known_usage
+    assert (result.billed.output_tokens, result.usage.output_tokens) == (400, 1)
+
+
+@pytest.mark.parametrize(
+    ("ending", "state"),
+    [
+        ("complete", State.DONE),
+        ("cancelled", State.CANCELLED),
+        ("truncated", State.FAILED),
+        ("failed", State.FAILED),
+    ],
+)
+async def test_the_handles_state_and_the_results_agree(ending: str, state: State) -> None:
+    stage = Stage()
+    states: list[State] = []
+    mailbox = stage.handle.subscribe()
+    async with task_group() as tasks:
+        tasks.start_soon(stage.run)
+        stage.write(HELLO)
+        await settle()
+        states.append(stage.handle.state)
+        match ending:
+            case "complete":
+                stage.write(REST)
+                stage.end()
+            case "cancelled":
+                stage.handle.cancel()
+            case "truncated":
+                stage.end()
+            case _:
+                stage.write(event("error", error={"type": "overloaded_error", "message": "busy"}))
+        states += [stage.handle.state async for happened in mailbox if isinstance(happened, StreamEndEvent)]
+    assert states == [State.STREAMING, state]
+    assert (stage.handle.state, stage.handle.result.state) == (state, ending)
 
 
 async def test_cancelling_a_wait_leaves_the_stream_running() -> None:
