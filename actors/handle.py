@@ -131,9 +131,9 @@ class StreamHandle:
         self._check_home()
         actor = self._actor
         first, cursor = _join(actor, start)
-        feed = Subscriber(actor.audience, cursor, policy or Conflate(), on_abandon or actor.on_abandon, first)
-        actor.audience.add(feed)
-        return Mailbox(feed, self._home)
+        subscriber = Subscriber(actor.audience, cursor, policy or Conflate(), on_abandon or actor.on_abandon, first)
+        actor.audience.add(subscriber)
+        return Mailbox(subscriber, self._home)
 
     async def wait(self) -> StreamResult:
         """Waits for the end, and until the connection is back in the pool or gone. An ending is a value here;

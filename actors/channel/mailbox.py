@@ -21,7 +21,7 @@ from anyio.streams.memory import MemoryObjectStreamStatistics
 from ..stream import PartEvent, StreamEndEvent
 from .log import Cursor, EventLog
 from .receiving import Home, Receiving
-from .wake import Waiter, waiter_factory
+from .wake import Wake, wake_factory
 
 __all__ = ["Conflate", "Lossless", "Mailbox", "OnAbandon", "Parked", "Policy", "Producer", "Subscriber"]
 
@@ -89,7 +89,7 @@ class Subscriber:
         "broken",
         "buffer",
         "ended",
-        "make_waiter",
+        "make_wake",
         "on_abandon",
         "readers",
         "stall_timeout",
@@ -117,8 +117,8 @@ class Subscriber:
         self.ended = cursor.ended and not cursor.pending  # the terminal event was taken, here or by an earlier joiner
         self.broken = False
         self.readers = 0
-        self.waiters: deque[Waiter] = deque()
-        self.make_waiter: Callable[[], Waiter] | None = None
+        self.waiters: deque[Wake] = deque()  # of the readers that wait, the longest first
+        self.make_wake: Callable[[], Wake] | None = None
 
     def take(self) -> PartEvent | None:
         """The next event, or None."""
@@ -178,25 +178,25 @@ class Subscriber:
             self._producer.park(self)
 
     def wake(self) -> None:
-        """There are events again: wakes one waiter, which wakes the next if it leaves any."""
+        """There are events again: wakes one reader, which wakes the next if it leaves any."""
         self._parked = False
         self.wake_one()
 
     def wake_one(self) -> None:
-        """Wakes the waiter that has waited longest, if there is one."""
+        """Wakes the reader that has waited longest, if one waits."""
         if self.waiters:
             self.waiters.popleft().set()
 
     def wake_all(self) -> None:
-        """Wakes all waiters, to look for themselves: it ended, it broke, or one of them was closed."""
+        """Wakes all readers that wait, to look for themselves: it ended, it broke, or one of them was closed."""
         while self.waiters:
             self.waiters.popleft().set()
 
-    def give_up(self, waiter: Waiter) -> None:
-        """A waiter stops waiting. The wake it may have had is for the others: for the next one if there is something
-        to take, else for all of them later."""
-        if not waiter.is_set():
-            self.waiters.remove(waiter)
+    def give_up(self, wake: Wake) -> None:
+        """The reader of this wake stops waiting. If the wake was set, it is passed on: at once to the next reader if
+        there is something to take, else to all when there is."""
+        if not wake.is_set():
+            self.waiters.remove(wake)
         elif self.waiters:
             if self.ready:
                 self.wake_one()
@@ -220,22 +220,22 @@ class Mailbox(Receiving[PartEvent]):
     too, with a `ResourceWarning`. Made by `handle.subscribe`.
     """
 
-    def __init__(self, feed: Subscriber, home: Home | None = None) -> None:
-        self._feed = feed
+    def __init__(self, subscriber: Subscriber, home: Home | None = None) -> None:
+        self._subscriber = subscriber
         self._closed = False
         self.home = home
-        feed.readers += 1
+        subscriber.readers += 1
 
     def __del__(self) -> None:
-        feed = self._feed
-        if self._closed or not feed.held:
+        subscriber = self._subscriber
+        if self._closed or not subscriber.held:
             return
         self._closed = True
         # The garbage collector may be in another thread, or in the middle of a step of this very stream.
         if self.home is not None:
-            self.home.soon(feed.leave)
+            self.home.soon(subscriber.leave)
         else:
-            feed.leave()
+            subscriber.leave()
         warnings.warn("a mailbox was dropped unclosed; use `with`, or close() it", ResourceWarning, 1, source=self)
 
     def receive_nowait(self) -> PartEvent:
@@ -247,12 +247,12 @@ class Mailbox(Receiving[PartEvent]):
         """
         if self._closed:
             raise anyio.ClosedResourceError
-        event = self._feed.take()
+        event = self._subscriber.take()
         if event is not None:
             return event
-        if self._feed.ended:
+        if self._subscriber.ended:
             raise anyio.EndOfStream
-        if self._feed.broken:
+        if self._subscriber.broken:
             raise anyio.BrokenResourceError("this consumer held its stream back for longer than its stall_timeout")
         raise anyio.WouldBlock
 
@@ -263,7 +263,7 @@ class Mailbox(Receiving[PartEvent]):
         """
         if self._closed:
             raise anyio.ClosedResourceError
-        if self._feed.ready or self._feed.producer_ended:
+        if self._subscriber.ready or self._subscriber.producer_ended:
             await checkpoint()
         while True:
             try:
@@ -271,27 +271,27 @@ class Mailbox(Receiving[PartEvent]):
             except anyio.WouldBlock:
                 await self._wait()
                 continue
-            while (event := self._feed.take()) is not None:
+            while (event := self._subscriber.take()) is not None:
                 batch.append(event)
             self._taken = 0
             return batch
 
     async def _wait(self) -> None:
-        feed = self._feed
+        subscriber = self._subscriber
         self._check_home()
-        if feed.make_waiter is None:
-            feed.make_waiter = waiter_factory()
-        waiter = feed.make_waiter()
-        feed.waiters.append(waiter)
-        feed.park()
+        if subscriber.make_wake is None:
+            subscriber.make_wake = wake_factory()
+        wake = subscriber.make_wake()
+        subscriber.waiters.append(wake)
+        subscriber.park()
         try:
-            await waiter.wait()
+            await wake.wait()
         except BaseException:
-            feed.give_up(waiter)
+            subscriber.give_up(wake)
             raise
-        if feed.waiters and feed.ready:
+        if subscriber.waiters and subscriber.ready:
             # Whatever this reader leaves is for the next one, which will find nothing if it takes all.
-            feed.wake_one()
+            subscriber.wake_one()
 
     def clone(self) -> "Mailbox":
         """Another reader of this same subscription: each event goes to one of the clones.
@@ -300,18 +300,18 @@ class Mailbox(Receiving[PartEvent]):
         """
         if self._closed:
             raise anyio.ClosedResourceError
-        return Mailbox(self._feed, self.home)
+        return Mailbox(self._subscriber, self.home)
 
     def statistics(self) -> MemoryObjectStreamStatistics:
         """How full the subscription is, as anyio's memory streams say it."""
-        feed = self._feed
+        subscriber = self._subscriber
         return MemoryObjectStreamStatistics(
-            current_buffer_used=feed.pending,
-            max_buffer_size=float("inf") if feed.buffer is None else feed.buffer,
-            open_send_streams=0 if feed.producer_ended else 1,
-            open_receive_streams=feed.readers,
-            tasks_waiting_send=1 if feed.full else 0,
-            tasks_waiting_receive=len(feed.waiters),
+            current_buffer_used=subscriber.pending,
+            max_buffer_size=float("inf") if subscriber.buffer is None else subscriber.buffer,
+            open_send_streams=0 if subscriber.producer_ended else 1,
+            open_receive_streams=subscriber.readers,
+            tasks_waiting_send=1 if subscriber.full else 0,
+            tasks_waiting_receive=len(subscriber.waiters),
         )
 
     def close(self) -> None:
@@ -319,8 +319,8 @@ class Mailbox(Receiving[PartEvent]):
         the last consumer, the subscription's `on_abandon` decides what follows."""
         if not self._closed:
             self._closed = True
-            self._feed.wake_all()
-            self._feed.leave()
+            self._subscriber.wake_all()
+            self._subscriber.leave()
 
     async def aclose(self) -> None:
         """As `close`."""

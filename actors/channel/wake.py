@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-import sniffio
+from anyio.lowlevel import current_token
 
-__all__ = ["Waiter", "waiter_factory"]
+__all__ = ["Wake", "wake_factory"]
 
 
-class Waiter(Protocol):
+class Wake(Protocol):
     """Waits in one task until it is set, in the event loop's thread."""
 
     def is_set(self) -> bool:
@@ -27,7 +27,7 @@ class Waiter(Protocol):
         ...
 
 
-class _AsyncioWaiter:
+class _AsyncioWake:
     __slots__ = ("_future", "_set")
 
     def __init__(self, create_future: Callable[[], Any]) -> None:
@@ -46,7 +46,7 @@ class _AsyncioWaiter:
         await self._future
 
 
-class _TrioWaiter:
+class _TrioWake:
     __slots__ = ("_lowlevel", "_set", "_task")
 
     def __init__(self, lowlevel: Any) -> None:
@@ -75,12 +75,14 @@ class _TrioWaiter:
         return self._lowlevel.Abort.SUCCEEDED
 
 
-def waiter_factory() -> Callable[[], Waiter]:
-    """Makes waiters for the event loop that runs now: to find out which that is would cost as much as the waiter."""
-    if sniffio.current_async_library() == "trio":
-        import trio
-
-        return partial(_TrioWaiter, trio.lowlevel)
+def wake_factory() -> Callable[[], Wake]:
+    """Returns what makes wakes for the event loop that runs now. To find out which loop that is costs as much as a
+    wake, so it is done once for many."""
     import asyncio
 
-    return partial(_AsyncioWaiter, asyncio.get_running_loop().create_future)
+    loop: Any = current_token().native_token
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        return partial(_AsyncioWake, loop.create_future)
+    import trio
+
+    return partial(_TrioWake, trio.lowlevel)

@@ -18,7 +18,7 @@ from .events import (
 )
 from .failure import STATUS_OF_TYPE, ErrorInfo, bare
 from .lifecycle import FINAL, Lifecycle, State
-from .own_copy import snapshot
+from .own_copy import own_copy
 from .pickling import revive
 from .recovery import NextStep, Recovery, continuation, next_step, takes_continuation
 from .request import MessageParams, RequestLike, StreamRequest
@@ -100,8 +100,8 @@ __all__ = [
     "nearest_rank",
     "next_due",
     "next_step",
+    "own_copy",
     "retry_after",
     "revive",
-    "snapshot",
     "takes_continuation",
 ]

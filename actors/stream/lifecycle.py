@@ -8,8 +8,8 @@
     and from anywhere that isn't the end: FAILED, CANCELLED.
 
 NEW is a request nobody has taken up. QUEUED waits for a slot, CONNECTING for the response's head, STREAMING is from the
-head to the end, BACKOFF waits before another attempt. DONE, FAILED and CANCELLED are final. A result's state says more: `complete` is DONE,
-`cancelled` is CANCELLED, `truncated` and `failed` are FAILED.
+head to the end, BACKOFF waits before another attempt. DONE, FAILED and CANCELLED are final. A result's state says more:
+`complete` is DONE, `cancelled` is CANCELLED, `truncated` and `failed` are FAILED.
 """
 
 from enum import StrEnum

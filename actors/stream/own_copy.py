@@ -14,14 +14,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
-__all__ = ["snapshot"]
+__all__ = ["own_copy"]
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _SCALARS = (str, bytes, bytearray, memoryview, UserString)
 _DEEPEST = 250  # arrays and objects in each other: a tool's input may have 200, and stands some deep in `messages`
 
 
-def snapshot(value: Any) -> Any:
+def own_copy(value: Any) -> Any:
     """A copy of `value` that shares nothing with it that could change.
 
     Open files are read, and given as base64; so is a path where the API wants base64 data. Iterators are read, and

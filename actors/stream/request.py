@@ -7,7 +7,7 @@ import attrs
 
 from ..message import EMPTY
 from .deadlines import Deadlines
-from .own_copy import snapshot
+from .own_copy import own_copy
 from .pickling import DROPPED, portable, without_secrets
 from .recovery import Recovery, check_recovery
 from .retry import RetryPolicy
@@ -62,7 +62,7 @@ def _read_params(value: object) -> Mapping[str, Any]:
         return {"messages": [{"role": "user", "content": value}]}
     if not isinstance(value, Mapping):
         raise TypeError(f"a request is a string or a mapping of Messages parameters, not a {type(value).__name__}")
-    params: dict[str, Any] = snapshot(value)
+    params: dict[str, Any] = own_copy(value)
     if "timeout" in params:
         raise TypeError("a request takes no timeout: streams end by deadlines, see `deadlines`")
     if "messages" not in params:
@@ -82,7 +82,7 @@ def _read_extra(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
         return EMPTY
     if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"extra headers, body and query are mappings, not a {type(value).__name__}")
-    return snapshot(value)
+    return own_copy(value)
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ...actors.message import EMPTY
-from ...actors.stream import StreamRequest, snapshot
+from ...actors.stream import StreamRequest, own_copy
 from .connected_model import ConnectedModel, credentials_of
 from .parameters import BODY_PARAMETERS, DEFAULT_MAX_TOKENS, sdk_parameters
 from .shared_client import acquire_shared_client, client_timeout
@@ -76,7 +76,7 @@ class AnthropicModel:
         self._anthropic_client = anthropic_client
         self._http_client = None if http_client is None else _check_http_client(http_client)
         self._base_url = base_url
-        self._defaults: dict[str, Any] = snapshot(dict(defaults or EMPTY))
+        self._defaults: dict[str, Any] = own_copy(dict(defaults or EMPTY))
         self._reuse_heads = reuse_heads
         self.limits_pool = limits_pool
         """The rate-limit pool of the model; None for the one with the name of the model that a request asks for."""

@@ -1,22 +1,21 @@
 """What the process holds: its tasks and its open files."""
 
+import asyncio
 import os
 from pathlib import Path
 
-import sniffio
+from anyio.lowlevel import current_token
 
 __all__ = ["open_files", "tasks"]
 
 
 def tasks() -> int:
     """How many tasks the event loop has."""
-    if sniffio.current_async_library() == "trio":
-        import trio
+    if isinstance(current_token().native_token, asyncio.AbstractEventLoop):
+        return len(asyncio.all_tasks())
+    import trio
 
-        return trio.lowlevel.current_statistics().tasks_living
-    import asyncio
-
-    return len(asyncio.all_tasks())
+    return trio.lowlevel.current_statistics().tasks_living
 
 
 def open_files() -> int:

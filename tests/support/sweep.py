@@ -29,7 +29,6 @@ import anyio.lowlevel
 import attrs
 import httpx
 import httpx2
-import sniffio
 import trio
 from tests.support.peer import TEXT, Answer, FullPort, Peer
 from tests.support.steps import Loop, Point, Steps
@@ -442,9 +441,9 @@ class Run:
 
 def count_tasks() -> int:
     """How many tasks the event loop has."""
-    if sniffio.current_async_library() == "trio":
-        return trio.lowlevel.current_statistics().tasks_living
-    return len(asyncio.all_tasks())
+    if isinstance(anyio.lowlevel.current_token().native_token, asyncio.AbstractEventLoop):
+        return len(asyncio.all_tasks())
+    return trio.lowlevel.current_statistics().tasks_living
 
 
 def open_files() -> set[tuple[int, int]]:

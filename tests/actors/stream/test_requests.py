@@ -21,7 +21,7 @@ from anthropic.types import Message, TextBlock, ToolUseBlock
 from tests.support.engines import engine_for, happens
 
 from manystream import AnthropicModel, StreamRequest
-from manystream.actors.stream.own_copy import snapshot
+from manystream.actors.stream.own_copy import own_copy
 from manystream.engine.simulator import Cut, Fail, Simulator, Stall
 
 
@@ -65,7 +65,7 @@ def test_every_kind_of_container_is_copied_at_any_depth(outer: str, inner: str) 
     # The same again, to be sent by the SDK now: iterators can be read only once.
     again, _ = CONTAINERS[inner](mapping, items)
     expected = as_sent(CONTAINERS[outer]({"held": again}, items)[0])
-    copy = snapshot(given)
+    copy = own_copy(given)
     for change in (change_inner, change_outer, lambda: items.append(2), lambda: mapping["a"].append(2), mapping.clear):
         change()
     assert as_sent(copy) == expected
@@ -73,7 +73,7 @@ def test_every_kind_of_container_is_copied_at_any_depth(outer: str, inner: str) 
 
 def test_what_cannot_change_is_shared() -> None:
     text, data, number = "x" * 1000, b"y" * 1000, 10**30
-    copy = snapshot({"a": [text, data], "b": (number,)})
+    copy = own_copy({"a": [text, data], "b": (number,)})
     assert copy["a"][0] is text
     assert copy["a"][1] is data
     assert copy["b"][0] is number
@@ -134,7 +134,7 @@ OBJECTS: list[Any] = [
 def test_objects_become_what_the_sdk_sends_for_them(value: Any) -> None:
     for place in (value, [value], {"a": (value,)}, iter([value])):
         expected = [as_sent(value)] if isinstance(place, Iterator) else as_sent(place)
-        copy = snapshot(place)
+        copy = own_copy(place)
         assert json.loads(json.dumps(copy)) == expected
 
 
@@ -170,7 +170,7 @@ class Number(float):
     "value", [Odd(), object(), 1j, Number(2), bytearray(b"a"), sys, open], ids=lambda value: type(value).__name__
 )
 def test_what_the_sdk_does_not_know_is_left_for_it_to_refuse(value: Any) -> None:
-    assert snapshot({"a": [value]})["a"][0] is value
+    assert own_copy({"a": [value]})["a"][0] is value
 
 
 def test_files_are_read(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_files_are_read(tmp_path: Path) -> None:
     data = base64.b64encode(b"bytes").decode()
     source = {"type": "base64", "media_type": "image/png"}
     with path.open("rb") as file, io.StringIO("bytes") as text, io.BytesIO(b"bytes") as memory:
-        copies = [snapshot({**source, "data": given}) for given in (path, file, text, memory)]
+        copies = [own_copy({**source, "data": given}) for given in (path, file, text, memory)]
     path.unlink()
     assert copies == [{**source, "data": data}] * 4
 
@@ -187,10 +187,10 @@ def test_files_are_read(tmp_path: Path) -> None:
 def test_a_path_is_read_only_where_the_sdk_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_bytes(b"bytes")
-    assert snapshot({"data": path}) == {"data": path}
-    assert snapshot({"type": "base64", "name": path}) == {"type": "base64", "name": path}
+    assert own_copy({"data": path}) == {"data": path}
+    assert own_copy({"type": "base64", "name": path}) == {"type": "base64", "name": path}
     missing = {"type": "base64", "data": tmp_path / "missing"}
-    assert snapshot(missing) == missing
+    assert own_copy(missing) == missing
 
 
 # -- shapes
