@@ -9,12 +9,12 @@ copies more of `message_delta` than the stable one.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import attrs
 import msgspec
 
-from .block import OpenBlock
+from .block import OpenBlock, raw_of
 from .channel import EventLog
 from .message import (
     EMPTY,
@@ -40,9 +40,6 @@ from .message import (
 from .stream import PartDeltaEvent, PartEndEvent, PartStartEvent, StreamStartEvent, UnknownEvent, UsageEvent
 from .wire import JsonObject, readable
 from .wire import events as wire
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Assembler"]
 
@@ -256,15 +253,7 @@ class Assembler:
         block = self._current.get(index - self._offset)
         if block is None or not isinstance(block.base, ToolCallPart | ServerToolCallPart):
             raise KeyError(f"no tool call has begun at index {index}")
-        if block.args is None:
-            from .wire import PartialJSON
-
-            block.args = PartialJSON()
-            so_far = block.part or block.base
-            assert isinstance(so_far, ToolCallPart | ServerToolCallPart)
-            for piece in block.pieces or [so_far.args]:
-                block.args.feed(piece)
-        return block.args.value
+        return block.partial_args()
 
     def message(self) -> JsonObject | None:
         """The message as far as it has come, as plain JSON data; None before `message_start`."""
@@ -287,7 +276,9 @@ class Assembler:
         """A delta that is not just more text for its part."""
         block = self._current.get(index)
         if block is None or not block.open:
-            self._log.add(UnknownEvent, {"type": "content_block_delta", "index": index, "delta": _raw(delta), **extra})
+            self._log.add(
+                UnknownEvent, {"type": "content_block_delta", "index": index, "delta": raw_of(delta), **extra}
+            )
             self._break(f"a delta is for block {index}, which {'never began' if block is None else 'has ended'}")
             return
         self.contents += 1
@@ -313,19 +304,10 @@ class Assembler:
                 self._apply(block, UnknownPartDelta(raw, extra))
             case _:
                 # Of a known kind, but not for this kind of part.
-                self._apply(block, UnknownPartDelta(_raw(delta), extra))
+                self._apply(block, UnknownPartDelta(raw_of(delta), extra))
 
     def _apply(self, block: OpenBlock, delta: PartDelta) -> None:
-        match delta:
-            case CitationPartDelta(citation, extra):
-                block.citations.append(citation)
-            case UnknownPartDelta(raw, extra):
-                block.unknown_deltas.append(raw)
-            case _:
-                extra = EMPTY
-                block.base = delta.apply(block.base)
-        if extra:
-            block.base = attrs.evolve(block.base, extra={**block.base.extra, **extra})
+        block.apply(delta)
         self._log.add(PartDeltaEvent, block.index, delta)
 
     def _append(self, block: OpenBlock, delta: PartDelta, text: str, rest: PartDelta) -> None:
@@ -484,7 +466,3 @@ class Assembler:
             case _:
                 self.extra.update(extra)
                 self.feed(event)
-
-
-def _raw(delta: wire.Delta) -> JsonObject:
-    return delta.raw if isinstance(delta, wire.UnknownDelta) else msgspec.to_builtins(delta)

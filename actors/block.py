@@ -6,11 +6,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import msgspec
 
 from .channel import MakeDelta
 from .message import (
+    EMPTY,
+    CitationPartDelta,
     CompactionPart,
     Part,
+    PartDelta,
     ServerToolCallPart,
     TextPart,
     TextPartDelta,
@@ -18,6 +22,7 @@ from .message import (
     ThinkingPartDelta,
     ToolCallPart,
     ToolCallPartDelta,
+    UnknownPartDelta,
     part_from_block,
 )
 from .wire import JsonObject, joined, parse_json
@@ -26,7 +31,7 @@ from .wire import events as wire
 if TYPE_CHECKING:
     from .wire import PartialJSON
 
-__all__ = ["OpenBlock"]
+__all__ = ["OpenBlock", "raw_of"]
 
 
 class OpenBlock:
@@ -64,8 +69,9 @@ class OpenBlock:
         self.pieces: list[str] = []
         """What the deltas appended: text, thinking or JSON."""
         self.citations: list[Mapping[str, Any]] = []
-        """Citations that deltas brought. Like these two, they are joined with the part once, when it is asked for."""
+        """The citations that deltas brought."""
         self.unknown_deltas: list[Mapping[str, Any]] = []
+        """The deltas of unknown kinds. These three lists are joined with `base` only when the part is asked for."""
         self.counted = 0
         """The characters of the first `counted_pieces` pieces."""
         self.counted_pieces = 0
@@ -113,6 +119,31 @@ class OpenBlock:
             case part:
                 pass
         return attrs.evolve(part, **changed)
+
+    def apply(self, delta: PartDelta) -> None:
+        """Takes in a delta that appends no text."""
+        match delta:
+            case CitationPartDelta(citation, extra):
+                self.citations.append(citation)
+            case UnknownPartDelta(raw, extra):
+                self.unknown_deltas.append(raw)
+            case _:
+                extra = EMPTY
+                self.base = delta.apply(self.base)
+        if extra:
+            self.base = attrs.evolve(self.base, extra={**self.base.extra, **extra})
+
+    def partial_args(self) -> Any:
+        """The best parse so far of a call's arguments: one object, kept up from now on as more comes."""
+        if self.args is None:
+            from .wire import PartialJSON
+
+            self.args = PartialJSON()
+            so_far = self.part or self.base
+            assert isinstance(so_far, ToolCallPart | ServerToolCallPart)
+            for piece in self.pieces or [so_far.args]:
+                self.args.feed(piece)
+        return self.args.value
 
     @property
     def characters(self) -> int:
@@ -168,3 +199,8 @@ class OpenBlock:
                 return {**block, "content": part.content, "encrypted_content": part.encrypted_content}
             case _:
                 return block
+
+
+def raw_of(delta: wire.Delta) -> JsonObject:
+    """A delta as the wire's JSON."""
+    return delta.raw if isinstance(delta, wire.UnknownDelta) else msgspec.to_builtins(delta)

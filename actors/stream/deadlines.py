@@ -4,12 +4,9 @@ One watchdog asks each stream when its next deadline is due, and looks again the
 event. Connecting is the exception: only the HTTP client sees it, and keeps that deadline itself.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import attrs
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["DeadlineName", "Deadlines"]
 

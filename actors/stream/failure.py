@@ -1,15 +1,12 @@
 """How a stream can fail: the facts as a frozen value, and the exceptions that carry them to who reads one stream."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import attrs
 
 from ..message import EMPTY
 from .pickling import portable_cause
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["STATUS_OF_TYPE", "ErrorInfo", "bare"]
 

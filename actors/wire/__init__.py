@@ -16,7 +16,7 @@ from .events import (
 )
 from .framing import Frame, FramingError, SSEFramer
 from .partial_json import PartialJSON
-from .strict_json import json_line, json_text
+from .strict_json import json_line, json_text, refuse_constant
 
 __all__ = [
     "DECODE_ERRORS",
@@ -38,5 +38,6 @@ __all__ = [
     "plain_text",
     "read_error_body",
     "readable",
+    "refuse_constant",
     "text_of_html",
 ]

@@ -14,11 +14,12 @@ message needs them whole, and `parts` gives them their types.
 import json
 import math
 import re
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import msgspec
 
 from .framing import Frame
+from .strict_json import refuse_constant
 
 __all__ = [
     "DECODE_ERRORS",
@@ -367,16 +368,12 @@ def parse_json(text: str) -> Any:
     """
     if len(text) > SMALL and nested_too_deep(text.encode(errors="replace")):
         raise ValueError(f"nested more than {DEEPEST} deep")
-    return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    return json.loads(text, parse_constant=refuse_constant, parse_float=_finite)
 
 
 def _parse_wire(text: str) -> Any:
     """The value of a JSON text. A number that Python can't hold or write again is given as its text."""
-    return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_or_text, parse_int=_int_or_text)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    return json.loads(text, parse_constant=refuse_constant, parse_float=_finite_or_text, parse_int=_int_or_text)
 
 
 def _finite(text: str) -> float:

@@ -1,16 +1,17 @@
-"""JSON as RFC 8259 has it, that every reader takes: for results, events and whatever else others read.
+"""JSON as RFC 8259 has it, which every reader takes: for results, events and whatever else others read.
 
-Python's own encoder writes NaN and Infinity, which are no JSON, and fails at what is nested about a thousand deep. Here
-a number that is not finite is given as its text, and what lies deeper than 500 in such a value as its JSON text.
+Python's own decoder and encoder take NaN and Infinity, which are no JSON, and the encoder fails at what is nested about
+a thousand deep. Here `refuse_constant` makes the decoder refuse them; a number that is not finite is written as its
+text, and what lies deeper than 500 in such a value as its JSON text.
 """
 
 import json
 import math
 from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring, encode_basestring_ascii
-from typing import cast
+from typing import NoReturn, cast
 
-__all__ = ["json_line", "json_text"]
+__all__ = ["json_line", "json_text", "refuse_constant"]
 
 _DEEPEST = 500  # all readers in Python take it
 _ASCII = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
@@ -19,6 +20,11 @@ _UNICODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii
 _LINE_ENDS = (("\x85", "\\u0085"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
 
 Quote = Callable[[str], str]
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """For `json.loads(…, parse_constant=refuse_constant)`: raises `ValueError` for NaN, Infinity and -Infinity."""
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def json_text(value: object) -> str:

@@ -8,9 +8,11 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import IO, Any, NoReturn, cast
+from typing import IO, Any, cast
 
 import attrs
+
+from ...actors.wire import refuse_constant
 
 __all__ = [
     "Entry",
@@ -116,7 +118,7 @@ def _itself(value: object) -> object:
 def _json(name: str, first_line: int, data: bytes) -> object:
     where = f"{name}:{first_line}"
     try:
-        return json.loads(data.decode(), parse_constant=_refuse_constant)
+        return json.loads(data.decode(), parse_constant=refuse_constant)
     except UnicodeDecodeError as exc:
         raise InputError(f"{where}: not UTF-8: {exc.reason} at byte {exc.start + 1}") from None
     except json.JSONDecodeError as exc:
@@ -126,10 +128,6 @@ def _json(name: str, first_line: int, data: bytes) -> object:
         raise InputError(f"{where}: nested too deeply") from None
     except ValueError as exc:
         raise InputError(f"{where}: not JSON: {exc}") from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
 
 
 def kind_of(value: object) -> str:

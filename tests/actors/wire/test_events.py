@@ -162,7 +162,7 @@ def test_lone_surrogates_are_json() -> None:
     [
         ("secret", "not valid JSON"),
         ('{"type": "ping"', "not valid JSON"),
-        ('{"type": NaN}', "NaN is not JSON"),
+        ('{"type": NaN}', "NaN is not a JSON value"),
         (b'{"type": "\xff"}', "not valid UTF-8"),
         ("[" * 100_000, "nested too deeply"),
     ],
