@@ -1,8 +1,9 @@
 """One stream, end to end: the wire's bytes in, part events out, and one true ending. It knows nothing of the engine.
 
-The rooms, in the order in which bytes go through them: `framing` (bytes to frames), `wire` (frames to wire events),
-`assembler` (wire events to part events and the message, in an event `log`), `mailbox` (the log to consumers), and the
-`actor` that owns them all.
+The rooms, lowest first: `wire` (bytes to frames to wire events), `message` (parts, deltas, usage and the turn made of
+them), `stream` (a stream's request, events, deadlines, retries and result as plain values), `channel` (the event log
+and the mailboxes that read it). Above them, `assembler` puts the message together, `attempt` reads one response,
+`actor` owns a stream from submission to end, and `handle` and `snapshots` are what its users hold.
 """
 
 from .channel import Conflate, Lossless, Mailbox

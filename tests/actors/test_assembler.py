@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 from tests.support.reference.sdk import sdk_final_message
-from tests.support.reference.streams import STREAMS, ReferenceStream, recordings
+from tests.support.reference.streams import STREAMS, ReferenceStream, last, recordings, start
 
 from manystream.actors import (
     CitationPartDelta,
@@ -249,3 +249,14 @@ def test_partial_args_of_what_is_no_tool_call() -> None:
     for index in (0, 1):
         with pytest.raises(KeyError, match="no tool call"):
             assembler.partial_args(index)
+
+
+def test_a_usage_that_says_nothing_new_is_not_told() -> None:
+    log = EventLog("s")
+    assembler = Assembler(log)
+    told: list[int] = []
+    for body in (start(), last(None, {"output_tokens": 1}), last(None, {"output_tokens": 5}), last(None, {})):
+        for frame in SSEFramer().feed(body):
+            assembler.feed(decode(frame))
+        told.append(sum(isinstance(entry, UsageEvent) for entry in log.entries))
+    assert told == [1, 1, 2, 2]

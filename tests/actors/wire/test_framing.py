@@ -107,3 +107,8 @@ def test_the_work_is_linear(end: bytes, size: int) -> None:
     many = (b"data: y" + end + end) * 200_000
     assert len(framer.feed(end + many)) > 100_000
     assert time.process_time() - began < 20
+
+
+def test_an_event_without_data_among_others_in_one_chunk_is_dropped() -> None:
+    chunk = b"event: a\ndata: 1\n\nevent: ping\n\nevent: b\ndata: 2\n\n"
+    assert [(frame.event, frame.data) for frame in SSEFramer().feed(chunk)] == [(b"a", b"1"), (b"b", b"2")]
