@@ -57,8 +57,8 @@ _DRAIN_SECONDS = 0.1  # for what follows message_stop, so that the connection ca
 
 
 class Owner(Protocol):
-    """Who runs the actors, and is told what concerns more than one stream. Called in the middle of a step: it decides
-    and returns."""
+    """Runs the actors, and is told what concerns more than one stream. Its methods are called in the middle of a step:
+    they decide and return."""
 
     def look_at(self, actor: "StreamActor") -> None:
         """The stream has come to a stage in which another deadline may be the next."""
@@ -122,12 +122,12 @@ class StreamActor:
     # -- what others ask of it
 
     def ask_to_stop(self, by: str, reason: str | None) -> None:
-        """Somebody cancels it. The first who asks is the one who is told of."""
+        """Notes who cancels the stream, and why. Only the first to ask is kept."""
         if self.cancel_request is None:
             self.cancel_request = by, reason
 
     def expire(self, deadline: DeadlineName) -> bool:
-        """A deadline has passed. Returns False when another passed before it, and is being dealt with."""
+        """Notes the deadline that has passed. Returns False while an earlier one is still being dealt with."""
         if self.expired is not None:
             return False
         self.expired = deadline
@@ -163,13 +163,13 @@ class StreamActor:
                     reading.end()
                     break
             if self.assembler.stopped:
-                # The answer is whole: whoever reads it need not wait for the connection.
+                # The answer is whole: its readers need not wait for the connection.
                 self._finish("complete")
                 if not ended:
                     with anyio.move_on_after(_DRAIN_SECONDS):
                         await response.pump(lambda _: True)
         except ResponseFailed as exc:
-            # What was read before is the answer, if it is whole; else it was cut, unless it can't be read at all.
+            # A whole answer stays whole. Otherwise the connection cut it, or the body could not be read.
             reading.failure = exc.info
             if response is not None and exc.info.type == "connection_error":
                 reading.failure = truncated(exc.info.message, self.request_id, exc.info.cause)
@@ -191,7 +191,7 @@ class StreamActor:
         return self._reading
 
     def _take(self, chunk: bytes) -> bool:
-        """Takes in what was read, as far as the lossless consumers allow. Returns whether to read on."""
+        """Takes in a chunk as far as the lossless consumers allow. Returns whether to read on."""
         self.watch.last_byte = self.watch.clock()
         reading = self._reading
         reading.receive(chunk)
@@ -199,7 +199,7 @@ class StreamActor:
         return reading.wants_more
 
     def _step(self) -> bool:
-        """Makes events of what was read, and tells of them. Returns False when a lossless consumer is full."""
+        """Makes events of the waiting frames and notifies the consumers. Returns False when a lossless one is full."""
         assembler, log = self.assembler, self.log
         seq, contents = log.seq, assembler.contents
         whole = self._reading.take_in(log, self.audience.lossless)
@@ -233,7 +233,7 @@ class StreamActor:
     # -- after an attempt
 
     def _after_failure(self, info: ErrorInfo | None) -> float | None:
-        """The attempt is over, by this failure; unless that came when the answer was whole."""
+        """Ends the attempt with this failure, unless the answer was whole by then."""
         if self.assembler.is_whole:
             self._finish("complete")
             return None
@@ -241,7 +241,7 @@ class StreamActor:
         if info.type == "protocol_error" and any(
             attempt.error is not None and attempt.error.message == info.message for attempt in self.attempts
         ):
-            info = attrs.evolve(info, retryable=False)  # the same at the same place: it is no accident
+            info = attrs.evolve(info, retryable=False)  # the same failure at the same place will come again
         self._close_attempt(info)
         number = len(self.attempts)
         step = self._next_step()
@@ -278,7 +278,7 @@ class StreamActor:
     def _begin_anew(self, number: int) -> None:
         """The next attempt, of this number, begins the answer anew."""
         if self.log.seq > self.log.base:
-            # Something of this attempt was told already: what follows replaces it.
+            # Consumers have seen events of this attempt: the next one's replace them.
             self.assembler.close()
             following = EventLog(self.stream_id, self.log.seq)
             self.log.run, self.log.next = None, following
@@ -321,7 +321,7 @@ class StreamActor:
 
     @property
     def billed(self) -> Usage:
-        """What all attempts have used so far as far as anybody knows, the running one included."""
+        """The best figure for what all attempts have used so far, the running one included."""
         used = billed_for(self.attempts)
         return used + known_usage(self.assembler.attempt_usage, self._output_estimate) if self._attempting else used
 
@@ -381,7 +381,7 @@ class StreamActor:
         try:
             self.finish_failed(info)
         except Exception:
-            # What was received can't be told without raising: the ending is told without it.
+            # The message can't be built from what was received: end without it.
             self.assembler = Assembler(self.log, beta=bool(self.request.betas))
             self.finish_failed(info)
 
@@ -389,7 +389,7 @@ class StreamActor:
         self, ending: Ending, error: ErrorInfo | None = None, *, by: str | None = None, reason: str | None = None
     ) -> None:
         assembler = self.assembler
-        # What is made of the wire's data comes before the stream's own state changes: if it raises, nothing has.
+        # Build everything from the wire's data first: if that raises, the stream's state has not changed.
         assembler.close()
         parts, message = tuple(part for _, part in assembler.parts()), assembler.message()
         self._close_attempt(None)
@@ -420,7 +420,7 @@ class StreamActor:
             extra=assembler.extra,
         )
         self.log.add(StreamEndEvent, self.result)
-        # Who joins from now on gets a snapshot and the terminal event: only the cursors keep the log alive.
+        # A consumer that joins from now on gets a snapshot and the terminal event. Only cursors keep the log alive.
         ended = EventLog(self.stream_id, self.log.seq - 1)
         ended.add(StreamEndEvent, self.result)
         self.log = ended

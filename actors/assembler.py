@@ -2,7 +2,7 @@
 
 One instance serves one answer: that of one attempt, or of several when an interrupted answer is continued. Blocks are
 kept by their index on the wire, in the order in which they began. Text is kept in pieces and joined once, when its part
-ends or when somebody asks, so the work is linear in the stream's size.
+ends or when the message is asked for, so the work is linear in the stream's size.
 
 The finished message is built the way the SDK builds it, field by field, for the route the request took: the beta route
 copies more of `message_delta` than the stable one.
@@ -111,7 +111,7 @@ class Assembler:
                 return
             text: str = delta.text
             if not text and block.pieces and not block.pieces[-1]:
-                return  # like the one before it, it says nothing: a flood of them is kept as one
+                return  # an empty delta like the one before it: a flood of them is kept as one
             self.contents += 1
             block.pieces.append(text)
             if block.args is not None:
@@ -155,7 +155,7 @@ class Assembler:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing but the word that it ends is missing of the answer."""
+        """Whether the answer lacks at most its `message_stop`."""
         if not self.started or self.stop_reason is None or self.error is not None or self.broken is not None:
             return False
         return not any(map(self._is_unfinished, self._blocks))
@@ -168,7 +168,7 @@ class Assembler:
         return block.whole or block is self._cut
 
     def _break(self, what: str) -> None:
-        """The events make no message: content is lost, or is another answer's."""
+        """The events do not form one message: content was lost, or belongs to another answer."""
         self.broken = self.broken or what
         self.over = True
 
@@ -233,7 +233,7 @@ class Assembler:
 
     @property
     def stop_details(self) -> JsonObject | None:
-        """What more the API said of the stop."""
+        """The API's `stop_details`, if it sent any."""
         details: object = (self._message or EMPTY).get("stop_details")
         return details if isinstance(details, dict) else None  # pyright: ignore[reportUnknownVariableType]
 
@@ -335,7 +335,7 @@ class Assembler:
             if index == 0 and isinstance(block.base, TextPart) and not block.base.citations:
                 self._join(cut, block, extra)
                 return
-            self._end_block(cut, complete=True)  # it goes on with something else: the text was at its end
+            self._end_block(cut, complete=True)  # the continuation has begun with something else: the text was complete
         self._blocks.append(block)
         self._current[index] = block
         if block.takes is None:
@@ -447,7 +447,7 @@ class Assembler:
         if merge_usage(self._usage, usage):
             self._typed_usage = None
             self._log.add(UsageEvent, self.usage)
-        # The attempt that was cut did not get to say its last word.
+        # The cut attempt's final usage never came.
         self.usage_is_final = self._earlier_usage is None and message.get("stop_reason") is not None
 
     # -- what came with more than we know

@@ -1,6 +1,6 @@
-"""One try at a request, as it is read: its bytes become events, and whatever is wrong with them an `ErrorInfo`.
+"""Reading one attempt: its bytes become events, and whatever is wrong with them becomes an `ErrorInfo`.
 
-It does no I/O and keeps no time. The actor gives it what comes, tells its consumers, and decides what follows.
+It does no I/O and keeps no time. The actor feeds it, notifies the consumers, and decides what follows.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from .wire import (
 __all__ = ["Reading", "truncated"]
 
 _MOST_BYTES = 256 * 1024 * 1024  # of one attempt: several times the longest answer there can be
-_MOST_EVENTS = 100_000  # that are kept one by one, beside the text: whoever the server is, memory is bounded
+_MOST_EVENTS = 100_000  # kept one by one, beside the text: memory is bounded whatever the server sends
 _FLOOD = f"the stream floods: more than {_MOST_EVENTS:,} events beside text, or {_MOST_BYTES // 2**20} MiB"
 
 
@@ -48,7 +48,7 @@ class Reading:
 
     @property
     def waiting(self) -> bool:
-        """Whether frames wait that were received and not taken in."""
+        """Whether frames were received that are not taken in yet."""
         return bool(self._frames)
 
     @property
@@ -91,8 +91,7 @@ class Reading:
         return whole
 
     def is_over(self) -> bool:
-        """Whether nothing more is to be read, now that all that was received was taken in: the answer is over, or
-        something is wrong."""
+        """Whether to stop reading: the answer is over, or something is wrong. Ask once no frames wait."""
         if self._framer.failure is not None and not self._assembler.over:
             self.failure = self.failure or _protocol_error(self._framer.failure)
         return self._assembler.over or self.failure is not None
@@ -112,7 +111,7 @@ class Reading:
         self._frames.clear()
 
     def _judged(self, place: str = "") -> ErrorInfo | None:
-        """What is wrong with the answer as the events that came have it."""
+        """What is wrong with the answer, judged by its events; None when it is whole."""
         assembler = self._assembler
         if assembler.error is not None:
             return _stream_error(assembler.error, self._request_id)

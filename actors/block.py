@@ -153,14 +153,14 @@ class OpenBlock:
         part = self.part or self.base
         assert isinstance(part, TextPart | ThinkingPart | ToolCallPart | ServerToolCallPart)
         so_far = part.content if isinstance(part, TextPart | ThinkingPart) else part.args
-        # Asked again and again while it grows: each piece is counted once.
+        # This is asked often while the block grows, so each piece is counted once.
         self.counted += sum(map(len, islice(self.pieces, self.counted_pieces, None)))
         self.counted_pieces = len(self.pieces)
         return len(so_far) + self.counted
 
     @property
     def may_end(self) -> bool:
-        """Whether nothing of it can be missing, though its end was not told: the JSON of a call tells of itself."""
+        """Whether it can count as whole without its end event: a call's JSON shows by itself whether it is."""
         if self.takes is not wire.InputJsonDelta:
             return True
         text = joined(self.pieces) or self.placeholder

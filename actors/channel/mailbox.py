@@ -149,7 +149,7 @@ class Subscriber:
 
     @property
     def held(self) -> bool:
-        """Whether the stream, which still runs, counts on this consumer."""
+        """Whether the stream still runs and has this consumer."""
         return not self.ended and not self._cursor.ended
 
     @property

@@ -16,7 +16,7 @@ _ITEMS_PER_CHECKPOINT = 32
 
 
 class Home(Protocol):
-    """The event loop in which streams live. Who waits in another one would wait for ever: nothing wakes it there."""
+    """The event loop in which streams live. A wait in another loop would last for ever: nothing wakes it there."""
 
     def check(self) -> None:
         """Raises `RuntimeError` anywhere but there."""
@@ -41,7 +41,7 @@ class Receiving(ObjectReceiveStream[T_co]):
         raise NotImplementedError
 
     async def _wait(self) -> None:
-        """Waits until `receive_nowait` may have something else to say."""
+        """Waits until it is worth calling `receive_nowait` again."""
         raise NotImplementedError
 
     def _check_home(self) -> None:

@@ -80,7 +80,7 @@ def _read_path(path: Path) -> str | Path:
     try:
         return _base64(path.read_bytes())
     except OSError:
-        return path  # the SDK will find it as we did, and that request alone fails
+        return path  # the SDK will reject it too, and only that request fails
 
 
 def _base64(content: str | bytes) -> str:

@@ -16,7 +16,7 @@ __all__ = ["DROPPED", "portable", "portable_cause", "revive", "without_secrets"]
 DROPPED = "<dropped>"
 """The value that a header which may be a secret has in a request that was pickled."""
 
-# Rather too many than too few: whoever needs such a header sets it again.
+# Rather too many than too few: a header that is needed can be set again.
 _SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|credential|passw|signature|session|jwt", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"(?i:\b(bearer|basic|digest|negotiate)\s)|\bsk-|\beyJ")
 _HARMLESS = frozenset({"idempotency-key"})

@@ -1,4 +1,4 @@
-"""Bytes to frames, and frames to wire events. What JSON and what the words of an error are, is known here too."""
+"""Bytes to frames, and frames to wire events. The JSON that is read and written, and error bodies, are here too."""
 
 from .error_body import plain_text, read_error_body, text_of_html
 from .events import (

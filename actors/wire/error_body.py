@@ -32,7 +32,7 @@ _TAG = re.compile(r"<[^>]*>?")
 
 @attrs.frozen
 class ErrorBody:
-    """What could be read of an error. Each is None when it says nothing of the kind."""
+    """The parts of an error that could be read. A part that is missing is None."""
 
     type: str | None = None
     message: str | None = None
@@ -100,7 +100,7 @@ def _escaped(char: str) -> str:
 
 
 def _name(value: object) -> str | None:
-    """A word that says which kind, or which one; None for anything else."""
+    """A single word, such as a type or an id; None for anything else."""
     if not isinstance(value, str) or not value or len(value) > _LONGEST_TYPE:
         return None
     return value if _TYPE.fullmatch(value) else plain_text(value, _LONGEST_TYPE) or None

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it, which every reader takes: for results, events and whatever else others read.
+"""JSON as RFC 8259 has it, which every reader takes: for results, events and everything else that other programs read.
 
 Python's own decoder and encoder take NaN and Infinity, which are no JSON, and the encoder fails at what is nested about
 a thousand deep. Here `refuse_constant` makes the decoder refuse them; a number that is not finite is written as its
