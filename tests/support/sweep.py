@@ -53,7 +53,7 @@ ENGINE = ("engine", "the engine shut down")
 CLEANUP = ("handle", "the test is over")
 
 _AT_REST = 0.04  # seconds after which an operation that can't go on is taken to be at rest
-_STUCK = 8.0
+_STUCK = 30.0
 _SOON = 3.0
 
 _OF_OTHERS = re.compile(r"'httpx2?\._content\.ByteStream")
