@@ -187,13 +187,16 @@ def main() -> None:
             (place / args.module).write_text(source, encoding="utf-8")
             places.put(place)
 
-    with ThreadPoolExecutor(args.jobs) as pool:
-        answers = list(pool.map(meet, chosen))
     lines = source.splitlines()
-    for mutant, answer in zip(chosen, answers, strict=True):
-        if answer is None:
-            print(f"survived  {args.module}:{mutant.line}: {mutant.what}: {lines[mutant.line - 1].strip()}")
-    noticed = sum(answer is not None for answer in answers)
+    noticed = 0
+    with ThreadPoolExecutor(args.jobs) as pool:
+        # Each survivor is shown as soon as it is known: a run takes minutes.
+        for mutant, answer in zip(chosen, pool.map(meet, chosen), strict=True):
+            if answer is None:
+                said = f"{args.module}:{mutant.line}: {mutant.what}: {lines[mutant.line - 1].strip()}"
+                print(f"survived  {said}", flush=True)
+            else:
+                noticed += 1
     share = 100 * noticed / len(chosen)
     print(f"{args.module}: {noticed} of {len(chosen)} noticed ({share:.0f} %), of {len(found)} there are")
     while not places.empty():

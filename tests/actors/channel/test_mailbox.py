@@ -23,6 +23,8 @@ from manystream.actors import (
     StreamEndEvent,
     TextPartDelta,
 )
+from manystream.actors.channel.log import Cursor, EventLog
+from manystream.actors.channel.mailbox import Parked, Policy, Subscriber
 from manystream.engine.finish import uninterrupted
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +73,31 @@ async def begun(stage: Stage, tasks: anyio.abc.TaskGroup, *chunks: bytes) -> Mai
     await settle()
     await mailbox.receive_batch()
     return mailbox
+
+
+class Told:
+    """A producer that only remembers what its consumer told it."""
+
+    def __init__(self) -> None:
+        self.log = EventLog("s")
+        self.parked: list[Parked] = []
+        self.rooms = 0
+        self.leavers: list[Subscriber] = []
+
+    def write(self, text: str) -> None:
+        self.log.add_text(0, TextPartDelta, text)
+
+    def subscriber(self, policy: Policy) -> Subscriber:
+        return Subscriber(self, Cursor(self.log), policy, "detach")
+
+    def park(self, consumer: Parked) -> None:
+        self.parked.append(consumer)
+
+    def has_room(self) -> None:
+        self.rooms += 1
+
+    def left(self, subscriber: Subscriber) -> None:
+        self.leavers.append(subscriber)
 
 
 # -- reading
@@ -225,6 +252,33 @@ async def test_a_batch_always_gives_way() -> None:
     assert scope.cancelled_caught
 
 
+async def test_a_batch_counts_as_giving_way() -> None:
+    producer = Told()
+    mailbox = Mailbox(producer.subscriber(Lossless()))
+    for _ in range(33):
+        producer.write("a")
+    for _ in range(32):
+        await mailbox.receive()
+    await mailbox.receive_batch()
+    producer.write("b")
+    with anyio.CancelScope() as scope:
+        scope.cancel()  # the next checkpoint would raise
+        assert words([await mailbox.receive()]) == ["b"]
+    mailbox.close()
+
+
+async def test_a_closed_mailbox_says_so_before_it_gives_way() -> None:
+    producer = Told()
+    mailbox = Mailbox(producer.subscriber(Lossless()))
+    producer.write("a")
+    mailbox.close()
+    for receive in (mailbox.receive, mailbox.receive_batch):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            with pytest.raises(anyio.ClosedResourceError):
+                await receive()
+
+
 async def test_a_timeout_reaches_whoever_reads_a_ready_channel() -> None:
     stage = Stage()
     mailbox = stage.handle.subscribe(Lossless(100_000))
@@ -265,6 +319,17 @@ async def test_a_burst_wakes_a_waiter_once() -> None:
             await settle()
         assert woken == 10
         tasks.cancel_scope.cancel()
+
+
+def test_a_consumer_parks_once_until_it_is_woken() -> None:
+    producer = Told()
+    subscriber = producer.subscriber(Conflate())
+    subscriber.park()
+    subscriber.park()  # for another of its readers
+    assert producer.parked == [subscriber]
+    subscriber.wake()
+    subscriber.park()
+    assert producer.parked == [subscriber] * 2
 
 
 async def test_each_event_goes_to_one_of_several_workers_and_the_end_to_all() -> None:
@@ -499,6 +564,37 @@ async def test_the_last_to_leave_is_told_to_the_engine() -> None:
         stage.end()
 
 
+def test_a_mailbox_that_is_dropped_unclosed_leaves_at_once_when_no_loop_is_known() -> None:
+    producer = Told()
+    subscriber = producer.subscriber(Conflate())
+    mailbox = Mailbox(subscriber)
+    with pytest.warns(ResourceWarning, match="dropped unclosed"):
+        del mailbox
+    assert producer.leavers == [subscriber]
+
+
+def test_a_mailbox_that_is_dropped_unclosed_leaves_in_its_loop() -> None:
+    class Loop:
+        def __init__(self) -> None:
+            self.called: list[Callable[[], None]] = []
+
+        def check(self) -> None:
+            pass
+
+        def soon(self, function: Callable[[], None]) -> None:
+            self.called.append(function)
+
+    producer, loop = Told(), Loop()
+    subscriber = producer.subscriber(Conflate())
+    mailbox = Mailbox(subscriber, loop)
+    with pytest.warns(ResourceWarning, match="dropped unclosed"):
+        del mailbox
+    assert producer.leavers == []
+    for function in loop.called:
+        function()
+    assert producer.leavers == [subscriber]
+
+
 async def test_nobody_abandons_what_has_ended() -> None:
     stage = Stage(on_abandon="cancel")
     async with task_group() as tasks:
@@ -583,6 +679,41 @@ async def test_a_subscription_that_stalls_breaks_and_the_stream_goes_on() -> Non
     assert stalled.statistics().current_buffer_used == 0
     stalled.close()
     assert stage.handle.state is State.DONE
+
+
+def test_the_producer_hears_of_room_only_when_a_lossless_consumer_took_an_event() -> None:
+    producer = Told()
+    lossless, conflating = producer.subscriber(Lossless()), producer.subscriber(Conflate())
+    producer.write("a")
+    assert conflating.take() is not None
+    assert producer.rooms == 0
+    assert lossless.take() is not None
+    assert producer.rooms == 1
+    assert lossless.take() is None
+    assert producer.rooms == 1
+
+
+@pytest.mark.parametrize("end", [Subscriber.conflate, Subscriber.fail])
+def test_a_consumer_that_stops_holding_the_producer_back_tells_it(end: Callable[[Subscriber], None]) -> None:
+    producer = Told()
+    subscriber = producer.subscriber(Lossless(1))
+    producer.write("a")
+    assert subscriber.full
+    end(subscriber)
+    assert producer.rooms == 1
+    for _ in range(10):
+        producer.write("b")
+    assert not subscriber.full
+
+
+def test_a_lossless_consumer_buffers_256_events_unless_told_otherwise() -> None:
+    producer = Told()
+    subscriber = producer.subscriber(Lossless())
+    for _ in range(255):
+        producer.write("a")
+    assert not subscriber.full
+    producer.write("a")
+    assert subscriber.full
 
 
 @pytest.mark.parametrize("wrong", [{"buffer": 0}, {"stall_timeout": 0}])
