@@ -170,12 +170,9 @@ class Admission:
         self.admit()
 
     def _requeue_followers(self, ticket: Ticket) -> None:
-        followers = self._followers.pop(ticket, None)
-        if followers:
-            for follower in followers:
-                if follower.state == "waiting":
-                    self._push(follower)
-            self.admit()
+        for follower in self._followers.pop(ticket, ()):
+            if follower.state == "waiting":
+                self._push(follower)
 
     def _requeue_stalled(self, now: float) -> float:
         """Frees the requests that have waited too long for another to write the cache. Returns when to look again."""
@@ -276,7 +273,6 @@ class Admission:
             f"the spend cap{whose} is reached: ${cap.spent:.4f} of ${cap.dollars:g} is spent, and one more may cost"
             f" ${cost:.4f}; this request was not run"
         )
-        self._requeue_followers(ticket)
 
     # -- dollars
 

@@ -64,11 +64,11 @@ class Desk:
             self.admission.refused(self.tickets[name], info)
             self.leave(name)
 
-    def leave(self, *names: str, usage: Usage | None = None, whole: bool = False) -> None:
+    def leave(self, *names: str, usage: Usage | None = None, **facts: bool) -> None:
         for name in names:
             if name in self.running:
                 self.running.remove(name)
-            self.admission.leave(self.tickets[name], usage, whole=whole)
+            self.admission.leave(self.tickets[name], usage, **facts)
 
     def later(self, seconds: float) -> None:
         self.now += seconds
@@ -198,6 +198,16 @@ def test_a_full_queue_is_refused() -> None:
     desk.admission.check_room()
 
 
+def test_without_a_queue_a_request_is_welcome_while_it_can_run_at_once() -> None:
+    desk = Desk(1, max_queued=0)
+    desk.admission.check_room()
+    desk.enter("a")
+    with pytest.raises(EngineBusy):
+        desk.admission.check_room()
+    desk.leave("a")
+    desk.admission.check_room()
+
+
 # -- limits
 
 
@@ -319,6 +329,18 @@ def test_who_is_larger_than_the_bucket_goes_when_it_is_full() -> None:
     assert [name for _, name in desk.pass_time(7)] == ["huge"]
 
 
+def test_small_requests_of_another_group_do_not_take_what_a_large_one_waits_for() -> None:
+    desk = Desk(100, limits=Limits(input_tokens_per_minute=600))
+    desk.enter("small", tokens=60)
+    desk.enter("huge", tokens=5_000, group="a")
+    desk.enter("tiny", tokens=1, group="b")
+    assert desk.running == ["small"]
+    assert desk.waits() == {"huge": "input_tokens_per_minute", "tiny": "input_tokens_per_minute"}
+    desk.enter("elsewhere", tokens=1, group="b", pool=desk.admission.pool("q", "q"))
+    assert desk.running == ["small", "elsewhere"]
+    assert [name for _, name in desk.pass_time(7)] == ["huge"]
+
+
 def test_a_refusal_for_an_empty_bucket_pauses_and_costs_no_concurrency() -> None:
     desk = Desk(100)
     grown(desk, 40)
@@ -406,6 +428,19 @@ def test_it_shrinks_by_the_share_that_is_refused(refused: int, least: float, mos
                 desk.accept(name)
                 desk.leave(name)
     assert least < window.size / before < most
+
+
+def test_an_answer_that_is_broken_off_by_an_overload_counts_as_a_refusal() -> None:
+    desk = Desk(1000)
+    grown(desk, 40)
+    window = desk.admission.pools[0].window
+    desk.enter(*names(20))
+    desk.accept(*names(20))
+    before = window.size
+    desk.leave(*names(5), overloaded=True)
+    desk.enter("next")
+    desk.accept("next")
+    assert window.size < before
 
 
 def test_a_single_refusal_among_many_costs_little_and_growth_goes_on_by_steps() -> None:
@@ -527,6 +562,18 @@ def test_retries_share_a_budget_that_successes_refill() -> None:
     assert [round(moment) for moment, _ in desk.pass_time(3.5)] == [1, 2, 3]
 
 
+def test_two_accepted_requests_pay_for_one_retry() -> None:
+    desk = Desk(20)
+    desk.enter(*names(12), attempt=2)
+    desk.leave(*names(10))  # they have used up the budget
+    assert desk.waits() == {"r10": "retry_budget", "r11": "retry_budget"}
+    desk.enter("a", "b")
+    desk.accept("a")
+    assert desk.running == ["a", "b"]
+    desk.accept("b")
+    assert desk.running == ["a", "b", "r10"]
+
+
 def test_while_the_service_is_out_it_is_asked_by_those_not_refused_yet() -> None:
     desk = Desk(100)
     desk.enter("old", "older", attempt=2)
@@ -620,6 +667,8 @@ def test_the_spend_cap_holds_back_what_could_go_beyond_it_and_turns_the_rest_awa
     assert set(desk.turned_away) == {"e", "f", "g"}
     assert "the spend cap is reached" in desk.turned_away["f"]
     assert not desk.waits()
+    desk.leave("e", "f", "g")  # they have left already
+    assert (desk.admission.running, desk.admission.waiting) == (0, 0)
 
 
 def test_one_that_is_too_dear_does_not_close_the_cap_for_all() -> None:
@@ -664,10 +713,50 @@ def test_a_group_that_runs_is_not_forgotten_among_many_others() -> None:
     assert groups["here"].running == 0
 
 
+def test_a_group_that_waits_is_not_forgotten_and_takes_its_turns_as_one() -> None:
+    desk = Desk(100)
+    slow = desk.admission.pool("q", "q")
+    empty = ErrorInfo(
+        "rate_limit_error", "slow", 429, retryable=True, retry_after=1, rate_limits=limits(requests=(60, 0))
+    )
+    desk.enter("first", pool=slow)
+    desk.refuse("first", info=empty)
+    desk.enter(*names(10, "early"), group="here", pool=slow)
+    for number in range(1_500):
+        desk.enter("user", group=f"user {number}")
+        desk.leave("user")
+    desk.enter(*names(10, "late"), group="here", pool=slow)
+    desk.enter(*names(10, "there"), group="there", pool=slow)
+    order = [name for _, name in desk.pass_time(10.5)]
+    assert len(order) == 10
+    assert sum(name.startswith("there") for name in order) == 5
+
+
+def test_the_groups_that_are_remembered_are_at_most_twice_the_busy_ones_and_a_thousand() -> None:
+    desk = Desk(1000)
+    slow = desk.admission.pool("q", "q")
+    for number in range(100):
+        desk.enter(f"r{number}", group=f"busy {number}", pool=slow)
+    most = 0
+    for number in range(3_000):
+        desk.enter("user", group=f"user {number}")
+        desk.leave("user")
+        most = max(most, len(desk.admission._groups))  # pyright: ignore[reportPrivateUsage]
+    assert most <= 2 * 100 + 1_000
+
+
 def test_a_spend_cap_needs_prices() -> None:
     with pytest.raises(ValueError, match="no price is known for 'claude-of-nobody'"):
         Desk(1, spend_cap=1.0).admission.check_price("claude-of-nobody", None)
     Desk(1).admission.check_price("claude-of-nobody", None)
+
+
+def test_a_groups_spend_cap_needs_prices_for_that_group_alone() -> None:
+    admission = Desk(1, groups={"g": Group(spend_cap=1.0), "free": Group()}).admission
+    with pytest.raises(ValueError, match="no price is known for 'claude-of-nobody'"):
+        admission.check_price("claude-of-nobody", "g")
+    for group in ("free", "unknown", None):
+        admission.check_price("claude-of-nobody", group)
 
 
 # -- settings
@@ -694,3 +783,17 @@ def test_nothing_is_due_when_nobody_waits() -> None:
     assert desk.admission.due == math.inf
     desk.enter("a", "b", "c")
     assert desk.admission.due == math.inf  # time alone helps nobody here
+
+
+def test_the_engine_is_woken_only_when_it_must_look_again_sooner_than_it_meant_to() -> None:
+    desk = Desk(100, limits={"p": Limits(requests_per_minute=6)})
+    desk.enter(*names(6))
+    desk.later(0)
+    before = desk.woken
+    desk.enter("a")
+    assert desk.admission.due == pytest.approx(10)
+    assert desk.woken == before + 1
+    desk.enter("b")  # it is behind the other
+    assert len(desk.pass_time(11)) == 1
+    assert desk.admission.due == pytest.approx(20, abs=0.01)  # later than it meant to
+    assert desk.woken == before + 1
