@@ -324,6 +324,7 @@ def test_nothing_is_known_before_the_message_begins() -> None:
     assert known == (None, None, None, None)
     assert assembler.stop_details is None
     assert not assembler.is_whole
+    assert not assembler.usage_is_final
     assert (assembler.contents, assembler.attempt_characters) == (0, 0)
     assert assembler.usage == assembler.attempt_usage == Usage()
 
@@ -362,6 +363,12 @@ def test_an_unknown_event_that_is_no_content_breaks_nothing() -> None:
     assembler, _ = fed(began(), '{"type":"novelty"}')
     assert assembler.broken is None
     assert not assembler.over
+
+
+def test_an_error_is_the_end_of_it() -> None:
+    assembler, _ = fed(began(), TEXT, '{"type":"error","error":{"type":"overloaded_error","message":"busy"}}')
+    assert assembler.error is not None
+    assert (assembler.stopped, assembler.over, assembler.broken) == (False, True, None)
 
 
 def test_what_broke_a_message_first_is_what_is_said_of_it() -> None:
@@ -409,6 +416,9 @@ def test_content_that_the_message_begins_with() -> None:
     assert assembler.is_whole  # these blocks need no end
     assembler.close()
     assert parts_of(assembler) == {0: TextPart("a"), 1: TextPart("b")}
+    assembler, _ = fed(began({"content": given}))
+    assembler.close()  # it was cut
+    assert parts_of(assembler)[0] == TextPart("a", complete=False)
     assembler, _ = fed(began({"content": given[0]}))
     assert parts_of(assembler) == {0: TextPart("a", complete=False)}
     assert assembler.broken is None
@@ -492,6 +502,12 @@ def test_an_end_of_no_message(before: list[str], why: str) -> None:
     assembler, _ = fed(*before, STOPPED)
     assert assembler.broken == why
     assert not assembler.stopped
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_proxys_last_word_ends_the_answer_if_it_is_whole(whole: bool) -> None:
+    assembler, _ = fed(began(), TEXT, said("a"), *([stop(), ending()] if whole else []), "[DONE]")
+    assert (assembler.stopped, assembler.over) == (whole, True)
 
 
 def test_a_delta_of_no_message_is_told() -> None:
