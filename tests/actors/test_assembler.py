@@ -332,7 +332,7 @@ def test_nothing_is_known_before_the_message_begins() -> None:
 def test_what_the_api_said_of_the_stop() -> None:
     details = {"type": "refusal", "category": "x"}
     said = ending("stop_sequence", delta={"stop_sequence": "END", "stop_details": details})
-    assembler, _ = fed(began(), said)
+    assembler, _ = fed(began({"stop_reason": None, "stop_sequence": None}), said)
     assert (assembler.stop_reason, assembler.stop_sequence) == ("stop_sequence", "END")
     assert assembler.stop_details == details
     # A later event that is silent takes nothing back.
@@ -527,6 +527,11 @@ def test_a_message_that_begins_twice() -> None:
     assembler, log = fed(began(), began({"model": "claude-y"}))
     assert [type(event) for event in read(log)] == [StreamStartEvent, UsageEvent, StreamStartEvent]
     assert (assembler.model_name, assembler.broken) == ("claude-y", None)
+    # The same, with another usage.
+    assembler, _ = fed(began())
+    assert assembler.usage == Usage(3)
+    fed(began({"usage": {"input_tokens": 4}}), more_of=assembler)
+    assert assembler.usage == Usage(4)
     # Its id at last.
     assembler, _ = fed(began({"id": None}), began())
     assert (assembler.message_id, assembler.broken) == ("msg_1", None)
@@ -679,6 +684,12 @@ def test_after_parts_that_ended_the_continuations_parts_are_new() -> None:
     assembler = cut(TEXT, said("a"), stop())
     fed(began({"id": "msg_2"}), TEXT, said("b"), more_of=assembler)
     assert parts_of(assembler) == {0: TextPart("a"), 1: TextPart("b", complete=False)}
+
+
+def test_an_answer_that_had_no_content_goes_on_at_its_beginning() -> None:
+    assembler = cut()
+    fed(began({"id": "msg_2"}), TEXT, said("a"), more_of=assembler)
+    assert parts_of(assembler) == {0: TextPart("a", complete=False)}
 
 
 def test_a_continuation_that_was_broken_off_forgets_the_break() -> None:
