@@ -324,6 +324,7 @@ def test_nothing_is_known_before_the_message_begins() -> None:
     assert known == (None, None, None, None)
     assert assembler.stop_details is None
     assert not assembler.is_whole
+    assert not assembler.usage_is_final
     assert (assembler.contents, assembler.attempt_characters) == (0, 0)
     assert assembler.usage == assembler.attempt_usage == Usage()
 
@@ -331,7 +332,7 @@ def test_nothing_is_known_before_the_message_begins() -> None:
 def test_what_the_api_said_of_the_stop() -> None:
     details = {"type": "refusal", "category": "x"}
     said = ending("stop_sequence", delta={"stop_sequence": "END", "stop_details": details})
-    assembler, _ = fed(began(), said)
+    assembler, _ = fed(began({"stop_reason": None, "stop_sequence": None}), said)
     assert (assembler.stop_reason, assembler.stop_sequence) == ("stop_sequence", "END")
     assert assembler.stop_details == details
     # A later event that is silent takes nothing back.
@@ -362,6 +363,12 @@ def test_an_unknown_event_that_is_no_content_breaks_nothing() -> None:
     assembler, _ = fed(began(), '{"type":"novelty"}')
     assert assembler.broken is None
     assert not assembler.over
+
+
+def test_an_error_is_the_end_of_it() -> None:
+    assembler, _ = fed(began(), TEXT, '{"type":"error","error":{"type":"overloaded_error","message":"busy"}}')
+    assert assembler.error is not None
+    assert (assembler.stopped, assembler.over, assembler.broken) == (False, True, None)
 
 
 def test_what_broke_a_message_first_is_what_is_said_of_it() -> None:
@@ -409,6 +416,9 @@ def test_content_that_the_message_begins_with() -> None:
     assert assembler.is_whole  # these blocks need no end
     assembler.close()
     assert parts_of(assembler) == {0: TextPart("a"), 1: TextPart("b")}
+    assembler, _ = fed(began({"content": given}))
+    assembler.close()  # it was cut
+    assert parts_of(assembler)[0] == TextPart("a", complete=False)
     assembler, _ = fed(began({"content": given[0]}))
     assert parts_of(assembler) == {0: TextPart("a", complete=False)}
     assert assembler.broken is None
@@ -494,6 +504,12 @@ def test_an_end_of_no_message(before: list[str], why: str) -> None:
     assert not assembler.stopped
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_proxys_last_word_ends_the_answer_if_it_is_whole(whole: bool) -> None:
+    assembler, _ = fed(began(), TEXT, said("a"), *([stop(), ending()] if whole else []), "[DONE]")
+    assert (assembler.stopped, assembler.over) == (whole, True)
+
+
 def test_a_delta_of_no_message_is_told() -> None:
     assembler, log = fed(ending())
     (event,) = read(log)
@@ -511,6 +527,11 @@ def test_a_message_that_begins_twice() -> None:
     assembler, log = fed(began(), began({"model": "claude-y"}))
     assert [type(event) for event in read(log)] == [StreamStartEvent, UsageEvent, StreamStartEvent]
     assert (assembler.model_name, assembler.broken) == ("claude-y", None)
+    # The same, with another usage.
+    assembler, _ = fed(began())
+    assert assembler.usage == Usage(3)
+    fed(began({"usage": {"input_tokens": 4}}), more_of=assembler)
+    assert assembler.usage == Usage(4)
     # Its id at last.
     assembler, _ = fed(began({"id": None}), began())
     assert (assembler.message_id, assembler.broken) == ("msg_1", None)
@@ -663,6 +684,12 @@ def test_after_parts_that_ended_the_continuations_parts_are_new() -> None:
     assembler = cut(TEXT, said("a"), stop())
     fed(began({"id": "msg_2"}), TEXT, said("b"), more_of=assembler)
     assert parts_of(assembler) == {0: TextPart("a"), 1: TextPart("b", complete=False)}
+
+
+def test_an_answer_that_had_no_content_goes_on_at_its_beginning() -> None:
+    assembler = cut()
+    fed(began({"id": "msg_2"}), TEXT, said("a"), more_of=assembler)
+    assert parts_of(assembler) == {0: TextPart("a", complete=False)}
 
 
 def test_a_continuation_that_was_broken_off_forgets_the_break() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import anyio
@@ -87,8 +87,8 @@ class Told:
     def write(self, text: str) -> None:
         self.log.add_text(0, TextPartDelta, text)
 
-    def subscriber(self, policy: Policy) -> Subscriber:
-        return Subscriber(self, Cursor(self.log), policy, "detach")
+    def subscriber(self, policy: Policy, first: Iterable[PartEvent] = ()) -> Subscriber:
+        return Subscriber(self, Cursor(self.log), policy, "detach", first)
 
     def park(self, consumer: Parked) -> None:
         self.parked.append(consumer)
@@ -199,6 +199,18 @@ async def test_a_consumer_that_lags_gets_merged_text_and_one_that_does_not_gets_
     assert_gapless(events, after=0)
 
 
+def test_a_late_joiner_is_told_what_was_before_the_log_goes_on() -> None:
+    producer = Told()
+    first = PartDeltaEvent(0, TextPartDelta("so far"), stream_id="s", first_seq=0, seq=0)
+    subscriber = producer.subscriber(Conflate(), [first])
+    producer.write("a")
+    assert subscriber.pending == 2
+    taken = [subscriber.take() for _ in range(3)]
+    assert taken[0] is first
+    assert words([event for event in taken if event is not None]) == ["so far", "a"]
+    assert taken[2] is None
+
+
 # -- giving way to others
 
 
@@ -264,6 +276,7 @@ async def test_a_batch_counts_as_giving_way() -> None:
     with anyio.CancelScope() as scope:
         scope.cancel()  # the next checkpoint would raise
         assert words([await mailbox.receive()]) == ["b"]
+    assert not scope.cancelled_caught
     mailbox.close()
 
 
@@ -277,6 +290,7 @@ async def test_a_closed_mailbox_says_so_before_it_gives_way() -> None:
             scope.cancel()
             with pytest.raises(anyio.ClosedResourceError):
                 await receive()
+        assert not scope.cancelled_caught
 
 
 async def test_a_timeout_reaches_whoever_reads_a_ready_channel() -> None:
@@ -514,6 +528,45 @@ async def test_a_worker_cancelled_between_its_wake_and_its_turn_leaves_nobody_as
         assert second.done()
         assert words(taken) == ["b" if stolen else "a"]
         tasks.cancel_scope.cancel()
+
+
+class Mark:
+    """A wake that nobody waits for."""
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+
+    async def wait(self) -> None:
+        raise NotImplementedError
+
+
+def test_a_reader_that_gives_up_is_not_woken_instead_of_another() -> None:
+    subscriber = Told().subscriber(Conflate())
+    first, second = Mark(), Mark()
+    subscriber.waiters.extend([first, second])
+    subscriber.give_up(first)
+    subscriber.wake()
+    assert (first.is_set(), second.is_set()) == (False, True)
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_reader_that_gives_up_after_its_wake_passes_it_on(ready: bool) -> None:
+    producer = Told()
+    subscriber = producer.subscriber(Conflate())
+    first, second = Mark(), Mark()
+    subscriber.waiters.extend([first, second])
+    subscriber.wake()
+    if ready:
+        producer.write("a")
+    subscriber.give_up(first)
+    assert second.is_set() is ready
+    assert producer.parked == ([] if ready else [subscriber])
 
 
 # -- closing
