@@ -19,7 +19,7 @@ from tests.support.reference.streams import event, message, start, text
 from tests.support.stage import Wire, settle, task_group
 from tests.support.virtual import virtual_backends
 
-from manystream import Deadlines, ErrorInfo, RetryPolicy, State, StreamRequest, Usage
+from manystream import Deadlines, ErrorInfo, RetryPolicy, State, StreamHandle, StreamRequest, Usage
 from manystream.actors.actor import StreamActor
 from manystream.actors.channel import Audience
 from manystream.actors.response import ResponseFailed
@@ -564,6 +564,18 @@ async def test_what_its_last_consumer_wanted(how: Any, closing: bool) -> None:
         else:
             floor.supervisor.cancel(actor, "handle", None)
     floor.supervisor.abandoned(actor, how)  # it is gone: no task is begun, and the task group has ended
+
+
+async def test_another_consumer_keeps_it() -> None:
+    async with a_floor() as floor:
+        actor = floor.submit("a", None)
+        handle = StreamHandle(actor, lambda _actor, _reason: None)
+        handle.subscribe(on_abandon="linger").close()
+        await anyio.sleep(1)
+        async with handle.subscribe():
+            await anyio.sleep(20)
+            assert not actor.life.ended
+        floor.supervisor.cancel(actor, "handle", None)
 
 
 async def test_draining_no_consumer_holds_a_stream_back(monkeypatch: pytest.MonkeyPatch) -> None:
