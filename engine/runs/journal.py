@@ -82,24 +82,20 @@ class Journal:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")  # after a power cut the results file tells what a lost commit said
+        # What fails before the commit takes no effect, since `__init__` then closes the database.
         db.execute("BEGIN IMMEDIATE")
-        try:
-            if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                for statement in SCHEMA.split(";\n"):
-                    db.execute(statement)
-                db.execute("INSERT INTO meta VALUES ('format', ?)", (FORMAT,))
-            found = format_of(db)
-            if not is_readable_format(found):
-                raise OutputError(
-                    f"{self.path}: its format is {found}, this version of manystream writes format {FORMAT};"
-                    " --overwrite starts anew"
-                )
-            upgrade(db)
-            db.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
-            raise
+        if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            for statement in SCHEMA.split(";\n"):
+                db.execute(statement)
+            db.execute("INSERT INTO meta VALUES ('format', ?)", (FORMAT,))
+        found = format_of(db)
+        if not is_readable_format(found):
+            raise OutputError(
+                f"{self.path}: its format is {found}, this version of manystream writes format {FORMAT};"
+                " --overwrite starts anew"
+            )
+        upgrade(db)
+        db.execute("COMMIT")
         create_input(db)
 
     @contextmanager

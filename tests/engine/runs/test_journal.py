@@ -263,6 +263,14 @@ def test_sessions_follow_one_another(path: str) -> None:
         assert journal.totals().lost_dollars == 0.5
 
 
+def test_a_session_that_was_not_begun_ends_no_other(path: str) -> None:
+    with closing(Journal(path)) as journal:
+        journal.begin_session()
+    with closing(Journal(path)) as journal:
+        journal.end_session("finished")
+        assert journal.read("SELECT number, ended, how FROM session") == [(1, None, None)]
+
+
 def test_a_temporary_journal_is_gone_when_it_is_closed(journal: Journal) -> None:
     journal.register(registered("a"))
     assert journal.path is None
@@ -318,6 +326,13 @@ def test_one_run_at_a_time_writes_it(path: str) -> None:
         assert Path(path).exists()
     with closing(Journal(path)) as journal:
         assert states(journal) == {"a": "pending"}
+
+
+def test_how_the_database_is_set_up(path: str) -> None:
+    with closing(Journal(path)) as journal:
+        assert journal.read("PRAGMA synchronous") == [(1,)]  # normal
+        assert journal.read("PRAGMA journal_mode") == [("wal",)]
+        assert journal.read("PRAGMA locking_mode") == [("exclusive",)]
 
 
 def spoil(path: str, statement: str) -> None:
