@@ -61,7 +61,7 @@ async def listen(url: str, prompt: str, patience: int | None = None) -> None:
     """A client: it counts events, and leaves after as many as it has patience for."""
     count, kind = 0, ""
     async with (
-        httpx2.AsyncClient(trust_env=False) as client,
+        httpx2.AsyncClient(trust_env=False, timeout=60) as client,
         client.stream("GET", url, params={"prompt": prompt}) as response,
     ):
         async for line in response.aiter_lines():
