@@ -576,6 +576,7 @@ def test_a_fallback_names_the_model_on_the_beta_route() -> None:
     fallback = block("fallback", to={"model": "claude-y"})
     assert fed(began(), fallback, beta=True)[0].model_name == "claude-y"
     assert fed(began(), fallback)[0].model_name == "claude-x"
+    assert fed(began(), block("fallback", to={}), beta=True)[0].model_name == "claude-x"
 
 
 def test_the_usage_that_a_message_ends_with() -> None:
@@ -684,6 +685,13 @@ def test_after_parts_that_ended_the_continuations_parts_are_new() -> None:
     assembler = cut(TEXT, said("a"), stop())
     fed(began({"id": "msg_2"}), TEXT, said("b"), more_of=assembler)
     assert parts_of(assembler) == {0: TextPart("a"), 1: TextPart("b", complete=False)}
+
+
+def test_a_continuation_says_nothing_of_the_stop_before_its_message_begins() -> None:
+    assembler = cut(TEXT, said("a"))
+    _, log = fed(ending(), more_of=assembler)
+    assert [type(event) for event in read(log)] == [UnknownEvent]
+    assert assembler.stop_reason is None
 
 
 def test_an_answer_that_had_no_content_goes_on_at_its_beginning() -> None:
