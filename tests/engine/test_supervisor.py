@@ -377,22 +377,26 @@ async def test_a_deadline_of_one_that_waits_ends_it_at_once() -> None:
         floor.supervisor.cancel(running, "handle", None)
 
 
-async def test_one_that_is_turned_away_ends_later_in_whichever_state_it_is() -> None:
+async def test_those_that_are_turned_away_end_a_step_later() -> None:
     async with a_floor(slots=1) as floor:
-        running = floor.submit("running", OVERLOADED, ANSWER)
-        waiting, gone = floor.submit("waiting", None), floor.submit("gone", None)
+        again, running = floor.submit("again", OVERLOADED), floor.submit("running", None)
+        waiting, gone = floor.submit("waiting"), floor.submit("gone")
         await settle()
+        turned_away = [floor.ticket(name).turned_away for name in ("again", "waiting", "gone")]
         floor.supervisor.cancel(gone, "handle", None)
-        floor.ticket("running").turned_away("no more money")
-        assert not running.life.ended  # whoever submitted it has it in hand first
+        for turn_away in turned_away:
+            turn_away("no more money")
+        assert not again.life.ended  # whoever submitted it has it in hand first
+        assert not waiting.life.ended
         await settle()
-        assert running.result is not None
-        assert running.result.error is not None
-        assert (running.result.error.type, running.result.error.message) == ("spend_cap_reached", "no more money")
-        assert "running" in floor.released
-        floor.supervisor.cancel(waiting, "handle", None)
-        await waiting.closed.wait()
-        assert sorted(floor.released) == ["gone", "running", "waiting"]
+        for actor in (again, waiting):
+            assert actor.result is not None
+            assert actor.result.error is not None
+            assert (actor.result.error.type, actor.result.error.message) == ("spend_cap_reached", "no more money")
+            assert actor.closed.is_set()
+        assert sorted(floor.released) == ["again", "gone", "waiting"]
+        assert result(gone)[0] == "cancelled"
+        floor.supervisor.cancel(running, "handle", None)
 
 
 async def test_it_runs_in_its_own_context() -> None:
@@ -477,6 +481,9 @@ async def test_side_tasks_that_have_ended_are_forgotten() -> None:
             await anyio.sleep(1)
             most = max(most, len(supervisor._side_tasks))  # pyright: ignore[reportPrivateUsage]
         assert most < 60
+        for _ in range(100):
+            supervisor.start_side_task(anyio.sleep_forever())
+        assert supervisor._prune_at > 100  # pyright: ignore[reportPrivateUsage]  # not at every start
         supervisor.stop_side_tasks()
         await settle()
         assert lasting.status is TaskHandle.Status.CANCELLED
