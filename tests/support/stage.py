@@ -29,6 +29,7 @@ from manystream.actors import (
 from manystream.actors.actor import StreamActor
 from manystream.actors.channel.mailbox import OnAbandon
 from manystream.actors.response import ResponseFailed, Sink
+from manystream.actors.stream import bare
 from manystream.actors.stream.recovery import Recovery
 
 __all__ = ["NO_WAIT", "Stage", "assert_gapless", "fold", "settle", "task_group"]
@@ -73,7 +74,9 @@ class Wire:
             try:
                 raise ConnectionResetError
             except OSError as exc:
-                raise ResponseFailed(ErrorInfo("connection_error", "broken", retryable=True, cause=exc)) from exc
+                # As the real responses do: a traceback would hold their frames, and with them the stream.
+                info = ErrorInfo("connection_error", "broken", retryable=True, cause=bare(exc))
+                raise ResponseFailed(info) from exc
         self.reads += 1
         return item
 
