@@ -219,7 +219,7 @@ class StreamActor:
 
     async def _wait_for_room(self) -> None:
         """A lossless consumer is full: waits for it. Meanwhile nothing is read, and no deadline of reading passes."""
-        if not self.audience.must_wait:
+        if self.audience.make_room():
             return
         watch = self.watch
         watch.pause()

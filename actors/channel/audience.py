@@ -95,12 +95,11 @@ class Audience:
             if subscriber.full:
                 subscriber.conflate()
 
-    @property
-    def must_wait(self) -> bool:
-        """Whether the stream has to wait for a subscriber. When the engine drains, nobody is waited for."""
+    def make_room(self) -> bool:
+        """Makes room at once when the engine drains, by merging for those that are full. Returns whether it did."""
         if self._draining:
             self._conflate_full()
-        return not self._draining
+        return self._draining
 
     async def wait_for_room(self, clock: Callable[[], float]) -> None:
         """Waits until no lossless subscriber is full. One that stays full for its `stall_timeout` loses its place.
