@@ -3,7 +3,7 @@
 from .faults import Bytes, Cut, CutHow, Fail, Faults, Point, ScriptStep, Slow, Stall
 from .scenario import Scenario, ScenarioError, read_scenario
 from .served import ListenError, Outcome, RecordedRequest, Tally
-from .service import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits, SpendLimit
+from .service import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits, SpendKind, SpendLimit
 from .simulator import InThread, Serving, Simulator
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Serving",
     "Simulator",
     "Slow",
+    "SpendKind",
     "SpendLimit",
     "Stall",
     "Tally",

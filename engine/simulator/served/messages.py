@@ -72,7 +72,9 @@ class Messages:
         body = check_create(call.request.json)
         call = attrs.evolve(call, model=body["model"])
         try:
-            account = self._service.check(body, call.luck, call.now)
+            account = self._service.check(
+                body, call.luck, call.now, call.request.headers.get("anthropic-user-profile-id")
+            )
         except RefusalError as fault:
             return self._replies.refusal(call, fault)
         self._count += 1

@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from ..faults import HTML_PAGE, Fail
-from ..service import RefusalError, Reply, Send, Service, error_body
+from ..service import RefusalError, Reply, Send, Service
 from .call import Call
 
 __all__ = ["Replies"]
@@ -31,8 +31,7 @@ class Replies:
 
     def refusal(self, call: Call, fault: RefusalError) -> Reply:
         """Returns the error that the service answers a request with."""
-        details = None if fault.error_code is None else {"error_code": fault.error_code}
-        data = msgspec.json.encode(error_body(fault.type, fault.message, call.request_id, details))
+        data = msgspec.json.encode(fault.body(call.request_id))
         headers = {"content-type": "application/json", "content-length": str(len(data))}
         if fault.retry_after is not None:
             headers["retry-after"] = str(fault.retry_after)
@@ -41,7 +40,7 @@ class Replies:
 
     def failure(self, call: Call, failure: Fail) -> Reply:
         """Returns the error that the script asks for."""
-        data = msgspec.json.encode(error_body(failure.type, failure.message, call.request_id))
+        data = msgspec.json.encode(failure.body(call.request_id))
         headers = {"content-type": "application/json", "content-length": str(len(data)), **failure.headers}
         return Reply(failure.status, self.headers(call, headers), iter((Send(data),)))
 

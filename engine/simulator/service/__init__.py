@@ -1,13 +1,15 @@
 """What the simulated service decides: which requests it takes, what they use, and what it refuses."""
 
 from .account import Account, Service
-from .conditions import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits, SpendLimit
+from .conditions import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits, SpendKind, SpendLimit
+from .error_codes import ERROR_CODES, ErrorCode
 from .errors import RefusalError, error_body, error_type
 from .models import find_model, model_page
 from .steps import Abort, BadChunk, Close, Reply, Request, Send, Step, Wait
 from .validation import check_count, check_create
 
 __all__ = [
+    "ERROR_CODES",
     "Abort",
     "Account",
     "BadChunk",
@@ -15,6 +17,7 @@ __all__ = [
     "Close",
     "Condition",
     "Conditions",
+    "ErrorCode",
     "Overload",
     "Ramp",
     "RefusalError",
@@ -23,6 +26,7 @@ __all__ = [
     "Send",
     "Service",
     "ServiceLimits",
+    "SpendKind",
     "SpendLimit",
     "Step",
     "Wait",
