@@ -1,5 +1,6 @@
 """What is said of one stream as plain values: its request, its events, its deadlines, its retries, its result."""
 
+from .account import refuses_account, refuses_profile
 from .codec import decode_event, encode_event
 from .deadlines import DeadlineName, Deadlines
 from .due import next_due
@@ -101,6 +102,8 @@ __all__ = [
     "next_due",
     "next_step",
     "own_copy",
+    "refuses_account",
+    "refuses_profile",
     "retry_after",
     "revive",
     "takes_continuation",

@@ -161,6 +161,19 @@ async def test_a_service_that_speaks_something_else_stops_the_run(
 
 
 @pytest.mark.anyio
+async def test_the_customer_s_own_spend_limit_stops_the_run(simulator: Simulator, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    limit = "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC."
+    simulator.script(["fine"] * 5 + [Fail(400, message=limit)] * 100)
+    with pytest.raises(RunStopped, match=f"400 invalid_request_error: {limit}"):
+        await run_all(simulator, prompts(100), output)
+    assert kinds(output) == ["succeeded"] * 5
+    assert len(simulator.requests) < 15
+    with closing(sqlite3.connect(f"{output}.journal")) as journal:
+        assert journal.execute("SELECT count(*) FROM request WHERE state = 'pending'").fetchone() == (95,)
+
+
+@pytest.mark.anyio
 async def test_a_few_that_break_are_errored(simulator: Simulator, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     simulator.script([Cut(1, "garbage", text=LONG)] * 3 + ["fine", Fail(400)])
