@@ -60,8 +60,8 @@ class Engine:
 
     At most `max_concurrency` streams run at a time, and fewer when the API accepts no more. Other requests wait, at
     most `max_queued` of them (None: any number). The API's limits per minute are learnt from its headers, and kept;
-    `limits` sets them by hand, for all pools or by the pool's name (the model's, unless its `limits_pool` says
-    otherwise). `groups` says how the requests of a group are treated beside others.
+    `limits` sets them by hand, for all pools or by the name of a pool or of a model in it. A pool is a model group
+    of the API's, in fast mode or not, unless the model's `limits_pool` says otherwise. `groups` says how the requests of a group are treated beside others.
 
     `deadlines` says how long each stage of a stream may take, `retry` how failures are tried again, and `recovery` what
     happens when content has come before a failure (see `StreamRequest`). A request may bring its own of each.

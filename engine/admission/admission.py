@@ -14,6 +14,7 @@ from ...actors.message import Usage
 from ...actors.stream import ErrorInfo
 from ..prices import Prices
 from .lanes import GroupState, Lane, Lanes
+from .model_groups import limits_by_pool, pool_name
 from .pool import Block, Pool
 from .reservation import Reservation
 from .retry_budget import RetryBudget
@@ -53,7 +54,7 @@ class Admission:
         self._max_queued = max_queued
         self._clock = clock
         self._woken = woken
-        self._limits = limits
+        self._limits = limits if isinstance(limits, Limits) else limits_by_pool(limits or {})
         self._prices = prices or Prices()
         self._pools: dict[Hashable, Pool] = {}
         self._groups = {name: GroupState(group) for name, group in (groups or {}).items()}
@@ -72,12 +73,14 @@ class Admission:
         self.due = math.inf
         """When a request may be admitted only because time has passed, in seconds on the clock."""
 
-    def pool(self, key: Hashable, name: str) -> Pool:
-        """The pool for one set of credentials and one rate limit. It is shown to people as `name`."""
-        pool = self._pools.get(key)
+    def pool(self, credentials: Hashable, group: str, *, fast: bool = False) -> Pool:
+        """The pool for one set of credentials and one model group, or name of the caller's own, in fast mode or not."""
+        name = pool_name(group, fast=fast)
+        pool = self._pools.get((credentials, name))
         if pool is None:
-            limits = self._limits if isinstance(self._limits, Limits) else (self._limits or {}).get(name)
-            pool = self._pools[key] = Pool(name, self._max_concurrency, limits or Limits(), self._clock())
+            limits = self._limits if isinstance(self._limits, Limits) else self._limits.get(name)
+            pool = Pool(name, self._max_concurrency, limits or Limits(), self._clock(), fast=fast)
+            self._pools[credentials, name] = pool
         return pool
 
     @property
@@ -287,7 +290,7 @@ class Admission:
             raise ValueError(f"there is a spend cap, and no price is known for {model_name!r}: give one in prices=")
 
     def _estimated_cost(self, ticket: Ticket) -> float:
-        estimates = ticket.pool.estimates(ticket.group)
+        estimates = ticket.pool.estimates(ticket.group, ticket.model_name)
         usage = Usage(
             input_tokens=round(estimates.input(ticket.prompt.tokens)),
             output_tokens=round(estimates.output(ticket.max_tokens)),
