@@ -22,7 +22,7 @@ from ..actors.stream import (
     takes_continuation,
 )
 from ..actors.stream.recovery import check_recovery
-from .admission import Admission, Ticket, measure, model_group
+from .admission import Admission, Ticket, measure
 from .api import AnthropicModel
 from .api.parameters import DEFAULT_MAX_TOKENS
 
@@ -100,9 +100,8 @@ class Submission:
 
     def ticket(self, admission: Admission, credentials: Hashable) -> Ticket:
         """Its place in `admission`, in the pool of these credentials; with an id of its own for its stream."""
-        group = self.model.limits_pool or model_group(self.model_name)
         return Ticket(
-            pool=admission.pool(credentials, group, fast=self._fast),
+            pool=admission.pool(credentials, self.model_name, own=self.model.limits_pool, fast=self._fast),
             stream_id=f"stream_{uuid4().hex}",
             custom_id=self.request.custom_id,
             model_name=self.model_name,

@@ -1,7 +1,7 @@
 """Admission: who may run, and when. Plain objects without I/O, driven by time and by how the API answers."""
 
 from .admission import Admission, EngineBusy
-from .model_groups import model_group
+from .model_groups import ModelGroups
 from .pool import is_overload
 from .prompt import measure
 from .settings import Group, Limits, Reason
@@ -12,9 +12,9 @@ __all__ = [
     "EngineBusy",
     "Group",
     "Limits",
+    "ModelGroups",
     "Reason",
     "Ticket",
     "is_overload",
     "measure",
-    "model_group",
 ]

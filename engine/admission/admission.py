@@ -14,7 +14,7 @@ from ...actors.message import Usage
 from ...actors.stream import ErrorInfo
 from ..prices import Prices
 from .lanes import GroupState, Lane, Lanes
-from .model_groups import limits_by_pool, pool_name
+from .model_groups import ModelGroups, limits_by_pool, model_group, pool_name
 from .pool import Block, Pool
 from .reservation import Reservation
 from .retry_budget import RetryBudget
@@ -57,6 +57,7 @@ class Admission:
         self._limits = limits if isinstance(limits, Limits) else limits_by_pool(limits or {})
         self._prices = prices or Prices()
         self._pools: dict[Hashable, Pool] = {}
+        self._told: dict[Hashable, ModelGroups] = {}
         self._groups = {name: GroupState(group) for name, group in (groups or {}).items()}
         self._named_groups = frozenset(self._groups)
         self._prune_at = len(self._groups) + _MANY_GROUPS
@@ -73,13 +74,23 @@ class Admission:
         self.due = math.inf
         """When a request may be admitted only because time has passed, in seconds on the clock."""
 
-    def pool(self, credentials: Hashable, group: str, *, fast: bool = False) -> Pool:
-        """The pool for one set of credentials and one model group, or name of the caller's own, in fast mode or not."""
+    def told(self, credentials: Hashable, groups: ModelGroups) -> None:
+        """The API told the model groups of a customer and their limits. Headers correct them later."""
+        self._told[credentials] = groups
+
+    def pool(self, credentials: Hashable, model_name: str, *, own: str | None = None, fast: bool = False) -> Pool:
+        """The pool for one set of credentials and a model's group, or one with a name of the caller's `own`; in fast
+        mode or not."""
+        told = self._told.get(credentials)
+        group = own or (model_group(model_name) if told is None else told.group(model_name))
         name = pool_name(group, fast=fast)
         pool = self._pools.get((credentials, name))
         if pool is None:
-            limits = self._limits if isinstance(self._limits, Limits) else self._limits.get(name)
-            pool = Pool(name, self._max_concurrency, limits or Limits(), self._clock(), fast=fast)
+            fixed = self._limits if isinstance(self._limits, Limits) else self._limits.get(name)
+            learnt = None if told is None else told.limits.get(name)
+            pool = Pool(
+                name, self._max_concurrency, fixed or learnt or Limits(), self._clock(), fixed=bool(fixed), fast=fast
+            )
             self._pools[credentials, name] = pool
         return pool
 

@@ -9,9 +9,11 @@ Source: platform.claude.com/docs/en/api/rate-limits, as it stood on 17 October 2
 import re
 from collections.abc import Mapping
 
+import attrs
+
 from .settings import Limits
 
-__all__ = ["limits_by_pool", "model_group", "pool_name"]
+__all__ = ["ModelGroups", "limits_by_pool", "model_group", "pool_name"]
 
 _GROUPS = {
     "claude-fable-5.x": ("claude-fable-5", "claude-fable-5-1", "claude-fable-5-2"),
@@ -28,6 +30,20 @@ def model_group(model_name: str) -> str:
     them with others. Amazon Bedrock's names (`anthropic.claude-…`) are groups of their own."""
     base = _RELEASE.sub("", model_name)
     return _GROUP_OF.get(base, base)
+
+
+@attrs.frozen
+class ModelGroups:
+    """The model groups of one customer, as the API told them."""
+
+    names: Mapping[str, str]
+    """The group's name, by the names of its models."""
+    limits: Mapping[str, Limits]
+    """By the group's name."""
+
+    def group(self, model_name: str) -> str:
+        """The name of a model's group."""
+        return self.names.get(model_name) or model_group(model_name)
 
 
 def pool_name(group: str, *, fast: bool) -> str:

@@ -38,9 +38,11 @@ def is_overload(info: ErrorInfo) -> bool:
 
 
 class Pool:
-    """The state of one pool. Times are seconds on the engine's clock."""
+    """The state of one pool. Times are seconds on the engine's clock. `fixed` says that `limits` are set by hand."""
 
-    def __init__(self, name: str, ceiling: int, limits: Limits, now: float, *, fast: bool = False) -> None:
+    def __init__(
+        self, name: str, ceiling: int, limits: Limits, now: float, *, fixed: bool = True, fast: bool = False
+    ) -> None:
         self.name = name
         self._headers = "anthropic-fast" if fast else "anthropic-ratelimit"
         self.running = 0
@@ -48,9 +50,9 @@ class Pool:
         self.pace = Pace()
         self.prefixes = Prefixes()
         self.buckets: dict[Reason, Bucket] = {
-            "requests_per_minute": Bucket(limits.requests_per_minute, now),
-            "input_tokens_per_minute": Bucket(limits.input_tokens_per_minute, now, unit=_UNIT),
-            "output_tokens_per_minute": Bucket(limits.output_tokens_per_minute, now, unit=_UNIT),
+            "requests_per_minute": Bucket(limits.requests_per_minute, now, fixed=fixed),
+            "input_tokens_per_minute": Bucket(limits.input_tokens_per_minute, now, unit=_UNIT, fixed=fixed),
+            "output_tokens_per_minute": Bucket(limits.output_tokens_per_minute, now, unit=_UNIT, fixed=fixed),
         }
         self._estimates: dict[tuple[str | None, str], Estimates] = {}
 
