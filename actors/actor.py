@@ -37,7 +37,9 @@ from .stream import (
     bare,
     billed_for,
     continuation,
+    continues_thread,
     known_usage,
+    may_have_run,
     next_due,
     next_step,
     takes_continuation,
@@ -242,6 +244,10 @@ class StreamActor:
             attempt.error is not None and attempt.error.message == info.message for attempt in self.attempts
         ):
             info = attrs.evolve(info, retryable=False)  # the same failure at the same place will come again
+        if info.retryable and continues_thread(self.request.params, self.request.extra_body):
+            # An error inside the stream came after its begin, whatever its status would have been.
+            ran = self.assembler.message_id is not None or may_have_run(info)
+            info = attrs.evolve(info, retryable=not ran)
         self._close_attempt(info)
         number = len(self.attempts)
         step = self._next_step()

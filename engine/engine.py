@@ -307,7 +307,8 @@ class Engine:
 
         When the first try shows no content for `after` seconds, a second is started; whichever shows content first is
         the stream, from its beginning, and the other is cancelled. By default `after` is the 95th percentile of this
-        engine's own times to first content, and no second try is made before there are 20 of them. When neither shows
+        engine's own times to first content, and no second try is made before there are 20 of them,
+        nor of a turn that continues a message thread: the API takes it once. When neither shows
         content, reading raises the first one's error. Entering raises as `submit` does.
         """
         return HedgeContext(self, request, self._usual_ttft() if after is None else after, policy)

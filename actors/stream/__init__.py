@@ -21,7 +21,15 @@ from .failure import STATUS_OF_TYPE, ErrorInfo, bare
 from .lifecycle import FINAL, Lifecycle, State
 from .own_copy import own_copy
 from .pickling import revive
-from .recovery import NextStep, Recovery, continuation, next_step, takes_continuation
+from .recovery import (
+    NextStep,
+    Recovery,
+    continuation,
+    continues_thread,
+    may_have_run,
+    next_step,
+    takes_continuation,
+)
 from .request import MessageParams, RequestLike, StreamRequest
 from .result import (
     ApiError,
@@ -94,10 +102,12 @@ __all__ = [
     "bare",
     "billed_for",
     "continuation",
+    "continues_thread",
     "decode_event",
     "encode_event",
     "is_retryable",
     "known_usage",
+    "may_have_run",
     "nearest_rank",
     "next_due",
     "next_step",
