@@ -107,6 +107,8 @@ class Engine:
         self._admin_key = _admin_key(limits, admin_key)
         self._max_concurrency = max_concurrency
         self._grace = grace
+        self.prices = Prices(prices)
+        """What models cost, the caller's own prices first. For runs."""
         self._make_admission = partial(
             Admission,
             max_concurrency,
@@ -114,7 +116,7 @@ class Engine:
             limits=None if limits == "ask" else limits,
             groups=groups,
             spend_cap=spend_cap,
-            prices=Prices(prices),
+            prices=self.prices,
         )
         self._connections: dict[AnthropicModel, tuple[ConnectedModel, Send]] = {}
         self._loop: HomeLoop | None = None
@@ -356,7 +358,13 @@ class Engine:
         if bounded:
             admission.check_room()
         ticket = submission.ticket(admission, connection.credentials)
-        actor = submission.actor(ticket.stream_id, owner=supervisor, clock=loop.clock, on_abandon=on_abandon)
+        actor = submission.actor(
+            ticket.stream_id,
+            owner=supervisor,
+            clock=loop.clock,
+            on_abandon=on_abandon,
+            bills_dropped=partial(admission.expected_output, ticket) if connection.bills_dropped else None,
+        )
         context = contextvars.copy_context()
         self._observers.submitted(actor, submission.params, connection.client.base_url, context)
         supervisor.take_in(Job(actor, submission.opening(send), context, released), ticket)

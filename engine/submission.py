@@ -81,7 +81,15 @@ class Submission:
             max_tokens = DEFAULT_MAX_TOKENS  # for the estimates: the API will say what is wrong
         return cls(request, model, params, name, sent.get("speed") == "fast", max_tokens, defaults)
 
-    def actor(self, stream_id: str, *, owner: Owner, clock: Callable[[], float], on_abandon: OnAbandon) -> StreamActor:
+    def actor(
+        self,
+        stream_id: str,
+        *,
+        owner: Owner,
+        clock: Callable[[], float],
+        on_abandon: OnAbandon,
+        bills_dropped: Callable[[], float] | None = None,
+    ) -> StreamActor:
         """The actor of the stream that answers it."""
         request, defaults = self.request, self._defaults
         recovery = request.recovery or defaults.recovery
@@ -96,6 +104,7 @@ class Submission:
             on_abandon=on_abandon,
             deadlines=request.deadlines or defaults.deadlines,
             owner=owner,
+            bills_dropped=bills_dropped,
         )
 
     def ticket(self, admission: Admission, credentials: Hashable) -> Ticket:

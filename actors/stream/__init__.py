@@ -34,6 +34,7 @@ from .request import MessageParams, RequestLike, StreamRequest
 from .result import (
     ApiError,
     Attempt,
+    CacheMiss,
     ConnectDeadlineExceeded,
     ConnectionFailed,
     DeadlineExceeded,
@@ -60,6 +61,7 @@ __all__ = [
     "STATUS_OF_TYPE",
     "ApiError",
     "Attempt",
+    "CacheMiss",
     "ConnectDeadlineExceeded",
     "ConnectionFailed",
     "DeadlineExceeded",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import attrs
 
@@ -17,6 +17,7 @@ __all__ = [
     "DEADLINE_ERRORS",
     "ApiError",
     "Attempt",
+    "CacheMiss",
     "ConnectDeadlineExceeded",
     "ConnectionFailed",
     "DeadlineExceeded",
@@ -177,6 +178,17 @@ def billed_for(attempts: Iterable[Attempt]) -> Usage:
     return sum((attempt.known_usage for attempt in attempts), Usage())
 
 
+@attrs.frozen
+class CacheMiss:
+    """Why the prompt cache could not be read as far as it was written before: the API's cache diagnostics."""
+
+    reason: str
+    """`model_changed`, `system_changed`, `tools_changed`, `messages_changed`, `previous_message_not_found`,
+    `unavailable`, or one that is newer than this list."""
+    missed_input_tokens: int | None = None
+    """About how many input tokens would have been read from the cache; None when the API does not say."""
+
+
 @attrs.frozen(kw_only=True)
 class StreamResult:
     """The ending of a stream and everything it brought.
@@ -244,6 +256,12 @@ class StreamResult:
         return billed_for(self.attempts)
 
     @property
+    def cache_miss(self) -> CacheMiss | None:
+        """What the API says of the prompt cache to a request with `diagnostics`. None when it was not asked, when the
+        cache was read in full, or when the answer was given before the API knew."""
+        return _cache_miss(self.message)
+
+    @property
     def tool_calls(self) -> tuple[ToolCallPart, ...]:
         """The calls of the caller's own tools that arrived whole, in order, and are to be answered.
 
@@ -303,3 +321,13 @@ class StreamResult:
             )
         raised.__cause__ = info.cause if info else None
         return raised
+
+
+def _cache_miss(message: JsonObject | None) -> CacheMiss | None:
+    diagnostics: object = None if message is None else message.get("diagnostics")
+    reason: object = cast("JsonObject", diagnostics).get("cache_miss_reason") if isinstance(diagnostics, dict) else None
+    kind: object = cast("JsonObject", reason).get("type") if isinstance(reason, dict) else None
+    if not isinstance(kind, str):
+        return None
+    missed: object = cast("JsonObject", reason).get("cache_missed_input_tokens")
+    return CacheMiss(kind, missed if type(missed) is int and missed >= 0 else None)

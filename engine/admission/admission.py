@@ -294,6 +294,10 @@ class Admission:
         group = self._group(ticket).cap
         return tuple(cap for cap in (self.spend_cap, group) if cap is not None)
 
+    def expected_output(self, ticket: Ticket) -> float:
+        """About how many output tokens its answer will have, by those of requests like it."""
+        return ticket.pool.estimates(ticket.group, ticket.model_name).output(ticket.max_tokens)
+
     def check_price(self, model_name: str, group: str | None) -> None:
         """Raises `ValueError` when a spend cap applies and the model's price is unknown."""
         state = self._groups.get(group) if group is not None else None

@@ -138,10 +138,13 @@ class AnthropicModel:
         import anthropic
 
         if self._anthropic_client is not None:
+            from anthropic.lib.bedrock import AsyncAnthropicBedrock, AsyncAnthropicBedrockMantle
+
             # A copy: retries, tracing and timeouts are the engine's. The caller's own client is left as it is.
             client: Any = self._anthropic_client
             copy = client.copy(max_retries=0, timeout=client_timeout(), open_telemetry=False)
-            return ConnectedModel(copy, None, credentials_of(client) or id(client))
+            on_bedrock = isinstance(client, AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle)
+            return ConnectedModel(copy, None, credentials_of(client) or id(client), bills_dropped=on_bedrock)
         lease = None
         http_client = self._http_client
         if http_client is None:

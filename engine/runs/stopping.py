@@ -35,6 +35,8 @@ class Over:
 
     result: StreamResult
     dollars: float | None
+    missed_dollars: float | None = None
+    """The part of it that a cache miss cost, if the API told of one."""
 
 
 class Stopping:
