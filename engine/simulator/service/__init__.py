@@ -4,6 +4,7 @@ from .account import Account, Service
 from .conditions import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits, SpendKind, SpendLimit
 from .error_codes import ERROR_CODES, ErrorCode
 from .errors import RefusalError, error_body, error_type
+from .limits import Bucket, retry_after
 from .models import find_model, model_page
 from .steps import Abort, BadChunk, Close, Reply, Request, Send, Step, Wait
 from .validation import check_count, check_create
@@ -13,6 +14,7 @@ __all__ = [
     "Abort",
     "Account",
     "BadChunk",
+    "Bucket",
     "Cache",
     "Close",
     "Condition",
@@ -36,4 +38,5 @@ __all__ = [
     "error_type",
     "find_model",
     "model_page",
+    "retry_after",
 ]
