@@ -23,6 +23,7 @@ Fate: TypeAlias = Literal["processed", "failed", "canceled", "expired"]
 
 _EXPIRES = 24 * 3_600.0  # seconds after creation
 _ARCHIVED = 29 * 24 * 3_600.0
+_LAST_SECOND = 253_402_300_799  # of the year 9999
 
 
 @attrs.frozen
@@ -124,4 +125,6 @@ def _drawn(seed: str, count: int, probability: float) -> frozenset[int]:
 
 
 def _written(time: float | None) -> str | None:
-    return None if time is None else datetime.fromtimestamp(time, UTC).isoformat(timespec="microseconds")
+    if time is None:
+        return None
+    return datetime.fromtimestamp(min(time, _LAST_SECOND), UTC).isoformat(timespec="microseconds")

@@ -45,7 +45,7 @@ def read_entries(body: bytes) -> list[Entry]:
         raise RefusalError(413, "Request exceeds the maximum size")
     try:
         entries = _decoder.decode(body).requests
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise _refusal(_fault_of(body)) from None
     if not entries:
         raise _refusal("requests: List should have at least 1 item after validation, not 0")
@@ -78,7 +78,7 @@ def _fault_of(body: bytes) -> str:
     """Returns what is wrong with a body that the decoder doesn't take, in the API's words."""
     try:
         decoded: object = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return f"The request body is not valid JSON: {error}"
     if not is_object(decoded):
         return "Input should be a valid dictionary or object to extract fields from"

@@ -37,7 +37,7 @@ class Work:
 
 
 class Processing:
-    """Processes `per_second` requests a second. All times are those of one clock, which doesn't go back."""
+    """Processes `per_second` requests a second. All times are those of one clock."""
 
     def __init__(self, per_second: float, scheduler: Scheduler) -> None:
         self._per_second = per_second
@@ -63,7 +63,8 @@ class Processing:
             self._close(work)
 
     def advance(self, now: float) -> None:
-        """Lets the time until `now` go by."""
+        """Lets the time until `now` go by; none, if that has been already."""
+        now = max(now, self._now)
         while self._open:
             rates = self._rates()
             ends = [
@@ -80,7 +81,7 @@ class Processing:
                 break
             for work in over:
                 self._close(work)
-        self._now = max(self._now, now)
+        self._now = now
 
     def _rates(self) -> list[float]:
         if self._scheduler == "equal_share":

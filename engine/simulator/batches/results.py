@@ -96,7 +96,7 @@ def _checked(batch: Batch, entry: Entry) -> dict[str, Any] | RefusalError:
     """Returns the parameters of a request, or what the service says of them when it comes to process them."""
     try:
         params: dict[str, Any] = msgspec.json.decode(entry.params)
-    except msgspec.DecodeError as error:  # half a surrogate pair, say
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # what isn't UTF-8 goes unnoticed before
         return RefusalError(400, f"The request body is not valid JSON: {error}")
     try:
         profile: object = params.pop("user_profile_id", None)

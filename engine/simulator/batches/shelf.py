@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
@@ -11,6 +12,7 @@ from .batch import Batch
 
 __all__ = ["Page", "Shelf", "read_page"]
 
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 _USUAL = 20
 _MOST = 1_000
 
@@ -27,7 +29,7 @@ class Page:
 def read_page(query: Mapping[str, str]) -> Page:
     """Returns the page that a query asks for; raises RefusalError (400) for one that can't be."""
     limit = query.get("limit", str(_USUAL))
-    if not limit.lstrip("-").isdecimal():
+    if not _NUMBER.fullmatch(limit):
         raise RefusalError(400, "limit: Input should be a valid integer, unable to parse string as an integer")
     if int(limit) < 1:
         raise RefusalError(400, "limit: Input should be greater than or equal to 1")
@@ -70,7 +72,7 @@ class Shelf:
         if (cursor := page.after or page.before) is not None:
             at = newest.index(self.get(cursor, workspace))
             newest = newest[at + 1 :] if page.after is not None else newest[:at]
-        found = [batch for batch in newest if shows(batch)]
+        found = [batch for batch in newest if shows(batch) and not batch.deleted]
         if page.before is not None:
             return found[-page.limit :], len(found) > page.limit
         return found[: page.limit], len(found) > page.limit

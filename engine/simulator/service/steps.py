@@ -42,7 +42,7 @@ class Request:
         """The body, decoded; None when it isn't JSON."""
         try:
             return msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
 
