@@ -39,10 +39,7 @@ class Counts:
 
 @attrs.define(eq=False)
 class Batch:
-    """A batch, by the batches' clock. `seed` decides on what comes by chance.
-
-    `counts` are those at its end, once they are known.
-    """
+    """A batch, by the batches' clock. `seed` decides on what comes by chance."""
 
     id: str
     workspace: str
@@ -54,7 +51,6 @@ class Batch:
     work: Work = attrs.field(init=False)
     cancel_initiated: float | None = None
     deleted: bool = False
-    counts: Counts | None = None
     _stuck: frozenset[int] = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:

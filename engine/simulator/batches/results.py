@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, TypeAlias
 
+import attrs
 import msgspec
 
 from ..answers import NOTHING, Answer, Head, Usage, identifier, input_tokens, message_json
@@ -13,11 +15,12 @@ from ..service import RefusalError, check_create, error_body, error_type
 from .batch import Batch, BatchOutcome, Counts, Fate
 from .creation import Entry
 
-__all__ = ["Answering", "billed", "counted", "outcomes", "result_lines"]
+__all__ = ["Answering", "Judged", "billed", "judge", "result_lines"]
 
 Answering: TypeAlias = Callable[[dict[str, Any], Random], Answer]
 """What the model says to these parameters; the ids in it come from the random numbers."""
 
+_PROFILE = "user_profile_id"
 # https://platform.claude.com/docs/en/build-with-claude/batch-processing: what a batch can't carry.
 _UNSUPPORTED = (
     "speed",
@@ -29,61 +32,76 @@ _UNSUPPORTED = (
 )
 
 
-def counted(batch: Batch) -> Counts:
-    """Returns how many requests of a batch that has ended came to which end."""
-    found: dict[str, int] = {}
-    for _, outcome in outcomes(batch):
-        found[outcome] = found.get(outcome, 0) + 1
-    return Counts(**found)
+def _counted(judged: Judged) -> Counts:
+    return Counts(**Counter[str](judged.outcome(number) for number in range(len(judged.fates))))
 
 
-def outcomes(batch: Batch) -> Iterator[tuple[str, BatchOutcome]]:
-    """Yields each request's `custom_id` and the type of its result, in the order they were sent."""
-    for entry, fate in zip(batch.entries, batch.fates(), strict=True):
-        match fate:
+@attrs.frozen
+class Judged:
+    """What became of each request of a batch that has ended, by its place among those that were sent.
+
+    `faults` has the type and the message of what was wrong with the parameters of one that was processed.
+    """
+
+    fates: Sequence[Fate]
+    faults: Mapping[int, tuple[str, str]]
+    counts: Counts = attrs.field(init=False, default=attrs.Factory(_counted, takes_self=True))
+
+    def outcome(self, number: int) -> BatchOutcome:
+        """Returns the type of a request's result."""
+        match self.fates[number]:
             case "processed":
-                yield entry.custom_id, "succeeded" if isinstance(_checked(batch, entry), dict) else "errored"
+                return "errored" if number in self.faults else "succeeded"
             case "failed":
-                yield entry.custom_id, "errored"
-            case _:
-                yield entry.custom_id, fate
+                return "errored"
+            case fate:
+                return fate
 
 
-def billed(batch: Batch, answering: Answering) -> Usage:
-    """Returns the tokens of all requests that succeeded, which are made for that."""
+def judge(batch: Batch) -> Judged:
+    """Checks the parameters of all requests that were processed in a batch that has ended."""
+    fates = batch.fates()
+    faults: dict[int, tuple[str, str]] = {}
+    for number, (entry, fate) in enumerate(zip(batch.entries, fates, strict=True)):
+        if fate == "processed" and (fault := _fault_of(entry, batch.profile)) is not None:
+            faults[number] = (fault.type, fault.message)
+    return Judged(fates, faults)
+
+
+def billed(batch: Batch, judged: Judged, answering: Answering) -> Usage:
+    """Returns the tokens of all requests that succeeded, whose answers are made for that."""
     total = NOTHING
-    for entry, fate in zip(batch.entries, batch.fates(), strict=True):
-        params = _checked(batch, entry) if fate == "processed" else None
-        if isinstance(params, dict):
+    for number, entry in enumerate(batch.entries):
+        if judged.outcome(number) == "succeeded":
+            params = _params(entry)
             answer = answering(params, Random(f"{batch.seed} {entry.custom_id}"))
             total += Usage(input_tokens=input_tokens(params), output_tokens=answer.output_tokens)
     return total
 
 
-def result_lines(batch: Batch, answering: Answering) -> Iterator[bytes]:
+def result_lines(batch: Batch, judged: Judged, answering: Answering) -> Iterator[bytes]:
     """Yields the lines of a batch that has ended, in an order of their own."""
-    fates = batch.fates()
-    order = list(range(len(fates)))
+    order = list(range(len(batch.entries)))
     Random(f"{batch.seed} results").shuffle(order)
     for number in order:
         entry = batch.entries[number]
-        result = _result(batch, entry, fates[number], answering)
+        result = _result(entry, judged, number, answering, Random(f"{batch.seed} {entry.custom_id}"))
         yield b'{"custom_id":"%b","result":%b}\n' % (entry.custom_id.encode(), result)
 
 
-def _result(batch: Batch, entry: Entry, fate: Fate, answering: Answering) -> bytes:
-    if fate in ("canceled", "expired"):
-        return b'{"type":"%b"}' % fate.encode()
-    random = Random(f"{batch.seed} {entry.custom_id}")
-    if fate == "failed":
-        return _errored(*error_type(500), identifier("workerreq", random))
-    params = _checked(batch, entry)
-    if isinstance(params, RefusalError):
-        return _errored(params.type, params.message, None)
-    head = Head(
-        identifier("msg", random), params["model"], Usage(input_tokens=input_tokens(params)), service_tier="batch"
-    )
-    return b'{"type":"succeeded","message":%b}' % message_json(head, answering(params, random))
+def _result(entry: Entry, judged: Judged, number: int, answering: Answering, random: Random) -> bytes:
+    match judged.outcome(number):
+        case "succeeded":
+            params = _params(entry)
+            usage = Usage(input_tokens=input_tokens(params))
+            head = Head(identifier("msg", random), params["model"], usage, service_tier="batch")
+            return b'{"type":"succeeded","message":%b}' % message_json(head, answering(params, random))
+        case "errored":
+            if (fault := judged.faults.get(number)) is not None:
+                return _errored(*fault, None)
+            return _errored(*error_type(500), identifier("workerreq", random))
+        case outcome:
+            return b'{"type":"%b"}' % outcome.encode()
 
 
 def _errored(type: str, message: str, request_id: str | None) -> bytes:
@@ -92,15 +110,21 @@ def _errored(type: str, message: str, request_id: str | None) -> bytes:
     return msgspec.json.encode({"type": "errored", "error": error})
 
 
-def _checked(batch: Batch, entry: Entry) -> dict[str, Any] | RefusalError:
-    """Returns the parameters of a request, or what the service says of them when it comes to process them."""
+def _params(entry: Entry) -> dict[str, Any]:
+    params: dict[str, Any] = msgspec.json.decode(entry.params)
+    params.pop(_PROFILE, None)  # says whom the request is for, not what is asked
+    return params
+
+
+def _fault_of(entry: Entry, batch_profile: str | None) -> RefusalError | None:
+    """Returns what the service says of a request's parameters when it comes to process them; None if they are right."""
     try:
         params: dict[str, Any] = msgspec.json.decode(entry.params)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # what isn't UTF-8 goes unnoticed before
         return RefusalError(400, f"The request body is not valid JSON: {error}")
+    profile: object = params.pop(_PROFILE, None)
     try:
-        profile: object = params.pop("user_profile_id", None)
-        if None not in (profile, batch.profile) and profile != batch.profile:
+        if None not in (profile, batch_profile) and profile != batch_profile:
             raise RefusalError(400, "user_profile_id: conflicts with the anthropic-user-profile-id of the batch")
         if params.get("stream") is True:
             raise RefusalError(400, "`stream=True` is not supported in the Message Batches API")
@@ -109,6 +133,7 @@ def _checked(batch: Batch, entry: Entry) -> dict[str, Any] | RefusalError:
                 raise RefusalError(400, f"`{name}` is not supported in the Message Batches API")
         if params.get("max_tokens") == 0:
             raise RefusalError(400, "max_tokens: must be greater than or equal to 1")
-        return check_create(params)
+        check_create(params)
     except RefusalError as fault:
         return fault
+    return None

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
-from ..answers import NOTHING, Usage, identifier
+from ..answers import NOTHING, identifier
 from ..service import RefusalError
-from .batch import Batch, BatchOutcome, Counts
+from .batch import Batch, Counts
 from .clock import BatchClock
 from .creation import Entry, read_entries
 from .limits import BatchLimits
 from .processing import Processing
 from .record import RecordedBatch
-from .results import Answering, billed, counted, outcomes, result_lines
+from .results import Answering, Judged, billed, judge, result_lines
 from .script import BatchScript
 from .settings import Batches
 from .shelf import Page, Shelf
@@ -43,6 +43,7 @@ class BatchService:
         self._processing = Processing(settings.per_second, settings.scheduler)
         self._limits = BatchLimits(settings, clock())
         self._shelf = Shelf()
+        self._judged: dict[str, Judged] = {}
         self.script = BatchScript()
 
     def let_in(self, now: float) -> None:
@@ -130,7 +131,11 @@ class BatchService:
         """Returns the batch as the API shows it; `base_url` is that of this service."""
         with self._lock:
             now = self._now()
-            return batch.shown(now, self._counts(batch, now), base_url)
+            if batch.status(now) == "ended":
+                counts = self._judge(batch).counts
+            else:
+                counts = Counts(processing=len(batch.entries))
+            return batch.shown(now, counts, base_url)
 
     def results(self, batch: Batch) -> Iterator[bytes]:
         """Returns the lines of the batch's results; raises RefusalError (404) when there are none to be had."""
@@ -138,7 +143,7 @@ class BatchService:
             now = self._now()
             if batch.status(now) != "ended" or now >= batch.archived:
                 raise RefusalError(404, f"Message Batch {batch.id} has no available results.")
-        return result_lines(batch, self._answering)
+            return result_lines(batch, self._judge(batch), self._answering)
 
     def advance(self, seconds: float) -> None:
         """Lets so many seconds of the batches' clock pass at once; raises ValueError when they are less than none."""
@@ -154,30 +159,26 @@ class BatchService:
 
     def _record(self, batch: Batch) -> RecordedBatch:
         now = self._now()
-        ended = batch.status(now) == "ended"
-        found: dict[str, BatchOutcome] = dict(outcomes(batch)) if ended else {}
+        judged = self._judge(batch) if batch.status(now) == "ended" else None
         return RecordedBatch(
             id=batch.id,
             workspace_id=batch.workspace,
             requests=tuple(entry.custom_id for entry in batch.entries),
             processing_status=batch.status(now),
-            outcomes=found,
+            outcomes={}
+            if judged is None
+            else {entry.custom_id: judged.outcome(number) for number, entry in enumerate(batch.entries)},
             created_at=batch.created,
-            ended_at=batch.ends if ended else None,
+            ended_at=None if judged is None else batch.ends,
             deleted=batch.deleted,
-            _bill=lambda: self._bill(batch, ended),
+            _bill=lambda: NOTHING if judged is None else billed(batch, judged, self._answering),
         )
 
-    def _bill(self, batch: Batch, ended: bool) -> Usage:
-        return billed(batch, self._answering) if ended else NOTHING
-
-    def _counts(self, batch: Batch, now: float) -> Counts:
-        """The counts: everything is processing until the whole batch has ended."""
-        if batch.status(now) != "ended":
-            return Counts(processing=len(batch.entries))
-        if batch.counts is None:
-            batch.counts = counted(batch)
-        return batch.counts
+    def _judge(self, batch: Batch) -> Judged:
+        """Returns what became of a batch that has ended: found out once, by who asks first."""
+        if (judged := self._judged.get(batch.id)) is None:
+            judged = self._judged[batch.id] = judge(batch)
+        return judged
 
     def _now(self) -> float:
         """Returns the time, up to which all batches' work has got on then."""
