@@ -40,11 +40,11 @@ def _counted(judged: Judged) -> Counts:
 class Judged:
     """What became of each request of a batch that has ended, by its place among those that were sent.
 
-    `faults` has the type and the message of what was wrong with the parameters of one that was processed.
+    `faults` has what was wrong with the parameters of one that was processed.
     """
 
     fates: Sequence[Fate]
-    faults: Mapping[int, tuple[str, str]]
+    faults: Mapping[int, RefusalError]
     counts: Counts = attrs.field(init=False, default=attrs.Factory(_counted, takes_self=True))
 
     def outcome(self, number: int) -> BatchOutcome:
@@ -61,10 +61,10 @@ class Judged:
 def judge(batch: Batch) -> Judged:
     """Checks the parameters of all requests that were processed in a batch that has ended."""
     fates = batch.fates()
-    faults: dict[int, tuple[str, str]] = {}
+    faults: dict[int, RefusalError] = {}
     for number, (entry, fate) in enumerate(zip(batch.entries, fates, strict=True)):
         if fate == "processed" and (fault := _fault_of(entry, batch.profile)) is not None:
-            faults[number] = (fault.type, fault.message)
+            faults[number] = fault.with_traceback(None)  # which would keep alive all that it saw
     return Judged(fates, faults)
 
 
@@ -98,14 +98,15 @@ def _result(entry: Entry, judged: Judged, number: int, answering: Answering, ran
             return b'{"type":"succeeded","message":%b}' % message_json(head, answering(params, random))
         case "errored":
             if (fault := judged.faults.get(number)) is not None:
-                return _errored(*fault, None)
-            return _errored(*error_type(500), identifier("workerreq", random))
+                return _errored(fault, None)
+            return _errored(RefusalError(500, error_type(500)[1]), identifier("workerreq", random))
         case outcome:
             return b'{"type":"%b"}' % outcome.encode()
 
 
-def _errored(type: str, message: str, request_id: str | None) -> bytes:
-    error = error_body(type, message, "", {"error_visibility": "user_facing"})
+def _errored(fault: RefusalError, request_id: str | None) -> bytes:
+    details = {"error_visibility": "user_facing", **fault.details}
+    error = error_body(fault.type, fault.message, "", fault.error_code, details)
     error["request_id"] = request_id  # null where a request was never worked on
     return msgspec.json.encode({"type": "errored", "error": error})
 
