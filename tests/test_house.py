@@ -31,6 +31,7 @@ LAYERS = [
     ["engine.simulator.answers"],
     ["engine.simulator.service"],
     ["engine.simulator.faults"],
+    ["engine.simulator.batches"],
     ["engine.simulator.served"],
     ["engine.simulator"],
     ["engine.runs"],
@@ -63,6 +64,7 @@ def test_no_import_goes_up() -> None:
     [
         ("actors", ("engine", "anthropic", "httpx2", "httptools", "sqlite3", "typer", "rich")),
         ("engine.simulator", ("actors", "anthropic")),
+        ("engine.simulator.batches", ("anyio", "asyncio", "trio", "socket", "h11")),
         ("engine.admission", ("anthropic", "httpx2", "anyio", "asyncio", "trio")),
         ("engine.api.http.http1", ("anyio", "asyncio", "trio", "socket", "ssl")),
         ("actors.wire", ("anyio", "asyncio", "trio")),

@@ -1,12 +1,17 @@
 """A simulator of the Messages API: a real HTTP server on loopback, scripted or generating its answers."""
 
+from .batches import Batches, BatchOperation, BatchOutcome, BatchStep, RecordedBatch, Scheduler
 from .faults import Bytes, Cut, CutHow, Fail, Faults, Point, ScriptStep, Slow, Stall
 from .scenario import Scenario, ScenarioError, read_scenario
 from .served import ListenError, Outcome, RecordedRequest, Tally
-from .service import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits, SpendLimit
+from .service import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits, SpendKind, SpendLimit
 from .simulator import InThread, Serving, Simulator
 
 __all__ = [
+    "BatchOperation",
+    "BatchOutcome",
+    "BatchStep",
+    "Batches",
     "Bytes",
     "Cache",
     "Condition",
@@ -21,14 +26,17 @@ __all__ = [
     "Overload",
     "Point",
     "Ramp",
+    "RecordedBatch",
     "RecordedRequest",
     "Scenario",
     "ScenarioError",
+    "Scheduler",
     "ScriptStep",
     "ServiceLimits",
     "Serving",
     "Simulator",
     "Slow",
+    "SpendKind",
     "SpendLimit",
     "Stall",
     "Tally",

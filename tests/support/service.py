@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from manystream.engine.simulator import Conditions, RecordedRequest, ScriptStep
@@ -29,7 +30,9 @@ class Service:
             self._script, Tempo(), seed=seed, conditions=Conditions(**conditions), clock=lambda: self.now
         )
 
-    def ask(self, content: Any = "hi", *, text: str | None = None, **params: Any) -> Running:
+    def ask(
+        self, content: Any = "hi", *, text: str | None = None, headers: Mapping[str, str] | None = None, **params: Any
+    ) -> Running:
         """Send a request for a stream, to be answered with `text` if it is let in; perform nothing of it yet."""
         if text is not None:
             self._script.extend([text])
@@ -40,8 +43,8 @@ class Service:
             "messages": [{"role": "user", "content": content}],
             **params,
         }
-        headers = {"x-api-key": "key", "anthropic-version": "2023-06-01"}
-        request = Request("POST", "/v1/messages", headers, json.dumps(body).encode())
+        sent = {"x-api-key": "key", "anthropic-version": "2023-06-01", **(headers or {})}
+        request = Request("POST", "/v1/messages", sent, json.dumps(body).encode())
         return Running(self.ledger, request, self._responder.respond(request))
 
     def statuses(self, count: int, **params: Any) -> list[int]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Iterator
 
 from ..answers import PING, encode_event
-from ..service import Abort, BadChunk, Close, Send, Step, Wait, error_body
+from ..service import Abort, BadChunk, Close, Send, Step, Wait
 from .script import Bytes, Cut, Fail, Fault, Stall
 
 __all__ = ["HTML_PAGE", "announced_length", "half_way", "is_event", "strike", "strike_body", "trickle"]
@@ -35,7 +35,7 @@ def strike(fault: Cut | Stall, request_id: str) -> Generator[Step, None, bool]:
             yield from _silence(fault.seconds, fault.pings)
             return fault.seconds is not None
         case Cut(how=Fail() as error):
-            yield Send(encode_event("error", error_body(error.type, error.message, request_id)), "error")
+            yield Send(encode_event("error", error.body(request_id)), "error")
         case Cut(how="garbage"):
             yield Send(_GARBAGE)
         case Cut(how="bad-utf8"):

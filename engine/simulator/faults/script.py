@@ -25,11 +25,12 @@ import re
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias, cast
 
 import attrs
 
-from ..service import error_type
+from ..service import ERROR_CODES, ErrorCode, error_body, error_type
 
 __all__ = ["Bytes", "Cut", "CutHow", "Fail", "Fault", "Point", "Script", "ScriptStep", "Slow", "Stall"]
 
@@ -85,17 +86,48 @@ def _check_text(_: object, attribute: attrs.Attribute[Any], value: str) -> None:
         raise ValueError(f"{attribute.name} must be a text, not {value!r}")
 
 
+def _check_code(failure: Fail, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    if value is None:
+        if failure.status == _UNKNOWN:
+            raise ValueError("status must be given, or a code that has one")
+        return
+    _check_text(failure, attribute, value)
+    if failure.status == _UNKNOWN:
+        near = get_close_matches(value, ERROR_CODES, n=1)
+        hint = f"did you mean {near[0]}? With" if near else "with"
+        raise ValueError(f"{attribute.name} {value!r} is none of the API's; {hint} a status, any code will do")
+
+
+def _check_details(_: object, attribute: attrs.Attribute[Any], value: Mapping[str, Any]) -> None:
+    if not isinstance(cast(object, value), Mapping):
+        raise ValueError(f"{attribute.name} must map names to values, not {value!r}")
+
+
+# Defaults are made before anything is checked.
+_UNKNOWN = 0
+
+
+def _usual(failure: Fail) -> ErrorCode | None:
+    return ERROR_CODES.get(failure.code) if isinstance(failure.code, str) else None
+
+
+def _usual_status(failure: Fail) -> int:
+    return _UNKNOWN if (usual := _usual(failure)) is None else usual.status
+
+
 def _usual_type(failure: Fail) -> str:
-    return _usual(failure)[0]
+    return error_type(failure.status)[0] if _is_count(failure.status) else ""
 
 
 def _usual_message(failure: Fail) -> str:
-    return _usual(failure)[1]
+    if (usual := _usual(failure)) is not None:
+        return usual.message
+    return error_type(failure.status)[1] if _is_count(failure.status) else ""
 
 
-def _usual(failure: Fail) -> tuple[str, str]:
-    # Defaults are made before anything is checked.
-    return error_type(failure.status) if _is_count(failure.status) else ("", "")
+def _usual_headers(failure: Fail) -> Mapping[str, str]:
+    usual = _usual(failure)
+    return {} if usual is None or usual.retry_after is None else {"retry-after": str(usual.retry_after)}
 
 
 @attrs.frozen
@@ -112,16 +144,26 @@ Point: TypeAlias = int | Literal["nothing", "head"] | Bytes
 class Fail:
     """An error: as a response with its status, or, as the end of a `Cut`, as an event inside the stream.
 
-    `type` and `message` are the API's own for the status unless given; `headers` (such as `retry-after`) are added to
-    those every response has.
+    `code` is the API's own for the kind of error (`error.details.error_code`), such as `"organization_on_hold"`; it
+    stands for its status, too. `details` are further ones that go with it. `type` and `message` are the API's for the
+    status or the code unless given; `headers` are added to those every response has: unless given, a `retry-after`
+    where the code always has one.
     """
 
-    status: int = attrs.field(validator=_check_status)
+    code: str | None = attrs.field(default=None, kw_only=True, validator=_check_code)
+    status: int = attrs.field(default=attrs.Factory(_usual_status, takes_self=True), validator=_check_status)
     type: str = attrs.field(default=attrs.Factory(_usual_type, takes_self=True), kw_only=True, validator=_check_text)
     message: str = attrs.field(
         default=attrs.Factory(_usual_message, takes_self=True), kw_only=True, validator=_check_text
     )
-    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], kw_only=True, validator=_check_headers)
+    headers: Mapping[str, str] = attrs.field(
+        default=attrs.Factory(_usual_headers, takes_self=True), kw_only=True, validator=_check_headers
+    )
+    details: Mapping[str, Any] = attrs.field(factory=dict[str, Any], kw_only=True, validator=_check_details)
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """Returns the error as JSON data, as it stands in a response or in an event."""
+        return error_body(self.type, self.message, request_id, self.code, self.details)
 
 
 @attrs.frozen

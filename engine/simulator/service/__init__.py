@@ -1,20 +1,25 @@
 """What the simulated service decides: which requests it takes, what they use, and what it refuses."""
 
 from .account import Account, Service
-from .conditions import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits, SpendLimit
+from .conditions import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits, SpendKind, SpendLimit
+from .error_codes import ERROR_CODES, ErrorCode
 from .errors import RefusalError, error_body, error_type
+from .limits import Bucket, retry_after
 from .models import find_model, model_page
 from .steps import Abort, BadChunk, Close, Reply, Request, Send, Step, Wait
 from .validation import check_count, check_create
 
 __all__ = [
+    "ERROR_CODES",
     "Abort",
     "Account",
     "BadChunk",
+    "Bucket",
     "Cache",
     "Close",
     "Condition",
     "Conditions",
+    "ErrorCode",
     "Overload",
     "Ramp",
     "RefusalError",
@@ -23,6 +28,7 @@ __all__ = [
     "Send",
     "Service",
     "ServiceLimits",
+    "SpendKind",
     "SpendLimit",
     "Step",
     "Wait",
@@ -32,4 +38,5 @@ __all__ = [
     "error_type",
     "find_model",
     "model_page",
+    "retry_after",
 ]

@@ -12,7 +12,8 @@ from ..answers import NOTHING, Usage
 from .cache import Prompt, PromptCache
 from .conditions import Conditions
 from .limits import RateLimits
-from .overload import Acceleration, Capacity, Spending
+from .overload import Acceleration, Capacity
+from .spending import Spending
 from .steps import Send
 
 __all__ = ["Account", "Service"]
@@ -32,18 +33,19 @@ class Service:
         self._capacity = Capacity(conditions.overload)
         self._cache = PromptCache(conditions.cache)
 
-    def check(self, body: dict[str, Any], luck: str, now: float) -> Account:
-        """Returns the account of a valid request; raises RefusalError (429, 529) when it isn't let in.
+    def check(self, body: dict[str, Any], luck: str, now: float, user_profile: str | None = None) -> Account:
+        """Returns the account of a valid request; raises RefusalError when it isn't let in.
 
-        It uses up nothing before `Account.let_in`. `luck` is the seed of what comes by chance.
+        It uses up nothing before `Account.let_in`. `luck` is the seed of what comes by chance. `user_profile` is the
+        one that the request is made for.
         """
         prompt = self._cache.look_up(body, now)
         model: str = body["model"]
-        self._spending.check()
+        self._spending.check(user_profile, now)
         self._limits.check(model, _limited(prompt.usage), now)
         self._acceleration.check(now)
         self._capacity.check(luck, now)
-        return Account(self, model, prompt)
+        return Account(self, model, prompt, user_profile)
 
     def headers(self, model: str, now: float) -> list[tuple[str, str]]:
         """Returns the headers that tell where the model's limits stand."""
@@ -59,19 +61,20 @@ class Service:
         """Notes that the response to this prompt has begun."""
         self._cache.write(prompt, self._clock())
 
-    def produced(self, model: str, tokens: int) -> None:
+    def produced(self, model: str, tokens: int, user_profile: str | None) -> None:
         """Notes that the model has made tokens."""
         self._limits.produced(model, tokens, self._clock())
-        self._spending.produced(tokens)
+        self._spending.produced(tokens, user_profile)
 
 
 class Account:
     """What one request costs, as its response goes on."""
 
-    def __init__(self, service: Service, model: str, prompt: Prompt) -> None:
+    def __init__(self, service: Service, model: str, prompt: Prompt, user_profile: str | None) -> None:
         self._service = service
         self._model = model
         self._prompt = prompt
+        self._user_profile = user_profile
         self._produced = 0
         self._whole: int | None = None
 
@@ -104,7 +107,7 @@ class Account:
             tokens = left if step.kind in ("message_delta", "message") else min(tokens, left)
         if tokens:
             self._produced += tokens
-            self._service.produced(self._model, tokens)
+            self._service.produced(self._model, tokens, self._user_profile)
             billed += Usage(output_tokens=tokens)
         return billed
 

@@ -12,12 +12,23 @@ from typing import Any, Literal, TypeAlias, cast
 
 import attrs
 
-__all__ = ["Cache", "Condition", "Conditions", "Overload", "Ramp", "ServiceLimits", "SpendLimit"]
+__all__ = ["Cache", "Condition", "Conditions", "Overload", "Ramp", "ServiceLimits", "SpendKind", "SpendLimit"]
 
 Condition: TypeAlias = Literal[
-    "requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "ramp", "spend", "overload"
+    "requests_per_minute",
+    "input_tokens_per_minute",
+    "output_tokens_per_minute",
+    "ramp",
+    "spend",
+    "overload",
+    "batches.requests_per_minute",
+    "batches.queued_requests",
 ]
-"""What may refuse a request, by the names of the settings."""
+"""What may refuse a request, by the names of the settings; those of `Batches` after `batches.`."""
+
+SpendKind: TypeAlias = Literal["tier", "contract", "organization", "workspace", "user_profile"]
+
+_SPEND_KINDS: tuple[SpendKind, ...] = ("tier", "contract", "organization", "workspace", "user_profile")
 
 
 def _check_positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -48,6 +59,11 @@ def _check_probability(_: object, attribute: attrs.Attribute[float], value: floa
 def _check_flag(_: object, attribute: attrs.Attribute[bool], value: bool) -> None:
     if not isinstance(cast(object, value), bool):
         raise ValueError(f"{attribute.name} must be true or false, not {value!r}")
+
+
+def _check_kind(_: object, attribute: attrs.Attribute[SpendKind], value: SpendKind) -> None:
+    if value not in _SPEND_KINDS:
+        raise ValueError(f"{attribute.name} must be one of {', '.join(_SPEND_KINDS)}, not {value!r}")
 
 
 def _is_number(value: object) -> bool:
@@ -117,9 +133,20 @@ class Ramp:
 
 @attrs.frozen(kw_only=True)
 class SpendLimit:
-    """What may be spent before every further request is refused for good: so many output tokens, of all models."""
+    """What may be spent before every further request is refused: so many output tokens, of all models.
+
+    `kind` says whose limit it is, and by that what the refusal is:
+
+    - `"tier"`: that of the organisation's tier (429, `enforced_spend_limit_reached`);
+    - `"contract"`: that of its contract (429, `contract_spend_limit_reached`);
+    - `"organization"`, `"workspace"`: one that the customer set for either (400, told by its message alone). It says
+      when access resumes, which is when the next month begins (UTC), and then it does. The others refuse for good;
+    - `"user_profile"`: that of each user profile alone (402, `linked_organization_spend_limit_reached`), by the header
+      `anthropic-user-profile-id`. Requests without one have no limit.
+    """
 
     output_tokens: int = attrs.field(validator=_check_not_negative)
+    kind: SpendKind = attrs.field(default="tier", validator=_check_kind)
 
 
 @attrs.frozen(kw_only=True)

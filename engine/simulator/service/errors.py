@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -35,11 +36,13 @@ def error_type(status: int) -> tuple[str, str]:
     return _ERRORS[400] if status < 500 else _ERRORS[500]
 
 
-def error_body(type: str, message: str, request_id: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
+def error_body(
+    type: str, message: str, request_id: str, code: str | None = None, details: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Returns the error as it stands in a response body, and in an `error` event too."""
     error: dict[str, Any] = {"type": type, "message": message}
-    if details is not None:
-        error["details"] = details
+    if code is not None or details:
+        error["details"] = ({} if code is None else {"error_code": code}) | {**(details or {})}
     return {"type": "error", "error": error, "request_id": request_id}
 
 
@@ -47,17 +50,22 @@ def error_body(type: str, message: str, request_id: str, details: dict[str, Any]
 class RefusalError(Exception):
     """The request cannot be answered; the response is this error instead.
 
-    `retry_after` is in seconds. `error_code` says more than the type does. `refused_by` is the condition of the
-    service that refuses the request, if it isn't wrong in itself.
+    `retry_after` is in seconds. `error_code` says more than the type does, `details` say more of what it is about.
+    `refused_by` is the condition of the service that refuses the request, if it isn't wrong in itself.
     """
 
     status: int
     message: str
     retry_after: int | None = attrs.field(default=None, kw_only=True)
     error_code: str | None = attrs.field(default=None, kw_only=True)
+    details: Mapping[str, Any] = attrs.field(factory=dict[str, Any], kw_only=True)
     refused_by: Condition | None = attrs.field(default=None, kw_only=True)
 
     @property
     def type(self) -> str:
         """The API's name for the kind of error."""
         return error_type(self.status)[0]
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """Returns the body of the response."""
+        return error_body(self.type, self.message, request_id, self.error_code, self.details)

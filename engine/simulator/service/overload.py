@@ -1,18 +1,17 @@
-"""What refuses a request whatever its model: too steep an increase, money that has run out, and a service without room.
+"""What refuses a request whatever its model: too steep an increase, and a service without room.
 
-How the real service measures an increase it doesn't say; here it is a rate that grows with its use. It counts spending
-in dollars, and by the month; here it is output tokens, and for good.
+How the real service measures an increase it doesn't say; here it is a rate that grows with its use.
 """
 
 from __future__ import annotations
 
 from random import Random
 
-from .conditions import Overload, Ramp, SpendLimit
+from .conditions import Overload, Ramp
 from .errors import RefusalError
 from .limits import Bucket, retry_after
 
-__all__ = ["Acceleration", "Capacity", "Spending"]
+__all__ = ["Acceleration", "Capacity"]
 
 _INTERVAL = 10.0  # seconds after which the allowed rate is set anew, by what was used of it meanwhile
 
@@ -68,28 +67,6 @@ class Acceleration:
             self._let_in = 0
             self._ends += _INTERVAL
         return self._bucket
-
-
-class Spending:
-    """Keeps what is spent below the limit, give or take what runs when it is reached."""
-
-    def __init__(self, limit: SpendLimit | None) -> None:
-        self._limit = limit
-        self._spent = 0
-
-    def check(self) -> None:
-        """Raises RefusalError (429) when the limit has been reached."""
-        if self._limit is not None and self._spent >= self._limit.output_tokens:
-            raise RefusalError(
-                429,
-                "Your organization has reached its enforced spend limit. Raise the limit to go on.",
-                error_code="enforced_spend_limit_reached",
-                refused_by="spend",
-            )
-
-    def produced(self, tokens: int) -> None:
-        """Counts tokens that a model has made."""
-        self._spent += tokens
 
 
 class Capacity:
