@@ -193,7 +193,7 @@ def the_stream_helper(simulator):
         message = stream.get_final_message()
     same("".join(parts), "one two three four five six seven eight")
     assert len(parts) > 1
-    same(text_of(message), "one two three")
+    same(text_of(message), "one two three four five six seven eight")
     same(message.usage.output_tokens, simulator.messages[0]["output_tokens"])
 
 
