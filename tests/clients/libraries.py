@@ -30,7 +30,7 @@ LIBRARIES = (
     Library("pydantic-ai", "pydantic_ai_cases.py", ("pydantic-ai-slim",), ("pydantic-ai-slim[anthropic]>=2",)),
     Library("langchain", "langchain_cases.py", ("langchain-anthropic",), ("langchain-anthropic>=1", "langchain>=1")),
     Library("instructor", "instructor_cases.py", ("instructor",), ("instructor[anthropic]>=1.15",)),
-    Library("litellm", "litellm_cases.py", ("litellm",), ("litellm>=1.100",)),
+    Library("litellm", "litellm_cases.py", ("litellm",), ("litellm>=1.100", "tenacity")),
     Library("inspect", "inspect_cases.py", ("inspect-ai",), ("inspect-ai>=0.3.200", "anthropic>=2.12")),
     Library("haystack", "haystack_cases.py", ("anthropic-haystack",), ("anthropic-haystack>=8",)),
 )

@@ -42,7 +42,7 @@ def an_object_by_a_tool(simulator):
     found = client(simulator).create(response_model=Person, **ASKED)
     assert isinstance(found, Person)
     (request,) = simulator.messages
-    same(request["json"]["tool_choice"], {"type": "tool", "name": "Person"})
+    same(request["json"]["tool_choice"]["name"], "Person")
 
 
 @case()
@@ -56,7 +56,7 @@ def an_object_by_a_schema(simulator):
 def an_object_in_json(simulator):
     simulator.script('{"name": "Ada", "age": 36, "languages": ["en", "fr"]}')
     found = client(simulator, instructor.Mode.JSON).create(response_model=Person, **ASKED)
-    same(found, Person(name="Ada", age=36, languages=["en", "fr"]))
+    same(found.model_dump(), {"name": "Ada", "age": 36, "languages": ["en", "fr"]})
 
 
 @case()
@@ -122,7 +122,7 @@ def answers_that_are_never_valid(simulator):
     simulator.script('{"text": "quiet"}', '{"text": "still quiet"}')
     with raises(InstructorRetryException):
         client(simulator, instructor.Mode.JSON).create(
-            response_model=Shout, max_retries=2, **{**ASKED, "messages": says("Shout")}
+            response_model=Shout, max_retries=1, **{**ASKED, "messages": says("Shout")}
         )
     same(len(simulator.messages), 2)
 

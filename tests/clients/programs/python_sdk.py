@@ -490,9 +490,7 @@ async def a_parsed_answer_async(simulator):
 def tokens_are_counted(simulator):
     sdk = client(simulator)
     counted = sdk.messages.count_tokens(model=MODEL, system="Be brief.", messages=says("How long is this?"))
-    answered = sdk.messages.create(
-        model=MODEL, max_tokens=5, system="Be brief.", messages=says("How long is this?")
-    )
+    answered = sdk.messages.create(model=MODEL, max_tokens=5, system="Be brief.", messages=says("How long is this?"))
     same(counted.input_tokens, answered.usage.input_tokens)
 
 
@@ -555,9 +553,7 @@ def a_batch_is_cancelled(simulator):
     batch = sdk.messages.batches.create(requests=batch_requests(2))
     assert sdk.messages.batches.cancel(batch.id).processing_status in ("canceling", "ended")
     simulator.wait_for(lambda _: sdk.messages.batches.retrieve(batch.id).processing_status == "ended", 20)
-    same(
-        {result.result.type for result in sdk.messages.batches.results(batch.id)} <= {"canceled", "succeeded"}, True
-    )
+    same({result.result.type for result in sdk.messages.batches.results(batch.id)} <= {"canceled", "succeeded"}, True)
 
 
 @case(on=BOTH)
@@ -678,9 +674,7 @@ def a_connection_that_is_reset(simulator):
 def a_timeout(simulator):
     simulator.script({"stall": {"after": "nothing"}})
     with raises(anthropic.APITimeoutError):
-        client(simulator, max_retries=0, timeout=0.3).messages.create(
-            model=MODEL, max_tokens=20, messages=says("Hi")
-        )
+        client(simulator, max_retries=0, timeout=0.3).messages.create(model=MODEL, max_tokens=20, messages=says("Hi"))
 
 
 if __name__ == "__main__":
