@@ -6,15 +6,14 @@
     DELETE /1
 
 `settings` are those of `Simulator` that JSON can say. A step is a number, a text, or one entry of a scenario's table:
-`{"fail": {...}}`, `{"cut": {...}}`, `{"stall": {...}}`, `{"slow": {...}}`; `{"body": "event: ..."}` is the body of an
-event stream.
+`{"fail": {...}}`, `{"cut": {...}}`, `{"stall": {...}}`, `{"slow": {...}}`.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -25,13 +24,7 @@ from manystream.engine.simulator import Cut, Fail, RecordedRequest, Slow, Stall
 
 __all__ = ["Keeper", "kept"]
 
-_STEPS: Mapping[str, Callable[..., Any]] = {
-    "body": lambda text: cast(str, text).encode(),
-    "fail": lambda settings: Fail(**settings),
-    "cut": lambda settings: Cut(**(settings | _how(settings))),
-    "stall": lambda settings: Stall(**settings),
-    "slow": lambda settings: Slow(**settings),
-}
+_STEPS: Mapping[str, Callable[..., Any]] = {"cut": Cut, "fail": Fail, "slow": Slow, "stall": Stall}
 
 
 class Keeper:
@@ -74,7 +67,7 @@ class Keeper:
 
 
 @contextmanager
-def kept() -> Iterator[str]:
+def kept() -> Generator[str]:
     """Serves a keeper on loopback, in a thread of its own; gives its URL."""
     keeper = Keeper()
 
@@ -122,13 +115,10 @@ def kept() -> Iterator[str]:
 def _step(step: Any) -> Any:
     if not isinstance(step, dict):
         return step
-    ((kind, settings),) = cast("dict[str, Any]", step).items()
-    return _STEPS[kind](settings)
-
-
-def _how(settings: dict[str, Any]) -> dict[str, Any]:
-    how = settings.get("how")
-    return {"how": Fail(**how)} if isinstance(how, dict) else {}
+    ((kind, settings),) = cast("dict[str, dict[str, Any]]", step).items()
+    if kind == "cut" and isinstance(settings["how"], dict):
+        settings = {**settings, "how": Fail(**cast("dict[str, Any]", settings["how"]))}
+    return _STEPS[kind](**settings)
 
 
 def _described(request: RecordedRequest) -> dict[str, Any]:

@@ -43,8 +43,9 @@ def run_cases(
         lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         reader = threading.Thread(target=_read, args=(program.stdout, lines), daemon=True)
         reader.start()
+        line: bytes | None = b""
         try:
-            while (line := _next(lines, silence)) is not None:
+            while line := _next(lines, silence):
                 told: dict[str, Any] = json.loads(line)
                 if "cases" in told:
                     pending = list(told["cases"])
@@ -55,11 +56,11 @@ def run_cases(
                 if not pending:
                     break
         finally:
-            silent = program.poll() is None
             program.kill()
             program.wait()
             reader.join()
             program.stdout.close()
+        silent = line is None
         if pending is None:
             yield Ended("the program itself", "did not begin: " + _last_line(errors))
             return
@@ -75,8 +76,9 @@ def _read(pipe: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
 
 
 def _next(lines: queue.SimpleQueue[bytes], seconds: float) -> bytes | None:
+    """The next line: empty at the end, None when none comes in time."""
     try:
-        return lines.get(timeout=seconds) or None
+        return lines.get(timeout=seconds)
     except queue.Empty:
         return None
 
