@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 
-from .environments import NotHereError, command, surroundings, versions
+from .environments import InstallError, NotHereError, command, surroundings, versions
 from .keeper import kept
 from .libraries import EXPLAINED, LIBRARIES, Library
 from .running import Ended, run_cases
@@ -23,13 +23,14 @@ from .running import Ended, run_cases
 
 @attrs.frozen
 class Tried:
-    """A library that was tried; `left_out` says why it wasn't."""
+    """A library that was tried; `left_out` says why it wasn't, `broken` why it couldn't be installed."""
 
     library: Library
     versions: str = ""
     ended: tuple[Ended, ...] = ()
     seconds: float = 0.0
     left_out: str | None = None
+    broken: str | None = None
 
     @property
     def failed(self) -> list[Ended]:
@@ -62,8 +63,10 @@ def _try(library: Library, into: Path, uv: str, keeper: str) -> Tried:
     try:
         arguments = command(library, into, uv)
         found = versions(library, into, uv)
-    except (NotHereError, OSError) as error:
+    except NotHereError as error:
         return Tried(library, left_out=str(error))
+    except InstallError as error:
+        return Tried(library, broken=str(error))
     print(f"== {library.name}: {found}", flush=True)
     ended = tuple(run_cases(arguments, keeper, surroundings(), errors))
     return Tried(library, found, ended, time.monotonic() - begun)
@@ -71,11 +74,10 @@ def _try(library: Library, into: Path, uv: str, keeper: str) -> Tried:
 
 def _tell(tried: list[Tried]) -> int:
     print()
-    right = True
+    right = all(each.broken is None for each in tried) and any(each.ended for each in tried)
     for each in tried:
-        if each.left_out is not None:
-            print(f"{each.library.name:15} not tried: {each.left_out}")
-            right = False
+        if (why := each.left_out or each.broken) is not None:
+            print(f"{each.library.name:15} {'left out' if each.left_out else 'NOT INSTALLED'}: {why}")
             continue
         passed = len(each.ended) - len(each.failed)
         print(f"{each.library.name:15} {passed:3} of {len(each.ended):3}  {each.seconds:4.0f} s  {each.versions}")
@@ -84,7 +86,7 @@ def _tell(tried: list[Tried]) -> int:
             why = EXPLAINED.get((each.library.name, case.name))
             if case.failed is not None:
                 right = right and why is not None
-                print(f"\n{each.library.name} {case.name}\n    {case.failed}")
+                print(f"\n{each.library.name} {case.name}\n    {' '.join(case.failed.split())[:400]}")
                 print(f"    explained: {why}" if why else "    NOT EXPLAINED")
             elif why is not None:
                 right = False

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .libraries import Library
 
-__all__ = ["PROGRAMS", "NotHereError", "command", "surroundings", "versions"]
+__all__ = ["PROGRAMS", "InstallError", "NotHereError", "command", "surroundings", "versions"]
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -27,13 +27,17 @@ _QUIET = {
 
 
 class NotHereError(Exception):
-    """The library can't be tried on this machine; the message says why."""
+    """The library can't be tried on this machine, which lacks what it runs on; the message says what."""
+
+
+class InstallError(Exception):
+    """The library can't be installed; the message says why."""
 
 
 def command(library: Library, folder: Path, uv: str) -> list[str]:
     """Returns the command that runs the library's program; installs what it needs into `folder` unless it is there.
 
-    Raises NotHereError when it can't be installed.
+    Raises NotHereError when Node is not here, and InstallError when it can't be installed.
     """
     if library.packages:
         return [str(_python(library, folder, uv)), str(PROGRAMS / library.program)]
@@ -92,7 +96,10 @@ def _tool(name: str) -> str:
 
 
 def _run(arguments: list[str], folder: Path) -> str:
-    done = subprocess.run(arguments, cwd=folder, env=surroundings(), capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(arguments, cwd=folder, env=surroundings(), capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise InstallError(f"{arguments[0]} can't be run: {error.strerror}") from None
     if done.returncode != 0:
-        raise NotHereError(f"{' '.join(arguments[:3])}: {(done.stderr or done.stdout).strip()[-2000:]}")
+        raise InstallError(f"{' '.join(arguments[:3])}: {(done.stderr or done.stdout).strip()[-2000:]}")
     return done.stdout
