@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from manystream import AnthropicModel, Deadlines, Limits, RetryPolicy, StreamRequest
-from manystream.engine.admission import Admission, model_group
-from manystream.engine.admission.model_groups import limits_by_pool
+from manystream.engine.admission import Admission
+from manystream.engine.admission.model_groups import limits_by_pool, model_group
 from manystream.engine.submission import Defaults, Submission
 
 SIX = Limits(requests_per_minute=6)
