@@ -250,8 +250,9 @@ class StreamResult:
         """What all attempts used together as far as anybody knows, failed and replaced ones included.
 
         It is the sum of each attempt's `known_usage`: the API's figures, or, for an attempt that was cut before the
-        API's last word, an estimate of its output tokens at four characters a token, if that is more. The handle's
-        `billed` is the same at any time.
+        API's last word, an estimate of its output tokens, if that is more: four characters a token, or on Amazon
+        Bedrock, where a dropped stream is billed in full, the output of requests like it. The handle's `billed` is
+        the same at any time.
         """
         return billed_for(self.attempts)
 

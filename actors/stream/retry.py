@@ -1,8 +1,9 @@
 """Whether and when to try again: decisions made from facts, with no clock and no I/O.
 
 Which failures may be retried follows the Messages API (see the SDK's own rules): 408, 409, 429, everything from 500 on,
-and connection failures; the header `x-should-retry` overrides the status. What refuses the whole account never is
-retried, such as a spend limit.
+and connection failures; the header `x-should-retry` overrides the status. What refuses the whole account, such as a
+spend limit, is never retried.
+
 The delay is full-jitter exponential backoff ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015), and what
 the API asked for in `retry-after-ms` or `retry-after` if it asked.
 """
