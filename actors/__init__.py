@@ -35,6 +35,7 @@ from .snapshots import Snapshots
 from .stream import (
     ApiError,
     Attempt,
+    CacheMiss,
     ConnectDeadlineExceeded,
     ConnectionFailed,
     DeadlineExceeded,
@@ -74,6 +75,7 @@ from .stream import (
 __all__ = [
     "ApiError",
     "Attempt",
+    "CacheMiss",
     "CitationPartDelta",
     "CompactionPart",
     "CompactionPartDelta",

@@ -37,7 +37,9 @@ from .stream import (
     bare,
     billed_for,
     continuation,
+    continues_thread,
     known_usage,
+    may_have_run,
     next_due,
     next_step,
     takes_continuation,
@@ -78,7 +80,11 @@ class Owner(Protocol):
 
 
 class StreamActor:
-    """One stream. Made by the engine; consumers see it through a `StreamHandle`."""
+    """One stream. Made by the engine; consumers see it through a `StreamHandle`.
+
+    `bills_dropped` is for a service that bills a dropped stream in full: it returns about how many output tokens the
+    whole answer would have had.
+    """
 
     def __init__(
         self,
@@ -91,6 +97,7 @@ class StreamActor:
         deadlines: Deadlines,
         owner: Owner,
         recovery: Recovery = "fail",
+        bills_dropped: Callable[[], float] | None = None,
     ) -> None:
         self.stream_id = stream_id
         self.request = request
@@ -112,6 +119,7 @@ class StreamActor:
         """The deadline that passed and is not dealt with yet."""
         self._retry = retry
         self._recovery: Recovery = recovery
+        self._bills_dropped = bills_dropped
         self._next_request = request  # what the next attempt sends
         self.request_id: str | None = None
         self.rate_limits: Mapping[str, str] = EMPTY
@@ -242,6 +250,10 @@ class StreamActor:
             attempt.error is not None and attempt.error.message == info.message for attempt in self.attempts
         ):
             info = attrs.evolve(info, retryable=False)  # the same failure at the same place will come again
+        if info.retryable and continues_thread(self.request.params, self.request.extra_body):
+            # An error inside the stream came after its begin, whatever its status would have been.
+            ran = self.assembler.message_id is not None or may_have_run(info)
+            info = attrs.evolve(info, retryable=not ran)
         self._close_attempt(info)
         number = len(self.attempts)
         step = self._next_step()
@@ -331,6 +343,15 @@ class StreamActor:
         assembler = self.assembler
         return None if assembler.stop_reason is not None else assembler.attempt_characters // _CHARACTERS_A_TOKEN
 
+    def _last_estimate(self, error: ErrorInfo | None) -> int | None:
+        """The output estimate of an attempt that ends so. Some services bill a stream that broke off or was dropped as
+        if it had been read to its end; one that broke it off itself does not."""
+        estimate = self._output_estimate
+        dropped = error is None or error.status is None
+        if estimate is not None and self._bills_dropped is not None and self.assembler.started and dropped:
+            return max(estimate, round(self._bills_dropped()))
+        return estimate
+
     def _close_attempt(self, error: ErrorInfo | None) -> None:
         """The running attempt, if there is one, is over, and counted once."""
         if not self._attempting:
@@ -343,7 +364,7 @@ class StreamActor:
             ended=now - watch.submitted,
             request_id=self.request_id or (error.request_id if error else None),
             usage=self.assembler.attempt_usage,
-            output_estimate=self._output_estimate,
+            output_estimate=self._last_estimate(error),
             error=error,
         )
         self._attempting = False

@@ -140,6 +140,6 @@ def _stream_error(event: ErrorEvent, request_id: str | None) -> ErrorInfo:
         message=said.message or "the API reported an error inside the stream",
         status=status,
         request_id=said.request_id or request_id,
-        retryable=is_retryable(status or 500, EMPTY, said.code),
+        retryable=is_retryable(status or 500, EMPTY, said.code, said.message or ""),
         code=said.code,
     )

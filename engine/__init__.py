@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .admission import EngineBusy, Group, Limits
-    from .api import AnthropicModel, MissingCredentialsError
+    from .api import AnthropicModel, LimitsError, MissingCredentialsError
     from .combinators import CompletionChannel, MergeChannel, Stream
     from .engine import Engine
     from .prices import Price
@@ -25,6 +25,7 @@ _HOMES = {
     "Group": "admission",
     "LimitStats": "stats",
     "Limits": "admission",
+    "LimitsError": "api",
     "MergeChannel": "combinators",
     "MissingCredentialsError": "api",
     "PoolStats": "stats",
@@ -53,6 +54,7 @@ __all__ = [
     "InputError",
     "LimitStats",
     "Limits",
+    "LimitsError",
     "MergeChannel",
     "MissingCredentialsError",
     "OutputError",

@@ -6,11 +6,12 @@ out unwrapped.
 """
 
 import contextvars
+import os
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 from anyio import TaskHandle
@@ -29,9 +30,10 @@ from ..actors.stream import (
     StreamResult,
     nearest_rank,
 )
-from .admission import Admission, EngineBusy, Group, Limits
+from .admission import Admission, EngineBusy, Group, Limits, ModelGroups
+from .api.ask_limits import ask_limits
 from .api.connected_model import ConnectedModel
-from .api.model import AnthropicModel
+from .api.model import AnthropicModel, MissingCredentialsError
 from .combinators.as_completed import CompletionChannel, as_completed
 from .combinators.gather import gather, pipe
 from .combinators.launcher import ChannelContext
@@ -60,8 +62,10 @@ class Engine:
 
     At most `max_concurrency` streams run at a time, and fewer when the API accepts no more. Other requests wait, at
     most `max_queued` of them (None: any number). The API's limits per minute are learnt from its headers, and kept;
-    `limits` sets them by hand, for all pools or by the pool's name (the model's, unless its `limits_pool` says
-    otherwise). `groups` says how the requests of a group are treated beside others.
+    `limits` sets them by hand, for all pools or by the name of a pool or of a model in it. A pool is a model group
+    of the API's, in fast mode or not, unless the model's `limits_pool` says otherwise. `limits="ask"` asks the API for
+    the organization's groups and limits when the engine is entered. That takes an admin key, from `admin_key` or the
+    environment variable `ANTHROPIC_ADMIN_KEY`. `groups` says how the requests of a group are treated beside others.
 
     `deadlines` says how long each stage of a stream may take, `retry` how failures are tried again, and `recovery` what
     happens when content has come before a failure (see `StreamRequest`). A request may bring its own of each.
@@ -74,8 +78,9 @@ class Engine:
     when the block has been left.
 
     Making one raises `ValueError` for settings that make no sense. Entering it raises `MissingCredentialsError` when
-    the model has no credentials. An engine is entered once, and used in the thread and the event loop that entered it;
-    elsewhere its methods raise `RuntimeError`, unless they say otherwise.
+    the model has no credentials, and `LimitsError` when the limits can't be had. An engine is entered once, and used in
+    the thread and the event loop that entered it; elsewhere its methods raise `RuntimeError`, unless they say
+    otherwise.
     """
 
     def __init__(
@@ -84,7 +89,8 @@ class Engine:
         *,
         max_concurrency: int = 100,
         max_queued: int | None = None,
-        limits: Limits | Mapping[str, Limits] | None = None,
+        limits: Limits | Mapping[str, Limits] | Literal["ask"] | None = None,
+        admin_key: str | None = None,
         groups: Mapping[str, Group] | None = None,
         deadlines: Deadlines | None = None,
         retry: RetryPolicy | None = None,
@@ -98,16 +104,19 @@ class Engine:
         if max_queued is not None and max_queued < 0:
             raise ValueError(f"max_queued is at least 0, not {max_queued}")
         self._defaults = Defaults(model, deadlines or Deadlines(), retry or RetryPolicy(), recovery)
+        self._admin_key = _admin_key(limits, admin_key)
         self._max_concurrency = max_concurrency
         self._grace = grace
+        self.prices = Prices(prices)
+        """What models cost, the caller's own prices first. For runs."""
         self._make_admission = partial(
             Admission,
             max_concurrency,
             max_queued=max_queued,
-            limits=limits,
+            limits=None if limits == "ask" else limits,
             groups=groups,
             spend_cap=spend_cap,
-            prices=Prices(prices),
+            prices=self.prices,
         )
         self._connections: dict[AnthropicModel, tuple[ConnectedModel, Send]] = {}
         self._loop: HomeLoop | None = None
@@ -120,8 +129,10 @@ class Engine:
         if self._loop is not None:
             raise RuntimeError("an engine is entered once; make another")
         self._loop = loop = HomeLoop("engine", elsewhere=_ELSEWHERE)
-        self._connect(self._defaults.model)
+        connection, _ = self._connect(self._defaults.model)
         self._admission = admission = self._make_admission(clock=loop.clock, woken=lambda: supervisor.wake())
+        if self._admin_key is not None:
+            admission.told(connection.credentials, await self._ask_limits(connection, self._admin_key))
         self._tasks = tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._observers = find_observers()
@@ -157,6 +168,16 @@ class Engine:
                     await connection.aclose()
         if cancelled is not None and cancelled is not exc:
             raise cancelled
+
+    async def _ask_limits(self, connection: ConnectedModel, admin_key: str) -> ModelGroups:
+        try:
+            told = await ask_limits(connection.client, admin_key)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await connection.aclose()
+            raise
+        names = {model: group.name for group in told for model in group.models}
+        return ModelGroups(names, {group.name: Limits(**group.limits) for group in told})
 
     def _connect(self, model: AnthropicModel) -> tuple[ConnectedModel, "Send"]:
         found = self._connections.get(model)
@@ -288,7 +309,8 @@ class Engine:
 
         When the first try shows no content for `after` seconds, a second is started; whichever shows content first is
         the stream, from its beginning, and the other is cancelled. By default `after` is the 95th percentile of this
-        engine's own times to first content, and no second try is made before there are 20 of them. When neither shows
+        engine's own times to first content, and no second try is made before there are 20 of them,
+        nor of a turn that continues a message thread: the API takes it once. When neither shows
         content, reading raises the first one's error. Entering raises as `submit` does.
         """
         return HedgeContext(self, request, self._usual_ttft() if after is None else after, policy)
@@ -336,7 +358,13 @@ class Engine:
         if bounded:
             admission.check_room()
         ticket = submission.ticket(admission, connection.credentials)
-        actor = submission.actor(ticket.stream_id, owner=supervisor, clock=loop.clock, on_abandon=on_abandon)
+        actor = submission.actor(
+            ticket.stream_id,
+            owner=supervisor,
+            clock=loop.clock,
+            on_abandon=on_abandon,
+            bills_dropped=partial(admission.expected_output, ticket) if connection.bills_dropped else None,
+        )
         context = contextvars.copy_context()
         self._observers.submitted(actor, submission.params, connection.client.base_url, context)
         supervisor.take_in(Job(actor, submission.opening(send), context, released), ticket)
@@ -360,3 +388,19 @@ class Engine:
     def _released(self, actor: StreamActor) -> None:
         if actor.result is not None and (ttft := actor.result.timings.ttft) is not None:
             self._ttfts.append(ttft)
+
+
+def _admin_key(limits: object, given: str | None) -> str | None:
+    """The key to ask for limits with; None when nobody wants that."""
+    if limits != "ask":
+        if isinstance(limits, str):
+            raise ValueError(f'limits is Limits(...), a mapping of them, or "ask", not {limits!r}')
+        if given is not None:
+            raise TypeError('admin_key is for limits="ask"')
+        return None
+    key = given or os.environ.get("ANTHROPIC_ADMIN_KEY")
+    if not key:
+        raise MissingCredentialsError(
+            'limits="ask" needs an admin key: set the environment variable ANTHROPIC_ADMIN_KEY, or pass admin_key='
+        )
+    return key

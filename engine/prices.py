@@ -102,6 +102,15 @@ class Prices:
         found = self._calculate(model_name, amounts, speed if isinstance(speed, str) else None)
         return None if found is None else float(found.total_price)
 
+    def missed(self, model_name: str, usage: Usage, tokens: int) -> float | None:
+        """What a cache miss cost, in dollars: so many input tokens were written to the cache, or taken as plain input,
+        instead of read from it. None when the model's price is unknown."""
+        price = self.price(model_name)
+        if price is None:
+            return None
+        paid = price.cache_write if usage.cache_creation_input_tokens > 0 else price.input
+        return tokens * (paid - price.cache_read) / 1e6
+
     def _calculate(self, model_name: str, amounts: dict[str, int], speed: str | None) -> "PriceCalculation | None":
         if model_name in self._unknown:  # the package remembers what it has found, but not what it has not
             return None

@@ -59,6 +59,7 @@ class Submission:
     """The parameters that are sent, the model's defaults among them."""
     model_name: str
     """The name of the model that is asked for."""
+    _fast: bool
     _max_tokens: int
     _defaults: Defaults
 
@@ -72,14 +73,23 @@ class Submission:
             raise ValueError(f"the request was pickled without its headers {', '.join(dropped)}: set them again")
         model = defaults.model_of(request)
         params = model.params_for(request)
-        name, max_tokens = ({**params, **request.extra_body}[key] for key in ("model", "max_tokens"))
+        sent = {**params, **request.extra_body} if request.extra_body else params
+        name, max_tokens = sent["model"], sent["max_tokens"]
         if not isinstance(name, str):
             raise TypeError(f"model is a model's name, not a {type(name).__name__}")
         if not isinstance(max_tokens, int):
             max_tokens = DEFAULT_MAX_TOKENS  # for the estimates: the API will say what is wrong
-        return cls(request, model, params, name, max_tokens, defaults)
+        return cls(request, model, params, name, sent.get("speed") == "fast", max_tokens, defaults)
 
-    def actor(self, stream_id: str, *, owner: Owner, clock: Callable[[], float], on_abandon: OnAbandon) -> StreamActor:
+    def actor(
+        self,
+        stream_id: str,
+        *,
+        owner: Owner,
+        clock: Callable[[], float],
+        on_abandon: OnAbandon,
+        bills_dropped: Callable[[], float] | None = None,
+    ) -> StreamActor:
         """The actor of the stream that answers it."""
         request, defaults = self.request, self._defaults
         recovery = request.recovery or defaults.recovery
@@ -94,13 +104,13 @@ class Submission:
             on_abandon=on_abandon,
             deadlines=request.deadlines or defaults.deadlines,
             owner=owner,
+            bills_dropped=bills_dropped,
         )
 
     def ticket(self, admission: Admission, credentials: Hashable) -> Ticket:
         """Its place in `admission`, in the pool of these credentials; with an id of its own for its stream."""
-        pool = self.model.limits_pool or self.model_name
         return Ticket(
-            pool=admission.pool((credentials, pool), pool),
+            pool=admission.pool(credentials, self.model_name, own=self.model.limits_pool, fast=self._fast),
             stream_id=f"stream_{uuid4().hex}",
             custom_id=self.request.custom_id,
             model_name=self.model_name,

@@ -31,6 +31,7 @@ LAYERS = [
     ["engine.simulator.answers"],
     ["engine.simulator.service"],
     ["engine.simulator.faults"],
+    ["engine.simulator.batches"],
     ["engine.simulator.served"],
     ["engine.simulator"],
     ["engine.runs"],
@@ -63,6 +64,7 @@ def test_no_import_goes_up() -> None:
     [
         ("actors", ("engine", "anthropic", "httpx2", "httptools", "sqlite3", "typer", "rich")),
         ("engine.simulator", ("actors", "anthropic")),
+        ("engine.simulator.batches", ("anyio", "asyncio", "trio", "socket", "h11")),
         ("engine.admission", ("anthropic", "httpx2", "anyio", "asyncio", "trio")),
         ("engine.api.http.http1", ("anyio", "asyncio", "trio", "socket", "ssl")),
         ("actors.wire", ("anyio", "asyncio", "trio")),
@@ -84,7 +86,7 @@ def test_the_simulator_knows_nothing_else_of_the_engine() -> None:
     ] == []
 
 
-@pytest.mark.parametrize("path", files(*PACKAGES, "src/manystream", "tests/support"), ids=name)
+@pytest.mark.parametrize("path", files(*PACKAGES, "src/manystream", "tests/support", "tests/clients"), ids=name)
 def test_a_module_says_what_it_is(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
@@ -111,6 +113,28 @@ def test_tests_stand_in_the_rooms_that_they_test() -> None:
     rooms = {name(path.parent) for path in files(*PACKAGES)}
     found = {path.parent.relative_to(TOP / "tests").as_posix() for path in (TOP / "tests").rglob("test_*.py")}
     assert found - rooms == {".", "benchmarks"}
+
+
+def test_a_program_of_a_client_library_knows_that_library_and_nothing_of_ours() -> None:
+    """It runs where manystream is not installed, and the ordinary suite does not collect it."""
+    programs = files("tests/clients")
+    assert [name(path) for path in programs if path.name.startswith("test_") or path.stem.endswith("_test")] == []
+    ours = ("manystream", "engine", "actors", "tests")
+    found = [
+        f"{name(path)} imports {module}"
+        for path in programs
+        if path.parent.name == "programs"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for module in imported(node)
+        if module.partition(".")[0] in ours
+    ]
+    assert found == []
+
+
+def imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [str(node.module)] if isinstance(node, ast.ImportFrom) else []
 
 
 def test_no_test_imports_another() -> None:

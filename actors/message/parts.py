@@ -1,6 +1,6 @@
 """Parts: the content of a message, one frozen value per content block. The names follow Pydantic AI's.
 
-Whatever the API sent and no field here stands for is kept: unknown fields in `extra`, deltas of unknown kinds in
+What no field here stands for is kept as the API sent it: unknown fields in `extra`, deltas of unknown kinds in
 `unknown_deltas`, blocks of unknown kinds as an `UnknownPart`.
 """
 

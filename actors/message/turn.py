@@ -46,7 +46,7 @@ def to_message_param(parts: Sequence[Part], *, interrupted: bool, keep_tools: bo
             case ServerToolResultPart():
                 keep = part.complete and part.tool_call_id not in left_out
             case UnknownPart():
-                # With deltas that nobody could apply it is only a beginning.
+                # Deltas of unknown kinds belong to it: without them it is only a beginning.
                 keep = part.complete and not part.unknown_deltas and not declined
             case _:
                 keep = part.complete
@@ -69,7 +69,7 @@ def _to_block(part: Part) -> JsonObject:
 
 
 def mended(value: Any) -> Any:
-    """JSON data that a request can carry: half a surrogate pair becomes U+FFFD, and a number beyond all floats null."""
+    """JSON data that a request can carry: half a surrogate pair becomes U+FFFD, and a float that is not finite null."""
     match value:
         case float():
             return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Token usage: cumulative figures within one message, that overwrite each other; sums over several messages.
+"""Token usage: cumulative figures within one message, each replacing the one before; sums over several messages.
 
 The rule within a message (Messages API, `message_delta`): figures are totals so far, and a field that is absent or null
 keeps what an earlier event said.

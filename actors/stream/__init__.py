@@ -1,5 +1,6 @@
 """What is said of one stream as plain values: its request, its events, its deadlines, its retries, its result."""
 
+from .account import refuses_account, refuses_profile
 from .codec import decode_event, encode_event
 from .deadlines import DeadlineName, Deadlines
 from .due import next_due
@@ -20,11 +21,20 @@ from .failure import STATUS_OF_TYPE, ErrorInfo, bare
 from .lifecycle import FINAL, Lifecycle, State
 from .own_copy import own_copy
 from .pickling import revive
-from .recovery import NextStep, Recovery, continuation, next_step, takes_continuation
+from .recovery import (
+    NextStep,
+    Recovery,
+    continuation,
+    continues_thread,
+    may_have_run,
+    next_step,
+    takes_continuation,
+)
 from .request import MessageParams, RequestLike, StreamRequest
 from .result import (
     ApiError,
     Attempt,
+    CacheMiss,
     ConnectDeadlineExceeded,
     ConnectionFailed,
     DeadlineExceeded,
@@ -51,6 +61,7 @@ __all__ = [
     "STATUS_OF_TYPE",
     "ApiError",
     "Attempt",
+    "CacheMiss",
     "ConnectDeadlineExceeded",
     "ConnectionFailed",
     "DeadlineExceeded",
@@ -93,14 +104,18 @@ __all__ = [
     "bare",
     "billed_for",
     "continuation",
+    "continues_thread",
     "decode_event",
     "encode_event",
     "is_retryable",
     "known_usage",
+    "may_have_run",
     "nearest_rank",
     "next_due",
     "next_step",
     "own_copy",
+    "refuses_account",
+    "refuses_profile",
     "retry_after",
     "revive",
     "takes_continuation",

@@ -1,4 +1,4 @@
-"""How a stream can fail: the facts as a frozen value, and the exceptions that carry them to who reads one stream."""
+"""How a stream can fail: the facts as a frozen value. The exceptions that carry them are beside the result."""
 
 from collections.abc import Mapping
 from typing import Any, Self, cast

@@ -13,8 +13,18 @@ import attrs
 
 from ..message import Part, TextPart, mended
 from ..wire import JsonObject
+from .failure import ErrorInfo
 
-__all__ = ["NextStep", "Recovery", "check_recovery", "continuation", "next_step", "takes_continuation"]
+__all__ = [
+    "NextStep",
+    "Recovery",
+    "check_recovery",
+    "continuation",
+    "continues_thread",
+    "may_have_run",
+    "next_step",
+    "takes_continuation",
+]
 
 Recovery = Literal["fail", "restart", "continue"]
 
@@ -52,6 +62,19 @@ def next_step(
 
 def _is_plain(part: Part) -> bool:
     return isinstance(part, TextPart) and not part.citations and not part.unknown_deltas
+
+
+def continues_thread(params: Mapping[str, Any], extra_body: Mapping[str, Any]) -> bool:
+    """Whether a request is a turn that goes on with a message thread. The API takes one turn after each answer: a turn
+    that ran, sent again, is refused (`thread_already_continued`), and says nothing of the answer that is lost."""
+    thread: object = {**params, **extra_body}.get("thread")
+    return isinstance(thread, Mapping) and cast("Mapping[str, Any]", thread).get("type") == "continue"
+
+
+def may_have_run(info: ErrorInfo) -> bool:
+    """Whether the API may have begun to work on a request that failed so. It has not when it was refused for now, or
+    could not be connected to in time. A lost connection proves nothing."""
+    return info.status not in (429, 503, 529) and info.deadline != "connect"
 
 
 def takes_continuation(params: Mapping[str, Any], extra_body: Mapping[str, Any]) -> bool:

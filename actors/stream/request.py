@@ -51,6 +51,7 @@ class MessageParams(TypedDict, total=False):
     system: str | Iterable[Any]
     temperature: float
     thinking: Mapping[str, Any]
+    thread: Mapping[str, Any]
     tool_choice: Mapping[str, Any]
     tools: Iterable[Any]
     top_k: int

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import attrs
 
@@ -17,6 +17,7 @@ __all__ = [
     "DEADLINE_ERRORS",
     "ApiError",
     "Attempt",
+    "CacheMiss",
     "ConnectDeadlineExceeded",
     "ConnectionFailed",
     "DeadlineExceeded",
@@ -177,6 +178,17 @@ def billed_for(attempts: Iterable[Attempt]) -> Usage:
     return sum((attempt.known_usage for attempt in attempts), Usage())
 
 
+@attrs.frozen
+class CacheMiss:
+    """Why the prompt cache could not be read as far as it was written before: the API's cache diagnostics."""
+
+    reason: str
+    """`model_changed`, `system_changed`, `tools_changed`, `messages_changed`, `previous_message_not_found`,
+    `unavailable`, or one that is newer than this list."""
+    missed_input_tokens: int | None = None
+    """About how many input tokens would have been read from the cache; None when the API does not say."""
+
+
 @attrs.frozen(kw_only=True)
 class StreamResult:
     """The ending of a stream and everything it brought.
@@ -238,10 +250,17 @@ class StreamResult:
         """What all attempts used together as far as anybody knows, failed and replaced ones included.
 
         It is the sum of each attempt's `known_usage`: the API's figures, or, for an attempt that was cut before the
-        API's last word, an estimate of its output tokens at four characters a token, if that is more. The handle's
-        `billed` is the same at any time.
+        API's last word, an estimate of its output tokens, if that is more: four characters a token, or on Amazon
+        Bedrock, where a dropped stream is billed in full, the output of requests like it. The handle's `billed` is
+        the same at any time.
         """
         return billed_for(self.attempts)
+
+    @property
+    def cache_miss(self) -> CacheMiss | None:
+        """What the API says of the prompt cache to a request with `diagnostics`. None when it was not asked, when the
+        cache was read in full, or when the answer was given before the API knew."""
+        return _cache_miss(self.message)
 
     @property
     def tool_calls(self) -> tuple[ToolCallPart, ...]:
@@ -303,3 +322,13 @@ class StreamResult:
             )
         raised.__cause__ = info.cause if info else None
         return raised
+
+
+def _cache_miss(message: JsonObject | None) -> CacheMiss | None:
+    diagnostics: object = None if message is None else message.get("diagnostics")
+    reason: object = cast("JsonObject", diagnostics).get("cache_miss_reason") if isinstance(diagnostics, dict) else None
+    kind: object = cast("JsonObject", reason).get("type") if isinstance(reason, dict) else None
+    if not isinstance(kind, str):
+        return None
+    missed: object = cast("JsonObject", reason).get("cache_missed_input_tokens")
+    return CacheMiss(kind, missed if type(missed) is int and missed >= 0 else None)

@@ -1,7 +1,9 @@
 """Whether and when to try again: decisions made from facts, with no clock and no I/O.
 
 Which failures may be retried follows the Messages API (see the SDK's own rules): 408, 409, 429, everything from 500 on,
-and connection failures; the header `x-should-retry` overrides the status; the 429 of an enforced spend limit never is.
+and connection failures; the header `x-should-retry` overrides the status. What refuses the whole account, such as a
+spend limit, is never retried.
+
 The delay is full-jitter exponential backoff ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015), and what
 the API asked for in `retry-after-ms` or `retry-after` if it asked.
 """
@@ -12,6 +14,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import attrs
+
+from .account import refuses_account, refuses_profile
 
 __all__ = ["RetryPolicy", "is_retryable", "retry_after"]
 
@@ -50,9 +54,9 @@ class RetryPolicy:
         return (asked or 0.0) + uniform(0.0, min(self.max_delay, self.base_delay * doubled))
 
 
-def is_retryable(status: int, headers: Mapping[str, str], error_code: str | None = None) -> bool:
+def is_retryable(status: int, headers: Mapping[str, str], error_code: str | None = None, message: str = "") -> bool:
     """Whether a response with this status may be tried again. `error_code` is the error's own code, if it has one."""
-    if error_code == "enforced_spend_limit_reached":
+    if refuses_account(error_code, message) or refuses_profile(error_code):
         return False
     match headers.get("x-should-retry"):
         case "true":

@@ -1,9 +1,20 @@
 """Admission: who may run, and when. Plain objects without I/O, driven by time and by how the API answers."""
 
 from .admission import Admission, EngineBusy
+from .model_groups import ModelGroups
 from .pool import is_overload
 from .prompt import measure
 from .settings import Group, Limits, Reason
 from .ticket import Ticket
 
-__all__ = ["Admission", "EngineBusy", "Group", "Limits", "Reason", "Ticket", "is_overload", "measure"]
+__all__ = [
+    "Admission",
+    "EngineBusy",
+    "Group",
+    "Limits",
+    "ModelGroups",
+    "Reason",
+    "Ticket",
+    "is_overload",
+    "measure",
+]

@@ -14,6 +14,7 @@ from ...actors.message import Usage
 from ...actors.stream import ErrorInfo
 from ..prices import Prices
 from .lanes import GroupState, Lane, Lanes
+from .model_groups import ModelGroups, limits_by_pool, model_group, pool_name
 from .pool import Block, Pool
 from .reservation import Reservation
 from .retry_budget import RetryBudget
@@ -53,9 +54,10 @@ class Admission:
         self._max_queued = max_queued
         self._clock = clock
         self._woken = woken
-        self._limits = limits
+        self._limits = limits if isinstance(limits, Limits) else limits_by_pool(limits or {})
         self._prices = prices or Prices()
         self._pools: dict[Hashable, Pool] = {}
+        self._told: dict[Hashable, ModelGroups] = {}
         self._groups = {name: GroupState(group) for name, group in (groups or {}).items()}
         self._named_groups = frozenset(self._groups)
         self._prune_at = len(self._groups) + _MANY_GROUPS
@@ -72,12 +74,24 @@ class Admission:
         self.due = math.inf
         """When a request may be admitted only because time has passed, in seconds on the clock."""
 
-    def pool(self, key: Hashable, name: str) -> Pool:
-        """The pool for one set of credentials and one rate limit. It is shown to people as `name`."""
-        pool = self._pools.get(key)
+    def told(self, credentials: Hashable, groups: ModelGroups) -> None:
+        """The API told the model groups of a customer and their limits. Headers correct them later."""
+        self._told[credentials] = groups
+
+    def pool(self, credentials: Hashable, model_name: str, *, own: str | None = None, fast: bool = False) -> Pool:
+        """The pool for one set of credentials and a model's group, or one with a name of the caller's `own`; in fast
+        mode or not."""
+        told = self._told.get(credentials)
+        group = own or (model_group(model_name) if told is None else told.group(model_name))
+        name = pool_name(group, fast=fast)
+        pool = self._pools.get((credentials, name))
         if pool is None:
-            limits = self._limits if isinstance(self._limits, Limits) else (self._limits or {}).get(name)
-            pool = self._pools[key] = Pool(name, self._max_concurrency, limits or Limits(), self._clock())
+            fixed = self._limits if isinstance(self._limits, Limits) else self._limits.get(name)
+            learnt = None if told is None else told.limits.get(name)
+            pool = Pool(
+                name, self._max_concurrency, fixed or learnt or Limits(), self._clock(), fixed=bool(fixed), fast=fast
+            )
+            self._pools[credentials, name] = pool
         return pool
 
     @property
@@ -280,6 +294,10 @@ class Admission:
         group = self._group(ticket).cap
         return tuple(cap for cap in (self.spend_cap, group) if cap is not None)
 
+    def expected_output(self, ticket: Ticket) -> float:
+        """About how many output tokens its answer will have, by those of requests like it."""
+        return ticket.pool.estimates(ticket.group, ticket.model_name).output(ticket.max_tokens)
+
     def check_price(self, model_name: str, group: str | None) -> None:
         """Raises `ValueError` when a spend cap applies and the model's price is unknown."""
         state = self._groups.get(group) if group is not None else None
@@ -287,7 +305,7 @@ class Admission:
             raise ValueError(f"there is a spend cap, and no price is known for {model_name!r}: give one in prices=")
 
     def _estimated_cost(self, ticket: Ticket) -> float:
-        estimates = ticket.pool.estimates(ticket.group)
+        estimates = ticket.pool.estimates(ticket.group, ticket.model_name)
         usage = Usage(
             input_tokens=round(estimates.input(ticket.prompt.tokens)),
             output_tokens=round(estimates.output(ticket.max_tokens)),

@@ -27,20 +27,20 @@ class Mark:
 class Bucket:
     """One limit. Amounts are requests or tokens, times are seconds on the engine's clock.
 
-    `per_minute` is a limit set by hand, which headers never raise; None for one that is learnt from headers, and limits
-    nothing until then. `unit` is the step to which the headers' figures are rounded.
+    `per_minute` is the limit, which headers never raise if it is `fixed`; None for one that is learnt from headers, and
+    limits nothing until then. `unit` is the step to which the headers' figures are rounded.
     """
 
     __slots__ = ("_burst", "_fixed", "_reserved", "_since", "level", "limit", "outstanding", "unit")
 
-    def __init__(self, per_minute: float | None, now: float, *, unit: int = 1) -> None:
+    def __init__(self, per_minute: float | None, now: float, *, unit: int = 1, fixed: bool = True) -> None:
         self.limit = per_minute
         self.level = per_minute or 0.0
         """What may still be reserved; negative when more was used than had been reserved."""
         self.outstanding = 0.0
         """What is reserved and not settled."""
         self.unit = unit
-        self._fixed = per_minute is not None
+        self._fixed = fixed and per_minute is not None
         self._since = now
         self._reserved = 0.0  # all that ever was
         self._burst = 1.0  # of a minute's worth, the most the bucket holds

@@ -8,7 +8,7 @@ _FIRST_OUTPUT = 500.0  # tokens, while nothing is known
 
 
 class Estimates:
-    """Running means over the requests of one group in one pool."""
+    """Running means over the requests of one group to one model."""
 
     __slots__ = ("_input", "_inputs", "_measured", "_output", "_outputs")
 

@@ -22,7 +22,7 @@ __all__ = ["Block", "Pool", "is_overload"]
 Block = tuple[Reason, float | None]
 """Why a request waits, and the moment at which that may be over; None when it depends on other requests."""
 
-_HEADERS: dict[Reason, str] = {
+_LIMIT_NAMES: dict[Reason, str] = {
     "requests_per_minute": "requests",
     "input_tokens_per_minute": "input-tokens",
     "output_tokens_per_minute": "output-tokens",
@@ -38,28 +38,31 @@ def is_overload(info: ErrorInfo) -> bool:
 
 
 class Pool:
-    """The state of one pool. Times are seconds on the engine's clock."""
+    """The state of one pool. Times are seconds on the engine's clock. `fixed` says that `limits` are set by hand."""
 
-    def __init__(self, name: str, ceiling: int, limits: Limits, now: float) -> None:
+    def __init__(
+        self, name: str, ceiling: int, limits: Limits, now: float, *, fixed: bool = True, fast: bool = False
+    ) -> None:
         self.name = name
+        self._headers = "anthropic-fast" if fast else "anthropic-ratelimit"
         self.running = 0
         self.window = Window(ceiling)
         self.pace = Pace()
         self.prefixes = Prefixes()
         self.buckets: dict[Reason, Bucket] = {
-            "requests_per_minute": Bucket(limits.requests_per_minute, now),
-            "input_tokens_per_minute": Bucket(limits.input_tokens_per_minute, now, unit=_UNIT),
-            "output_tokens_per_minute": Bucket(limits.output_tokens_per_minute, now, unit=_UNIT),
+            "requests_per_minute": Bucket(limits.requests_per_minute, now, fixed=fixed),
+            "input_tokens_per_minute": Bucket(limits.input_tokens_per_minute, now, unit=_UNIT, fixed=fixed),
+            "output_tokens_per_minute": Bucket(limits.output_tokens_per_minute, now, unit=_UNIT, fixed=fixed),
         }
-        self._estimates: dict[str | None, Estimates] = {}
+        self._estimates: dict[tuple[str | None, str], Estimates] = {}
 
-    def estimates(self, group: str | None) -> Estimates:
-        """What is known of the requests of a group."""
-        found = self._estimates.get(group)
+    def estimates(self, group: str | None, model_name: str) -> Estimates:
+        """What is known of the requests of a group to one model."""
+        found = self._estimates.get((group, model_name))
         if found is None:
             if len(self._estimates) >= _MOST_ESTIMATES:
                 del self._estimates[next(iter(self._estimates))]  # the oldest; it can be learnt again
-            found = self._estimates[group] = Estimates()
+            found = self._estimates[group, model_name] = Estimates()
         return found
 
     def shut(self, now: float) -> Block | None:
@@ -83,7 +86,7 @@ class Pool:
         return None
 
     def _needs(self, reservation: Reservation, now: float) -> dict[Reason, float]:
-        estimates = self.estimates(reservation.group)
+        estimates = self.estimates(reservation.group, reservation.model_name)
         return {
             "requests_per_minute": 1.0,
             "input_tokens_per_minute": estimates.input(self._uncached(reservation, now)),
@@ -168,13 +171,15 @@ class Pool:
         self._settle(reservation, "input_tokens_per_minute", reservation.reserved.get("input_tokens_per_minute", 0.0))
         self._settle(reservation, "output_tokens_per_minute", usage.output_tokens)
         if whole:
-            self.estimates(reservation.group).learn_output(usage.output_tokens)
+            self.estimates(reservation.group, reservation.model_name).learn_output(usage.output_tokens)
 
     def _settle_input(self, reservation: Reservation, usage: Usage) -> None:
         if usage.total_input_tokens and "input_tokens_per_minute" in reservation.reserved:
             used = usage.input_tokens + usage.cache_creation_input_tokens
             self._settle(reservation, "input_tokens_per_minute", used)
-            self.estimates(reservation.group).learn_input(reservation.prompt.tokens, usage.total_input_tokens)
+            self.estimates(reservation.group, reservation.model_name).learn_input(
+                reservation.prompt.tokens, usage.total_input_tokens
+            )
 
     def _settle(self, reservation: Reservation, reason: Reason, used: float) -> None:
         reserved = reservation.reserved.pop(reason, None)
@@ -183,16 +188,19 @@ class Pool:
 
     # -- headers
 
+    def _header(self, reason: Reason) -> str:
+        return f"{self._headers}-{_LIMIT_NAMES[reason]}"
+
     def _observe(self, reservation: Reservation, headers: Mapping[str, str], now: float) -> None:
         for reason, bucket in self.buckets.items():
-            found = _figures(headers, _HEADERS[reason])
+            found = _figures(headers, self._header(reason))
             if found is not None:
                 bucket.observe(*found, reservation.marks[reason], now)
 
     def _cap(self, headers: Mapping[str, str]) -> None:
         """Lowers the levels to what a refusal's headers give: a refusal comes at once, so they are up to date."""
         for reason, bucket in self.buckets.items():
-            found = _figures(headers, _HEADERS[reason])
+            found = _figures(headers, self._header(reason))
             if found is not None:
                 bucket.level = min(bucket.level, found[1])
 
@@ -201,7 +209,7 @@ class Pool:
         rooms = [
             found[1] >= bucket.unit
             for reason, bucket in self.buckets.items()
-            if (found := _figures(headers, _HEADERS[reason])) is not None
+            if (found := _figures(headers, self._header(reason))) is not None
         ]
         return all(rooms) if rooms else None
 
@@ -209,8 +217,8 @@ class Pool:
 def _figures(headers: Mapping[str, str], name: str) -> tuple[float, float] | None:
     """A limit and what remains of it; None when the headers don't give both."""
     try:
-        limit = float(headers[f"anthropic-ratelimit-{name}-limit"])
-        remaining = float(headers[f"anthropic-ratelimit-{name}-remaining"])
+        limit = float(headers[f"{name}-limit"])
+        remaining = float(headers[f"{name}-remaining"])
     except (KeyError, ValueError):
         return None
     return (limit, remaining) if limit > 0 and math.isfinite(limit) and math.isfinite(remaining) else None

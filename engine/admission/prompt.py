@@ -31,7 +31,7 @@ class Prefix:
     """The part of a prompt up to and including a block with `cache_control`."""
 
     key: bytes
-    """Equal for all requests that begin with this part, whatever follows it. It does not depend on the model."""
+    """Equal for all requests to one model that begin with this part, whatever follows it."""
     tokens: int
     """How many tokens it has, roughly."""
     ttl: float
@@ -77,7 +77,7 @@ def measure(params: Mapping[str, Any]) -> Prompt:
 
 def _prefixes(params: Mapping[str, Any], marks: Mapping[int, tuple[int, float]]) -> tuple[Prefix, ...]:
     found: list[Prefix] = []
-    digest = blake2b(digest_size=16)
+    digest = blake2b(repr(params.get("model")).encode(errors="replace"), digest_size=16)
     records = _records(params)
     begin = 0
     for number, (size, ttl) in marks.items():

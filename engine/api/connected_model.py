@@ -20,11 +20,19 @@ class ConnectedModel:
     """A model's SDK client in one event loop, and its share in the HTTP client below."""
 
     def __init__(
-        self, client: "AnthropicClient", lease: ClientLease | None, credentials: Hashable, *, repeatable: bool = False
+        self,
+        client: "AnthropicClient",
+        lease: ClientLease | None,
+        credentials: Hashable,
+        *,
+        repeatable: bool = False,
+        bills_dropped: bool = False,
     ) -> None:
         self.client = client
         self.repeatable = repeatable
         """Whether two requests of a kind differ in their bodies alone: we made the client, and its key stays."""
+        self.bills_dropped = bills_dropped
+        """Whether a stream that is dropped is billed as if it had been read to its end: Amazon Bedrock does that."""
         self.credentials = credentials
         """Equal for models whose requests the API counts as the same customer's. It is secret."""
         self._lease = lease

@@ -235,7 +235,7 @@ def refusal(
         status=status,
         request_id=headers.get("request-id") or said.request_id,
         code=code,
-        retryable=is_retryable(status, headers, said.code),
+        retryable=is_retryable(status, headers, said.code, said.message or ""),
         retry_after=retry_after(headers),
         rate_limits=rate_limits_in(headers),
         cause=None if cause is None else bare(cause),

@@ -34,7 +34,7 @@ class AnthropicModel:
     decides, as in the SDK.
 
     `defaults` are Messages parameters, merged under each request's own. They are copied: later changes of the caller's
-    object change nothing. `limits_pool` names the rate-limit pool of the model, if it isn't the model's name.
+    object change nothing. `limits_pool` names the rate-limit pool of the model, if it isn't the API's model group.
 
     Our own HTTP client follows a redirect only within the same origin, and only by 307 and 308. A client that is given
     keeps its own policy. The SDK's clients follow every redirect, and make a GET of a POST that is redirected by 301,
@@ -79,7 +79,7 @@ class AnthropicModel:
         self._defaults: dict[str, Any] = own_copy(dict(defaults or EMPTY))
         self._reuse_heads = reuse_heads
         self.limits_pool = limits_pool
-        """The rate-limit pool of the model; None for the one with the name of the model that a request asks for."""
+        """The rate-limit pool of the model; None for the model group of the model that a request asks for."""
 
     @property
     def model_name(self) -> str:
@@ -138,10 +138,13 @@ class AnthropicModel:
         import anthropic
 
         if self._anthropic_client is not None:
+            from anthropic.lib.bedrock import AsyncAnthropicBedrock, AsyncAnthropicBedrockMantle
+
             # A copy: retries, tracing and timeouts are the engine's. The caller's own client is left as it is.
             client: Any = self._anthropic_client
             copy = client.copy(max_retries=0, timeout=client_timeout(), open_telemetry=False)
-            return ConnectedModel(copy, None, credentials_of(client) or id(client))
+            on_bedrock = isinstance(client, AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle)
+            return ConnectedModel(copy, None, credentials_of(client) or id(client), bills_dropped=on_bedrock)
         lease = None
         http_client = self._http_client
         if http_client is None:

@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from ...actors.actor import StreamActor
 from ...actors.channel import Policy
-from ...actors.stream import FINAL, RequestLike, StreamError, StreamRequest, StreamResult
+from ...actors.stream import FINAL, RequestLike, StreamError, StreamRequest, StreamResult, continues_thread
 from ..finish import uninterrupted
 from .host import Host
 from .single import Stream
@@ -152,7 +152,7 @@ class HedgeContext:
             request = self._request if isinstance(self._request, StreamRequest) else StreamRequest(self._request)
             race.start(request)
             winner: RaceStream | None = None
-            if self._after is not None:
+            if self._after is not None and not continues_thread(request.params, request.extra_body):
                 with anyio.move_on_after(self._after) as waited:
                     winner = await race.first(_has_content)
                 if waited.cancelled_caught:

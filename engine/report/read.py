@@ -24,7 +24,7 @@ from ..runs.totals import Totals, read_totals
 from .distribution import Distribution, distribution_of
 from .timeline import Session, Timeline
 
-__all__ = ["Message", "ModelShare", "Report", "ReportError", "Slow", "read_report"]
+__all__ = ["CacheMisses", "Message", "ModelShare", "Report", "ReportError", "Slow", "read_report"]
 
 _SLOWEST = 10
 _MESSAGES = 3  # of each type of error
@@ -62,6 +62,18 @@ class Message:
     count: int
 
 
+@attrs.frozen
+class CacheMisses:
+    """The answers whose prompt cache was not read in full for one reason, where the API was asked (`diagnostics`)."""
+
+    reason: str
+    requests: int
+    missed_tokens: int
+    """About how many input tokens would have been read from the cache."""
+    dollars: float
+    """What that cost, as far as prices are known."""
+
+
 @attrs.frozen(kw_only=True)
 class Slow:
     """One of the slowest requests."""
@@ -87,6 +99,8 @@ class Report:
     stop_reasons: dict[str, int]
     models: tuple[ModelShare, ...]
     """The most expensive first."""
+    cache_misses: tuple[CacheMisses, ...] = ()
+    """The most frequent reason first."""
     queued: Distribution | None
     """The time from submission to the slot."""
     first_content: Distribution | None
@@ -185,6 +199,7 @@ def _read(journal: sqlite3.Connection, output: str) -> Report:
         messages=_messages(journal),
         stop_reasons=dict(stop_reasons.most_common()),
         models=_shares(models),
+        cache_misses=_cache_misses(journal),
         slowest=tuple(slow for _, _, slow in sorted(slowest, key=lambda entry: (-entry[0], entry[1]))),
         timeline=times,
         **{name: distribution_of(histogram) for name, histogram in histograms.items()},
@@ -219,6 +234,18 @@ def _messages(journal: sqlite3.Connection) -> tuple[Message, ...]:
             told[kind] += 1
             found.append(Message(kind, message, count))
     return tuple(found)
+
+
+_MISSED = """
+SELECT cache_miss, count(*) AS times, coalesce(sum(cache_missed_tokens), 0), coalesce(sum(cache_missed_dollars), 0.0)
+FROM request WHERE state = 'ended' AND cache_miss IS NOT NULL GROUP BY cache_miss ORDER BY times DESC, cache_miss
+"""
+
+
+def _cache_misses(journal: sqlite3.Connection) -> tuple[CacheMisses, ...]:
+    if "cache_miss" not in columns_in(journal):
+        return ()
+    return tuple(CacheMisses(*row) for row in journal.execute(_MISSED))
 
 
 def _shares(models: dict[str | None, list[float]]) -> tuple[ModelShare, ...]:

@@ -73,6 +73,14 @@ def all_rows(report: Report) -> tuple[Rows, ...]:
             ("model", "requests", "input", "cache writes", "cache reads", "output", "cost"),
             _models(report),
         ),
+        Rows(
+            "Cache misses",
+            ("reason", "requests", "input tokens not read", "cost more"),
+            tuple(
+                (plain(miss.reason), f"{miss.requests:,}", f"~{miss.missed_tokens:,}", cost(miss.dollars, exact=False))
+                for miss in report.cache_misses
+            ),
+        ),
         Rows("Attempts", ("", ""), _attempts(report)),
         Rows("Sessions", ("began", "took", "ended"), _sessions(report)),
         Rows(

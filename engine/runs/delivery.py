@@ -50,7 +50,7 @@ class Delivery:
             if not self.waiting:
                 self.write_at = anyio.current_time() + _WRITE_SECONDS
             line = encode_line(str(result.custom_id), answer)
-            self._writer.add(Answer(result, ended_row(result, answer, over.dollars), line))
+            self._writer.add(Answer(result, ended_row(over, answer), line))
 
     def lose(self, over: Over) -> None:
         """Takes a stream that is over without an answer: the journal notes what it cost. It may still be added."""
@@ -108,9 +108,10 @@ class Delivery:
         return self._results.popleft() if self._results else None
 
 
-def ended_row(result: StreamResult, answer: dict[str, Any], dollars: float | None) -> Ended:
-    """The journal's row for an answer: `answer` is its Message Batches result, `dollars` its cost or None."""
-    timings = result.timings
+def ended_row(over: Over, answer: dict[str, Any]) -> Ended:
+    """The journal's row for an answer: `answer` is its Message Batches result."""
+    result = over.result
+    timings, miss = result.timings, result.cache_miss
     error: dict[str, Any] = answer["error"]["error"] if answer["type"] == "errored" else {}
     return Ended(
         custom_id=str(result.custom_id),
@@ -129,5 +130,8 @@ def ended_row(result: StreamResult, answer: dict[str, Any], dollars: float | Non
         contents=timings.contents,
         attempts=len(result.attempts),
         **columns_of(result.billed),
-        dollars=dollars,
+        dollars=over.dollars,
+        cache_miss=None if miss is None else miss.reason,
+        cache_missed_tokens=None if miss is None else miss.missed_input_tokens,
+        cache_missed_dollars=over.missed_dollars,
     )

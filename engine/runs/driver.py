@@ -114,7 +114,7 @@ class Driver:
             return
         result = event.result
         self.live.ended(str(result.custom_id))
-        over = Over(result, self._figures.ended(result))
+        over = Over(result, self._figures.ended(result), self._figures.missed(result))
         self._feed.ended()
         if answers := self.stopping.ended(over):
             self._delivery.add(*answers)

@@ -139,6 +139,13 @@ class Figures:
             self._failed(str(result.error.type), str(result.error.message))
         return self._bill(result)
 
+    def missed(self, result: StreamResult) -> float | None:
+        """What a cache miss cost, in dollars; None without one, or when its size or the price is unknown."""
+        miss, name = result.cache_miss, result.model_name
+        if miss is None or miss.missed_input_tokens is None or not isinstance(name, str):
+            return None
+        return self._prices.missed(name, result.usage, miss.missed_input_tokens)
+
     def _failed(self, type: str, message: str) -> None:
         failures = self._failures
         known = failures.pop((type, message), None)

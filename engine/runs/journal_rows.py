@@ -1,7 +1,7 @@
 """The journal's format: where it lies, its tables, and the values that go into its rows.
 
-Format 2 calls `session` what format 1 called `sitting`; format 1 may also lack the column `message`. Whoever writes a
-journal upgrades it first. Whoever only reads takes either format.
+Format 2 calls `session` what format 1 called `sitting`. A journal of either may lack columns that came later. Whoever
+writes a journal upgrades it first. Whoever only reads takes either format.
 """
 
 import sqlite3
@@ -35,6 +35,12 @@ __all__ = [
 
 FORMAT = "2"
 _OLD_FORMAT = "1"
+_LATER_COLUMNS = {
+    "message": "TEXT",
+    "cache_miss": "TEXT",
+    "cache_missed_tokens": "INTEGER",
+    "cache_missed_dollars": "REAL",
+}
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE request (
@@ -59,6 +65,9 @@ CREATE TABLE request (
     cache_read_tokens INTEGER,
     output_tokens INTEGER,
     dollars REAL,           -- null when the price is unknown
+    cache_miss TEXT,        -- why the prompt cache was not read in full, where the API was asked
+    cache_missed_tokens INTEGER,
+    cache_missed_dollars REAL,
     lost_input_tokens INTEGER, lost_output_tokens INTEGER, lost_dollars REAL  -- paid for without getting an answer
 ) WITHOUT ROWID;
 CREATE INDEX unanswered ON request (ordinal) WHERE state <> 'ended';
@@ -124,6 +133,9 @@ class Ended:
     cache_read_tokens: int | None = attrs.field(default=None, converter=as_whole)
     output_tokens: int | None = attrs.field(default=None, converter=as_whole)
     dollars: float | None = attrs.field(default=None, converter=as_number)
+    cache_miss: str | None = attrs.field(default=None, converter=as_text)
+    cache_missed_tokens: int | None = attrs.field(default=None, converter=as_whole)
+    cache_missed_dollars: float | None = attrs.field(default=None, converter=as_number)
 
 
 @attrs.frozen
@@ -210,8 +222,10 @@ def session_table(journal: sqlite3.Connection) -> str:
 
 def upgrade(journal: sqlite3.Connection) -> None:
     """Brings a journal of an older format to `FORMAT`. Call it inside a transaction."""
-    if "message" not in columns_in(journal):
-        journal.execute("ALTER TABLE request ADD COLUMN message TEXT")
+    found = columns_in(journal)
+    for name, kind in _LATER_COLUMNS.items():
+        if name not in found:
+            journal.execute(f"ALTER TABLE request ADD COLUMN {name} {kind}")
     if session_table(journal) != "session":
         journal.execute("ALTER TABLE sitting RENAME TO session")
         journal.execute("UPDATE meta SET value = ? WHERE key = 'format'", (FORMAT,))

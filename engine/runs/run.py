@@ -16,7 +16,6 @@ from anyio import TaskHandle, to_thread
 from ...actors.stream import RequestLike, StreamResult, revive
 from ..engine import Engine
 from ..finish import uninterrupted
-from ..prices import Prices
 from .delivery import Delivery
 from .driver import Driver
 from .figures import Figures
@@ -143,7 +142,7 @@ class Run(AsyncIterator[StreamResult]):
         if isinstance(self._source, str | os.PathLike):
             path, skip = self._source, self._options.skip_invalid
             self._source = await to_thread.run_sync(lambda: read_requests(path, skip_invalid=skip))
-        requests, prices = self._source, Prices()
+        requests, prices = self._source, self._engine.prices
         self._stores = stores = await to_thread.run_sync(
             lambda: open_stores(requests, self._output, self._engine.params_for, self._options, prices)
         )

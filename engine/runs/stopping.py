@@ -17,7 +17,7 @@ from collections import Counter
 
 import attrs
 
-from ...actors.stream import StreamResult
+from ...actors.stream import StreamResult, refuses_account, refuses_profile
 from ...actors.wire import plain_text
 
 __all__ = ["Over", "Stopping", "broken", "unreached", "would_fail_all"]
@@ -25,6 +25,7 @@ __all__ = ["Over", "Stopping", "broken", "unreached", "would_fail_all"]
 _UNREACHED = 3  # failed connections without any response, at which the run stops
 _BROKEN = 5  # first answers that broke the same way, at which the run stops
 _BROKEN_IN_ALL = 20  # first answers that broke in any way, at which the run stops
+_PROFILE_HEADER = "anthropic-user-profile-id"
 _BROKEN_TYPES = ("protocol_error", "internal_error")
 
 
@@ -34,6 +35,8 @@ class Over:
 
     result: StreamResult
     dollars: float | None
+    missed_dollars: float | None = None
+    """The part of it that a cache miss cost, if the API told of one."""
 
 
 class Stopping:
@@ -120,18 +123,27 @@ class Stopping:
 def would_fail_all(result: StreamResult, *, only_model: bool) -> bool:
     """Whether the failure would meet every request of the run.
 
-    So it is with wrong credentials, billing, missing permission, and a spend limit or cap that is reached; and with an
-    unknown model, when every request so far asked for it (`only_model`).
+    So it is with wrong credentials, billing, missing permission, an organization on hold, and a spend limit or cap that
+    is reached; and with an unknown model, when every request so far asked for it (`only_model`). What refuses a user
+    profile concerns the requests that name it, or all when the client names it for them.
     """
     info = result.error
     if result.state == "complete" or info is None:
         return False
+    if refuses_profile(info.code):
+        return not _names_profile(result)
     if info.status in (401, 402, 403):
         return True
     if info.status == 404:
         # Files and containers can be missing too, which concerns only the requests that use them.
         return only_model and info.message.startswith("model")
-    return info.code == "enforced_spend_limit_reached" or info.type == "spend_cap_reached"
+    return refuses_account(info.code, info.message) or info.type == "spend_cap_reached"
+
+
+def _names_profile(result: StreamResult) -> bool:
+    """Whether the request itself says which user profile it is billed to."""
+    headers = {} if result.request is None else result.request.extra_headers or {}
+    return any(name.lower() == _PROFILE_HEADER for name in headers)
 
 
 def unreached(result: StreamResult) -> bool:

@@ -1,5 +1,6 @@
 """A simulator of the Messages API: a real HTTP server on loopback, scripted or generating its answers."""
 
+from .batches import Batches, BatchOperation, BatchOutcome, BatchStep, RecordedBatch, Scheduler
 from .faults import Bytes, Cut, CutHow, Fail, Faults, Point, ScriptStep, Slow, Stall
 from .scenario import Scenario, ScenarioError, read_scenario
 from .served import ListenError, Outcome, RecordedRequest, Tally
@@ -7,6 +8,10 @@ from .service import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits
 from .simulator import InThread, Serving, Simulator
 
 __all__ = [
+    "BatchOperation",
+    "BatchOutcome",
+    "BatchStep",
+    "Batches",
     "Bytes",
     "Cache",
     "Condition",
@@ -21,9 +26,11 @@ __all__ = [
     "Overload",
     "Point",
     "Ramp",
+    "RecordedBatch",
     "RecordedRequest",
     "Scenario",
     "ScenarioError",
+    "Scheduler",
     "ScriptStep",
     "ServiceLimits",
     "Serving",

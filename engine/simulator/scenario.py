@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 import attrs
 
 from .answers import is_array, is_object, read_recordings
+from .batches import Batches
 from .faults import NO_FAULTS, Bytes, Cut, Fail, Faults, QueuedStep, ScriptStep, Slow, Stall, Tempo, check_steps
 from .service import Cache, Conditions, Overload, Ramp, ServiceLimits, SpendLimit
 
@@ -61,6 +62,7 @@ class Scenario:
         default=("invalid",), converter=_as_keys, validator=_check_keys, repr=False
     )
     conditions: Conditions = Conditions()
+    batches: Batches = Batches()
     faults: Faults = NO_FAULTS
     script: tuple[QueuedStep, ...] = attrs.field(default=(), converter=_as_steps)
     recordings: Path | None = attrs.field(default=None, converter=_as_path)
@@ -82,6 +84,9 @@ def read_scenario(path: str | PathLike[str]) -> Scenario:
 
     [limits]                        # and [ramp], [spend], [overload], [cache]: see `Conditions`
     requests_per_minute = 60
+
+    [batches]                       # see `Batches`
+    per_second = 20
 
     [faults]                        # see `Faults`
     close = 0.02
@@ -126,8 +131,9 @@ def _read(file: Path) -> Scenario:
     tables = {name: settings.pop(name) for name in _CONDITIONS if name in settings}
     conditions: dict[str, Any] = {name: _make(_CONDITIONS[name], table, name) for name, table in tables.items()}
     settings["conditions"] = _make(Conditions, conditions, "")
-    if "faults" in settings:
-        settings["faults"] = _make(Faults, settings["faults"], "faults")
+    for name, kind in (("batches", Batches), ("faults", Faults)):
+        if name in settings:
+            settings[name] = _make(kind, settings[name], name)
     if "script" in settings:
         settings["script"] = _script(settings["script"], file.parent)
     if "recordings" in settings:

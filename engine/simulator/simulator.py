@@ -16,6 +16,7 @@ import attrs
 from anyio.from_thread import start_blocking_portal
 
 from .answers import read_recordings
+from .batches import Batches, BatchOperation, BatchStep, RecordedBatch
 from .faults import NO_FAULTS, Faults, Script, ScriptStep, Tempo
 from .scenario import Scenario
 from .served import Certificate, Ledger, RecordedRequest, Responder, Server, Tally
@@ -50,10 +51,10 @@ class Simulator:
     The same seed and the same requests make the same answers, whatever the order of the requests, as long as no
     script is used. `time_to_first_token` (seconds) and `tokens_per_second` set the pace, 0 is as fast as possible;
     each wait varies by up to a half, by the seed. Any API key is accepted but the `rejected_keys`. `conditions` are
-    those of the service: rate limits, overload, the prompt cache. `faults` make answers misbehave by chance.
-    `recordings` is a folder of `.sse` files, to be replayed instead of generated answers where a stream is asked for:
-    the seed and the request decide which. `clock` returns the time in seconds since the epoch; on virtual time give it
-    `anyio.current_time`.
+    those of the service: rate limits, overload, the prompt cache. `batches` say how Message Batches are processed.
+    `faults` make answers misbehave by chance. `recordings` is a folder of `.sse` files, to be replayed instead of
+    generated answers where a stream is asked for: the seed and the request decide which. `clock` returns the time in
+    seconds since the epoch; on virtual time give it `anyio.current_time`.
 
     Start it with `async with simulator.serve():` or `with simulator.in_thread():`, one at a time; script, record and
     counts outlive the server. Everything else may be used from any thread at any time.
@@ -67,6 +68,7 @@ class Simulator:
         tokens_per_second: float = 0.0,
         rejected_keys: Collection[str] = ("invalid",),
         conditions: Conditions | None = None,
+        batches: Batches | None = None,
         faults: Faults = NO_FAULTS,
         recordings: str | PathLike[str] | None = None,
         clock: Callable[[], float] = time.time,
@@ -83,6 +85,7 @@ class Simulator:
             faults=faults,
             recordings=() if recordings is None else read_recordings(recordings),
             conditions=conditions,
+            batches=batches,
             clock=clock,
         )
         self._place = _Place()
@@ -101,6 +104,31 @@ class Simulator:
         Raises TypeError or ValueError, and adds nothing, when one of them is no step.
         """
         self._script.extend(steps)
+
+    def script_batches(self, operation: BatchOperation, steps: Iterable[BatchStep]) -> None:
+        """Adds steps for one endpoint of Message Batches: each request that it would answer takes the next one.
+
+        `operation` is `"create"`, `"retrieve"`, `"list"`, `"cancel"`, `"delete"` or `"results"`. A step is
+
+        - `None`: nothing happens;
+        - a status or a `Fail`: the request is refused, nothing having been done;
+        - `Cut`, `Stall` or `Slow`: what was asked is done, then this befalls the answer: after
+          `Cut("nothing", "reset")` for `"create"` there is a batch of which the client has no answer. With a `Fail` for
+          its end, a `Cut` is that error instead of the answer. For `"results"`, `after=n` is after n lines and half of
+          the next.
+
+        Raises TypeError or ValueError, and adds nothing, when one of them is no such step.
+        """
+        self._responder.batches.script.extend(operation, steps)
+
+    def advance_batches(self, seconds: float) -> None:
+        """Lets so many seconds of the batches' clock pass at once; raises ValueError when they are less than none."""
+        self._responder.batches.advance(seconds)
+
+    @property
+    def batches(self) -> list[RecordedBatch]:
+        """All Message Batches that were accepted, oldest first, each as it stands now; deleted ones, too."""
+        return self._responder.batches.recorded()
 
     @property
     def url(self) -> str:

@@ -114,6 +114,7 @@ class Stage:
         recovery: Recovery = "fail",
         retry: RetryPolicy = NO_WAIT,
         request: StreamRequest | None = None,
+        bills_dropped: Callable[[], float] | None = None,
     ) -> None:
         self.wire = Wire()
         """The response that is written to now; the stream may lag behind."""
@@ -132,6 +133,7 @@ class Stage:
             deadlines=Deadlines(),
             owner=_Owner(abandoned),
             recovery=recovery,
+            bills_dropped=bills_dropped,
         )
         self.handle = StreamHandle(self.actor, lambda _actor, _reason: scope.cancel())
 

@@ -25,6 +25,7 @@ class Head:
     message_id: str
     model: str
     usage: Usage
+    service_tier: str = attrs.field(default="standard", kw_only=True)
 
 
 @attrs.frozen
@@ -88,7 +89,7 @@ def _opening(head: Head) -> dict[str, Any]:
                 "ephemeral_1h_input_tokens": head.usage.one_hour_tokens,
             },
             "output_tokens": 1,
-            "service_tier": "standard",
+            "service_tier": head.service_tier,
             "inference_geo": "global",
         },
     }

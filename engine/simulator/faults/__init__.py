@@ -1,7 +1,7 @@
 """What goes wrong on purpose: scripted faults and chances, and the pace of an answer."""
 
 from .chance import NO_FAULTS, Chance, Faults
-from .misbehaviour import HTML_PAGE, announced_length
+from .misbehaviour import HTML_PAGE, announced_length, strike_body, trickle
 from .performance import Tempo, perform_body, perform_events
 from .script import Bytes, Cut, CutHow, Fail, Fault, Point, QueuedStep, Script, ScriptStep, Slow, Stall, check_steps
 
@@ -26,4 +26,6 @@ __all__ = [
     "check_steps",
     "perform_body",
     "perform_events",
+    "strike_body",
+    "trickle",
 ]

@@ -20,6 +20,7 @@ import structlog
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.tls import TLSStream
 
+from ..batches import LARGEST_BATCH, PATH
 from ..service import Abort, BadChunk, Close, RefusalError, Reply, Request, Send, Wait
 from .ledger import Ledger, Outcome, RecordedExchange
 from .responder import Responder
@@ -119,10 +120,10 @@ class ServedConnection:
                     head = event
                 case h11.Data():
                     body += event.data
-                    if len(body) > _LARGEST_BODY:
+                    if head is not None and len(body) > _largest_body(head):
                         raise RefusalError(413, "Request exceeds the maximum size")
                 case h11.EndOfMessage() if head is not None:
-                    return _request(head, bytes(body))
+                    return _request(head, bytes(body), "https" if isinstance(self._stream, TLSStream) else "http")
                 case h11.NEED_DATA:
                     if self._protocol.they_are_waiting_for_100_continue:
                         await self._write(self._encoded(h11.InformationalResponse(status_code=100, headers=[])))
@@ -237,12 +238,16 @@ class ServedConnection:
             raise _ConnectionOverError from None
 
 
-def _request(head: h11.Request, body: bytes) -> Request:
+def _largest_body(head: h11.Request) -> int:
+    return LARGEST_BATCH if head.target.partition(b"?")[0] == PATH.encode() else _LARGEST_BODY
+
+
+def _request(head: h11.Request, body: bytes, scheme: str) -> Request:
     headers: dict[str, str] = {}
     for raw_name, raw_value in head.headers:
         name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return Request(head.method.decode("ascii"), head.target.decode("ascii"), headers, body)
+    return Request(head.method.decode("ascii"), head.target.decode("ascii"), headers, body, scheme=scheme)
 
 
 async def _sleep_until(due: float) -> None:

@@ -13,9 +13,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 
 from ..answers import identifier, input_tokens
+from ..batches import PATH, Batches, BatchService
 from ..faults import NO_FAULTS, Faults, Script, Tempo
 from ..service import Conditions, RefusalError, Reply, Request, Service, check_count, dialect_of, find_model, model_page
 from .call import Call, digest_of
+from .message_batches import MessageBatches, answering
 from .messages import Messages
 from .replies import Replies
 from .routing import Route, Routes
@@ -31,7 +33,8 @@ class Responder:
     `seed` decides on everything generated, `script` is asked before anything is, `rejected_keys` are the API keys
     that don't authenticate (any other does), `faults` befall what the script leaves alone, `recordings` are replayed
     instead of generated answers where a stream is asked for, `clock` returns the time in seconds since the epoch.
-    `conditions` say what the service refuses; what it refuses takes no step of the script.
+    `conditions` say what the service refuses; what it refuses takes no step of the script. `batches` say how Message
+    Batches are processed.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Responder:
         faults: Faults = NO_FAULTS,
         recordings: Sequence[bytes] = (),
         conditions: Conditions | None = None,
+        batches: Batches | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._seed = seed
@@ -53,12 +57,14 @@ class Responder:
         service = Service(conditions or Conditions(), clock)
         self._replies = Replies(service, seed)
         messages = Messages(service, self._replies, script, pace, seed=seed, faults=faults, recordings=recordings)
+        self.batches = BatchService(batches or Batches(), seed=seed, clock=clock, answering=answering(seed))
         self._routes = Routes(
             [
                 Route("POST", "/v1/messages", messages.create),
                 Route("POST", "/v1/messages/count_tokens", self._count_tokens),
                 Route("GET", "/v1/models", self._list_models),
                 Route("GET", "/v1/models/{model_id}", self._retrieve_model),
+                *MessageBatches(self.batches, self._replies, seed).routes,
             ]
         )
 
@@ -80,7 +86,8 @@ class Responder:
         return self._replies.refusal(self._call(Request("", "", {}, b"")), fault)
 
     def _call(self, request: Request) -> Call:
-        digest = digest_of(request, request.json)
+        # A batch may be very large: it is taken byte for byte.
+        digest = digest_of(request, None if request.path == PATH else request.json)
         repeat = self._seen.pop(digest, 0)
         self._seen[digest] = repeat + 1
         if len(self._seen) > _REMEMBERED:

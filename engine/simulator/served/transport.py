@@ -37,6 +37,7 @@ class SimulatorTransport(httpx2.AsyncBaseTransport):
             request.url.raw_path.decode("ascii"),
             {name.lower(): value for name, value in request.headers.items()},
             await request.aread(),
+            scheme=request.url.scheme,
         )
         exchange = self._ledger.received(received, self._ledger.connected())
         response = self._responder.respond(received)

@@ -5,6 +5,7 @@ from .conditions import Cache, Condition, Conditions, Overload, Ramp, ServiceLim
 from .dialect import Dialect, dialect_of
 from .error_codes import ERROR_CODES, ErrorCode
 from .errors import RefusalError, error_body, error_type
+from .limits import Bucket, retry_after
 from .models import find_model, model_page
 from .paging import page_of
 from .steps import Abort, BadChunk, Close, Reply, Request, Send, Step, Wait
@@ -15,6 +16,7 @@ __all__ = [
     "Abort",
     "Account",
     "BadChunk",
+    "Bucket",
     "Cache",
     "Close",
     "Condition",
@@ -41,4 +43,5 @@ __all__ = [
     "find_model",
     "model_page",
     "page_of",
+    "retry_after",
 ]

@@ -15,9 +15,16 @@ import attrs
 __all__ = ["Cache", "Condition", "Conditions", "Overload", "Ramp", "ServiceLimits", "SpendKind", "SpendLimit"]
 
 Condition: TypeAlias = Literal[
-    "requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "ramp", "spend", "overload"
+    "requests_per_minute",
+    "input_tokens_per_minute",
+    "output_tokens_per_minute",
+    "ramp",
+    "spend",
+    "overload",
+    "batches.requests_per_minute",
+    "batches.queued_requests",
 ]
-"""What may refuse a request, by the names of the settings."""
+"""What may refuse a request, by the names of the settings; those of `Batches` after `batches.`."""
 
 SpendKind: TypeAlias = Literal["tier", "contract", "organization", "workspace", "user_profile"]
 

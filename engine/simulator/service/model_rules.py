@@ -19,6 +19,7 @@ _KINDS = ("adaptive", "between_tools", "disabled", "enabled")
 _DISPLAYS = ("summarized", "omitted", None)
 _VERSION = re.compile(r"claude-[a-z]+-(\d+)(?:-(\d{1,2}))?(?![\d])")
 _LEAST_BUDGET = 1_024
+_LONGEST = 300_000
 
 
 def check_model(body: dict[str, Any], dialect: Dialect) -> None:
@@ -31,15 +32,16 @@ def check_model(body: dict[str, Any], dialect: Dialect) -> None:
     _check_prefill(body, model)
 
 
-def check_length(body: dict[str, Any]) -> None:
+def check_length(body: dict[str, Any], dialect: Dialect) -> None:
     """Raises RefusalError for a `max_tokens` that is none, is too much for the model or too little for its thinking."""
     max_tokens = integer(body, "max_tokens")
     if max_tokens < 0:
         raise invalid("max_tokens: Input should be greater than or equal to 0")
     model = model_named(body["model"])
-    if model is not None and max_tokens > model.max_tokens:
+    most = _LONGEST if dialect.long or model is None else model.max_tokens
+    if model is not None and max_tokens > most:
         raise invalid(
-            f"max_tokens: {max_tokens} > {model.max_tokens}, which is the maximum allowed number of output tokens for "
+            f"max_tokens: {max_tokens} > {most}, which is the maximum allowed number of output tokens for "
             f"{body['model']}"
         )
     budget = member(body, "thinking").get("budget_tokens")

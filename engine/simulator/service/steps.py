@@ -22,12 +22,16 @@ __all__ = ["Abort", "BadChunk", "Close", "Reply", "Request", "Send", "Step", "Wa
 
 @attrs.frozen
 class Request:
-    """An HTTP request, received whole. `target` is the request target as sent, `headers` have lower-case names."""
+    """An HTTP request, received whole. `target` is the request target as sent, `headers` have lower-case names.
+
+    `scheme` is how the client came: `"http"` or `"https"`.
+    """
 
     method: str
     target: str
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
+    scheme: str = attrs.field(default="http", kw_only=True)
 
     @property
     def path(self) -> str:
@@ -44,7 +48,7 @@ class Request:
         """The body, decoded; None when it isn't JSON."""
         try:
             return msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..answers import is_array, is_object
-from .dialect import NEWEST, Dialect
+from .dialect import ANY, Dialect
 from .errors import RefusalError
 from .fields import check_fields
 from .model_rules import check_length, check_model
@@ -19,18 +19,18 @@ _ROLES = ("user", "assistant", "system")
 _MESSAGES_LIMIT = 100_000
 
 
-def check_create(body: object, dialect: Dialect = NEWEST) -> dict[str, Any]:
+def check_create(body: object, dialect: Dialect = ANY) -> dict[str, Any]:
     """Returns the body when it is a valid request for a message; raises RefusalError otherwise."""
     checked = _check_common(body, dialect)
     if not isinstance(checked.get("stream", False), bool):
         raise invalid("stream: Input should be a valid boolean")
-    check_length(checked)
+    check_length(checked, dialect)
     _check_stops(checked.get("stop_sequences"))
     check_model(checked, dialect)
     return checked
 
 
-def check_count(body: object, dialect: Dialect = NEWEST) -> dict[str, Any]:
+def check_count(body: object, dialect: Dialect = ANY) -> dict[str, Any]:
     """Returns the body when it is a valid request to count tokens; raises RefusalError otherwise."""
     checked = _check_common(body, dialect)
     check_model(checked, dialect)

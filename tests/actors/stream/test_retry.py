@@ -27,9 +27,26 @@ def test_x_should_retry_overrides_the_status(status: int) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-should-retry": "true"}, {"retry-after": "1"}])
-def test_an_enforced_spend_limit_is_never_tried_again(headers: dict[str, str]) -> None:
-    assert not is_retryable(429, headers, SPEND_LIMIT)
-    assert is_retryable(429, headers, "ramp_limit_exceeded")
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (429, SPEND_LIMIT, ""),
+        (429, "contract_spend_limit_reached", ""),
+        (400, "organization_on_hold", ""),
+        (400, None, "You have reached your specified API usage limits. You will regain access on 2026-12-01."),
+        (400, None, "You have reached your specified workspace API usage limits."),
+        (402, "linked_organization_spend_limit_reached", ""),
+    ],
+)
+def test_what_refuses_the_whole_account_is_never_tried_again(
+    status: int, code: str | None, message: str, headers: dict[str, str]
+) -> None:
+    assert not is_retryable(status, headers, code, message)
+
+
+def test_a_limit_of_speed_may_be_tried_again() -> None:
+    assert is_retryable(429, {}, "ramp_limit_exceeded")
+    assert is_retryable(429, {}, None, "Number of requests has exceeded your rate limit")
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,25 @@ def test_a_limit_is_learnt_from_the_headers() -> None:
     assert [moment for moment, _ in desk.pass_time(3)] == pytest.approx([1, 2, 3], abs=0.02)
 
 
+def test_fast_mode_has_limits_of_its_own() -> None:
+    desk = Desk(100)
+    fast = desk.admission.pool("p", "p", fast=True)
+    assert desk.admission.pool("p", "p") is not fast
+    desk.enter("a", pool=fast)
+    headers = {
+        "anthropic-fast-output-tokens-limit": "60000",
+        "anthropic-fast-output-tokens-remaining": "0",
+        "anthropic-ratelimit-requests-limit": "60",  # those of the other pool
+        "anthropic-ratelimit-requests-remaining": "0",
+    }
+    desk.admission.accepted(desk.tickets["a"], headers)
+    desk.enter("b", pool=fast)
+    desk.enter("c")
+    assert desk.running == ["a", "c"]
+    assert desk.waits() == {"b": "output_tokens_per_minute"}
+    assert [pool.name for pool in desk.admission.pools] == ["p (fast)", "p"]
+
+
 def test_others_on_the_same_limit_are_noticed() -> None:
     desk = Desk(100, limits={"p": Limits(requests_per_minute=60)})
     desk.enter("a")
@@ -324,7 +343,7 @@ def test_a_prompt_that_the_api_does_not_cache_is_neither_waited_for_nor_counted_
         desk.accept(name)
         desk.admission.began(desk.tickets[name], Usage(input_tokens=2_010))
     [pool] = desk.admission.pools
-    assert pool.estimates(None).input(20_000) == pytest.approx(20_000)
+    assert pool.estimates(None, "m").input(20_000) == pytest.approx(20_000)
     assert pool.buckets["input_tokens_per_minute"].level == pytest.approx(100_000 - 20 * 2_010)
 
 

@@ -32,6 +32,11 @@ def keys(params: Json) -> list[bytes]:
     return [prefix.key for prefix in measure(params).prefixes]
 
 
+def test_a_prefix_is_cached_for_one_model() -> None:
+    params: dict[str, Any] = {"messages": [user(LONG)], **MARK}
+    assert keys(params | {"model": "a"}) == keys(params | {"model": "a"}) != keys(params | {"model": "b"})
+
+
 # -- size
 
 

@@ -12,13 +12,17 @@ from typing import Any
 
 import pytest
 from tests.support.journals import made_up_rows, write_journal
+from tests.support.reference import streams
 from typer.testing import CliRunner, Result
 
+from manystream import AnthropicModel, Engine, Price, StreamRequest
 from manystream.__main__ import app
 from manystream.engine.report import Report, ReportError, page, read_report
 from manystream.engine.report.distribution import Distribution
-from manystream.engine.report.read import ModelShare, Slow
+from manystream.engine.report.read import CacheMisses, ModelShare, Slow
 from manystream.engine.report.timeline import Session, Timeline
+from manystream.engine.runs import open_run
+from manystream.engine.simulator import Simulator
 
 BEGAN = 1_790_000_000.0
 EVIL = "<script>alert('\"&amp;')</script>\x1b[2J"
@@ -314,3 +318,61 @@ def test_nothing_is_changed() -> None:
     command("out.jsonl")
     assert Path("out.jsonl.journal").read_bytes() == before
     assert [path.name for path in Path().iterdir()] == ["out.jsonl.journal"]
+
+
+# -- why the prompt cache was missed
+
+
+@pytest.mark.anyio
+async def test_cache_misses_of_a_run() -> None:
+    """Asked with `diagnostics`, the API says why the prompt cache was not read in full."""
+    usage = {"input_tokens": 10, "cache_creation_input_tokens": 8_000, "cache_read_input_tokens": 0}
+    plain = {"input_tokens": 10, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+
+    def missed(kind: str, tokens: int | None, **used: int) -> bytes:
+        reason = {"type": kind} | ({} if tokens is None else {"cache_missed_input_tokens": tokens})
+        begun = streams.start(model="m", usage={"output_tokens": 1, **used}, diagnostics={"cache_miss_reason": reason})
+        return streams.message(streams.text(0, "fine"), begun=begun)
+
+    simulator = Simulator()
+    simulator.script(
+        [
+            missed("tools_changed", 8_000, **usage),
+            missed("tools_changed", 1_000, **plain),
+            missed("unavailable", None, **plain),
+            streams.message(streams.text(0, "fine"), begun=streams.start(model="m", diagnostics=None)),
+        ]
+    )
+    with simulator.in_thread():
+        model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=simulator.url)
+        requests = [StreamRequest(f"prompt {number}", custom_id=str(number)) for number in range(4)]
+        async with (
+            Engine(model, max_concurrency=1, prices={"m": Price(10, 50)}) as engine,
+            open_run(engine, requests, Path("out.jsonl")) as run,
+        ):
+            results = [result async for result in run]
+    assert [miss.reason if (miss := result.cache_miss) else None for result in results] == [
+        "tools_changed",
+        "tools_changed",
+        "unavailable",
+        None,
+    ]
+    report = read_report("out.jsonl")
+    written, read_plainly = 8_000 * (12.5 - 1) / 1e6, 1_000 * (10 - 1) / 1e6
+    changed, unavailable = report.cache_misses
+    assert (changed.reason, changed.requests, changed.missed_tokens) == ("tools_changed", 2, 9_000)
+    assert changed.dollars == pytest.approx(written + read_plainly)
+    assert report.totals.unpriced == 0  # by the prices that the engine was given
+    assert unavailable == CacheMisses("unavailable", 1, 0, 0.0)
+    shown = command("out.jsonl").output
+    assert "Cache misses" in shown
+    assert "~9,000" in shown
+    assert json.loads(command("out.jsonl", "--json").output)["cache_misses"][0]["missed_tokens"] == 9_000
+    assert "tools_changed" in page(report)
+
+
+def test_a_journal_that_knows_no_cache_misses() -> None:
+    assert report_of([answered("a", BEGAN)]).cache_misses == ()
+    with closing(sqlite3.connect("out.jsonl.journal")) as journal, journal:
+        journal.execute("ALTER TABLE request DROP COLUMN cache_miss")
+    assert read_report("out.jsonl").cache_misses == ()

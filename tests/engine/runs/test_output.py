@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from anthropic.types.messages import MessageBatchIndividualResponse
 
-from manystream import ErrorInfo, StreamResult
+from manystream import ErrorInfo, StreamRequest, StreamResult
 from manystream.engine.runs.output import OutputError, ResultFile
 from manystream.engine.runs.results import batch_result, encode_line
 from manystream.engine.runs.stopping import would_fail_all
+
+OWN_LIMIT = "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC."
 
 
 def test_what_may_not_be_written(tmp_path: Path) -> None:
@@ -152,6 +154,30 @@ def test_failures_that_would_fail_all() -> None:
     assert would(404, "model: claude-nobody")
     assert not would(404, "model: claude-nobody", only_model=False)
     assert would(429, code="enforced_spend_limit_reached")
+    assert would(429, code="contract_spend_limit_reached")
+    assert would(400, code="organization_on_hold")
+    assert would(400, OWN_LIMIT)
+    assert would(400, OWN_LIMIT.replace("specified", "specified workspace"))
+    assert not would(400, f"messages.0: the text says: {OWN_LIMIT}")
     assert not would(429, code="ramp_limit_exceeded")
     assert not would(429)
     assert not would_fail_all(make("complete"), only_model=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (402, "linked_organization_spend_limit_reached"),
+        (402, "linked_organization_billing_unavailable"),
+        (403, "user_profile_not_billable"),
+        (403, "user_profile_billing_not_authorized"),
+        (400, "user_profile_not_found"),
+    ],
+)
+def test_a_refused_user_profile_fails_those_who_name_it(status: int, code: str) -> None:
+    def would(request: StreamRequest) -> bool:
+        info = ErrorInfo("billing_error", "no", status, code=code)
+        return would_fail_all(make("failed", error=info, request=request), only_model=True)
+
+    assert not would(StreamRequest("hi", extra_headers={"Anthropic-User-Profile-Id": "up_1"}))
+    assert would(StreamRequest("hi", extra_headers={"x-other": "1"}))  # then the client's own headers name it

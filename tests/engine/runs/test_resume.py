@@ -207,13 +207,16 @@ INSERT INTO meta VALUES ('format', '1');
 def make_older(output: Path, *, with_messages: bool) -> None:
     """Turns the journal into one that a release with format 1 would have left."""
     with closing(sqlite3.connect(journal(output))) as newer:
+        newer.row_factory = sqlite3.Row
         rows = {table: newer.execute(f"SELECT * FROM {table}").fetchall() for table in ("request", "session")}
     journal(output).unlink()
     with closing(sqlite3.connect(journal(output))) as older, older:
         older.executescript(FORMAT_1)
         for table, name in (("request", "request"), ("session", "sitting")):
+            columns = [found[1] for found in older.execute(f"PRAGMA table_info({name})")]
             for row in rows[table]:
-                older.execute(f"INSERT INTO {name} VALUES ({', '.join('?' * len(row))})", row)
+                values = [row[column] for column in columns]
+                older.execute(f"INSERT INTO {name} VALUES ({', '.join('?' * len(columns))})", values)
         if not with_messages:  # they came to format 1 later
             older.execute("ALTER TABLE request DROP COLUMN message")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ import pytest
 from manystream import AnthropicModel, Engine, ErrorInfo, RetryPolicy, StreamRequest, StreamResult
 from manystream.engine.runs import Run, RunStopped, open_run
 from manystream.engine.runs.stopping import Over, Stopping
-from manystream.engine.simulator import Cut, Fail, Simulator
+from manystream.engine.simulator import Conditions, Cut, Fail, Simulator, SpendLimit
+from manystream.engine.simulator.service.conditions import SpendKind
 
 OK = "complete"
 LONG = "one two three four five six seven " * 4
@@ -158,6 +160,57 @@ async def test_a_service_that_speaks_something_else_stops_the_run(
     with closing(sqlite3.connect(f"{output}.journal")) as journal:
         assert journal.execute("SELECT DISTINCT state FROM request").fetchall() == [("pending",)]
         assert journal.execute("SELECT how FROM session").fetchall() == [("stopped",)]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("tier", "429 rate_limit_error: "),
+        ("contract", "429 rate_limit_error: "),
+        (
+            "organization",
+            "400 invalid_request_error: You have reached your specified API usage limits. You will regain",
+        ),
+        ("workspace", "400 invalid_request_error: You have reached your specified workspace API usage limits. "),
+    ],
+)
+async def test_a_spend_limit_stops_the_run(tmp_path: Path, kind: SpendKind, told: str) -> None:
+    output = tmp_path / "out.jsonl"
+    conditions = Conditions(spend=SpendLimit(output_tokens=20, kind=kind))
+    with Simulator(conditions=conditions).in_thread() as simulator:
+        simulator.script(["one two three four five"] * 100)
+        with pytest.raises(RunStopped, match=f"^{told}"):
+            await run_all(simulator, prompts(100), output)
+    answers = len(kinds(output))
+    assert set(kinds(output)) == {"succeeded"}
+    assert answers < 15
+    assert len(simulator.requests) < 25
+    with closing(sqlite3.connect(f"{output}.journal")) as journal:
+        assert journal.execute("SELECT count(*) FROM request WHERE state = 'pending'").fetchone() == (100 - answers,)
+
+
+@pytest.mark.anyio
+async def test_an_organization_on_hold_stops_the_run(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.script([Fail(code="organization_on_hold")] * 100)
+    with pytest.raises(RunStopped, match=r"^400 invalid_request_error: "):
+        await run_all(simulator, prompts(100), tmp_path / "out.jsonl")
+    assert len(simulator.requests) < 15
+
+
+@pytest.mark.anyio
+async def test_a_user_profile_without_money_stops_nobody_else(tmp_path: Path) -> None:
+    def request(number: int) -> StreamRequest:
+        headers = {"anthropic-user-profile-id": f"up_{number % 2}"}
+        return StreamRequest("hi", custom_id=str(number), extra_headers=headers if number % 3 else {})
+
+    output = tmp_path / "out.jsonl"
+    conditions = Conditions(spend=SpendLimit(output_tokens=20, kind="user_profile"))
+    with Simulator(conditions=conditions).in_thread() as simulator:
+        simulator.script(["one two three four five"] * 60)
+        run = await run_all(simulator, [request(number) for number in range(60)], output)
+    assert run.figures.errors.keys() == {"billing_error"}
+    assert Counter(kinds(output))["succeeded"] >= 20  # those without a profile, and the first of each
 
 
 @pytest.mark.anyio

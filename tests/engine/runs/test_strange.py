@@ -23,6 +23,7 @@ from manystream.engine.runs.journal_rows import Begun, Ended, Held, Registered, 
 from manystream.engine.runs.output import OutputError, ResultFile
 from manystream.engine.runs.results import batch_result, encode_line
 from manystream.engine.runs.resume import drop_failed, reconcile
+from manystream.engine.runs.stopping import Over
 from manystream.engine.runs.writer import Answer, Writer
 
 
@@ -218,7 +219,7 @@ def test_an_ending_is_written_and_gone_on_with(path: str, ordered: bool, value: 
         line = encode_line(result.custom_id, answer)
         assert check_line(line)["result"]["type"] == answer["type"]
         assert (answer["type"] == "succeeded") == (result.state == "complete" and result.message is not None)
-        writer.add(Answer(result, ended_row(result, answer, None), line))
+        writer.add(Answer(result, ended_row(Over(result, None), answer), line))
     writer.flush()
     assert [one.result for one in writer.safe] == results
     journal.close()  # killed before it could say so

@@ -1,0 +1,27 @@
+"""Message Batches: what is taken, how far it is, what comes of it, and what goes wrong on purpose."""
+
+from .batch import Batch, BatchOutcome, Status
+from .creation import LARGEST_BATCH, PATH
+from .record import RecordedBatch
+from .script import BatchOperation, BatchScript, BatchStep
+from .sending import send_results
+from .service import BatchService
+from .settings import Batches, Scheduler
+from .shelf import read_page
+
+__all__ = [
+    "LARGEST_BATCH",
+    "PATH",
+    "Batch",
+    "BatchOperation",
+    "BatchOutcome",
+    "BatchScript",
+    "BatchService",
+    "BatchStep",
+    "Batches",
+    "RecordedBatch",
+    "Scheduler",
+    "Status",
+    "read_page",
+    "send_results",
+]

@@ -1,0 +1,105 @@
+"""Where the programs run: an environment for each Python library, since they disagree on versions, and one for Node."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .libraries import Library
+
+__all__ = ["PROGRAMS", "InstallError", "NotHereError", "command", "surroundings", "versions"]
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+# What the libraries would ask or tell others, they don't.
+_QUIET = {
+    "ANONYMIZED_TELEMETRY": "False",
+    "HAYSTACK_TELEMETRY_ENABLED": "False",
+    "LANGSMITH_TRACING": "false",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "NO_PROXY": "127.0.0.1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+class NotHereError(Exception):
+    """The library can't be tried on this machine, which lacks what it runs on; the message says what."""
+
+
+class InstallError(Exception):
+    """The library can't be installed; the message says why."""
+
+
+def command(library: Library, folder: Path, uv: str) -> list[str]:
+    """Returns the command that runs the library's program; installs what it needs into `folder` unless it is there.
+
+    Raises NotHereError when Node is not here, and InstallError when it can't be installed.
+    """
+    if library.packages:
+        return [str(_python(library, folder, uv)), str(PROGRAMS / library.program)]
+    return [_tool("node"), str(_node(folder) / library.program)]
+
+
+def surroundings() -> dict[str, str]:
+    """Returns the environment variables of a program: none of them leads to the real service, or to our modules."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC_", "PYTHON", "CLAUDE_"))
+    }
+    return {**kept, **_QUIET}
+
+
+def versions(library: Library, folder: Path, uv: str) -> str:
+    """Returns the versions of what is shown of a library that is installed."""
+    return " ".join(f"{name} {_version(library, name, folder, uv)}" for name in library.shown)
+
+
+def _version(library: Library, name: str, folder: Path, uv: str) -> str:
+    if library.packages:
+        ask = f"import importlib.metadata as m; print(m.version({name!r}))"
+        return _run([str(_python(library, folder, uv)), "-c", ask], folder).strip()
+    return json.loads((folder / "node" / "node_modules" / name / "package.json").read_text(encoding="utf-8"))["version"]
+
+
+def _python(library: Library, folder: Path, uv: str) -> Path:
+    environment = folder / library.name
+    python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
+    ready = environment / "ready"
+    if not ready.exists():
+        _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(environment)], folder)
+        _run([uv, "pip", "install", "--quiet", "--python", str(python), *library.packages], folder)
+        ready.touch()
+    return python
+
+
+def _node(folder: Path) -> Path:
+    """The programs' copies beside their packages, for Node looks for these from the file upwards."""
+    environment = folder / "node"
+    environment.mkdir(exist_ok=True)
+    ready = environment / "ready"
+    if not ready.exists():
+        shutil.copy(PROGRAMS / "package.json", environment)
+        _run([_tool("npm"), "install", "--no-audit", "--no-fund", "--no-package-lock"], environment)
+        ready.touch()
+    programs = environment / "programs"
+    shutil.copytree(PROGRAMS, programs, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    return programs
+
+
+def _tool(name: str) -> str:
+    if (path := shutil.which(name)) is None:
+        raise NotHereError(f"{name} is not installed here")
+    return path
+
+
+def _run(arguments: list[str], folder: Path) -> str:
+    try:
+        done = subprocess.run(arguments, cwd=folder, env=surroundings(), capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise InstallError(f"{arguments[0]} can't be run: {error.strerror}") from None
+    if done.returncode != 0:
+        raise InstallError(f"{' '.join(arguments[:3])}: {(done.stderr or done.stdout).strip()[-2000:]}")
+    return done.stdout
