@@ -95,7 +95,7 @@ class Simulator:
         """Returns a simulator with these settings and this script; raises ValueError as making one by hand does."""
         settings = {name: value for name, value in attrs.asdict(scenario, recurse=False).items() if name != "script"}
         simulator = cls(**settings, clock=clock)
-        simulator.script(scenario.script)
+        simulator._script.extend(scenario.script)
         return simulator
 
     def script(self, steps: Iterable[ScriptStep]) -> None:
