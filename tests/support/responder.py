@@ -44,7 +44,7 @@ def a_responder(*steps: ScriptStep, seed: int = 0, pace: Tempo | None = None) ->
 
 def a_body(content: Any = "Say something", **params: Any) -> dict[str, Any]:
     return {
-        "model": "claude-opus-5-5",
+        "model": "claude-opus-4-6",  # newer ones refuse more
         "max_tokens": 200,
         "messages": [{"role": "user", "content": content}],
         **params,

@@ -37,7 +37,7 @@ class Service:
         if text is not None:
             self._script.extend([text])
         body: dict[str, Any] = {
-            "model": "claude-opus-5-5",
+            "model": "claude-opus-4-6",  # newer ones refuse more
             "max_tokens": 50_000,
             "stream": True,
             "messages": [{"role": "user", "content": content}],

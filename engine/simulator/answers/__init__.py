@@ -6,6 +6,7 @@ from .generate import generate, input_tokens, told
 from .ids import identifier
 from .jsondata import is_array, is_object, member
 from .recordings import read_recordings, recorded_events
+from .schema import resolve
 from .usage import NOTHING, Usage
 from .wire import PING, Event, Head, encode_event, message_json, stream_events
 
@@ -27,6 +28,7 @@ __all__ = [
     "message_json",
     "read_recordings",
     "recorded_events",
+    "resolve",
     "rest_of",
     "stream_events",
     "told",

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from random import Random
 from typing import Any, cast
+from urllib.parse import unquote
 
 from .jsondata import is_array, is_object
 
-__all__ = ["instance_of"]
+__all__ = ["instance_of", "resolve"]
 
 _SHALLOW = 3  # nested deeper than this, optional things are left out
 _DEEPEST = 24  # a schema that requires itself has no finite instance: give up here
@@ -37,6 +38,20 @@ _FORMATS = {
 def instance_of(schema: object, random: Random) -> Any:
     """Returns JSON data that the schema accepts, as far as this module understands it."""
     return _Instances(schema, random).make(schema, 0)
+
+
+def resolve(root: object, reference: str) -> dict[str, Any] | None:
+    """Returns what a reference within a schema leads to, such as `#/$defs/node`; None when that is no schema."""
+    target: object = root
+    for step in unquote(reference).removeprefix("#").split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        if is_object(target):
+            target = target.get(key)
+        elif is_array(target) and key.isdigit() and int(key) < len(target):
+            target = target[int(key)]
+        else:
+            target = None
+    return target if is_object(target) else None
 
 
 class _Instances:
@@ -71,7 +86,7 @@ class _Instances:
         for _ in range(_DEEPEST):
             if isinstance(reference := schema.get("$ref"), str):
                 rest = {key: value for key, value in schema.items() if key != "$ref"}
-                schema = _merged(self._resolve(reference), rest)
+                schema = _merged(resolve(self._root, reference) or {}, rest)
             elif is_array(parts := schema.get("allOf")):
                 schema = {key: value for key, value in schema.items() if key != "allOf"}
                 for part in parts:
@@ -88,18 +103,6 @@ class _Instances:
         if depth > _SHALLOW:  # what refers to nothing cannot recurse
             options = [schema for schema in options if "$ref" not in str(schema)] or options
         return self._random.choice(options) if options else {}
-
-    def _resolve(self, reference: str) -> dict[str, Any]:
-        target: object = self._root
-        for step in reference.removeprefix("#").split("/")[1:]:
-            key = step.replace("~1", "/").replace("~0", "~")
-            if is_object(target):
-                target = target.get(key)
-            elif is_array(target) and key.isdigit() and int(key) < len(target):
-                target = target[int(key)]
-            else:
-                target = None
-        return target if is_object(target) else {}
 
     def _type(self, schema: dict[str, Any]) -> str:
         kind: object = schema.get("type")

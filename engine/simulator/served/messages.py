@@ -35,7 +35,7 @@ from ..faults import (
     perform_body,
     perform_events,
 )
-from ..service import Account, RefusalError, Reply, Service, Step, check_create
+from ..service import Account, RefusalError, Reply, Service, Step, check_create, dialect_of
 from .call import Call, digest_of
 from .replies import Replies
 
@@ -69,7 +69,7 @@ class Messages:
 
     def create(self, call: Call) -> Reply:
         """Returns the response; takes a step off the script if the request is a valid one and is let in."""
-        body = check_create(call.request.json)
+        body = check_create(call.request.json, dialect_of(call.request))
         call = attrs.evolve(call, model=body["model"])
         try:
             account = self._service.check(

@@ -15,7 +15,7 @@ from random import Random
 from ..answers import identifier, input_tokens
 from ..batches import PATH, Batches, BatchService
 from ..faults import NO_FAULTS, Faults, Script, Tempo
-from ..service import Conditions, RefusalError, Reply, Request, Service, check_count, find_model, model_page
+from ..service import Conditions, RefusalError, Reply, Request, Service, check_count, dialect_of, find_model, model_page
 from .call import Call, digest_of
 from .message_batches import MessageBatches, answering
 from .messages import Messages
@@ -110,10 +110,12 @@ class Responder:
             raise RefusalError(400, "anthropic-version: header is required")
 
     def _count_tokens(self, call: Call) -> Reply:
-        return self._replies.json(call, {"input_tokens": input_tokens(check_count(call.request.json))})
+        return self._replies.json(
+            call, {"input_tokens": input_tokens(check_count(call.request.json, dialect_of(call.request)))}
+        )
 
     def _list_models(self, call: Call) -> Reply:
-        return self._replies.json(call, model_page())
+        return self._replies.json(call, model_page(call.request.query))
 
     def _retrieve_model(self, call: Call, model_id: str) -> Reply:
         return self._replies.json(call, find_model(model_id))

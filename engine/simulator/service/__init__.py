@@ -2,10 +2,12 @@
 
 from .account import Account, Service
 from .conditions import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits, SpendKind, SpendLimit
+from .dialect import Dialect, dialect_of
 from .error_codes import ERROR_CODES, ErrorCode
 from .errors import RefusalError, error_body, error_type
 from .limits import Bucket, retry_after
 from .models import find_model, model_page
+from .paging import page_of
 from .steps import Abort, BadChunk, Close, Reply, Request, Send, Step, Wait
 from .validation import check_count, check_create
 
@@ -19,6 +21,7 @@ __all__ = [
     "Close",
     "Condition",
     "Conditions",
+    "Dialect",
     "ErrorCode",
     "Overload",
     "Ramp",
@@ -34,9 +37,11 @@ __all__ = [
     "Wait",
     "check_count",
     "check_create",
+    "dialect_of",
     "error_body",
     "error_type",
     "find_model",
     "model_page",
+    "page_of",
     "retry_after",
 ]

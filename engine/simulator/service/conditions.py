@@ -103,7 +103,7 @@ def _check_is(kind: type) -> Callable[[object, attrs.Attribute[Any], Any], None]
 class ServiceLimits:
     """What an organisation may use of each model: token buckets that start full and refill evenly.
 
-    A limit that is None is not enforced; the headers then speak of a generous one. A bucket holds what refills in
+    A limit that is None is not enforced, and no header speaks of it. A bucket holds what refills in
     `burst_seconds`: 60 makes 60 requests a minute available at once, 1 makes them one a second.
     """
 

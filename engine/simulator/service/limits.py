@@ -25,12 +25,6 @@ __all__ = ["Bucket", "RateLimits", "retry_after"]
 _MODELS_KEPT = 1_000
 _ALMOST_THERE = 1e-6  # seconds: a clock that counts from 1970 resolves no less, and who waited as told is let in
 _LAST_SECOND = 253_402_300_799  # of the year 9999
-# What the headers tell of a limit that isn't set.
-_GENEROUS = {
-    "requests_per_minute": 4_000,
-    "input_tokens_per_minute": 400_000,
-    "output_tokens_per_minute": 80_000,
-}
 
 
 @attrs.define
@@ -69,7 +63,7 @@ def retry_after(wait: float) -> int:
 
 @attrs.define
 class _Limit:
-    """One limit of one model, enforced or only told of."""
+    """One limit of one model; one that isn't enforced isn't set."""
 
     name: Condition
     header: str
@@ -82,9 +76,8 @@ class _Limit:
         return self.bucket.wait(amount, now) if self.enforced else 0.0
 
     def take(self, amount: float, now: float) -> None:
-        self.bucket.take(amount, now)
-        if not self.enforced:
-            self.bucket.level = max(0.0, self.bucket.level)
+        if self.enforced:
+            self.bucket.take(amount, now)
 
     def remaining(self, now: float) -> int:
         there = max(0.0, self.bucket.level_at(now))
@@ -137,15 +130,21 @@ class RateLimits:
         self._of(model, now).output.take(tokens, now)
 
     def headers(self, model: str, now: float) -> list[tuple[str, str]]:
-        """Returns the headers that tell where the limits stand; none where the service doesn't tell."""
+        """Returns the headers that tell where the limits stand; none of what isn't set, or where it doesn't tell."""
         if not self._limits.headers:
             return []
         of = self._of(model, now)
+        told = (
+            ("requests", [of.requests]),
+            ("tokens", [of.input, of.output]),
+            ("input-tokens", [of.input]),
+            ("output-tokens", [of.output]),
+        )
         return [
-            *_headers("requests", [of.requests], now),
-            *_headers("tokens", [of.input, of.output], now),
-            *_headers("input-tokens", [of.input], now),
-            *_headers("output-tokens", [of.output], now),
+            header
+            for name, limits in told
+            if (enforced := [limit for limit in limits if limit.enforced])
+            for header in _headers(name, enforced, now)
         ]
 
     def _of(self, model: str, now: float) -> _Model:
@@ -162,7 +161,7 @@ class RateLimits:
 
     def _limit(self, name: Condition, header: str, unit: int, now: float) -> _Limit:
         configured: int | None = getattr(self._limits, name)
-        per_minute = configured or _GENEROUS[name]
+        per_minute = configured or 1  # of what isn't set, nothing is asked
         bucket = Bucket(per_minute / 60, per_minute * self._limits.burst_seconds / 60, now)
         return _Limit(name, header, per_minute, configured is not None, unit, bucket)
 

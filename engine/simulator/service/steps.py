@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeAlias
+from urllib.parse import parse_qs
 
 import attrs
 import msgspec
@@ -36,6 +37,11 @@ class Request:
     def path(self) -> str:
         """The target without its query."""
         return self.target.partition("?")[0]
+
+    @cached_property
+    def query(self) -> dict[str, list[str]]:
+        """What follows the path, decoded: the values of each name."""
+        return parse_qs(self.target.partition("?")[2], keep_blank_values=True)
 
     @cached_property
     def json(self) -> Any:

@@ -220,7 +220,7 @@ async def test_a_generated_conversation_goes_on(simulator: Simulator) -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     params: Json = {
         "max_tokens": 4000,
-        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "thinking": {"type": "adaptive"},
         "tools": [{"name": "get_weather", "input_schema": schema}, {"name": "get_time", "input_schema": schema}],
     }
     messages: list[Json] = [{"role": "user", "content": "The weather and the time, please."}]

@@ -56,7 +56,7 @@ def asking(text: str, *, betas: tuple[str, ...] = (), **params: Any) -> StreamRe
 KINDS: list[dict[str, Any]] = [
     {},
     {"max_tokens": 7, "system": 'Be brief. Ünïcödé \U0001f30a \\ " / \x7f \u2028', "stop_sequences": ["x", "y"]},
-    {"temperature": 0.25, "top_k": 5, "metadata": {"user_id": "u"}, "system": [{"type": "text", "text": "s"}]},
+    {"inference_geo": "us", "metadata": {"user_id": "u"}, "system": [{"type": "text", "text": "s"}]},
     {"tools": [TOOL], "tool_choice": {"type": "auto"}, "service_tier": "auto", "cache_control": None},
     {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}, "max_tokens": 100},
     {"betas": ("context-management-2025-06-27",), "context_management": {"edits": []}},

@@ -19,6 +19,7 @@ from tests.support.responder import (
     json_of,
 )
 
+from manystream.engine.simulator import Conditions, ServiceLimits
 from manystream.engine.simulator.faults.performance import Tempo
 from manystream.engine.simulator.faults.script import Script
 from manystream.engine.simulator.served.responder import Responder
@@ -93,7 +94,7 @@ def test_repeated_questions_get_the_same_answer_under_other_ids() -> None:
 @pytest.mark.parametrize("max_tokens", [1, 2, 17, 300])
 def test_max_tokens_bounds_the_answer(max_tokens: int) -> None:
     seen: set[str] = set()
-    for seed in range(30):
+    for seed in range(150):
         message = generated(a_body(max_tokens=max_tokens), seed)
         assert 1 <= message["usage"]["output_tokens"] <= max_tokens
         assert message["content"][0]["text"]
@@ -206,7 +207,8 @@ def test_a_pace_is_not_negative(pace: tuple[float, float]) -> None:
 
 def test_rate_limit_headers_go_down_and_refill_within_the_minute() -> None:
     now = NOW
-    responder = Responder(Script(), Tempo(), clock=lambda: now)
+    limits = ServiceLimits(requests_per_minute=4_000, input_tokens_per_minute=400_000, output_tokens_per_minute=80_000)
+    responder = Responder(Script(), Tempo(), conditions=Conditions(limits=limits), clock=lambda: now)
 
     def headers() -> dict[str, str]:
         return dict(responder.respond(a_request(a_body())).headers)

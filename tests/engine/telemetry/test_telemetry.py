@@ -69,8 +69,9 @@ async def test_one_span_a_request_in_the_callers_context(simulator: Simulator, s
     async with engine_for(simulator) as engine:
         with trace.get_tracer("app").start_as_current_span("caller") as caller:
             request = StreamRequest(
-                {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 50, "temperature": 0.5},
+                {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 50, "temperature": 1.0},
                 custom_id="mine",
+                extra_headers={"anthropic-version": "2023-06-01"},  # the last one that has a temperature
             )
             result = await engine.submit(request).wait()
     span, parent = spans.get_finished_spans()
@@ -89,7 +90,7 @@ async def test_one_span_a_request_in_the_callers_context(simulator: Simulator, s
         "gen_ai.provider.name": "anthropic",
         "gen_ai.request.model": "claude-opus-5-5",
         "gen_ai.request.max_tokens": 50,
-        "gen_ai.request.temperature": 0.5,
+        "gen_ai.request.temperature": 1.0,
         "gen_ai.request.stream": True,
         "gen_ai.response.model": result.model_name,
         "gen_ai.response.id": result.message_id,
