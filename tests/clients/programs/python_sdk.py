@@ -8,7 +8,7 @@ import anthropic
 import httpx2
 from anthropic import Anthropic, AsyncAnthropic, beta_async_tool, beta_tool
 from anthropic.tools import BetaLocalFilesystemMemoryTool
-from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, RATE_LIMITED, case, main, raises, same, says
+from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, case, main, raises, same, says
 from pydantic import BaseModel
 
 BOTH = ("asyncio", "trio")
@@ -73,9 +73,8 @@ def a_system_prompt_and_several_turns(simulator):
 
 @case()
 def an_image_and_a_document(simulator):
-    png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
     content = [
-        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": png}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "The sky is green."}},
         {"type": "text", "text": "What do you see?"},
     ]

@@ -247,7 +247,7 @@ testCase("a_web_search", async (simulator) => {
 testCase("a_thread_of_messages", async (simulator) => {
   await simulator.script("Noted.", "Blue.");
   const thread = client(simulator).beta.messages.thread({
-    model: MODEL, max_tokens: 50, system: "Be brief.", unsupported_request_behavior: "continue_unthreaded",
+    model: MODEL, max_tokens: 50, system: "Be brief.", unsupportedRequestBehavior: "continue_unthreaded",
   });
   same(textOf(await thread.send({ role: "user", content: "My colour is blue." })), "Noted.");
   same(textOf(await thread.send({ role: "user", content: "Which is it?" })), "Blue.");
