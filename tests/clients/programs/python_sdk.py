@@ -746,6 +746,40 @@ def an_unknown_model(simulator):
 
 
 @case()
+def sampling_parameters(simulator):
+    simulator.script("Hello.")
+    sdk = client(simulator)
+    asked = {"max_tokens": 20, "messages": says("Hi"), "extra_body": {"temperature": 0.5}}
+    before = {"anthropic-version": "2023-06-01"}
+    same(text_of(sdk.messages.create(model=OLDER, extra_headers=before, **asked)), "Hello.")
+    for refused in ({"model": OLDER}, {"model": MODEL, "extra_headers": before}):  # by the version, by the model
+        with raises(anthropic.BadRequestError) as caught:
+            sdk.messages.create(**refused, **asked)
+        assert "temperature" in caught[0].api_message
+
+
+@case()
+def a_budget_for_thinking_that_the_model_refuses(simulator):
+    with raises(anthropic.BadRequestError) as caught:
+        client(simulator).messages.create(
+            model=MODEL,
+            max_tokens=2000,
+            thinking={"type": "enabled", "budget_tokens": 1024},
+            messages=says("Think"),
+        )
+    assert "thinking" in caught[0].api_message
+
+
+@case()
+def an_error_by_its_code(simulator):
+    details = {"status": 400, "code": "organization_on_hold"}
+    simulator.script({"fail": details})
+    with raises(anthropic.BadRequestError) as caught:
+        client(simulator).messages.create(model=MODEL, max_tokens=20, messages=says("Hi"))
+    same((caught[0].error_code, caught[0].type), ("organization_on_hold", "invalid_request_error"))
+
+
+@case()
 def an_unknown_field(simulator):
     with raises(anthropic.BadRequestError) as caught:
         client(simulator).messages.create(

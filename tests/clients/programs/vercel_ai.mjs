@@ -211,6 +211,12 @@ testCase("an_output_by_a_json_schema", async (simulator) => {
   holds(["yes", "no"].includes(object.verdict), "a verdict of the schema");
 });
 
+testCase("a_temperature", async (simulator) => {
+  await simulator.script("Hello.");
+  const { text } = await generateText({ model: model(simulator, OLDER), prompt: "Hi", temperature: 0.5 });
+  same([text, (await simulator.messages())[0].json.temperature], ["Hello.", 0.5]);
+});
+
 testCase("a_wrong_key", async (simulator) => {
   const error = await rejects(
     () => generateText({ model: model(simulator, MODEL, "invalid"), prompt: "Hi" }),
