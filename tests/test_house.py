@@ -17,7 +17,7 @@ LAYERS = [
     ["actors.stream"],
     ["actors.channel"],
     ["actors"],
-    ["engine.finish", "engine.event_loop", "engine.prices"],
+    ["engine.finish", "engine.event_loop", "engine.opened", "engine.prices"],
     ["engine.api.http.http1"],
     ["engine.api.http"],
     ["engine.api"],

@@ -3,11 +3,10 @@
 from .batch import Batch, BatchOutcome, Status
 from .creation import LARGEST_BATCH, PATH
 from .record import RecordedBatch
-from .script import BatchOperation, BatchScript, BatchStep
+from .script import BatchOperation, BatchScript, BatchStep, check_batch_steps
 from .sending import send_results
 from .service import BatchService
 from .settings import Batches, Scheduler
-from .shelf import read_page
 
 __all__ = [
     "LARGEST_BATCH",
@@ -22,6 +21,6 @@ __all__ = [
     "RecordedBatch",
     "Scheduler",
     "Status",
-    "read_page",
+    "check_batch_steps",
     "send_results",
 ]
