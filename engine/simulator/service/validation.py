@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..answers import is_array, is_object
+from .content_rules import check_blocks
 from .dialect import ANY, Dialect
 from .errors import RefusalError
 from .fields import check_fields
@@ -85,9 +86,7 @@ def _check_messages(messages: object, dialect: Dialect) -> None:
             raise invalid(f"{where}.role: Input should be 'user', 'assistant' or 'system'")
         if number == 0 and role != "user":
             raise invalid('messages: first message must use the "user" role')
-        blocks = _blocks(required(message, "content", f"{where}."), where)
-        if not dialect.samples:
-            _check_kinds(role, blocks, where)
+        blocks = check_blocks(required(message, "content", f"{where}."), role, where, dialect)
         if not blocks and number < len(messages) - 1:
             raise invalid(
                 f"{where}: all messages must have non-empty content except for the optional final assistant message"
@@ -97,35 +96,6 @@ def _check_messages(messages: object, dialect: Dialect) -> None:
         asked = _check_tool_results(blocks, asked, where)
     if asked:
         raise _unanswered(asked, f"messages.{len(messages) - 1}")
-
-
-def _check_kinds(role: object, blocks: list[dict[str, Any]], where: str) -> None:
-    """From API version 2026-10-21 on, some blocks belong to one side of the conversation."""
-    for number, block in enumerate(blocks):
-        if role == "assistant" and block["type"] == "document":
-            raise invalid(f"{where}.content.{number}: `document` blocks are not allowed in `assistant` messages")
-        if role == "user" and block["type"] == "text" and block.get("citations"):
-            raise invalid(f"{where}.content.{number}.citations: not allowed on `text` blocks in `user` messages")
-
-
-def _blocks(content: object, where: str) -> list[dict[str, Any]]:
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content else []
-    if not is_array(content):
-        raise invalid(f"{where}.content: Input should be a valid list")
-    blocks: list[dict[str, Any]] = []
-    for number, block in enumerate(content):
-        if not is_object(block):
-            raise invalid(f"{where}.content.{number}: Input should be a valid dictionary or object")
-        kind = required(block, "type", f"{where}.content.{number}.")
-        if kind == "text" and block.get("text") == "":
-            raise invalid("messages: text content blocks must be non-empty")
-        if kind == "text" and isinstance(block.get("text"), str) and not block["text"].strip():
-            raise invalid("messages: text content blocks must contain non-whitespace text")
-        if kind == "thinking" and not required(block, "signature", f"{where}.content.{number}.thinking."):
-            raise invalid(f"{where}.content.{number}: Invalid `signature` in `thinking` block")
-        blocks.append(block)
-    return blocks
 
 
 def _check_tool_results(blocks: list[dict[str, Any]], asked: set[str], where: str) -> set[str]:
