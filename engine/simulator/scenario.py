@@ -229,6 +229,8 @@ def _step(step: dict[str, Any], where: str, folder: Path) -> ScriptStep:
                 settings["after"] = _bytes(settings["after"], f"{inside}.after")
             if is_object(settings) and is_object(settings.get("how")):
                 settings["how"] = _make(Fail, settings["how"], f"{inside}.how")
+            if is_object(settings) and is_array(settings.get("text")):
+                settings["text"] = _parts(settings["text"], f"{inside}.text")
             return _make(_STEPS[kind], settings, inside)
 
 

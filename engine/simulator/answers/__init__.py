@@ -3,7 +3,7 @@
 from .blocks import Answer
 from .continuation import interrupted, rest_of
 from .counting import input_tokens
-from .generate import generate, told
+from .generate import generate
 from .ids import identifier
 from .jsondata import is_array, is_object, member
 from .recordings import read_recordings, recorded_events
@@ -38,5 +38,4 @@ __all__ = [
     "resolve",
     "rest_of",
     "stream_events",
-    "told",
 ]

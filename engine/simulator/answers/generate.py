@@ -19,14 +19,9 @@ from .prose import json_pieces, random_prose, tokenise
 from .schema import instance_of
 from .tools import call_tools, kind_of_choice, use_server_tools
 
-__all__ = ["generate", "told"]
+__all__ = ["generate"]
 
 _LONGEST = 1_024  # tokens of prose: beyond this a larger `max_tokens` makes no longer answer
-
-
-def told(text: str) -> Answer:
-    """Returns the answer that says exactly this."""
-    return Answer((Text(tuple(tokenise(text))),), "end_turn")
 
 
 def generate(body: dict[str, Any], random: Random, ids: Random) -> Answer:

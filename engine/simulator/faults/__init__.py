@@ -3,7 +3,21 @@
 from .chance import NO_FAULTS, Chance, Faults
 from .misbehaviour import HTML_PAGE, announced_length, strike_body, trickle
 from .performance import Tempo, perform_body, perform_events
-from .script import Bytes, Cut, CutHow, Fail, Fault, Point, QueuedStep, Script, ScriptStep, Slow, Stall, check_steps
+from .script import (
+    Bytes,
+    Cut,
+    CutHow,
+    Fail,
+    Fault,
+    Point,
+    QueuedStep,
+    Script,
+    ScriptStep,
+    Slow,
+    Stall,
+    check_steps,
+    said,
+)
 
 __all__ = [
     "HTML_PAGE",
@@ -26,6 +40,7 @@ __all__ = [
     "check_steps",
     "perform_body",
     "perform_events",
+    "said",
     "strike_body",
     "trickle",
 ]

@@ -35,8 +35,9 @@ import attrs
 from ..answers import Part, Said, Structured, Thinking, ToolUse
 from ..service import ERROR_CODES, ErrorCode, error_body, error_type
 
-__all__ = ["Bytes", "Cut", "CutHow", "Fail", "Fault", "Point", "Script", "ScriptStep", "Slow", "Stall"]
+__all__ = ["Bytes", "Cut", "CutHow", "Fail", "Fault", "Point", "Script", "ScriptStep", "Slow", "Stall", "said"]
 
+ScriptedAnswer: TypeAlias = Part | Sequence[Part]
 CutHow: TypeAlias = Literal["end", "close", "reset", "garbage", "bad-utf8", "bad-chunk", "html"]
 
 _CUT_HOW: tuple[CutHow, ...] = ("end", "close", "reset", "garbage", "bad-utf8", "bad-chunk", "html")
@@ -87,6 +88,25 @@ def _check_positive(_: object, attribute: attrs.Attribute[Any], value: float) ->
 def _check_text(_: object, attribute: attrs.Attribute[Any], value: str) -> None:
     if not isinstance(cast(object, value), str):
         raise ValueError(f"{attribute.name} must be a text, not {value!r}")
+
+
+def _check_answer(_: object, attribute: attrs.Attribute[Any], value: ScriptedAnswer) -> None:
+    try:
+        said(value)
+    except TypeError:
+        raise ValueError(f"{attribute.name} must be a text or parts of an answer, not {value!r}") from None
+
+
+def said(answer: ScriptedAnswer) -> Said:
+    """Returns the answer that is this part or these; raises TypeError for what is no part."""
+    parts = answer if isinstance(answer, list | tuple) else (answer,)
+    return Said(tuple(map(_check_part, cast("Sequence[object]", parts))))
+
+
+def _check_part(part: object) -> Part:
+    if not isinstance(part, Part):
+        raise TypeError(f"a {type(part).__name__} is not a part of an answer")
+    return part
 
 
 def _check_code(failure: Fail, attribute: attrs.Attribute[Any], value: str | None) -> None:
@@ -185,13 +205,13 @@ class Cut:
       response that says 200 and `text/html`;
     - a `Fail`: an `error` event, then the body ends in good order. `after="nothing"` makes it a plain error response.
 
-    `text` is the answer to cut; without it, one is generated.
+    `text` is the answer to cut, a text or the parts of an answer; without it, one is generated.
     """
 
     after: Point = attrs.field(validator=_check_point)
     how: CutHow | Fail
-    text: str | None = attrs.field(
-        default=None, kw_only=True, repr=False, validator=attrs.validators.optional(_check_text)
+    text: ScriptedAnswer | None = attrs.field(
+        default=None, kw_only=True, repr=False, validator=attrs.validators.optional(_check_answer)
     )
 
     def __attrs_post_init__(self) -> None:
@@ -207,7 +227,7 @@ class Stall:
 
     After `seconds` it goes on as if nothing had been, so that `Stall(after="nothing", seconds=5)` is a head that comes
     late. `pings` is the number of seconds between pings meanwhile, None for none at all. `text` is the answer that
-    stalls; without it, one is generated.
+    stalls, a text or the parts of an answer; without it, one is generated.
     """
 
     after: Point = attrs.field(validator=_check_point)
@@ -215,8 +235,8 @@ class Stall:
         default=None, kw_only=True, validator=attrs.validators.optional(_check_positive)
     )
     pings: float | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(_check_positive))
-    text: str | None = attrs.field(
-        default=None, kw_only=True, repr=False, validator=attrs.validators.optional(_check_text)
+    text: ScriptedAnswer | None = attrs.field(
+        default=None, kw_only=True, repr=False, validator=attrs.validators.optional(_check_answer)
     )
 
     def __attrs_post_init__(self) -> None:
@@ -229,17 +249,17 @@ class Slow:
     """An answer that comes in a trickle of `bytes_per_second`, whatever the model's pace.
 
     Each byte is a write of its own, up to a hundred writes a second; faster than that, the writes are larger. `text`
-    is the answer; without it, one is generated.
+    is the answer, a text or the parts of one; without it, one is generated.
     """
 
     bytes_per_second: float = attrs.field(validator=_check_positive)
-    text: str | None = attrs.field(
-        default=None, kw_only=True, repr=False, validator=attrs.validators.optional(_check_text)
+    text: ScriptedAnswer | None = attrs.field(
+        default=None, kw_only=True, repr=False, validator=attrs.validators.optional(_check_answer)
     )
 
 
 Fault: TypeAlias = Cut | Stall | Slow
-ScriptStep: TypeAlias = int | str | bytes | Fail | Fault | ToolUse | Structured | Thinking | Sequence[Part]
+ScriptStep: TypeAlias = int | bytes | Fail | Fault | ScriptedAnswer
 # A status having become the Fail it is short for, and parts an answer.
 QueuedStep: TypeAlias = str | bytes | Fail | Fault | Said
 
@@ -282,16 +302,8 @@ def _check_step(step: ScriptStep | Said) -> QueuedStep:
             return Fail(step)
         case str() | bytes() | Fail() | Cut() | Stall() | Slow() | Said():
             return step
-        case ToolUse() | Structured() | Thinking():
-            return Said((step,))
-        case list() | tuple():
-            return Said(tuple(map(_check_part, cast("Sequence[object]", step))))
+        case ToolUse() | Structured() | Thinking() | list() | tuple():
+            return said(step)
         case _:
             pass
     raise TypeError(f"a {type(step).__name__} is not a step of a script")
-
-
-def _check_part(part: object) -> Part:
-    if not isinstance(part, Part):
-        raise TypeError(f"a {type(part).__name__} is not a part of an answer")
-    return part

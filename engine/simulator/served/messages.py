@@ -20,7 +20,6 @@ from ..answers import (
     recorded_events,
     rest_of,
     stream_events,
-    told,
 )
 from ..faults import (
     Chance,
@@ -29,12 +28,11 @@ from ..faults import (
     Fault,
     Faults,
     Script,
-    Slow,
-    Stall,
     Tempo,
     announced_length,
     perform_body,
     perform_events,
+    said,
 )
 from ..service import Account, RefusalError, Reply, Service, Step, check_create, dialect_of
 from .call import Call, digest_of
@@ -93,13 +91,12 @@ class Messages:
             case bytes(recording):
                 return self._streamed(call, account, recorded_events(recording), None)
             case str(text):
-                return self._message(call, account, body, told(text), None)
-            case Said() as said:
-                return self._message(call, account, body, said.answer(body, call.random), None)
-            case (Cut(text=str(text)) | Stall(text=str(text)) | Slow(text=str(text))) as fault:
-                return self._message(call, account, body, told(text), fault)
+                return self._message(call, account, body, said(text).answer(body, call.random), None)
+            case Said() as answer:
+                return self._message(call, account, body, answer.answer(body, call.random), None)
             case fault:
-                return self._message(call, account, body, None, fault)
+                answer = None if fault.text is None else said(fault.text).answer(body, call.random)
+                return self._message(call, account, body, answer, fault)
 
     def _message(
         self,

@@ -11,9 +11,9 @@ import httpx2
 import pytest
 from anthropic import beta_async_tool, beta_tool
 from anthropic.tools import BetaLocalFilesystemMemoryTool
-from tests.support.responder import a_body, a_request, a_responder, generated, json_of
+from tests.support.responder import a_body, a_request, a_responder, events_of, generated, json_of
 
-from manystream.engine.simulator import Simulator, Thinking, ToolUse
+from manystream.engine.simulator import Cut, Simulator, Stall, Thinking, ToolUse
 
 Client: TypeAlias = Any
 ASK: dict[str, Any] = {
@@ -127,6 +127,17 @@ def test_a_scripted_call_has_an_id_of_its_own_or_the_one_it_was_given() -> None:
     }
     assert one["stop_reason"] == other["stop_reason"] == "tool_use"
     assert one["content"][0]["id"] != other["content"][0]["id"]
+
+
+def test_an_answer_of_parts_may_be_cut() -> None:
+    call = ToolUse("a", {"city": "Paris"}, id="toolu_1")
+    response = a_responder(Cut(3, "end", text=["So:", call])).respond(a_request(a_body(stream=True)))
+    events = events_of(list(response.steps))
+    deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
+    assert [delta["type"] for delta in deltas] == ["text_delta", "input_json_delta", "input_json_delta"]
+    assert events[-1]["type"] == "content_block_delta"
+    with pytest.raises(ValueError, match="text must be a text or parts of an answer"):
+        Stall("head", text=[1])  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("step", [[1], [["x"]], [529, "x"], {"tool": 1}, [b"x"], None])
