@@ -242,6 +242,8 @@ class StreamActor:
             attempt.error is not None and attempt.error.message == info.message for attempt in self.attempts
         ):
             info = attrs.evolve(info, retryable=False)  # the same failure at the same place will come again
+        if info.retryable and info.retry_after is not None and self._retry.asks_too_much(info.retry_after):
+            info = attrs.evolve(info, message=f"{info.message} ({self._retry.refusal(info.retry_after)})")
         self._close_attempt(info)
         number = len(self.attempts)
         step = self._next_step()
