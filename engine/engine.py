@@ -366,6 +366,11 @@ class Engine:
         """How many streams run at a time."""
         return self._max_concurrency
 
+    @property
+    def retry(self) -> RetryPolicy:
+        """How failures are tried again, unless a request says otherwise."""
+        return self._defaults.retry
+
     def launch(
         self,
         request: RequestLike,
