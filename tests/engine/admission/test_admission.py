@@ -9,7 +9,7 @@ import pytest
 
 from manystream import EngineBusy, ErrorInfo, Group, Limits
 from manystream.actors import Usage
-from manystream.engine.admission import Admission, Ticket
+from manystream.engine.admission import Admission, Ticket, is_overload
 from manystream.engine.admission.prompt import Prefix, Prompt
 from manystream.engine.prices import Price, Prices
 
@@ -269,6 +269,18 @@ def test_fast_mode_has_limits_of_its_own() -> None:
     assert desk.running == ["a", "c"]
     assert desk.waits() == {"b": "output_tokens_per_minute"}
     assert [pool.name for pool in desk.admission.pools] == ["p (fast)", "p"]
+
+
+def test_a_spend_limit_slows_nothing_down() -> None:
+    """It is a 429, but fewer requests would be refused as well."""
+    spent = ErrorInfo("rate_limit_error", "", 429, code="contract_spend_limit_reached")
+    assert not is_overload(spent)
+    desk = Desk(100)
+    for name in names(10):
+        desk.enter(name)
+        desk.refuse(name, info=spent)
+    desk.enter("next")
+    assert desk.running == ["next"]
 
 
 def test_others_on_the_same_limit_are_noticed() -> None:
