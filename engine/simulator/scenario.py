@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import attrs
 
 from .answers import Part, Structured, Thinking, ToolUse, is_array, is_object, read_recordings
-from .batches import Batches
+from .batches import Batches, BatchOperation, BatchStep, check_batch_steps
 from .faults import NO_FAULTS, Bytes, Cut, Fail, Faults, QueuedStep, ScriptStep, Slow, Stall, Tempo, check_steps
 from .service import Cache, Conditions, Overload, Ramp, ServiceLimits, SpendLimit
 
@@ -27,6 +27,12 @@ class ScenarioError(ValueError):
 
 def _as_steps(steps: Iterable[ScriptStep]) -> tuple[QueuedStep, ...]:
     return check_steps(steps)
+
+
+def _as_batch_script(
+    script: Mapping[BatchOperation, Iterable[BatchStep]],
+) -> Mapping[BatchOperation, tuple[BatchStep, ...]]:
+    return {operation: check_batch_steps(operation, steps) for operation, steps in script.items()}
 
 
 def _as_path(path: str | PathLike[str] | None) -> Path | None:
@@ -49,7 +55,7 @@ def _check_keys(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """The settings of a `Simulator`, and the script it begins with; each is what it is there.
+    """The settings of a `Simulator`, and the scripts it begins with; each is what it is there.
 
     Raises ValueError or TypeError for settings that make no sense. Whether there are recordings is found out when the
     simulator is made.
@@ -65,6 +71,9 @@ class Scenario:
     batches: Batches = Batches()
     faults: Faults = NO_FAULTS
     script: tuple[QueuedStep, ...] = attrs.field(default=(), converter=_as_steps)
+    batch_script: Mapping[BatchOperation, tuple[BatchStep, ...]] = attrs.field(
+        factory=dict[BatchOperation, tuple[BatchStep, ...]], converter=_as_batch_script
+    )
     recordings: Path | None = attrs.field(default=None, converter=_as_path)
 
     def __attrs_post_init__(self) -> None:
@@ -110,6 +119,15 @@ def read_scenario(path: str | PathLike[str]) -> Scenario:
     stall = { after = "head", seconds = 5, pings = 1 }
     ```
 
+    The endpoints of batches have scripts of their own (see `Simulator.script_batches`). In them a step is a status, a
+    table with `fail`, `cut`, `stall` or `slow`, or `"ok"` for a request to which nothing happens:
+
+    ```toml
+    [batch_script]
+    create = ["ok", { cut = { after = "nothing", how = "reset" } }]
+    results = [503]
+    ```
+
     Raises ScenarioError for a file that can't be read or isn't such a scenario.
     """
     file = Path(path)
@@ -140,6 +158,8 @@ def _read(file: Path) -> Scenario:
             settings[name] = _make(kind, settings[name], name)
     if "script" in settings:
         settings["script"] = _script(settings["script"], file.parent)
+    if "batch_script" in settings:
+        settings["batch_script"] = _batch_script(settings["batch_script"], file.parent)
     if "recordings" in settings:
         settings["recordings"] = file.parent / _text(settings["recordings"], "recordings")
         try:
@@ -163,6 +183,29 @@ def _script(steps: object, folder: Path) -> list[ScriptStep]:
             check_steps(made[-1:])
         except (TypeError, ValueError) as error:
             raise _SettingError(f"{where}: {error}") from None
+    return made
+
+
+def _batch_script(scripts: object, folder: Path) -> dict[BatchOperation, list[BatchStep]]:
+    if not is_object(scripts):
+        raise _SettingError("batch_script: must be a table")
+    operations: tuple[BatchOperation, ...] = get_args(BatchOperation)
+    _check_names(scripts, list(operations), "batch_script")
+    made: dict[BatchOperation, list[BatchStep]] = {}
+    for operation in operations:
+        steps: object = scripts.get(operation)
+        if steps is None:
+            continue
+        if not is_array(steps):
+            raise _SettingError(f"batch_script.{operation}: must be a list of steps")
+        made[operation] = []
+        for number, step in enumerate(steps):
+            where = f"batch_script.{operation}[{number}]"
+            read: Any = _step(step, where, folder) if is_object(step) else step
+            try:
+                made[operation] += check_batch_steps(operation, [None if read == "ok" else read])
+            except (TypeError, ValueError) as error:
+                raise _SettingError(f"{where}: {error}") from None
     return made
 
 

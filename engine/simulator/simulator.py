@@ -92,10 +92,13 @@ class Simulator:
 
     @classmethod
     def from_scenario(cls, scenario: Scenario, *, clock: Callable[[], float] = time.time) -> Simulator:
-        """Returns a simulator with these settings and this script; raises ValueError as making one by hand does."""
-        settings = {name: value for name, value in attrs.asdict(scenario, recurse=False).items() if name != "script"}
+        """Returns a simulator with these settings and scripts; raises ValueError as making one by hand does."""
+        settings = attrs.asdict(scenario, recurse=False)
+        script, batch_script = settings.pop("script"), settings.pop("batch_script")
         simulator = cls(**settings, clock=clock)
-        simulator._script.extend(scenario.script)
+        simulator._script.extend(script)
+        for operation, steps in batch_script.items():
+            simulator.script_batches(operation, steps)
         return simulator
 
     def script(self, steps: Iterable[ScriptStep]) -> None:

@@ -3,7 +3,7 @@
 from .batch import Batch, BatchOutcome, Status
 from .creation import LARGEST_BATCH, PATH
 from .record import RecordedBatch
-from .script import BatchOperation, BatchScript, BatchStep
+from .script import BatchOperation, BatchScript, BatchStep, check_batch_steps
 from .sending import send_results
 from .service import BatchService
 from .settings import Batches, Scheduler
@@ -22,6 +22,7 @@ __all__ = [
     "RecordedBatch",
     "Scheduler",
     "Status",
+    "check_batch_steps",
     "read_page",
     "send_results",
 ]

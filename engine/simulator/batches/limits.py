@@ -17,11 +17,11 @@ __all__ = ["BatchLimits"]
 class BatchLimits:
     """The limits of one organisation. A limit that isn't set refuses nothing, and no header tells of it."""
 
-    def __init__(self, settings: Batches, now: float) -> None:
+    def __init__(self, settings: Batches) -> None:
         self._per_minute = settings.requests_per_minute
         self._queued = settings.queued_requests
         per_minute = self._per_minute or 1
-        self._requests = Bucket(per_minute / 60, per_minute, now)
+        self._requests = Bucket(per_minute / 60, per_minute, 0.0)  # full whenever the first comes
 
     def let_in(self, now: float) -> None:
         """Counts an HTTP request; raises RefusalError (429) when it has to wait, and then doesn't count it."""

@@ -73,8 +73,8 @@ class Processing:
             ]
             until = min(now, *ends, *(work.due for work in self._open))
             for work, rate, end in zip(self._open, rates, ends, strict=True):
-                # What is done by then is done whole, not up to what rounding leaves.
-                work.done = work.size if end <= until else work.done + rate * (until - self._now)
+                done = work.done + rate * (until - self._now)
+                work.done = work.size if end <= until or done > work.size - _ALMOST else done
             self._now = until
             over = [work for work in self._open if work.done >= work.size or work.due <= until]
             if not over:

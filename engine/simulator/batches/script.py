@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, cast, get_args
 
 from ..faults import Cut, Fail, Fault, Slow, Stall
 
-__all__ = ["BatchOperation", "BatchScript", "BatchStep"]
+__all__ = ["BatchOperation", "BatchScript", "BatchStep", "check_batch_steps"]
 
 BatchOperation: TypeAlias = Literal["create", "retrieve", "list", "cancel", "delete", "results"]
 """The endpoints of batches, by the names that the SDKs have for them."""
@@ -30,11 +30,7 @@ class BatchScript:
         Raises TypeError for what isn't a step, ValueError for a status that is no error, for a step with a text of its
         own, and for an operation that there isn't.
         """
-        if operation not in get_args(BatchOperation):
-            raise ValueError(f"operation must be one of {', '.join(get_args(BatchOperation))}, not {operation!r}")
-        if isinstance(cast(object, steps), str | bytes):
-            raise TypeError("a script is a list of steps: [...]")
-        checked = [_check_step(step) for step in steps]
+        checked = check_batch_steps(operation, steps)
         with self._lock:
             self._steps.setdefault(operation, deque()).extend(checked)
 
@@ -43,6 +39,15 @@ class BatchScript:
         with self._lock:
             queue = self._steps.get(operation)
             return queue.popleft() if queue else None
+
+
+def check_batch_steps(operation: BatchOperation, steps: Iterable[BatchStep]) -> tuple[Fail | Fault | None, ...]:
+    """Returns the steps, each status as the error it is short for; raises what `BatchScript.extend` does."""
+    if operation not in get_args(BatchOperation):
+        raise ValueError(f"operation must be one of {', '.join(get_args(BatchOperation))}, not {operation!r}")
+    if isinstance(cast(object, steps), str | bytes):
+        raise TypeError("a script is a list of steps: [...]")
+    return tuple(map(_check_step, steps))
 
 
 def _check_step(step: BatchStep) -> Fail | Fault | None:

@@ -31,7 +31,8 @@ class BatchService:
     """The batches of one organisation. Every method may be called from any thread.
 
     `seed` decides on all that comes by chance, `answering` on what the model says. `clock` returns the time in seconds
-    since the epoch; the batches' own clock begins with it. `script` is what the endpoints run into.
+    since the epoch; the batches' own clock begins with it when it is first asked. `script` is what the endpoints run
+    into.
     """
 
     def __init__(self, settings: Batches, *, seed: int, clock: Callable[[], float], answering: Answering) -> None:
@@ -41,7 +42,7 @@ class BatchService:
         self._lock = threading.RLock()
         self._clock = BatchClock(clock, settings.speed)
         self._processing = Processing(settings.per_second, settings.scheduler)
-        self._limits = BatchLimits(settings, clock())
+        self._limits = BatchLimits(settings)
         self._shelf = Shelf()
         self._judged: dict[str, Judged] = {}
         self.script = BatchScript()

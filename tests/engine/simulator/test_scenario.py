@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from manystream.__main__ import app
 from manystream.engine.simulator import (
+    Batches,
     Bytes,
     Cache,
     Conditions,
@@ -87,6 +88,12 @@ def test_everything_there_is_can_be_said_in_a_file(tmp_path: Path) -> None:
         [faults]
         close = 0.5
         error_status = 500
+        [batches]
+        per_second = 20
+        scheduler = "equal_share"
+        [batch_script]
+        create = ["ok", {cut = {after = "nothing", how = "reset"}}]
+        results = [503, {cut = {after = {bytes = 700}, how = "close"}}]
         """,
     )
     assert read_scenario(path) == Scenario(
@@ -114,7 +121,21 @@ def test_everything_there_is_can_be_said_in_a_file(tmp_path: Path) -> None:
             cache=Cache(minimum_tokens=10),
         ),
         faults=Faults(close=0.5, error_status=500),
+        batches=Batches(per_second=20, scheduler="equal_share"),
+        batch_script={
+            "create": [None, Cut("nothing", "reset")],
+            "results": [503, Cut(Bytes(700), "close")],
+        },
     )
+
+
+def test_a_scenario_s_scripts_are_the_simulator_s(tmp_path: Path) -> None:
+    scenario = read_scenario(written(tmp_path, 'script = ["hello"]\n[batch_script]\nlist = ["ok", 503]'))
+    with Simulator.from_scenario(scenario).in_thread() as simulator:
+        headers = {"x-api-key": "key", "anthropic-version": "2023-06-01"}
+        with httpx2.Client(base_url=simulator.url, headers=headers) as client:
+            assert [client.get("/v1/messages/batches").status_code for _ in range(3)] == [200, 503, 200]
+            assert client.post("/v1/messages", json=a_body()).json()["content"][0]["text"] == "hello"
 
 
 def test_an_empty_file_is_the_simulator_without_settings(tmp_path: Path) -> None:
@@ -124,10 +145,12 @@ def test_an_empty_file_is_the_simulator_without_settings(tmp_path: Path) -> None
 def test_the_documented_file_is_one(tmp_path: Path) -> None:
     (tmp_path / "recordings").mkdir()
     (tmp_path / "recordings" / "a.sse").write_bytes(EVENT)
-    first, steps = re.findall(r"```toml\n(.*?)```", module.read_scenario.__doc__ or "", re.DOTALL)
+    first, steps, batches = re.findall(r"```toml\n(.*?)```", module.read_scenario.__doc__ or "", re.DOTALL)
     scenario = read_scenario(written(tmp_path, first))
     assert (scenario.seed, scenario.faults.close, scenario.script) == (7, 0.02, (Fail(529), "hello"))
     assert len(read_scenario(written(tmp_path, steps)).script) == 6
+    assert scenario.batches == Batches(per_second=20)
+    assert set(read_scenario(written(tmp_path, batches)).batch_script) == {"create", "results"}
 
 
 def test_a_script_may_name_calls_and_structured_answers(tmp_path: Path) -> None:
@@ -196,6 +219,14 @@ def test_a_script_may_name_calls_and_structured_answers(tmp_path: Path) -> None:
         ("script = [{slow = {bytes_per_second = 0}}]", "script[0].slow.bytes_per_second: must be a number above 0"),
         ("script = [{text = 1}]", "script[0].text: must be a text, not 1"),
         ('script = [{recording = "none.sse"}]', "script[0].recording: "),
+        ("[batches]\nper_secnd = 1", "batches.per_secnd: is no setting; did you mean per_second?"),
+        ("[batches]\nper_second = 0", "batches.per_second: must be a number above 0, not 0"),
+        ("batch_script = [503]", "batch_script: must be a table"),
+        ("[batch_script]\ncreat = [503]", "batch_script.creat: is no setting; did you mean create?"),
+        ("[batch_script]\ncreate = 503", "batch_script.create: must be a list of steps"),
+        ("[batch_script]\ncreate = [503, 200]", "batch_script.create[1]: status must lie between 400 and 599, not 200"),
+        ('[batch_script]\nlist = ["hello"]', "batch_script.list[0]: a str is not a step of a script for batches"),
+        ("[batch_script]\nlist = [{cut = 1}]", "batch_script.list[0].cut: must be a table"),
         ('recordings = "none"', "recordings: there is no folder "),
     ],
 )
