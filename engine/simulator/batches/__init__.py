@@ -7,7 +7,6 @@ from .script import BatchOperation, BatchScript, BatchStep, check_batch_steps
 from .sending import send_results
 from .service import BatchService
 from .settings import Batches, Scheduler
-from .shelf import read_page
 
 __all__ = [
     "LARGEST_BATCH",
@@ -23,6 +22,5 @@ __all__ = [
     "Scheduler",
     "Status",
     "check_batch_steps",
-    "read_page",
     "send_results",
 ]

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from ..service import Dialect
 from .creation import PATH, Entry
 from .processing import Work
 from .settings import Batches
@@ -44,6 +45,7 @@ class Batch:
     id: str
     workspace: str
     profile: str | None
+    dialect: Dialect
     entries: Sequence[Entry] = attrs.field(repr=False)
     created: float
     settings: Batches

@@ -20,7 +20,6 @@ __all__ = ["Answering", "Judged", "billed", "judge", "result_lines"]
 Answering: TypeAlias = Callable[[dict[str, Any], Random], Answer]
 """What the model says to these parameters; the ids in it come from the random numbers."""
 
-_PROFILE = "user_profile_id"
 # https://platform.claude.com/docs/en/build-with-claude/batch-processing: what a batch can't carry.
 _UNSUPPORTED = (
     "speed",
@@ -63,7 +62,7 @@ def judge(batch: Batch) -> Judged:
     fates = batch.fates()
     faults: dict[int, RefusalError] = {}
     for number, (entry, fate) in enumerate(zip(batch.entries, fates, strict=True)):
-        if fate == "processed" and (fault := _fault_of(entry, batch.profile)) is not None:
+        if fate == "processed" and (fault := _fault_of(batch, entry)) is not None:
             faults[number] = fault.with_traceback(None)  # which would keep alive all that it saw
     return Judged(fates, faults)
 
@@ -112,20 +111,18 @@ def _errored(fault: RefusalError, request_id: str | None) -> bytes:
 
 
 def _params(entry: Entry) -> dict[str, Any]:
-    params: dict[str, Any] = msgspec.json.decode(entry.params)
-    params.pop(_PROFILE, None)  # says whom the request is for, not what is asked
-    return params
+    return msgspec.json.decode(entry.params)
 
 
-def _fault_of(entry: Entry, batch_profile: str | None) -> RefusalError | None:
+def _fault_of(batch: Batch, entry: Entry) -> RefusalError | None:
     """Returns what the service says of a request's parameters when it comes to process them; None if they are right."""
     try:
-        params: dict[str, Any] = msgspec.json.decode(entry.params)
+        params = _params(entry)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # what isn't UTF-8 goes unnoticed before
         return RefusalError(400, f"The request body is not valid JSON: {error}")
-    profile: object = params.pop(_PROFILE, None)
+    profile: object = params.get("user_profile_id")
     try:
-        if None not in (profile, batch_profile) and profile != batch_profile:
+        if None not in (profile, batch.profile) and profile != batch.profile:
             raise RefusalError(400, "user_profile_id: conflicts with the anthropic-user-profile-id of the batch")
         if params.get("stream") is True:
             raise RefusalError(400, "`stream=True` is not supported in the Message Batches API")
@@ -134,7 +131,7 @@ def _fault_of(entry: Entry, batch_profile: str | None) -> RefusalError | None:
                 raise RefusalError(400, f"`{name}` is not supported in the Message Batches API")
         if params.get("max_tokens") == 0:
             raise RefusalError(400, "max_tokens: must be greater than or equal to 1")
-        check_create(params)
+        check_create(params, batch.dialect)
     except RefusalError as fault:
         return fault
     return None

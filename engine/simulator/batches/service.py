@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from ..answers import NOTHING, identifier
-from ..service import RefusalError
+from ..service import Dialect, RefusalError
 from .batch import Batch, Counts
 from .clock import BatchClock
 from .creation import Entry, read_entries
@@ -22,7 +22,7 @@ from .record import RecordedBatch
 from .results import Answering, Judged, billed, judge, result_lines
 from .script import BatchScript
 from .settings import Batches
-from .shelf import Page, Shelf
+from .shelf import Shelf
 
 __all__ = ["BatchService"]
 
@@ -74,12 +74,15 @@ class BatchService:
             self._limits.check_queue(waiting, len(entries), wait)
         return entries
 
-    def create(self, entries: Sequence[Entry], workspace: str, profile: str | None, random: Random) -> Batch:
-        """Takes on a batch; `profile` is the user profile of all its requests."""
+    def create(
+        self, entries: Sequence[Entry], workspace: str, profile: str | None, dialect: Dialect, random: Random
+    ) -> Batch:
+        """Takes on a batch; `profile` is the user profile of all its requests, `dialect` how all of them speak."""
         with self._lock:
             now = self._clock.now()
             batch_id = identifier("msgbatch", random)
-            batch = Batch(batch_id, workspace, profile, entries, now, self._settings, f"{self._seed} {batch_id}")
+            seed = f"{self._seed} {batch_id}"
+            batch = Batch(batch_id, workspace, profile, dialect, entries, now, self._settings, seed)
             self._processing.add(batch.work, now)
             self._shelf.put(batch)
             return batch
@@ -89,14 +92,12 @@ class BatchService:
         with self._lock:
             return self._shelf.get(batch_id, workspace)
 
-    def page(self, workspace: str, page: Page) -> tuple[Sequence[Batch], bool]:
-        """Returns a page of the workspace's list, newest first, and whether more follow in its direction.
-
-        Raises RefusalError (404) when the page begins at a batch that there isn't.
-        """
+    def listed(self, workspace: str) -> list[Batch]:
+        """Returns the workspace's batches that are in the list by now, newest first."""
         with self._lock:
             now = self._clock.now()
-            return self._shelf.page(workspace, page, lambda batch: batch.created + self._settings.listed_after <= now)
+            newest = self._shelf.newest(workspace)
+            return [batch for batch in newest if batch.created + self._settings.listed_after <= now]
 
     def check_cancel(self, batch: Batch) -> None:
         """Raises RefusalError (400) for a batch that has ended."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
 from ..answers import Answer, generate, identifier
-from ..batches import PATH, Batch, BatchOperation, BatchService, read_page, send_results
+from ..batches import PATH, Batch, BatchOperation, BatchService, send_results
 from ..faults import Cut, Fail, Fault, Tempo, announced_length, perform_body
-from ..service import Reply, Request, Step
+from ..service import Reply, Request, Step, dialect_of, page_of
 from .call import Call, digest_of
 from .replies import Replies
 from .routing import Route
@@ -52,7 +51,8 @@ class MessageBatches:
         profile = call.request.headers.get("anthropic-user-profile-id")
 
         def create() -> dict[str, Any]:
-            batch = self._service.create(entries, self._workspace(call), profile, call.random)
+            dialect = dialect_of(call.request)
+            batch = self._service.create(entries, self._workspace(call), profile, dialect, call.random)
             return self._shown(call, batch)
 
         return self._performed(call, "create", create)
@@ -63,16 +63,11 @@ class MessageBatches:
 
     def _list(self, call: Call) -> Reply:
         self._service.let_in(call.now)
-        page = read_page(dict(parse_qsl(call.request.target.partition("?")[2], keep_blank_values=True)))
-        batches, has_more = self._service.page(self._workspace(call), page)
+        batches = {batch.id: batch for batch in self._service.listed(self._workspace(call))}
+        page = page_of([{"id": batch_id} for batch_id in batches], call.request.query)
 
         def show() -> dict[str, Any]:
-            return {
-                "data": [self._shown(call, batch) for batch in batches],
-                "has_more": has_more,
-                "first_id": batches[0].id if batches else None,
-                "last_id": batches[-1].id if batches else None,
-            }
+            return {**page, "data": [self._shown(call, batches[item["id"]]) for item in page["data"]]}
 
         return self._performed(call, "list", show)
 

@@ -134,3 +134,20 @@ def test_what_is_no_utf8_errs_alone() -> None:
     results = api.results(batch["id"])
     assert (results["bad"]["type"], results["good"]["type"]) == ("errored", "succeeded")
     assert "not valid JSON" in results["bad"]["error"]["error"]["message"]
+
+
+def test_all_requests_speak_as_their_batch_does() -> None:
+    api = Api.made()
+    long = an_entry("long", max_tokens=250_000)
+    beta = an_entry("beta", mcp_servers=[])
+    sampled = an_entry("sampled", model="claude-haiku-4-5", temperature=0.5)
+    for headers, right in (
+        ({}, {"sampled"}),
+        ({"anthropic-beta": "output-300k-2026-03-24"}, {"long", "beta", "sampled"}),
+        ({"anthropic-version": "2026-10-21"}, set[str]()),
+    ):
+        api.headers = headers
+        batch = api.create([long, beta, sampled])
+        api.now += 60
+        types = {name: result["type"] for name, result in api.results(batch["id"]).items()}
+        assert {name for name, kind in types.items() if kind == "succeeded"} == right
