@@ -10,6 +10,7 @@ from tests.support.batches import DAY, HOUR, PATH, Api, an_entry, entries
 from tests.support.responder import NOW, WEATHER, a_body, a_request, a_responder, json_of
 
 Counts = dict[str, int]
+INTERRUPTED = "Your previous response was interrupted and ended with [ ]. Continue from where you left off."
 CITY = {
     "type": "object",
     "properties": {"city": {"type": "string"}},
@@ -218,8 +219,9 @@ def test_only_what_has_ended_is_deleted() -> None:
         {"thinking": {"type": "adaptive"}, "max_tokens": 300},
         {"tools": [WEATHER], "tool_choice": {"type": "any"}},
         {"output_config": {"format": {"type": "json_schema", "schema": CITY}}},
+        {"messages": [*a_body()["messages"], {"role": "user", "content": INTERRUPTED}]},
     ],
-    ids=["plain", "thinking", "tools", "by schema"],
+    ids=["plain", "thinking", "tools", "by schema", "interrupted"],
 )
 def test_an_answer_is_the_one_that_the_request_gets_alone(params: dict[str, Any]) -> None:
     api = Api.made(seed=7)
