@@ -230,7 +230,7 @@ def every_error() -> dict[str, Exception]:
     for kind in ("connection_error", "protocol_error", "request_error", "truncated", "overloaded_error"):
         infos[kind] = ErrorInfo(kind, "it went wrong", status=529, request_id="r", cause=OSError(1, "two"))
     errors: list[Exception] = [EngineBusy("full"), RunStopped("all would fail", a_result("failed"))]
-    errors += [manystream.MissingCredentialsError("no key"), TypeError("misuse")]
+    errors += [manystream.MissingCredentialsError("no key"), manystream.LimitsError("not told"), TypeError("misuse")]
     results = [a_result("failed", error=info) for info in infos.values()]
     results += [a_result("truncated"), attrs.evolve(a_result("cancelled"), cancelled_by="handle", cancel_reason="r")]
     for result in results:

@@ -19,6 +19,7 @@ MODEL = "claude-sonnet-5-5"
 OLDER = "claude-haiku-4-5"  # takes what newer models refuse: temperature, a thinking budget
 RATE_LIMITED = {"fail": {"status": 429, "headers": {"retry-after": "0", "retry-after-ms": "1"}}}
 OVERLOADED = {"fail": {"status": 529, "headers": {"retry-after": "0", "retry-after-ms": "1"}}}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 BROKEN_MIDWAY = {"cut": {"after": 3, "how": {"status": 529}, "text": "one two three four five six seven"}}
 
 

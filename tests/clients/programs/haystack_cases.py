@@ -1,18 +1,18 @@
 """Haystack, with its integration `anthropic-haystack`."""
 
+import asyncio
+import json
 import os
 
 import anthropic
-from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, RATE_LIMITED, case, main, raises, same
+from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, case, main, raises, same
 from haystack import Pipeline
 from haystack.components.agents import Agent
 from haystack.components.builders import ChatPromptBuilder
-from haystack.dataclasses import ChatMessage, ImageContent
+from haystack.dataclasses import ChatMessage, FileContent, ImageContent
 from haystack.tools import Tool
 from haystack.utils import Secret
 from haystack_integrations.components.generators.anthropic import AnthropicChatGenerator
-
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 
 
 def generator(simulator, name=MODEL, key="any", **options):
@@ -153,8 +153,6 @@ def a_pipeline(simulator):
 
 @case()
 def a_structured_answer(simulator):
-    import json
-
     schema = {
         "type": "object",
         "properties": {"verdict": {"type": "string", "enum": ["yes", "no"]}},
@@ -195,6 +193,34 @@ def an_error_within_a_stream(simulator):
         generator(simulator, streaming_callback=lambda chunk: parts.append(chunk.content)).run(asks("Count"))
     assert "".join(parts)
     same(caught[0].type, "overloaded_error")
+
+
+@case()
+def a_document(simulator):
+    simulator.script("A page.")
+    file = FileContent(base64_data="JVBERi0xLjQK", mime_type="application/pdf", filename="page.pdf")
+    question = ChatMessage.from_user(content_parts=["What is it?", file])
+    same(generator(simulator).run([question])["replies"][0].text, "A page.")
+    kinds = [block["type"] for block in simulator.messages[0]["json"]["messages"][0]["content"]]
+    same(kinds, ["text", "document"])
+
+
+@case()
+def refusals_without_end(simulator):
+    simulator.script(OVERLOADED)
+    with raises(anthropic.APIStatusError) as caught:
+        generator(simulator, max_retries=0).run(asks("Hi"))
+    same(caught[0].status_code, 529)
+
+
+@case(time_to_first_token=5)
+async def a_cancelled_request(simulator):
+    task = asyncio.create_task(generator(simulator).run_async(asks("Hi")))
+    await asyncio.to_thread(simulator.wait_for, lambda requests: requests)
+    task.cancel()
+    await asyncio.wait([task])
+    same(task.cancelled(), True)
+    await asyncio.to_thread(simulator.wait_for, lambda requests: requests[0]["outcome"] == "disconnected")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Inspect, the framework for evaluations: its model for Anthropic, tools, and a whole evaluation."""
 
+import asyncio
 import tempfile
 
 import anthropic
-from casebook import MODEL, OLDER, OVERLOADED, RATE_LIMITED, case, main, raises, same
+from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, case, main, raises, same
 from inspect_ai import Task, eval
 from inspect_ai.dataset import Sample
 from inspect_ai.model import (
@@ -11,6 +12,7 @@ from inspect_ai.model import (
     ChatMessageSystem,
     ChatMessageTool,
     ChatMessageUser,
+    ContentDocument,
     ContentImage,
     ContentReasoning,
     ContentText,
@@ -24,8 +26,6 @@ from inspect_ai.solver import generate, use_tools
 from inspect_ai.tool import tool
 from inspect_ai.util import json_schema
 from pydantic import BaseModel
-
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 
 
 class Person(BaseModel):
@@ -175,6 +175,33 @@ async def refusals_are_retried(simulator):
     simulator.script(RATE_LIMITED, OVERLOADED, "At last.")
     same((await model(simulator, max_retries=5).generate("Hi")).completion, "At last.")
     same([request["status"] for request in simulator.messages], [429, 529, 200])
+
+
+@case()
+async def a_document(simulator):
+    simulator.script("A page.")
+    data = "data:text/plain;base64,VGhlIHNreSBpcyBncmVlbi4="
+    content = [ContentText(text="What is it?"), ContentDocument(document=data, mime_type="text/plain")]
+    same((await model(simulator).generate([ChatMessageUser(content=content)])).completion, "A page.")
+    kinds = [block["type"] for block in simulator.messages[0]["json"]["messages"][0]["content"]]
+    same(kinds, ["text", "document"])
+
+
+@case()
+async def an_error_within_a_stream_is_retried(simulator):
+    simulator.script(BROKEN_MIDWAY, "At last.")
+    same((await model(simulator, max_retries=5, max_tokens=32_000).generate("Count")).completion, "At last.")
+    same(len(simulator.messages), 2)
+
+
+@case(time_to_first_token=5)
+async def a_cancelled_request(simulator):
+    task = asyncio.create_task(model(simulator).generate("Hi"))
+    await asyncio.to_thread(simulator.wait_for, lambda requests: requests)
+    task.cancel()
+    await asyncio.wait([task])
+    same(task.cancelled(), True)
+    await asyncio.to_thread(simulator.wait_for, lambda requests: requests[0]["outcome"] == "disconnected")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Instructor, over the official SDK."""
 
+import asyncio
+
 import anthropic
 import instructor
-from casebook import MODEL, OLDER, RATE_LIMITED, case, main, raises, same, says
+from casebook import MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, case, main, raises, same, says
 from instructor.core.exceptions import InstructorRetryException
 from pydantic import BaseModel, field_validator
 
@@ -139,6 +141,44 @@ def refusals_are_retried(simulator):
     simulator.script(RATE_LIMITED)
     assert isinstance(client(simulator).create(response_model=Person, **ASKED), Person)
     same([request["status"] for request in simulator.messages], [429, 200])
+
+
+@case()
+def an_overloaded_service(simulator):
+    simulator.script(OVERLOADED, OVERLOADED)
+    with raises(InstructorRetryException, anthropic.APIStatusError) as caught:
+        client(simulator, max_retries=0).create(response_model=Person, max_retries=0, **ASKED)
+    assert "verloaded" in str(caught[0])
+
+
+@case()
+def an_error_within_a_stream(simulator):
+    simulator.script(
+        {"cut": {"after": 3, "how": {"status": 529}, "text": '{"name": "Ada", "age": 36, "languages": []}'}}
+    )
+    with raises(anthropic.APIStatusError, InstructorRetryException) as caught:
+        list(client(simulator, instructor.Mode.JSON).create_partial(response_model=Person, **ASKED))
+    assert "verloaded" in str(caught[0])
+
+
+@case()
+def an_image(simulator):
+    image = instructor.Image.from_base64(f"data:image/png;base64,{PIXEL}")
+    messages = [{"role": "user", "content": ["Who is it?", image]}]
+    found = client(simulator).create(response_model=Person, **{**ASKED, "messages": messages})
+    assert isinstance(found, Person)
+    kinds = [block["type"] for block in simulator.messages[0]["json"]["messages"][0]["content"]]
+    same(kinds, ["text", "image"])
+
+
+@case(time_to_first_token=5)
+async def a_cancelled_request(simulator):
+    task = asyncio.create_task(async_client(simulator).create(response_model=Person, **ASKED))
+    await asyncio.to_thread(simulator.wait_for, lambda requests: requests)
+    task.cancel()
+    await asyncio.wait([task])
+    same(task.cancelled(), True)
+    await asyncio.to_thread(simulator.wait_for, lambda requests: requests[0]["outcome"] == "disconnected")
 
 
 if __name__ == "__main__":

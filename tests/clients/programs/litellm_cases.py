@@ -4,10 +4,9 @@ import asyncio
 import json
 
 import litellm
-from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, case, main, raises, same, says
+from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, case, main, raises, same, says
 from pydantic import BaseModel
 
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 WEATHER = {
     "type": "function",
     "function": {
@@ -219,6 +218,32 @@ def tokens_are_counted(simulator):
     )
     answered = litellm.completion(**asked(simulator, says("How long is this?")))
     same(counted.total_tokens, answered.usage.prompt_tokens)
+
+
+@case()
+def a_document(simulator):
+    simulator.script("A page.")
+    file = {"file_data": "data:application/pdf;base64,JVBERi0xLjQK", "filename": "page.pdf"}
+    content = [{"type": "text", "text": "What is it?"}, {"type": "file", "file": file}]
+    answer = litellm.completion(**asked(simulator, [{"role": "user", "content": content}]))
+    same(answer.choices[0].message.content, "A page.")
+    same(simulator.messages[0]["json"]["messages"][0]["content"][1]["type"], "document")
+
+
+@case(tokens_per_second=20)
+async def a_cancelled_stream(simulator):
+    async def read():
+        async for chunk in await litellm.acompletion(**asked(simulator, says("A long story"), stream=True)):
+            if chunk.choices[0].delta.content:
+                begun.set()
+
+    begun = asyncio.Event()
+    task = asyncio.create_task(read())
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    same(task.cancelled(), True)
+    await asyncio.to_thread(simulator.wait_for, lambda requests: requests[0]["outcome"] == "disconnected")
 
 
 if __name__ == "__main__":

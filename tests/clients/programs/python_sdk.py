@@ -1,11 +1,14 @@
 """The official Python SDK, `anthropic`: sync, and async on asyncio and on trio."""
 
+import asyncio
 import json
+import tempfile
 
 import anthropic
 import httpx2
 from anthropic import Anthropic, AsyncAnthropic, beta_async_tool, beta_tool
-from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, RATE_LIMITED, case, main, raises, same, says
+from anthropic.tools import BetaLocalFilesystemMemoryTool
+from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, case, main, raises, same, says
 from pydantic import BaseModel
 
 BOTH = ("asyncio", "trio")
@@ -70,9 +73,8 @@ def a_system_prompt_and_several_turns(simulator):
 
 @case()
 def an_image_and_a_document(simulator):
-    png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
     content = [
-        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": png}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "The sky is green."}},
         {"type": "text", "text": "What do you see?"},
     ]
@@ -297,7 +299,7 @@ def a_forced_tool_of_an_older_model(simulator):
     assert message.content[0].input["unit"] in ("C", "F")
 
 
-def weather_tool(simulator, asked):
+def weather_tool(simulator, asked, answer="It is sunny."):
     @beta_tool
     def get_weather(city: str, days: int) -> str:
         """Looks up the weather.
@@ -307,7 +309,8 @@ def weather_tool(simulator, asked):
             days: for how long
         """
         asked.append((city, days))
-        simulator.script("It is sunny.")
+        if answer is not None:
+            simulator.script(answer)
         return "sunny"
 
     return get_weather
@@ -425,6 +428,75 @@ async def the_tool_runner_streaming_async(simulator):
     check_weather(simulator, asked)
 
 
+# The tools that the API defines
+
+
+@case()
+def the_memory_tool_in_the_tool_runner(simulator):
+    with tempfile.TemporaryDirectory() as folder:
+        runner = client(simulator).beta.messages.tool_runner(
+            model=MODEL,
+            max_tokens=500,
+            tools=[BetaLocalFilesystemMemoryTool(folder)],
+            messages=says("Look into your memory"),
+            max_iterations=3,
+        )
+        messages = list(runner)
+    (call,) = [block for block in messages[0].content if block.type == "tool_use"]
+    same(call.name, "memory")
+    assert call.input["command"] in ("view", "create", "str_replace", "insert", "delete", "rename")
+    assert len(messages) > 1
+
+
+@case()
+def a_shell_and_a_text_editor(simulator):
+    tools = [
+        {"type": "bash_20250124", "name": "bash"},
+        {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"},
+    ]
+    for question, name in (("Use bash, please", "bash"), ("Edit it", "str_replace_based_edit_tool")):
+        message = client(simulator).messages.create(
+            model=OLDER,
+            max_tokens=500,
+            tools=tools,
+            tool_choice={"type": "tool", "name": name},
+            messages=says(question),
+        )
+        (call,) = [block for block in message.content if block.type == "tool_use"]
+        same(call.name, name)
+        assert isinstance(call.input["command"], str)
+
+
+@case()
+def a_web_search(simulator):
+    with client(simulator).messages.stream(
+        model=OLDER,
+        max_tokens=500,
+        tools=[{"type": "web_search_20250305", "name": "web_search"}],
+        messages=says("Search the web, please"),
+    ) as stream:
+        message = stream.get_final_message()
+    kinds = [block.type for block in message.content]
+    same(kinds[:2], ["server_tool_use", "web_search_tool_result"])
+    same(message.usage.server_tool_use.web_search_requests, 1)
+    assert all(result.url for result in message.content[1].content)
+
+
+# Message threads
+
+
+@case()
+def a_thread_of_messages(simulator):
+    simulator.script("Noted.", "Blue.")
+    thread = client(simulator).beta.messages.thread(
+        model=MODEL, max_tokens=50, system="Be brief.", unsupported_request_behavior="continue_unthreaded"
+    )
+    same(text_of(thread.send({"role": "user", "content": "My colour is blue."})), "Noted.")
+    same(text_of(thread.send({"role": "user", "content": "Which is it?"})), "Blue.")
+    same(len(thread.messages), 4)
+    same(len(simulator.messages[-1]["json"]["messages"]), 3)  # the service keeps no threads, so all is sent again
+
+
 # Structured outputs
 
 
@@ -464,6 +536,20 @@ def a_json_schema_by_hand(simulator):
     )
     found = json.loads(text_of(message))
     same((sorted(found), found["verdict"] in ("yes", "no"), type(found["score"])), (["score", "verdict"], True, int))
+
+
+@case()
+def a_parsed_answer_of_the_tool_runner(simulator):
+    asked = []
+    runner = client(simulator).beta.messages.tool_runner(
+        model=MODEL,
+        max_tokens=500,
+        tools=[weather_tool(simulator, asked, answer=None)],
+        messages=says("What is the weather?"),
+        output_format=Person,
+    )
+    assert isinstance(runner.until_done().parsed_output, Person)
+    same(len(asked), 1)
 
 
 @case()
@@ -564,6 +650,48 @@ async def a_batch_async(simulator):
         same((found.id, found.type), (batch.id, "message_batch"))
 
 
+# What comes beside an answer
+
+
+@case()
+def the_headers_of_an_answer(simulator):
+    simulator.script("Hello.")
+    raw = client(simulator).messages.with_raw_response.create(model=MODEL, max_tokens=20, messages=says("Hi"))
+    assert raw.headers["request-id"].startswith("req_")
+    assert raw.headers["anthropic-organization-id"]
+    same(text_of(raw.parse()), "Hello.")
+
+
+@case()
+def a_bearer_token(simulator):
+    simulator.script("Hello.")
+    sdk = Anthropic(auth_token="any", base_url=simulator.url)
+    same(text_of(sdk.messages.create(model=MODEL, max_tokens=20, messages=says("Hi"))), "Hello.")
+    same(simulator.messages[0]["headers"]["authorization"], "Bearer any")
+
+
+@case(on="trio")
+async def a_cancelled_scope(simulator):
+    import trio
+
+    simulator.script({"stall": {"after": "nothing"}})
+    async with async_client(simulator) as sdk:
+        with trio.move_on_after(0.2) as scope:
+            await sdk.messages.create(model=MODEL, max_tokens=20, messages=says("Hi"))
+    assert scope.cancelled_caught
+    simulator.wait_for(lambda requests: requests[0]["outcome"] == "disconnected")
+
+
+@case()
+async def a_cancelled_request(simulator):
+    simulator.script({"stall": {"after": "nothing"}})
+    async with async_client(simulator) as sdk:
+        with raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await sdk.messages.create(model=MODEL, max_tokens=20, messages=says("Hi"))
+    await asyncio.to_thread(simulator.wait_for, lambda requests: requests[0]["outcome"] == "disconnected")
+
+
 # Errors
 
 
@@ -615,6 +743,40 @@ def an_unknown_model(simulator):
     with raises(anthropic.NotFoundError) as caught:
         client(simulator).messages.create(model="nonesuch", max_tokens=20, messages=says("Hi"))
     same(caught[0].type, "not_found_error")
+
+
+@case()
+def sampling_parameters(simulator):
+    simulator.script("Hello.")
+    sdk = client(simulator)
+    asked = {"max_tokens": 20, "messages": says("Hi"), "extra_body": {"temperature": 0.5}}
+    before = {"anthropic-version": "2023-06-01"}
+    same(text_of(sdk.messages.create(model=OLDER, extra_headers=before, **asked)), "Hello.")
+    for refused in ({"model": OLDER}, {"model": MODEL, "extra_headers": before}):  # by the version, by the model
+        with raises(anthropic.BadRequestError) as caught:
+            sdk.messages.create(**refused, **asked)
+        assert "temperature" in caught[0].api_message
+
+
+@case()
+def a_budget_for_thinking_that_the_model_refuses(simulator):
+    with raises(anthropic.BadRequestError) as caught:
+        client(simulator).messages.create(
+            model=MODEL,
+            max_tokens=2000,
+            thinking={"type": "enabled", "budget_tokens": 1024},
+            messages=says("Think"),
+        )
+    assert "thinking" in caught[0].api_message
+
+
+@case()
+def an_error_by_its_code(simulator):
+    details = {"status": 400, "code": "organization_on_hold"}
+    simulator.script({"fail": details})
+    with raises(anthropic.BadRequestError) as caught:
+        client(simulator).messages.create(model=MODEL, max_tokens=20, messages=says("Hi"))
+    same((caught[0].error_code, caught[0].type), ("organization_on_hold", "invalid_request_error"))
 
 
 @case()

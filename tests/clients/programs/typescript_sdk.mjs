@@ -2,6 +2,7 @@
 import Anthropic from "@anthropic-ai/sdk";
 import { betaZodTool } from "@anthropic-ai/sdk/helpers/beta/zod";
 import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
+import { betaMemoryTool } from "@anthropic-ai/sdk/helpers/beta/memory";
 import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
 import { jsonSchemaOutputFormat } from "@anthropic-ai/sdk/helpers/json-schema";
 import { z } from "zod";
@@ -217,6 +218,41 @@ testCase("the_tool_runner_with_a_schema_by_hand", async (simulator) => {
   });
   same(textOf(await runner.runUntilDone()), "It is sunny.");
   await checkWeather(simulator, asked);
+});
+
+testCase("the_memory_tool_in_the_tool_runner", async (simulator) => {
+  const commands = [];
+  const handler = async (command) => (commands.push(command.command), "done");
+  const names = ["view", "create", "str_replace", "insert", "delete", "rename"];
+  const message = await client(simulator).beta.messages.toolRunner({
+    model: MODEL, max_tokens: 500, messages: says("Look into your memory"),
+    tools: [betaMemoryTool(Object.fromEntries(names.map((name) => [name, handler])))],
+  });
+  same(message.stop_reason, "end_turn");
+  same(commands.length, 1);
+  holds(names.includes(commands[0]), "a command of the memory");
+});
+
+testCase("a_web_search", async (simulator) => {
+  const message = await client(simulator)
+    .messages.stream({
+      model: MODEL, max_tokens: 500, messages: says("Search the web, please"),
+      tools: [{ type: "web_search_20250305", name: "web_search" }],
+    })
+    .finalMessage();
+  same(message.content.slice(0, 2).map((block) => block.type), ["server_tool_use", "web_search_tool_result"]);
+  same(message.usage.server_tool_use.web_search_requests, 1);
+});
+
+testCase("a_thread_of_messages", async (simulator) => {
+  await simulator.script("Noted.", "Blue.");
+  const thread = client(simulator).beta.messages.thread({
+    model: MODEL, max_tokens: 50, system: "Be brief.", unsupportedRequestBehavior: "continue_unthreaded",
+  });
+  same(textOf(await thread.send({ role: "user", content: "My colour is blue." })), "Noted.");
+  same(textOf(await thread.send({ role: "user", content: "Which is it?" })), "Blue.");
+  // The service keeps no threads, so all is sent again.
+  same((await simulator.messages()).at(-1).json.messages.length, 3);
 });
 
 testCase("a_parsed_answer", async (simulator) => {

@@ -129,6 +129,26 @@ testCase("a_tool_that_must_be_called", async (simulator) => {
   same(typeof toolCalls[0].input.line, "string");
 });
 
+testCase("the_tools_that_the_api_defines", async (simulator) => {
+  const { tools } = createAnthropic({ apiKey: "any", baseURL: `${simulator.url}/v1` });
+  const commands = [];
+  const { steps } = await generateText({
+    model: model(simulator), prompt: "Look into your memory", stopWhen: stepCountIs(3),
+    tools: { memory: tools.memory_20250818({ execute: async (input) => (commands.push(input.command), "done") }) },
+  });
+  same([steps.length, commands.length, typeof commands[0]], [2, 1, "string"]);
+});
+
+testCase("a_web_search", async (simulator) => {
+  const { tools } = createAnthropic({ apiKey: "any", baseURL: `${simulator.url}/v1` });
+  const { sources, text } = await generateText({
+    model: model(simulator), prompt: "Search the web, please", maxOutputTokens: 500,
+    tools: { web_search: tools.webSearch_20250305() },
+  });
+  holds(sources.length > 0 && sources.every((source) => source.url), "its sources");
+  holds(text, "it answered");
+});
+
 testCase("thinking", async (simulator) => {
   const { reasoningText, text } = await generateText({
     model: model(simulator, OLDER),
@@ -189,6 +209,12 @@ testCase("an_output_by_a_json_schema", async (simulator) => {
   });
   const { object } = await generateObject({ model: model(simulator), schema, prompt: "Judge it" });
   holds(["yes", "no"].includes(object.verdict), "a verdict of the schema");
+});
+
+testCase("a_temperature", async (simulator) => {
+  await simulator.script("Hello.");
+  const { text } = await generateText({ model: model(simulator, OLDER), prompt: "Hi", temperature: 0.5 });
+  same([text, (await simulator.messages())[0].json.temperature], ["Hello.", 0.5]);
 });
 
 testCase("a_wrong_key", async (simulator) => {
