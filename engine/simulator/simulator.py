@@ -96,7 +96,7 @@ class Simulator:
         settings = attrs.asdict(scenario, recurse=False)
         script, batch_script = settings.pop("script"), settings.pop("batch_script")
         simulator = cls(**settings, clock=clock)
-        simulator.script(script)
+        simulator._script.extend(script)
         for operation, steps in batch_script.items():
             simulator.script_batches(operation, steps)
         return simulator
