@@ -2,7 +2,8 @@
 
 from .blocks import Answer
 from .continuation import interrupted, rest_of
-from .generate import generate, input_tokens, told
+from .counting import input_tokens
+from .generate import generate, told
 from .ids import identifier
 from .jsondata import is_array, is_object, member
 from .recordings import read_recordings, recorded_events

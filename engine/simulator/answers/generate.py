@@ -14,12 +14,12 @@ import attrs
 
 from .blocks import Answer, Block, Text, ThinkingBlock
 from .citations import cite, sources_in
-from .jsondata import is_array, is_object, member
+from .jsondata import is_object, member
 from .prose import json_pieces, random_prose, tokenise
 from .schema import instance_of
 from .tools import call_tools, kind_of_choice, use_server_tools
 
-__all__ = ["generate", "input_tokens", "told"]
+__all__ = ["generate", "told"]
 
 _LONGEST = 1_024  # tokens of prose: beyond this a larger `max_tokens` makes no longer answer
 
@@ -75,24 +75,6 @@ def _structured(schema: dict[str, Any], blocks: list[Block], random: Random, bud
     pieces = json_pieces(instance_of(schema, random))
     reason = "end_turn" if len(pieces) <= budget else "max_tokens"
     return Answer((*blocks, Text(pieces[:budget])), reason)
-
-
-def input_tokens(body: dict[str, Any]) -> int:
-    """Returns an estimate of what the request counts for: about four characters of its content a token."""
-    counted = [body.get("system"), body.get("messages"), body.get("tools")]
-    return max(1, sum(_characters(part) for part in counted) // 4 + 3 * len(body.get("messages") or ()))
-
-
-def _characters(value: object) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if is_array(value):
-        return sum(_characters(item) for item in value)
-    if not is_object(value):
-        return 0
-    if value.get("type") == "base64":  # images and documents count by their size on the page, not by their letters
-        return 6_000
-    return sum(_characters(item) for item in value.values())
 
 
 def _think(body: dict[str, Any], random: Random, budget: int) -> ThinkingBlock | None:

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
+from typing import Any
 
 from ..answers import identifier, input_tokens
 from ..batches import PATH, Batches, BatchService
@@ -113,9 +114,14 @@ class Responder:
             raise RefusalError(400, "anthropic-version: header is required")
 
     def _count_tokens(self, call: Call) -> Reply:
-        return self._replies.json(
-            call, {"input_tokens": input_tokens(check_count(call.request.json, dialect_of(call.request)))}
-        )
+        dialect = dialect_of(call.request)
+        body = check_count(call.request.json, dialect)
+        tokens = input_tokens(body)
+        counted: dict[str, Any] = {"input_tokens": tokens}
+        if dialect.beta:
+            managed = body.get("context_management") is not None
+            counted["context_management"] = {"original_input_tokens": tokens} if managed else None
+        return self._replies.json(call, counted)
 
     def _list_models(self, call: Call) -> Reply:
         return self._replies.json(call, model_page(call.request.query))
