@@ -112,7 +112,7 @@ def test_a_program_that_does_not_begin_has_failed(tmp_path: Path) -> None:
 
 
 def test_no_program_reaches_the_real_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-real")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a real one")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://api.anthropic.com")
     assert [name for name in surroundings() if name.startswith("ANTHROPIC_")] == []
 

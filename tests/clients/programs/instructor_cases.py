@@ -88,6 +88,14 @@ def objects_one_after_the_other(simulator):
 
 
 @case()
+def objects_as_they_were_said(simulator):
+    tasks = [{"name": name, "age": 36, "languages": ["en"]} for name in ("Ada", "Grace")]
+    simulator.script({"tool_use": {"name": "IterablePerson", "input": {"tasks": tasks}}})
+    found = list(client(simulator).create_iterable(response_model=Person, **ASKED))
+    same([person.model_dump() for person in found], tasks)
+
+
+@case()
 async def an_object_async(simulator):
     found = await async_client(simulator).create(response_model=Person, **ASKED)
     assert isinstance(found, Person)
