@@ -41,6 +41,7 @@ from .combinators.merge import MergeChannel, merge
 from .combinators.race import HedgeContext, RaceContext, Until
 from .combinators.single import StreamContext
 from .event_loop import HomeLoop
+from .opened import Host
 from .prices import Price, Prices
 from .stats import EngineStats, engine_stats
 from .submission import Defaults, Submission
@@ -120,6 +121,7 @@ class Engine:
         )
         self._connections: dict[AnthropicModel, tuple[ConnectedModel, Send]] = {}
         self._loop: HomeLoop | None = None
+        self._host: Host | None = None
         self._supervisor: Supervisor | None = None
         self._ttfts: deque[float] = deque(maxlen=1000)
 
@@ -169,6 +171,30 @@ class Engine:
         if cancelled is not None and cancelled is not exc:
             raise cancelled
 
+    async def open(self) -> None:
+        """Enters the engine without a block, for notebooks, fixtures and start-up hooks: `aclose` leaves it, in this
+        task or another one of the same event loop. A task of its own holds the block meanwhile.
+
+        Raises as entering the block does. A cancellation leaves the engine closed.
+        """
+        if self._host is not None:
+            raise RuntimeError("an engine is opened once; make another")
+        self._host = Host(self, "an engine")
+        await self._host.open(HomeLoop("engine").library)
+
+    async def aclose(self) -> None:
+        """Leaves an engine that was opened with `open`, as leaving its block does: what runs may finish for `grace`
+        seconds. It may be called again, and by several tasks; each returns when nothing of the engine runs any more.
+
+        Raises what crashed the engine, if something did. A cancellation cancels what runs at once, and is raised when
+        that has stopped.
+        """
+        if self._host is None:
+            raise RuntimeError("open the engine first: await engine.open()")
+        if self._loop is not None:
+            self._loop.check()
+        await self._host.close()
+
     async def _ask_limits(self, connection: ConnectedModel, admin_key: str) -> ModelGroups:
         try:
             told = await ask_limits(connection.client, admin_key)
@@ -193,13 +219,15 @@ class Engine:
         assert self._loop is not None
         self._loop.check()
         if supervisor.closing:
+            if (crash := supervisor.crash) is not None:
+                raise RuntimeError(f"the engine crashed: {type(crash).__name__}: {crash}") from crash
             raise RuntimeError("the engine is shutting down")
         return self._loop
 
     @property
     def _running_supervisor(self) -> Supervisor:
         if self._supervisor is None:
-            raise RuntimeError("enter the engine first: async with Engine(...) as engine")
+            raise RuntimeError("enter the engine first: async with Engine(...) as engine, or await engine.open()")
         return self._supervisor
 
     # -- one stream
@@ -337,6 +365,11 @@ class Engine:
     def max_concurrency(self) -> int:
         """How many streams run at a time."""
         return self._max_concurrency
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How failures are tried again, unless a request says otherwise."""
+        return self._defaults.retry
 
     def launch(
         self,

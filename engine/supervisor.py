@@ -64,6 +64,9 @@ class Job:
     """Set when its turn for another attempt has come."""
 
 
+_CRASHED = ErrorInfo(type="engine_error", message="the engine crashed")
+
+
 class Supervisor:
     """Runs jobs in `tasks` as `admission` admits them. It is the `Owner` of their actors. `released` is called with
     each actor whose connection is released."""
@@ -90,6 +93,8 @@ class Supervisor:
         self._held_watch = HeldWatch(clock, admission)
         self.closing = False
         """Whether no new work is begun any more."""
+        self.crash: BaseException | None = None
+        """What crashed the engine, if something did. Every stream ends as failed then."""
 
     # -- from outside
 
@@ -120,11 +125,12 @@ class Supervisor:
         job = self._jobs.get(actor.stream_id)
         if job is None or actor.life.ended:
             return  # it is gone, or about to give its connection back
-        actor.ask_to_stop(by, reason)
+        if self.crash is None:
+            actor.ask_to_stop(by, reason)
         if job.task is not None:
             job.task.cancel()
         else:
-            actor.finish_cancelled(by, reason)
+            self._finish(actor, by, reason)
             self._end(job)
 
     def cancel_waiting(self, by: str, reason: str) -> None:
@@ -138,9 +144,21 @@ class Supervisor:
         if len(self._side_tasks) >= self._prune_at:  # not at every start: a thousand may start in one step
             self._side_tasks = {task for task in self._side_tasks if task.status is TaskHandle.Status.PENDING}
             self._prune_at = 2 * len(self._side_tasks) + 16
-        task = self._tasks.create_task(coro)
+        task = self._tasks.create_task(self._beside(coro))
         self._side_tasks.add(task)
         return task
+
+    async def _beside(self, coro: Coroutine[Any, Any, None]) -> None:
+        try:
+            await coro
+        except BaseException as exc:
+            if not is_cancellation(exc):
+                self._crashed(exc)
+            raise
+
+    def _crashed(self, exc: BaseException) -> None:
+        """What is raised now is no stream's own: it cancels all tasks, and the engine is over."""
+        self.crash, self.closing = self.crash or exc, True
 
     def stop_side_tasks(self) -> None:
         """Cancels the side tasks."""
@@ -161,7 +179,7 @@ class Supervisor:
     def end_unstarted(self, by: str, reason: str) -> None:
         """Ends the streams whose task never ran. To be called when no task runs any more."""
         for job in list(self._jobs.values()):
-            job.actor.finish_cancelled(by, reason)
+            self._finish(job.actor, by, reason)
             self._end(job)
 
     def begin(self) -> None:
@@ -234,7 +252,8 @@ class Supervisor:
                 # It was raised while the stream was opened, read, assembled or ended: it concerns this stream alone.
                 actor.finish_broken(exc)
             else:
-                actor.finish_failed(ErrorInfo(type="engine_error", message="the engine crashed"))
+                self._crashed(exc)
+                actor.finish_failed(_CRASHED)
                 raise
         finally:
             if not handed_on:
@@ -249,8 +268,15 @@ class Supervisor:
         if delay is not None and not self.closing:
             self._start(job, delay)
             return True
-        actor.finish_cancelled("engine", "the engine shut down")
+        self._finish(actor, "engine", "the engine shut down")
         return False
+
+    def _finish(self, actor: StreamActor, by: str, reason: str | None) -> None:
+        """Ends a stream that nobody goes on with. Whoever asked it to stop before is who cancelled it."""
+        if self.crash is not None and actor.cancel_request is None:
+            actor.finish_failed(_CRASHED)
+        else:
+            actor.finish_cancelled(by, reason)
 
     async def _open(self, job: Job, request: StreamRequest) -> Response:
         try:

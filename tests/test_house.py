@@ -18,6 +18,7 @@ LAYERS = [
     ["actors.channel"],
     ["actors"],
     ["engine.finish", "engine.event_loop", "engine.prices"],
+    ["engine.opened"],
     ["engine.api.http.http1"],
     ["engine.api.http"],
     ["engine.api"],

@@ -216,6 +216,7 @@ class Admission:
                 ticket, due = self._next(self._clock())
                 if ticket is None:
                     break
+                due = math.inf  # until the next look: when nobody waits any more, time changes nothing
         finally:
             self._admitting = False
         earlier, self.due = due < self.due, due

@@ -1,5 +1,6 @@
 """A simulator of the Messages API: a real HTTP server on loopback, scripted or generating its answers."""
 
+from .answers import Structured, Thinking, ToolUse
 from .batches import Batches, BatchOperation, BatchOutcome, BatchStep, RecordedBatch, Scheduler
 from .faults import Bytes, Cut, CutHow, Fail, Faults, Point, ScriptStep, Slow, Stall
 from .scenario import Scenario, ScenarioError, read_scenario
@@ -39,6 +40,9 @@ __all__ = [
     "SpendKind",
     "SpendLimit",
     "Stall",
+    "Structured",
     "Tally",
+    "Thinking",
+    "ToolUse",
     "read_scenario",
 ]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast, get_args
 
 import attrs
 
-from .answers import is_array, is_object, read_recordings
+from .answers import Part, Structured, Thinking, ToolUse, is_array, is_object, read_recordings
 from .batches import Batches, BatchOperation, BatchStep, check_batch_steps
 from .faults import NO_FAULTS, Bytes, Cut, Fail, Faults, QueuedStep, ScriptStep, Slow, Stall, Tempo, check_steps
 from .service import Cache, Conditions, Overload, Ramp, ServiceLimits, SpendLimit
@@ -101,12 +101,16 @@ def read_scenario(path: str | PathLike[str]) -> Scenario:
     close = 0.02
     ```
 
-    A step of the script is a status, a text, or a table with one of `text`, `fail`, `cut`, `stall`, `slow` and
-    `recording` (a file, seen from this one):
+    A step of the script is a status, a text, or a table with one of `text`, `thinking`, `tool_use`, `structured`,
+    `answer` (a list of such parts), `fail`, `cut`, `stall`, `slow` and `recording` (a file, seen from this one):
 
     ```toml
     [[script]]
     fail = { status = 429, headers = { retry-after = "2" } }
+    [[script]]
+    answer = [{ thinking = "Hm" }, "Let me look.", { tool_use = { name = "get_weather", input = { city = "Paris" } } }]
+    [[script]]
+    structured = { city = "Paris", days = 3 }
     [[script]]
     cut = { after = 3, how = "reset", text = "one two three four" }
     [[script]]
@@ -171,7 +175,10 @@ def _script(steps: object, folder: Path) -> list[ScriptStep]:
     made: list[ScriptStep] = []
     for number, step in enumerate(steps):
         where = f"script[{number}]"
-        made.append(_step(step, where, folder) if is_object(step) else step)
+        if is_object(step):
+            made.append(_step(step, where, folder))
+        else:
+            made.append(_parts(step, where) if is_array(step) else step)
         try:
             check_steps(made[-1:])
         except (TypeError, ValueError) as error:
@@ -204,14 +211,13 @@ def _batch_script(scripts: object, folder: Path) -> dict[BatchOperation, list[Ba
 
 def _step(step: dict[str, Any], where: str, folder: Path) -> ScriptStep:
     """Makes a step of its table, which has one entry: the kind of step."""
-    _check_names(step, ["text", "recording", *_STEPS], where)
-    if len(step) != 1:
-        raise _SettingError(f"{where}: must have one of {', '.join(['text', 'recording', *_STEPS])}")
-    ((kind, value),) = step.items()
+    kind, value = _only(step, [*_PARTS, "answer", "recording", *_STEPS], where)
     inside = f"{where}.{kind}"
     match kind:
-        case "text":
-            return _text(value, inside)
+        case "answer":
+            return _parts(value, inside)
+        case kind if kind in _PARTS:
+            return _part(step, where)
         case "recording":
             try:
                 return (folder / _text(value, inside)).read_bytes()
@@ -224,6 +230,43 @@ def _step(step: dict[str, Any], where: str, folder: Path) -> ScriptStep:
             if is_object(settings) and is_object(settings.get("how")):
                 settings["how"] = _make(Fail, settings["how"], f"{inside}.how")
             return _make(_STEPS[kind], settings, inside)
+
+
+def _only(table: dict[str, Any], kinds: list[str], where: str) -> tuple[str, Any]:
+    """Returns the one entry of a table."""
+    _check_names(table, kinds, where)
+    if len(table) != 1:
+        raise _SettingError(f"{where}: must have one of {', '.join(kinds)}")
+    ((kind, value),) = table.items()
+    return kind, value
+
+
+def _parts(parts: object, where: str) -> list[Part]:
+    if not is_array(parts):
+        raise _SettingError(f"{where}: must be a list of parts")
+    return [_part(part, f"{where}[{number}]") for number, part in enumerate(parts)]
+
+
+def _part(part: object, where: str) -> Part:
+    """Makes a part of an answer of its text or its table, which has one entry: the kind of part."""
+    if isinstance(part, str):
+        return part
+    if not is_object(part):
+        raise _SettingError(f"{where}: must be a text or a table")
+    kind, value = _only(part, _PARTS, where)
+    inside = f"{where}.{kind}"
+    match kind:
+        case "tool_use":
+            return _make(ToolUse, value, inside)
+        case "structured":
+            try:
+                return Structured(value)
+            except ValueError as error:
+                raise _SettingError(f"{inside}: {str(error).removeprefix('value ')}") from None
+        case "thinking":
+            return Thinking(_text(value, inside))
+        case _:
+            return _text(value, inside)
 
 
 def _bytes(table: dict[str, Any], where: str) -> Bytes:
@@ -241,6 +284,7 @@ _CONDITIONS: dict[str, type[Any]] = {
     "overload": Overload,
     "cache": Cache,
 }
+_PARTS = ["text", "thinking", "tool_use", "structured"]
 _STEPS: dict[str, type[Any]] = {"fail": Fail, "cut": Cut, "stall": Stall, "slow": Slow}
 
 

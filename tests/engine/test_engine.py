@@ -48,7 +48,7 @@ from manystream import (
     TextPart,
 )
 from manystream.actors import PartEvent
-from manystream.engine.simulator import Cut, Fail, ScriptStep, Simulator, Stall
+from manystream.engine.simulator import Conditions, Cut, Fail, ScriptStep, ServiceLimits, Simulator, Stall
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +99,15 @@ async def test_only_the_text(engine: Engine, simulator: Simulator) -> None:
     assert stream.result.text == "Three small words"
 
 
+async def test_a_result_has_the_limits_that_the_api_told() -> None:
+    limits = ServiceLimits(requests_per_minute=1_000)
+    with Simulator(conditions=Conditions(limits=limits)).in_thread() as simulator:
+        async with engine_for(simulator) as engine:
+            result = await engine.submit("Hi").wait()
+    assert result.rate_limits["anthropic-ratelimit-requests-limit"] == "1000"
+    assert "anthropic-ratelimit-requests-remaining" in result.rate_limits
+
+
 async def test_a_result_tells_all(engine: Engine, simulator: Simulator) -> None:
     simulator.script(["Hello"])
     request = StreamRequest("Hi", custom_id="mine")
@@ -117,7 +126,6 @@ async def test_a_result_tells_all(engine: Engine, simulator: Simulator) -> None:
     assert result.usage_is_final
     assert result.request_id is not None
     assert result.request_id.startswith("req_")
-    assert "anthropic-ratelimit-requests-remaining" in result.rate_limits
     (attempt,) = result.attempts
     assert (attempt.number, attempt.error, attempt.usage) == (1, None, result.usage)
     assert attempt.request_id == result.request_id

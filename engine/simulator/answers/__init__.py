@@ -7,6 +7,7 @@ from .ids import identifier
 from .jsondata import is_array, is_object, member
 from .recordings import read_recordings, recorded_events
 from .schema import resolve
+from .scripted import Part, Said, Structured, Thinking, ToolUse
 from .usage import NOTHING, Usage
 from .wire import PING, Event, Head, encode_event, message_json, stream_events
 
@@ -16,6 +17,11 @@ __all__ = [
     "Answer",
     "Event",
     "Head",
+    "Part",
+    "Said",
+    "Structured",
+    "Thinking",
+    "ToolUse",
     "Usage",
     "encode_event",
     "generate",

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-__all__ = ["Answer", "Block", "ServerToolResult", "ServerToolUse", "Text", "Thinking", "ToolUse"]
+__all__ = ["Answer", "Block", "ServerToolResult", "ServerToolUse", "Text", "ThinkingBlock", "ToolUseBlock"]
 
 
 @attrs.frozen
@@ -18,7 +18,7 @@ class Text:
 
 
 @attrs.frozen
-class Thinking:
+class ThinkingBlock:
     """A thinking block. `shown` is False where the request wants the signature only."""
 
     pieces: tuple[str, ...] = attrs.field(repr=False)
@@ -27,7 +27,7 @@ class Thinking:
 
 
 @attrs.frozen
-class ToolUse:
+class ToolUseBlock:
     """A call of a client tool. The pieces are those of its JSON, which `max_tokens` may have cut short."""
 
     id: str
@@ -55,7 +55,7 @@ class ServerToolResult:
     pieces: tuple[str, ...] = attrs.field(default=(), init=False)
 
 
-Block: TypeAlias = Text | Thinking | ToolUse | ServerToolUse | ServerToolResult
+Block: TypeAlias = Text | ThinkingBlock | ToolUseBlock | ServerToolUse | ServerToolResult
 
 
 @attrs.frozen
@@ -69,7 +69,7 @@ class Answer:
     @property
     def thinking_tokens(self) -> int:
         """The tokens spent on thinking, shown or not."""
-        return sum(len(block.pieces) for block in self.blocks if isinstance(block, Thinking))
+        return sum(len(block.pieces) for block in self.blocks if isinstance(block, ThinkingBlock))
 
     @property
     def output_tokens(self) -> int:

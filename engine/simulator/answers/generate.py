@@ -12,10 +12,11 @@ from typing import Any
 
 import attrs
 
-from .blocks import Answer, Block, Text, Thinking
+from .blocks import Answer, Block, Text, ThinkingBlock
 from .citations import cite, sources_in
 from .jsondata import is_array, is_object, member
-from .prose import random_prose, tokenise
+from .prose import json_pieces, random_prose, tokenise
+from .schema import instance_of
 from .tools import call_tools, kind_of_choice, use_server_tools
 
 __all__ = ["generate", "input_tokens", "told"]
@@ -43,7 +44,8 @@ def generate(body: dict[str, Any], random: Random, ids: Random) -> Answer:
         budget -= len(thinking.pieces)
     used = use_server_tools(body, random, ids)
     calls = call_tools(body, random, ids)
-    if calls and kind_of_choice(body) == "auto":
+    schema = _wanted_schema(body)
+    if calls and kind_of_choice(body) == "auto" and schema is None:  # any text would have to fit the schema
         calls = [Text(tuple(random_prose(random, random.randint(4, 16)))), *calls]
     for block in (*used, *calls):
         blocks.append(block)
@@ -54,11 +56,25 @@ def generate(body: dict[str, Any], random: Random, ids: Random) -> Answer:
         return Answer(tuple(blocks), "max_tokens")
     if calls:
         return Answer(tuple(blocks), "tool_use")
+    if schema is not None:
+        return _structured(schema, blocks, random, budget)
     prose = _prose(body, random, budget)
     cited = [
         piece for text in prose.blocks if isinstance(text, Text) for piece in cite(text, sources_in(body, used), random)
     ]
     return attrs.evolve(prose, blocks=(*blocks, *cited))
+
+
+def _wanted_schema(body: dict[str, Any]) -> dict[str, Any] | None:
+    """The schema that the request wants its answer to fit, by the field of today or by the older one."""
+    format = member(body, "output_config").get("format") or body.get("output_format")
+    return member(format, "schema") if is_object(format) else None
+
+
+def _structured(schema: dict[str, Any], blocks: list[Block], random: Random, budget: int) -> Answer:
+    pieces = json_pieces(instance_of(schema, random))
+    reason = "end_turn" if len(pieces) <= budget else "max_tokens"
+    return Answer((*blocks, Text(pieces[:budget])), reason)
 
 
 def input_tokens(body: dict[str, Any]) -> int:
@@ -79,14 +95,14 @@ def _characters(value: object) -> int:
     return sum(_characters(item) for item in value.values())
 
 
-def _think(body: dict[str, Any], random: Random, budget: int) -> Thinking | None:
+def _think(body: dict[str, Any], random: Random, budget: int) -> ThinkingBlock | None:
     config = member(body, "thinking")
     if config.get("type") not in ("enabled", "adaptive") or budget < 2:
         return None
     most = max(1, min(budget // 3, 160))
     pieces = random_prose(random, random.randint(max(1, most // 4), most))
     signature = base64.b64encode(random.randbytes(random.randint(120, 240))).decode()
-    return Thinking(tuple(pieces), signature, shown=config.get("display") != "omitted")
+    return ThinkingBlock(tuple(pieces), signature, shown=config.get("display") != "omitted")
 
 
 def _prose(body: dict[str, Any], random: Random, budget: int) -> Answer:

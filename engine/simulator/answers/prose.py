@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from random import Random
 
-__all__ = ["count_tokens", "random_prose", "tokenise"]
+__all__ = ["count_tokens", "json_pieces", "random_prose", "tokenise"]
 
 # About four characters a token in English: short words with the space before them, longer ones in pieces, and
 # punctuation on its own. Every character belongs to exactly one piece.
@@ -27,6 +28,11 @@ _ENDS = (".", ".", ".", ".", ".", "?", "!", ":", " 🌊.", " → 42.", " — so 
 def tokenise(text: str) -> list[str]:
     """Splits a text into token-like pieces; joined, they are the text again."""
     return _TOKEN.findall(text)
+
+
+def json_pieces(value: object) -> tuple[str, ...]:
+    """Returns a value as the JSON text that a model writes, in such pieces."""
+    return tuple(tokenise(json.dumps(value, ensure_ascii=False)))
 
 
 def count_tokens(text: str) -> int:

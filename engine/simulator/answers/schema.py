@@ -1,4 +1,4 @@
-"""Seeded instances of JSON schemas, for the arguments of tool calls.
+"""Seeded instances of JSON schemas, for the arguments of tool calls and for structured answers.
 
 Understands what tool schemas are made of: types, `enum`, `const`, `properties` and `required`, `items` and
 `prefixItems`, bounds on numbers, lengths and counts, `format`, `anyOf`, `oneOf`, `allOf`, and `$ref` within the
@@ -8,7 +8,9 @@ decides, the instance may be invalid.
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from random import Random
 from typing import Any, cast
 from urllib.parse import unquote
@@ -20,7 +22,16 @@ __all__ = ["instance_of", "resolve"]
 _SHALLOW = 3  # nested deeper than this, optional things are left out
 _DEEPEST = 24  # a schema that requires itself has no finite instance: give up here
 
+# As the official SDKs write them at the end of a description.
+_HINTS = re.compile(r"(?:^|\n\n)\{(.*)\}\Z", re.DOTALL)
+_HINT = re.compile(r"(?:^|, )(\w+): (.*?)(?=, \w+: |\Z)", re.DOTALL)
+_HINTED = (
+    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems",
+    "maxItems", "uniqueItems", "minProperties", "maxProperties", "pattern", "format",
+)  # fmt: skip
+
 _WORDS = ("Paris", "report", "blue heron", "naïve café", "v2.1", 'say "hi"', "line\nbreak", "metric", "🌊")
+_KEYS = ("alpha", "beta", "gamma", "delta")
 _FORMATS = {
     "date": "2026-03-14",
     "date-time": "2026-03-14T15:09:26Z",
@@ -84,6 +95,7 @@ class _Instances:
     def _flat(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
         """Follows references and choose among alternatives, until one plain schema is left."""
         for _ in range(_DEEPEST):
+            schema = _hinted(schema)
             if isinstance(reference := schema.get("$ref"), str):
                 rest = {key: value for key, value in schema.items() if key != "$ref"}
                 schema = _merged(resolve(self._root, reference) or {}, rest)
@@ -119,6 +131,7 @@ class _Instances:
     def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
         raw: object = schema.get("properties")
         properties = raw if is_object(raw) else {}
+        more: object = schema.get("additionalProperties")
         required: list[str] = [name for name in schema.get("required") or () if isinstance(name, str)]
         wanted = set(required)
         fewest, most = int(schema.get("minProperties", 0)), schema.get("maxProperties", math.inf)
@@ -126,11 +139,15 @@ class _Instances:
             lacking = len(wanted) < fewest
             if len(wanted) < most and (lacking or (depth < _SHALLOW and self._random.random() < 0.6)):
                 wanted.add(name)
+        if properties and not wanted and most >= 1 and depth <= _SHALLOW:  # a model says something
+            wanted.add(self._random.choice(list(properties)))
+        if not properties and is_object(more) and depth <= _SHALLOW:
+            fewest = max(fewest, min(self._random.randint(1, 3), int(min(most, 3))))
         names = [name for name in properties if name in wanted]
         names += [name for name in dict.fromkeys(required) if name not in properties]
         made = {name: self.make(properties.get(name, {"type": "string"}), depth + 1) for name in names}
         for number in range(max(0, fewest - len(made))):
-            made[f"extra_{number}"] = self.make(schema.get("additionalProperties"), depth + 1)
+            made[_KEYS[number] if number < len(_KEYS) else f"extra_{number}"] = self.make(more, depth + 1)
         return made
 
     def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
@@ -138,7 +155,8 @@ class _Instances:
         first = raw if is_array(raw) else []
         fewest = int(schema.get("minItems", 0))
         most = int(schema.get("maxItems", fewest + 3))
-        count = fewest if depth > _SHALLOW else self._random.randint(fewest, max(fewest, min(most, fewest + 3)))
+        some = max(fewest, min(1, most))  # a model says something
+        count = fewest if depth > _SHALLOW else self._random.randint(some, max(some, min(most, fewest + 3)))
         if schema.get("items") is False:
             count = min(count, len(first))
         items = [self.make(first[i] if i < len(first) else schema.get("items"), depth + 1) for i in range(count)]
@@ -178,6 +196,23 @@ class _Instances:
         while len(text) < shortest:
             text += " " + self._random.choice(_WORDS)
         return text[:longest]
+
+
+def _hinted(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with the bounds that an SDK put into its description, since the API takes none: `{minimum: 1}`."""
+    if (hints := _HINTS.search(str(schema.get("description", "")))) is None:
+        return schema
+    found: dict[str, Any] = {}
+    hint: tuple[str, str]
+    for hint in _HINT.findall(hints[1]):
+        name, text = hint
+        if name not in _HINTED or name in schema:
+            continue
+        try:
+            found[name] = json.loads(text.lower() if text in ("True", "False") else text)
+        except ValueError:
+            found[name] = text
+    return {**schema, **found}
 
 
 def _merged(base: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:

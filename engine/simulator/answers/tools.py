@@ -7,16 +7,15 @@ execution, MCP servers) are also called by chance: what comes of it is decided b
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from .blocks import Block, ServerToolResult, ServerToolUse, ToolUse
+from .blocks import Block, ServerToolResult, ServerToolUse, ToolUseBlock
+from .client_tools import arguments_for, is_for_clients
 from .ids import identifier
 from .jsondata import is_array, is_object, member
-from .prose import random_prose, tokenise
-from .schema import instance_of
+from .prose import json_pieces, random_prose
 
 __all__ = ["call_tools", "kind_of_choice", "use_server_tools"]
 
@@ -31,7 +30,7 @@ def kind_of_choice(body: dict[str, Any]) -> str:
 
 def call_tools(body: dict[str, Any], random: Random, ids: Random) -> list[Block]:
     """Returns the calls of client tools."""
-    tools: list[dict[str, Any]] = [tool for tool in _offered(body) if tool.get("type", "custom") == "custom"]
+    tools: list[dict[str, Any]] = [tool for tool in _offered(body) if is_for_clients(tool)]
     choice = member(body, "tool_choice")
     suggested = [tool for tool in tools if _suggests(body["messages"][-1], tool["name"])]
     match kind_of_choice(body):
@@ -46,7 +45,7 @@ def call_tools(body: dict[str, Any], random: Random, ids: Random) -> list[Block]
     if choice.get("disable_parallel_tool_use"):
         chosen = chosen[:1]
     return [
-        ToolUse(identifier("toolu", ids), tool["name"], _json_pieces(instance_of(tool["input_schema"], random)))
+        ToolUseBlock(identifier("toolu", ids), tool["name"], json_pieces(arguments_for(tool, random)))
         for tool in chosen
     ]
 
@@ -75,7 +74,7 @@ def _offered(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The tools that may be called: the client's, and those of the API that are known here."""
     for tool in _objects(body.get("tools")):
         kind = str(tool.get("type", "custom"))
-        if kind == "custom" or kind.rpartition("_")[0] in ("web_search", "web_fetch", "code_execution"):
+        if is_for_clients(tool) or kind.rpartition("_")[0] in ("web_search", "web_fetch", "code_execution"):
             yield tool
 
 
@@ -85,7 +84,7 @@ def _objects(values: object) -> list[dict[str, Any]]:
 
 def _is_called(body: dict[str, Any], tool: dict[str, Any], random: Random) -> bool:
     name = str(tool.get("name"))
-    if tool.get("type", "custom") == "custom":
+    if is_for_clients(tool):
         return False
     by_chance = random.random() < _BY_CHANCE
     match kind_of_choice(body):
@@ -93,7 +92,7 @@ def _is_called(body: dict[str, Any], tool: dict[str, Any], random: Random) -> bo
             return False
         case "tool":
             return name == member(body, "tool_choice").get("name")
-        case "any" if all(other.get("type", "custom") != "custom" for other in _offered(body)):
+        case "any" if not any(map(is_for_clients, _offered(body))):
             return True
         case _:
             return by_chance or _suggests(body["messages"][-1], name)
@@ -113,7 +112,7 @@ def _suggests(message: dict[str, Any], tool_name: str) -> bool:
 def _web_search(random: Random, ids: Random) -> Iterator[Block]:
     call = identifier("srvtoolu", ids)
     query = _phrase(random, 6)
-    yield ServerToolUse(call, "web_search", _json_pieces({"query": query}))
+    yield ServerToolUse(call, "web_search", json_pieces({"query": query}))
     results = [
         {
             "type": "web_search_result",
@@ -130,7 +129,7 @@ def _web_search(random: Random, ids: Random) -> Iterator[Block]:
 def _web_fetch(tool: dict[str, Any], random: Random, ids: Random) -> Iterator[Block]:
     call = identifier("srvtoolu", ids)
     url = f"https://example.com/{random.getrandbits(32):08x}"
-    yield ServerToolUse(call, "web_fetch", _json_pieces({"url": url}))
+    yield ServerToolUse(call, "web_fetch", json_pieces({"url": url}))
     document = {
         "type": "document",
         "source": {"type": "text", "media_type": "text/plain", "data": "".join(random_prose(random, 120))},
@@ -143,7 +142,7 @@ def _web_fetch(tool: dict[str, Any], random: Random, ids: Random) -> Iterator[Bl
 
 def _code_execution(name: str, arguments: dict[str, Any], random: Random, ids: Random) -> Iterator[Block]:
     call = identifier("srvtoolu", ids)
-    yield ServerToolUse(call, name, _json_pieces(arguments))
+    yield ServerToolUse(call, name, json_pieces(arguments))
     failed = random.random() < 0.1
     outcome: dict[str, Any] = {
         "type": f"{name}_result",
@@ -157,14 +156,10 @@ def _code_execution(name: str, arguments: dict[str, Any], random: Random, ids: R
 
 def _ask_server(server_name: str, random: Random, ids: Random) -> Iterator[Block]:
     call = identifier("mcptoolu", ids)
-    yield ServerToolUse(call, "look_up", _json_pieces({"question": _phrase(random, 8)}), server_name)
+    yield ServerToolUse(call, "look_up", json_pieces({"question": _phrase(random, 8)}), server_name)
     found = [{"type": "text", "text": "".join(random_prose(random, 60))}]
     yield ServerToolResult("mcp_tool_result", call, found)
 
 
 def _phrase(random: Random, tokens: int) -> str:
     return "".join(random_prose(random, tokens)).strip(" .,")
-
-
-def _json_pieces(arguments: object) -> tuple[str, ...]:
-    return tuple(tokenise(json.dumps(arguments, ensure_ascii=False)))

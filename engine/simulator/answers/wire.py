@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from .blocks import Answer, Block, ServerToolResult, ServerToolUse, Text, Thinking, ToolUse
+from .blocks import Answer, Block, ServerToolResult, ServerToolUse, Text, ThinkingBlock, ToolUseBlock
 from .usage import Usage
 
 __all__ = ["PING", "Event", "Head", "encode_event", "message_json", "stream_events"]
@@ -127,9 +127,9 @@ def _empty(block: Block) -> dict[str, Any]:
     match block:
         case Text():
             return {"citations": [], "type": "text", "text": ""} if block.citations else {"type": "text", "text": ""}
-        case Thinking():
+        case ThinkingBlock():
             return {"type": "thinking", "thinking": "", "signature": ""}
-        case ToolUse():
+        case ToolUseBlock():
             return {"type": "tool_use", "id": block.id, "name": block.name, "input": {}, "caller": {"type": "direct"}}
         case ServerToolUse(server_name=None):
             return {"type": "server_tool_use", "id": block.id, "name": block.name, "input": {}}
@@ -146,7 +146,7 @@ def _whole(block: Block) -> dict[str, Any]:
     match block:
         case Text():
             return _empty(block) | {"text": text} | ({"citations": list(block.citations)} if block.citations else {})
-        case Thinking():
+        case ThinkingBlock():
             return _empty(block) | {"thinking": text if block.shown else "", "signature": block.signature}
         case ServerToolResult():
             return _empty(block)
@@ -165,7 +165,7 @@ def _deltas(block: Block, random: Random) -> Iterator[tuple[int, dict[str, Any]]
                 yield 0, {"type": "citations_delta", "citation": citation}
             for tokens, text in _grouped(block.pieces, random):
                 yield tokens, {"type": "text_delta", "text": text}
-        case Thinking():
+        case ThinkingBlock():
             if block.shown:
                 for tokens, text in _grouped(block.pieces, random):
                     yield tokens, {"type": "thinking_delta", "thinking": text}

@@ -5,6 +5,8 @@ left, generated answers resume. A step is one of
 
 - an `int`, 400 to 599: the API's error with that status, short for `Fail(status)`;
 - a `str`: an answer of exactly that text;
+- `ToolUse`, `Structured`, `Thinking`: an answer that is this call, this JSON or this thought;
+- a list of such parts: an answer of all of them, a content block each;
 - `bytes`: the body of an event stream, replayed byte for byte;
 - `Fail`: an error response in every detail;
 - `Cut`: an answer that ends before its time;
@@ -24,12 +26,13 @@ import math
 import re
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias, cast
 
 import attrs
 
+from ..answers import Part, Said, Structured, Thinking, ToolUse
 from ..service import ERROR_CODES, ErrorCode, error_body, error_type
 
 __all__ = ["Bytes", "Cut", "CutHow", "Fail", "Fault", "Point", "Script", "ScriptStep", "Slow", "Stall"]
@@ -236,8 +239,9 @@ class Slow:
 
 
 Fault: TypeAlias = Cut | Stall | Slow
-ScriptStep: TypeAlias = int | str | bytes | Fail | Fault
-QueuedStep: TypeAlias = str | bytes | Fail | Fault  # a status having become the Fail it is short for
+ScriptStep: TypeAlias = int | str | bytes | Fail | Fault | ToolUse | Structured | Thinking | Sequence[Part]
+# A status having become the Fail it is short for, and parts an answer.
+QueuedStep: TypeAlias = str | bytes | Fail | Fault | Said
 
 
 class Script:
@@ -247,7 +251,7 @@ class Script:
         self._steps: deque[QueuedStep] = deque()
         self._lock = threading.Lock()
 
-    def extend(self, steps: Iterable[ScriptStep]) -> None:
+    def extend(self, steps: Iterable[ScriptStep | Said]) -> None:
         """Puts steps at the end of the queue, all of them or none.
 
         Raises TypeError for what isn't a step, ValueError for a status that is no error.
@@ -262,7 +266,7 @@ class Script:
             return self._steps.popleft() if self._steps else None
 
 
-def check_steps(steps: Iterable[ScriptStep]) -> tuple[QueuedStep, ...]:
+def check_steps(steps: Iterable[ScriptStep | Said]) -> tuple[QueuedStep, ...]:
     """Returns the steps of a script, each status as the error it is short for; raises what `Script.extend` does."""
     # A string is iterable too, and would become one answer for each of its characters.
     if isinstance(cast(object, steps), str | bytes):
@@ -270,7 +274,24 @@ def check_steps(steps: Iterable[ScriptStep]) -> tuple[QueuedStep, ...]:
     return tuple(map(_check_step, steps))
 
 
-def _check_step(step: ScriptStep) -> QueuedStep:
-    if isinstance(step, bool) or not isinstance(cast(object, step), ScriptStep):
-        raise TypeError(f"a {type(step).__name__} is not a step of a script")
-    return Fail(step) if isinstance(step, int) else step
+def _check_step(step: ScriptStep | Said) -> QueuedStep:
+    match step:
+        case bool():
+            pass
+        case int():
+            return Fail(step)
+        case str() | bytes() | Fail() | Cut() | Stall() | Slow() | Said():
+            return step
+        case ToolUse() | Structured() | Thinking():
+            return Said((step,))
+        case list() | tuple():
+            return Said(tuple(map(_check_part, cast("Sequence[object]", step))))
+        case _:
+            pass
+    raise TypeError(f"a {type(step).__name__} is not a step of a script")
+
+
+def _check_part(part: object) -> Part:
+    if not isinstance(part, Part):
+        raise TypeError(f"a {type(part).__name__} is not a part of an answer")
+    return part

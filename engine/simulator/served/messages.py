@@ -12,6 +12,7 @@ from ..answers import (
     Answer,
     Event,
     Head,
+    Said,
     generate,
     identifier,
     interrupted,
@@ -93,6 +94,8 @@ class Messages:
                 return self._streamed(call, account, recorded_events(recording), None)
             case str(text):
                 return self._message(call, account, body, told(text), None)
+            case Said() as said:
+                return self._message(call, account, body, said.answer(body, call.random), None)
             case (Cut(text=str(text)) | Stall(text=str(text)) | Slow(text=str(text))) as fault:
                 return self._message(call, account, body, told(text), fault)
             case fault:

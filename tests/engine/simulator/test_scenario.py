@@ -35,6 +35,9 @@ from manystream.engine.simulator import (
     Slow,
     SpendLimit,
     Stall,
+    Structured,
+    Thinking,
+    ToolUse,
     read_scenario,
 )
 from manystream.engine.simulator import scenario as module
@@ -145,15 +148,38 @@ def test_the_documented_file_is_one(tmp_path: Path) -> None:
     first, steps, batches = re.findall(r"```toml\n(.*?)```", module.read_scenario.__doc__ or "", re.DOTALL)
     scenario = read_scenario(written(tmp_path, first))
     assert (scenario.seed, scenario.faults.close, scenario.script) == (7, 0.02, (Fail(529), "hello"))
-    assert len(read_scenario(written(tmp_path, steps)).script) == 4
+    assert len(read_scenario(written(tmp_path, steps)).script) == 6
     assert scenario.batches == Batches(per_second=20)
     assert set(read_scenario(written(tmp_path, batches)).batch_script) == {"create", "results"}
+
+
+def test_a_script_may_name_calls_and_structured_answers(tmp_path: Path) -> None:
+    text = """
+        script = [
+            { tool_use = { name = "a", input = { x = 1 } } },
+            ["Look:", { tool_use = { name = "a" } }],
+            { answer = [{ thinking = "Hm" }, { text = "so" }, { structured = [1, 2] }] },
+        ]
+    """
+    assert read_scenario(written(tmp_path, text)) == Scenario(
+        script=(
+            ToolUse("a", {"x": 1}),
+            ["Look:", ToolUse("a")],
+            [Thinking("Hm"), "so", Structured([1, 2])],
+        )
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("seed = ", "is not TOML: "),
+        ("script = [[1]]", "script[0][0]: must be a text or a table"),
+        ("script = [{answer = 1}]", "script[0].answer: must be a list of parts"),
+        ("script = [{tool_use = {input = {}}}]", "script[0].tool_use.name: is missing"),
+        ("script = [[{tool_use = {name = 'a', input = 1}}]]", "script[0][0].tool_use.input: must be a dict"),
+        ("script = [{structured = 2026-01-02}]", "script[0].structured: must be what JSON can hold"),
+        ("script = [{thinking = 1}]", "script[0].thinking: must be a text, not 1"),
         ("seed = 1.5", "seed: must be a whole number, not 1.5"),
         ("sed = 1", "sed: is no setting; did you mean seed?"),
         ("conditions = {}", "conditions: is no setting; "),
@@ -171,7 +197,7 @@ def test_the_documented_file_is_one(tmp_path: Path) -> None:
         ('script = "hello"', "script: must be a list of steps"),
         ("script = [529, 200]", "script[1]: status must lie between 400 and 599, not 200"),
         ("script = [true]", "script[0]: a bool is not a step of a script"),
-        ("script = [{}]", "script[0]: must have one of text, recording, fail, cut, stall, slow"),
+        ("script = [{}]", "script[0]: must have one of text, thinking, tool_use, structured, answer,"),
         ("script = [{cutt = 1}]", "script[0].cutt: is no setting; did you mean cut?"),
         ("script = [{cut = 1}]", "script[0].cut: must be a table"),
         ("script = [{cut = {after = 1}}]", "script[0].cut.how: is missing"),

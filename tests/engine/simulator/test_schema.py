@@ -200,3 +200,41 @@ def test_a_schema_that_has_no_finite_instance_is_given_up() -> None:
 @pytest.mark.parametrize("schema", [None, True, 7, [], {}, {"type": "nonsense"}, {"$ref": "#/nowhere"}, {"enum": []}])
 def test_what_is_hardly_a_schema_still_gets_an_instance(schema: Any) -> None:
     instance_of(schema, Random(0))
+
+
+NODE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "value": {"anyOf": [{"const": 7}, {"type": ["string", "null"]}]},
+        "children": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/the node"}},
+        "limits": {"type": "object", "additionalProperties": {"type": "integer", "maximum": 3}},
+    },
+    "required": ["value"],
+}
+
+
+def test_a_schema_that_refers_to_itself_has_finite_instances() -> None:
+    schema = {"$ref": "#/$defs/the%20node", "$defs": {"the node": NODE}}
+    plain = {"$ref": "#/$defs/the node", "$defs": {"the node": NODE}}
+    made = [instance_of(schema, Random(seed)) for seed in range(200)]
+    assert all(is_valid(value, plain) for value in made)
+    assert any("children" in value for value in made)
+    assert any(value.get("limits") for value in made)
+
+
+@pytest.mark.parametrize("start", ["", "How many.\n\n"])
+def test_bounds_that_stand_in_a_description_are_kept(start: str) -> None:
+    hinted = {"type": "integer", "description": start + "{minimum: 3, maximum: 5}"}
+    assert {instance_of(hinted, Random(seed)) for seed in range(60)} == {3, 4, 5}
+    items = {"type": "array", "items": {"type": "integer"}, "description": start + "{minItems: 4, uniqueItems: True}"}
+    assert all(len(set(instance_of(items, Random(seed)))) >= 4 for seed in range(30))
+    ordinary = {"type": "integer", "description": "such as {minimum: 500} and more"}
+    assert any(instance_of(ordinary, Random(seed)) < 500 for seed in range(30))
+
+
+def test_what_could_be_empty_is_not() -> None:
+    tasks = {"type": "array", "items": {"type": "string"}}
+    for seed in range(60):
+        made = instance_of({"type": "object", "properties": {"tasks": tasks}}, Random(seed))
+        assert made["tasks"]
+    assert instance_of({**tasks, "maxItems": 0}, Random(0)) == []

@@ -1,0 +1,99 @@
+"""An engine that is opened and closed by hand, in different tasks: its block is held by a task of its own.
+
+A task group must be entered and left in one task, which the cells of a notebook, fixtures and start-up hooks can't
+promise. So a host task enters the engine's block, waits, and leaves it. It belongs to the event loop and not to who
+opened the engine: a task of asyncio's, or a system task of trio's.
+"""
+
+import contextvars
+import warnings
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Literal, cast
+
+import anyio
+
+from .finish import is_cancellation, uninterrupted
+
+__all__ = ["Host"]
+
+
+class Host:
+    """Holds `block` open in a task of its own. `name` is for messages."""
+
+    def __init__(self, block: AbstractAsyncContextManager[object], name: str) -> None:
+        self._block = block
+        self._name = name
+        self._scope = anyio.CancelScope()
+        self._opened = anyio.Event()
+        self._leave = anyio.Event()
+        self._done = anyio.Event()
+        self._task: object = None
+        """Held here, since asyncio does not hold its tasks."""
+        self.failure: BaseException | None = None
+        """What was raised by the block, once it is over: not by those who use it."""
+
+    async def open(self, library: Literal["asyncio", "trio"]) -> None:
+        """Returns when the block is entered. Raises what entering it raises. A cancellation leaves it closed."""
+        self._task = _spawn(library, self._hold())
+        try:
+            await self._opened.wait()
+        except anyio.get_cancelled_exc_class():
+            self._leave.set()
+            self._scope.cancel()
+            await uninterrupted(self._done.wait)
+            raise
+        if self.failure is not None and self._done.is_set():
+            raise self.failure
+
+    async def close(self) -> None:
+        """Returns when the block is left, as often as it is called. Raises what the block raised. A cancellation makes
+        the block end at once, and is raised when it has ended."""
+        self._leave.set()
+        try:
+            await self._done.wait()
+        except anyio.get_cancelled_exc_class():
+            self._scope.cancel()
+            await uninterrupted(self._done.wait)
+            raise
+        if self.failure is not None:
+            raise self.failure
+
+    async def _hold(self) -> None:
+        try:
+            with self._scope:
+                async with self._block:
+                    self._opened.set()
+                    await self._leave.wait()
+        except BaseException as exc:
+            if is_cancellation(exc):  # the loop ends
+                raise
+            self.failure = _unwrapped(exc)
+        finally:
+            if not self._leave.is_set() and self.failure is None:
+                warnings.warn(f"{self._name} was opened and never closed: await its aclose()", ResourceWarning, 2)
+            self._opened.set()
+            self._done.set()
+
+
+def _spawn(library: Literal["asyncio", "trio"], coro: Coroutine[Any, Any, None]) -> object:
+    if library == "trio":
+        import trio
+
+        async def host() -> None:
+            await coro
+
+        return trio.lowlevel.spawn_system_task(host, context=contextvars.copy_context())
+    import asyncio
+
+    return asyncio.get_running_loop().create_task(coro)
+
+
+def _unwrapped(exc: BaseException) -> BaseException:
+    """The one exception in a group, and in groups within it."""
+    while isinstance(exc, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", exc).exceptions
+        if len(inner) != 1:
+            break
+        exc = inner[0]
+    return cast("BaseException", exc)
