@@ -254,6 +254,8 @@ class StreamActor:
             # An error inside the stream came after its begin, whatever its status would have been.
             ran = self.assembler.message_id is not None or may_have_run(info)
             info = attrs.evolve(info, retryable=not ran)
+        if info.retryable and info.retry_after is not None and self._retry.asks_too_much(info.retry_after):
+            info = attrs.evolve(info, message=f"{info.message} ({self._retry.refusal(info.retry_after)})")
         self._close_attempt(info)
         number = len(self.attempts)
         step = self._next_step()

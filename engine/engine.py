@@ -134,7 +134,7 @@ class Engine:
         connection, _ = self._connect(self._defaults.model)
         self._admission = admission = self._make_admission(clock=loop.clock, woken=lambda: supervisor.wake())
         if self._admin_key is not None:
-            admission.told(connection.credentials, await self._ask_limits(connection, self._admin_key))
+            admission.learn_groups(connection.credentials, await self._ask_limits(connection, self._admin_key))
         self._tasks = tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._observers = find_observers()
@@ -365,6 +365,11 @@ class Engine:
     def max_concurrency(self) -> int:
         """How many streams run at a time."""
         return self._max_concurrency
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How failures are tried again, unless a request says otherwise."""
+        return self._defaults.retry
 
     def launch(
         self,

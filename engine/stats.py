@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import attrs
 
 from ..actors.stream import State
 from .admission import Admission, Reason
+from .admission.pool import Pool
 from .held import held_streams
 from .supervisor import Supervisor
 
@@ -50,6 +52,8 @@ class PoolStats:
     """Seconds until anything is sent again; 0 when sending is not paused."""
     limits: Mapping[Reason, LimitStats]
     """The limits that were set by hand, or learnt from the API's headers so far."""
+    paused_until: datetime | None = None
+    """When the pause ends, in UTC; None when sending is not paused."""
 
 
 @attrs.frozen
@@ -102,21 +106,31 @@ def engine_stats(admission: Admission, supervisor: Supervisor, now: float) -> En
         waiting=admission.waiting,
         backoff=len(backoffs),
         waits=tuple(waits),
-        pools=tuple(
-            PoolStats(
-                name=pool.name,
-                running=pool.running,
-                concurrency=int(pool.window.size),
-                pause=max(0.0, pool.window.paused_until - now),
-                limits={
-                    reason: LimitStats(bucket.limit, bucket.left(now), bucket.capacity)
-                    for reason, bucket in pool.buckets.items()
-                    if bucket.limit is not None
-                },
-            )
-            for pool in admission.pools
-        ),
+        pools=tuple(_pool_stats(pool, now) for pool in admission.pools),
         spent=None if admission.spend_cap is None else admission.spend_cap.spent,
         held_by_consumers=len(held),
         held_seconds=max(held, default=0.0),
     )
+
+
+def _pool_stats(pool: Pool, now: float) -> PoolStats:
+    pause = max(0.0, pool.window.paused_until - now)
+    return PoolStats(
+        name=pool.name,
+        running=pool.running,
+        concurrency=int(pool.window.size),
+        pause=pause,
+        limits={
+            reason: LimitStats(bucket.limit, bucket.left(now), bucket.capacity)
+            for reason, bucket in pool.buckets.items()
+            if bucket.limit is not None
+        },
+        paused_until=_in(pause) if pause else None,
+    )
+
+
+def _in(seconds: float) -> datetime:
+    try:
+        return datetime.now(UTC) + timedelta(seconds=seconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)

@@ -4,22 +4,21 @@ Which failures may be retried follows the Messages API (see the SDK's own rules)
 and connection failures; the header `x-should-retry` overrides the status. What refuses the whole account, such as a
 spend limit, is never retried.
 
-The delay is full-jitter exponential backoff ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015), and what
-the API asked for in `retry-after-ms` or `retry-after` if it asked.
+The delay is full-jitter exponential backoff ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015). When the
+API asked for a wait, in `retry-after-ms` or `retry-after`, it comes on top of that, so that not all come back at once.
+It does not grow then: the API has said how long to wait, unless that is shorter than the first backoff.
 """
 
 import math
 import random
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import attrs
 
 from .account import refuses_account, refuses_profile
 
 __all__ = ["RetryPolicy", "is_retryable", "retry_after"]
-
-_LONGEST_WAIT = 60.0  # seconds: a longer retry-after is not waited for unseen, the failure is told instead
 
 
 @attrs.frozen(kw_only=True)
@@ -32,7 +31,10 @@ class RetryPolicy:
     base_delay: float = attrs.field(default=0.5, validator=attrs.validators.gt(0))
     """The first delay's upper bound, in seconds; it doubles with each attempt."""
     max_delay: float = attrs.field(default=16.0, validator=attrs.validators.gt(0))
-    """The upper bound of every delay, in seconds."""
+    """The upper bound of every backoff, in seconds. What the API asks for may be longer."""
+    longest_wait: float = attrs.field(default=600.0, validator=attrs.validators.gt(0))
+    """The longest wait that the API may ask for, in seconds. When it asks for a longer one the stream fails, and its
+    error says until when; `math.inf` waits any time."""
 
     def delay(
         self,
@@ -44,14 +46,33 @@ class RetryPolicy:
     ) -> float | None:
         """Seconds to wait before the attempt after number `attempt`, or None when there is to be none.
 
-        `asked` is what the API asked to wait, in seconds; the backoff comes on top so that not all come back at once.
+        `asked` is what the API asked to wait, in seconds.
         """
-        if not retryable or attempt >= self.max_attempts:
+        if not retryable or attempt >= self.max_attempts or self.asks_too_much(asked):
             return None
-        if asked is not None and asked > _LONGEST_WAIT:
-            return None
-        doubled = 2.0 ** min(attempt - 1, 1000)
-        return (asked or 0.0) + uniform(0.0, min(self.max_delay, self.base_delay * doubled))
+        wait = asked or 0.0
+        doubled = 1.0 if wait >= self.base_delay else 2.0 ** min(attempt - 1, 1000)
+        return wait + uniform(0.0, min(self.max_delay, self.base_delay * doubled))
+
+    def asks_too_much(self, asked: float | None) -> bool:
+        """Whether the API asked for a longer wait than `longest_wait`."""
+        return asked is not None and asked > self.longest_wait
+
+    def refusal(self, asked: float, *, now: datetime | None = None) -> str:
+        """Why there is no other attempt when the API asks too much, and until when it asked to wait."""
+        return (
+            f"the API asks to wait {asked:,.0f} s, until {_moment(asked, now=now)};"
+            f" this is longer than the longest_wait of the RetryPolicy, {self.longest_wait:,g} s"
+        )
+
+
+def _moment(seconds: float, *, now: datetime | None = None) -> str:
+    """The moment in so many seconds, for people: a date and time in UTC."""
+    try:
+        then = (now or datetime.now(UTC)) + timedelta(seconds=math.ceil(seconds))
+    except OverflowError:
+        return "after the year 9999"
+    return f"{then.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def is_retryable(status: int, headers: Mapping[str, str], error_code: str | None = None, message: str = "") -> bool:

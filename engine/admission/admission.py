@@ -74,7 +74,7 @@ class Admission:
         self.due = math.inf
         """When a request may be admitted only because time has passed, in seconds on the clock."""
 
-    def told(self, credentials: Hashable, groups: ModelGroups) -> None:
+    def learn_groups(self, credentials: Hashable, groups: ModelGroups) -> None:
         """The API told the model groups of a customer and their limits. Headers correct them later."""
         self._told[credentials] = groups
 
@@ -216,6 +216,7 @@ class Admission:
                 ticket, due = self._next(self._clock())
                 if ticket is None:
                     break
+                due = math.inf  # until the next look: when nobody waits any more, time changes nothing
         finally:
             self._admitting = False
         earlier, self.due = due < self.due, due

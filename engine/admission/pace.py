@@ -1,9 +1,16 @@
 """How fast requests may follow each other when no header says so: after a 429 for speeding up too fast
-(`ramp_limit_exceeded`), or after one from a platform that sends no rate-limit headers.
+(`ramp_limit_exceeded`), or on a platform that sends no rate-limit headers.
 
-At a refusal everything that was allowed has been used. So the rate of the requests that were accepted between two
-refusals is the rate of the limit itself, and two such rates show how fast the limit rises. The pace goes on just below
-it; it rises as the limit does, and with time a little faster, until the next refusal corrects it.
+A limit refuses what goes beyond a rate, and accepts what stays below it. So there is a limit where refusals stop when
+the requests slow down, and none where they go on as before: then they come by chance, and slowing down helps nobody.
+Both are found out by trying. The pace is a limit's once the service was shut twice (`Refusals`), or once single
+refusals have gone on for some seconds; it is set just below the rate that was accepted, which costs little if there is
+no limit. If as many are refused as before, it is doubled; if that, too, changes nothing, it is given up.
+
+At a limit, everything that was allowed has been used when a request is refused. So the rate of the requests that were
+accepted between two refusals is the rate of the limit itself, and two such rates show how fast the limit rises. The
+pace goes on just below it; it rises as the limit does, and with time a little faster, until the next refusal corrects
+it.
 """
 
 import math
@@ -12,25 +19,72 @@ from collections import deque
 __all__ = ["Pace"]
 
 _SHORTEST, _LONGEST = 10.0, 60.0  # seconds over which the accepted rate is measured
+_BETWEEN_SHUTS = 0.5  # seconds, at least, between two moments at which the service was shut
 _BELOW = 0.95  # of the limit is where we go on
 _FIRST_SLOPE = math.log(2) / 45.0  # the first guess: it doubles in so many seconds
 _FLATTEST = math.log(2) / 240.0
 _STEEPEST = math.log(2) / 15.0
 _IMPATIENCE = 1.02  # the slope grows by this factor a second: an estimate too low would never be corrected
 _FASTEST = 1e6  # requests a second: no limit
+_USED = 0.7  # of what the pace allowed must have been sent, or its requests say nothing of a lower limit
+
+_ENOUGH = 3  # refusals that the pace does not explain make a judgement; and so many moments of being shut
+_MORE = 1.5  # times the share before: more are refused
+_FALLEN = 0.95  # of what was measured before: the limit seems to fall
+_RAISES = 2  # doublings after which the limit is given up
+_SUSPICIOUS = 5  # single refusals, over the time below, for which a limit is looked for
+_SUSPICION_SECONDS = 5.0
+_TRY_AGAIN = 60.0  # seconds
+_MEMORY = 400  # requests
+
+
+class _Falls:
+    """How often in a row the limit was measured as lower than before. A rate that was lowered for refusals that come
+    by chance falls each time, as everything that is allowed is used."""
+
+    def __init__(self) -> None:
+        self.count = self.sends = self.refusals = 0
+        self.highest = 0.0
+        """What was measured before the first."""
+
+    def note(self, before: float, rate: float, sends: int, refusals: int) -> None:
+        """The limit, `before`, is `rate` now, after so many requests and refusals."""
+        if rate >= _FALLEN * before:
+            self.count = self.sends = self.refusals = 0
+            return
+        if not self.count:
+            self.highest = before
+        self.count += 1
+        self.sends += sends
+        self.refusals += refusals
 
 
 class Pace:
-    """The pace of one pool. It limits nothing until the first refusal. Times are seconds on the engine's clock."""
+    """The pace of one pool. Times are seconds on the engine's clock."""
 
     def __init__(self) -> None:
         self._accepted: deque[float] = deque()
         self._first: float | None = None
-        self._rate: float | None = None  # requests a second, as measured at the last refusal
+        self._rate: float | None = None  # the limit as measured, in requests a second; None while none is known
         self._start = math.inf  # requests a second with which we went on
         self._slope = _FIRST_SLOPE
-        self._refused_at = 0.0
         self._due = -math.inf
+        self._shut_at = -math.inf
+        self._shut_oddly = 0  # times in a row that the pace does not explain
+        self._given_up_at = -math.inf
+        self._raises = 0
+        self._falls = _Falls()
+        self._share_before = 0.0
+        self._by_chance = 0.0  # the share that is refused at any pace
+        self._tried_at = -math.inf
+        # Since the last change:
+        self._changed_at = -math.inf
+        self._sends = self._refusals = 0
+
+    @property
+    def limits(self) -> bool:
+        """Whether a limit is believed in."""
+        return self._rate is not None
 
     def accepted(self, now: float) -> None:
         """The API accepted a request."""
@@ -40,22 +94,42 @@ class Pace:
         while self._accepted[0] < now - _LONGEST:
             self._accepted.popleft()
 
-    def refused(self, now: float) -> None:
-        """The API refused a request for following too soon."""
-        elapsed = now - (self._refused_at if self._rate is not None else now if self._first is None else self._first)
-        if self._rate is not None and elapsed < 1.0:
-            return  # it was sent before the last refusal could slow anything down
-        # Until the first refusal a burst was allowed, too. After it, only what was accepted since counts.
-        seconds = min(elapsed if self._rate is not None else max(elapsed, _SHORTEST), _LONGEST)
-        count = sum(moment > now - seconds for moment in self._accepted)
-        rate = max(1, count) / seconds
-        if self._rate is not None and elapsed >= _SHORTEST / 2:
-            slope = math.log(rate / self._rate) / elapsed
-            self._slope = min(max(_FLATTEST, (self._slope + slope) / 2), _STEEPEST)
-        self._rate, self._refused_at = rate, now
-        # What was measured is the mean over the seconds before: by now the limit has risen further.
-        self._start = _BELOW * rate * math.exp(self._slope * seconds / 2)
-        self._due = max(self._due, now + (1 / self._start if count else 1.0))
+    def told(self, now: float) -> None:
+        """The API refused a request for following too soon, and said so: there is a limit, and it was reached."""
+        if self._rate is None:
+            # Until the first refusal a burst was allowed, too. After it, only what was accepted since counts.
+            self._measure(now, max(0.0 if self._first is None else now - self._first, _SHORTEST))
+        elif now - self._changed_at >= 1.0:  # else it was sent before the last refusal could slow anything down
+            self._measure(now, now - self._changed_at)
+
+    def refused(self, now: float, sent: float) -> None:
+        """The API refused a request that was sent at that moment, and said no more. It is not the last of a row."""
+        if sent <= self._changed_at:
+            return
+        self._refusals += 1
+        if self._rate is None:
+            self._suspect(now)
+        elif not self._raises and self._rate_at(now) >= self._rate:
+            self._shut_oddly = 0
+            self._explained(now, self._rate)
+        elif self._refusals >= _ENOUGH:
+            self._judge(now)
+
+    def shut(self, now: float) -> None:
+        """The API has just refused several requests in a row, and said no more."""
+        if self._rate is None:
+            if now - self._given_up_at < _TRY_AGAIN:
+                return
+            if now - self._shut_at <= _LONGEST:
+                # What the limit allowed at first was used up then.
+                self._measure(now, max(now - self._shut_at, _BETWEEN_SHUTS))
+        elif not self._raises and self._rate_at(now) < self._rate and self._shut_oddly + 1 >= _ENOUGH:
+            self._give_up(now)  # it is shut at times, at any pace
+            return
+        else:
+            self._shut_oddly += self._rate_at(now) < self._rate
+            self._measure(now, max(now - self._changed_at, _BETWEEN_SHUTS))
+        self._shut_at = now
 
     def wait(self, now: float) -> float:
         """In how many seconds the next request may be sent; 0 for at once."""
@@ -63,8 +137,97 @@ class Pace:
 
     def sent(self, now: float) -> None:
         """A request is sent."""
+        self._sends += 1
         if self._rate is not None:
-            since = max(0.0, now - self._refused_at)
-            rise = self._slope * since * _IMPATIENCE ** min(since, 600.0)
-            rate = self._start * math.exp(min(rise, 50.0))
-            self._due = max(self._due, now - 1.0) + 1 / min(rate, _FASTEST)  # at most a second's worth at once
+            # At most a second's worth at once.
+            self._due = max(self._due, now - 1.0) + 1 / min(self._rate_at(now), _FASTEST)
+
+    def _rate_at(self, now: float) -> float:
+        since = max(0.0, now - self._changed_at)
+        rise = self._slope * since * _IMPATIENCE ** min(since, 600.0)
+        return self._start * math.exp(min(rise, 50.0))
+
+    # -- what refusals say
+
+    @property
+    def _share(self) -> float:
+        """The share of the requests sent since the last change that were refused. A refusal comes at once: who has no
+        answer yet is likely to be accepted."""
+        return self._refusals / max(self._refusals, self._sends)
+
+    def _suspect(self, now: float) -> None:
+        """Single refusals without a limit: looks for one, unless the same share was refused at any pace before."""
+        if self._changed_at == -math.inf:
+            self._change(now)
+            return
+        if self._refusals < _SUSPICIOUS or now - self._changed_at < _SUSPICION_SECONDS:
+            return
+        more = self._share > _MORE * self._by_chance
+        if more or now - self._tried_at >= _TRY_AGAIN:
+            self._tried_at = now
+            self._measure(now, min(now - self._changed_at, _SHORTEST))
+        elif self._sends > _MEMORY:
+            self._refusals, self._sends = self._refusals // 2, self._sends // 2
+
+    def _explained(self, now: float, before: float) -> None:
+        """A request was refused at a higher pace than was accepted before. If the limit falls again and again, it is
+        tried whether the pace of the beginning is met with more refusals."""
+        falls, sends, refusals = self._falls, self._sends, self._refusals
+        self._measure(now, now - self._changed_at)
+        assert self._rate is not None
+        falls.note(before, self._rate, sends, refusals)
+        if falls.count >= _ENOUGH:
+            self._share_before = self._by_chance = falls.refusals / falls.sends
+            self._raise(now, falls.highest)
+
+    def _judge(self, now: float) -> None:
+        """Requests were refused although they stayed below what had been accepted before."""
+        share = self._share
+        if self._raises and share > _MORE * self._share_before:
+            self._measure(now, now - self._changed_at)  # more were refused at the higher pace: there is a limit
+            self._by_chance = 0.0
+            return
+        self._by_chance = self._share_before = share
+        self._raises += 1
+        if self._raises > _RAISES:
+            self._give_up(now)
+        else:
+            self._raise(now, 2 * self._rate_at(now))
+
+    def _raise(self, now: float, rate: float) -> None:
+        """Tries a higher pace."""
+        self._raises = max(1, self._raises)
+        self._falls = _Falls()
+        self._start = self._rate = rate
+        self._due = min(self._due, now)
+        self._change(now)
+
+    def _give_up(self, now: float) -> None:
+        """There is no limit."""
+        self._rate, self._start, self._due = None, math.inf, -math.inf
+        self._shut_at = -math.inf
+        self._shut_oddly = self._raises = 0
+        self._given_up_at = now
+        self._change(now)
+
+    def _measure(self, now: float, elapsed: float) -> None:
+        """The limit was reached: goes on just below the rate that was accepted in the last `elapsed` seconds."""
+        seconds = min(elapsed, _LONGEST)
+        count = sum(moment > now - seconds for moment in self._accepted)
+        rate = max(1, count) / seconds
+        if self._rate is not None:
+            if self._sends < _USED * self._start * elapsed:
+                rate = max(rate, self._rate_at(now) / 2)  # few were accepted because few were sent
+            if elapsed >= _SHORTEST / 2 and not self._raises:
+                slope = math.log(rate / self._rate) / elapsed
+                self._slope = min(max(_FLATTEST, (self._slope + slope) / 2), _STEEPEST)
+        self._rate = rate
+        self._raises = 0
+        # What was measured is the mean over the seconds before: by now the limit has risen further.
+        self._start = _BELOW * rate * math.exp(self._slope * seconds / 2)
+        self._due = max(self._due, now + (1 / self._start if count else 1.0))
+        self._change(now)
+
+    def _change(self, now: float) -> None:
+        self._changed_at = now
+        self._sends = self._refusals = 0

@@ -8,11 +8,12 @@ import math
 from collections.abc import Mapping
 
 from ...actors.message import Usage
-from ...actors.stream import ErrorInfo
+from ...actors.stream import ErrorInfo, refuses_account
 from .bucket import Bucket
 from .estimates import Estimates
 from .pace import Pace
 from .prompt_cache import Prefixes
+from .refusals import Refusals
 from .reservation import Reservation
 from .settings import Limits, Reason
 from .window import Window
@@ -27,13 +28,16 @@ _LIMIT_NAMES: dict[Reason, str] = {
     "input_tokens_per_minute": "input-tokens",
     "output_tokens_per_minute": "output-tokens",
 }
-_LONGEST_PAUSE = 60.0  # seconds: a longer retry-after is cut, and the API asked again
+_BY_CHANCE = 60.0  # seconds: who asks to wait for longer does not refuse by chance
+_RAMP = "ramp_limit_exceeded"
 _MOST_ESTIMATES = 10_000
 _UNIT = 1000  # token figures in the headers are rounded to thousands
 
 
 def is_overload(info: ErrorInfo) -> bool:
-    """Whether a failure concerns more than this one request: the API refuses requests, or can't be reached."""
+    """Whether a failure tells of too many requests: the API refuses them for now, or can't be reached."""
+    if refuses_account(info.code, info.message):
+        return False  # fewer requests would be refused as well
     return info.status in (429, 502, 503, 504, 529) or info.type == "connection_error" or info.deadline == "connect"
 
 
@@ -48,6 +52,7 @@ class Pool:
         self.running = 0
         self.window = Window(ceiling)
         self.pace = Pace()
+        self.refusals = Refusals()
         self.prefixes = Prefixes()
         self.buckets: dict[Reason, Bucket] = {
             "requests_per_minute": Bucket(limits.requests_per_minute, now, fixed=fixed),
@@ -113,11 +118,17 @@ class Pool:
         """The API accepted the request: the head of an answer has come."""
         if reservation.sending is None:
             return
-        self.window.accepted(reservation.sending, self.running)
+        self._answered(reservation.sending)
         self.pace.accepted(now)
         reservation.sending = None
         self._settle(reservation, "requests_per_minute", 1.0)
         self._observe(reservation, headers, now)
+
+    def _answered(self, sending: int) -> None:
+        """The API took the request with this number on, or refused it for what it asked."""
+        self.refusals.accepted(sending)
+        if self.window.accepted(sending, self.running):
+            self.refusals.open_again()
 
     def refused(self, reservation: Reservation, info: ErrorInfo, now: float) -> None:
         """The API answered with an error, or could not be reached."""
@@ -132,21 +143,43 @@ class Pool:
             if info.status is None:
                 self.window.gone(sending)  # it never reached the API
                 return
-            self.window.accepted(sending, self.running)
+            self._answered(sending)
             return
-        if info.status == 429 and info.retry_after:
-            self.window.pause(now + min(info.retry_after, _LONGEST_PAUSE))
-        if info.status == 429 and (info.code == "ramp_limit_exceeded" or room is None):
-            self.pace.refused(now)
+        asked = info.retry_after or 0.0
+        if asked > _BY_CHANCE or (asked and info.status == 429 and (room is not None or info.code == _RAMP)):
+            self.window.pause(now + asked)
+        if info.status == 429 and info.code == _RAMP:
+            self.pace.told(now)
             self.window.gone(sending)
-        elif info.status == 429 and not room:
+        elif info.status == 429 and room is False:
             self._cap(info.rate_limits)
             self.window.gone(sending)  # a bucket was empty, and is now known to be
         else:
-            if info.status == 429:
-                self.buckets["requests_per_minute"].contradict(now)
-                self.buckets["input_tokens_per_minute"].contradict(now)
-            self.window.refused(sending, now)
+            self._refused_unexplained(reservation, sending, info, room, now)
+
+    def _refused_unexplained(
+        self, reservation: Reservation, sending: int, info: ErrorInfo, room: bool | None, now: float
+    ) -> None:
+        """No limit that is known explains why the request was refused."""
+        window, rate = self.window, info.status == 429 and room is None
+        tells = window.tells(sending)
+        if rate:
+            window.gone(sending)
+        else:
+            window.refused(sending)
+        if info.status == 429 and room:
+            self.buckets["requests_per_minute"].contradict(now)
+            self.buckets["input_tokens_per_minute"].contradict(now)
+        if tells:
+            window.shut(sending, now, info.retry_after or 0.0)
+        elif window.out:
+            pass  # it was sent before
+        elif self.refusals.refused(sending):
+            window.shut(sending, now, info.retry_after or 0.0)
+            if rate:
+                self.pace.shut(now)
+        elif rate:
+            self.pace.refused(now, reservation.marks["requests_per_minute"].moment)
 
     def began(self, reservation: Reservation, usage: Usage, now: float) -> None:
         """The answer has begun; `usage` is what it says of the input."""

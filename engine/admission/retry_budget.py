@@ -1,12 +1,12 @@
 """The budget that all retries of an engine share, so that an outage is not met with a storm of them.
 
-Each retry takes a token. Each request that the API accepts gives half a token back, and each second gives one. While
-most requests pass, the budget holds nothing back; when none pass, an engine of any size retries once a second.
+Each retry takes a token. Each request that the API accepts gives one back, and so does each second. While half of the
+requests pass, the budget holds nothing back; when none pass, an engine of any size retries once a second.
 """
 
 __all__ = ["RetryBudget"]
 
-_RETURNED = 0.5
+_RETURNED = 1.0
 _PER_SECOND = 1.0
 
 

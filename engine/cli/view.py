@@ -41,6 +41,7 @@ _BAR = 32
 _POOLS = 3
 _MESSAGE = 160
 _KIND = 60
+_LONG_PAUSE = 60.0  # seconds
 
 
 # -- the live view
@@ -145,8 +146,16 @@ def _percentiles(times: tuple[float, ...] | None) -> list[Text | str]:
 def _pool(pool: PoolStats) -> list[Text | str]:
     pieces: list[Text | str] = [f"{pool.running:,} of {pool.concurrency:,} at once"]
     if pool.pause:
-        pieces.append(Text(f"paused {seconds(pool.pause)}", "yellow"))
+        pieces.append(Text(_pause(pool), "yellow"))
     return pieces + [_limit(_LIMITS[reason], limit) for reason, limit in pool.limits.items()]
+
+
+def _pause(pool: PoolStats) -> str:
+    """How long the pool is paused; where that is long enough to come back later, until when."""
+    text = f"paused {seconds(pool.pause)}"
+    if pool.paused_until is None or pool.pause < _LONG_PAUSE:
+        return text
+    return f"{text}, until {pool.paused_until:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _limit(name: str, limit: LimitStats) -> Text:
@@ -202,6 +211,7 @@ def plain_line(figures: Figures, speed: Speed, stats: EngineStats) -> str:
     ]
     if stats.waits:
         pieces.append(waiting_text(stats))
+    pieces += [f"{printable(pool.name)} {_pause(pool)}" for pool in stats.pools if pool.pause >= _LONG_PAUSE]
     first = figures.first_content()
     pieces += [
         f"{rate(speed.requests)} requests/s",

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+import attrs
 from anyio import to_thread
 
 from ...actors.stream import StreamEndEvent, StreamRequest, StreamStartEvent, TaggedEvent
@@ -39,7 +40,14 @@ class Driver:
         self._figures = figures
         self._delivery = delivery
         self._events = stores.events
-        self._feed = Feed(stores.registry, limit=limit, slots=engine.max_concurrency, drew=self._drew)
+        self._feed = Feed(
+            stores.registry,
+            limit=limit,
+            slots=engine.max_concurrency,
+            # Nobody waits for a run's answers one by one: it waits as long as the API asks it to.
+            retry=attrs.evolve(engine.retry, longest_wait=math.inf),
+            drew=self._drew,
+        )
         self._merge = engine.merge(self._feed)
         self._channel: MergeChannel | None = None
         self.live = LiveStreams(engine, prices)

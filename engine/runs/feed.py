@@ -4,9 +4,10 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any, cast
 
 import anyio
+import attrs
 from anyio import to_thread
 
-from ...actors.stream import StreamRequest
+from ...actors.stream import RetryPolicy, StreamRequest
 from .input import RequestPipe
 from .registry import Registry, named
 
@@ -14,13 +15,20 @@ __all__ = ["Feed"]
 
 
 class Feed(AsyncIterator[StreamRequest]):
-    """The requests of a run, one by one as slots become free. `drew` is called with each.
+    """The requests of a run, one by one as slots become free. `drew` is called with each. `retry` is the policy of
+    those that bring none.
 
     A failure to read the next request ends the iteration and is kept in `failure`.
     """
 
     def __init__(
-        self, registry: Registry, *, limit: int | None, slots: int, drew: Callable[[StreamRequest], None]
+        self,
+        registry: Registry,
+        *,
+        limit: int | None,
+        slots: int,
+        retry: RetryPolicy,
+        drew: Callable[[StreamRequest], None],
     ) -> None:
         source: Any = registry.source
         self._registry = registry
@@ -32,6 +40,7 @@ class Feed(AsyncIterator[StreamRequest]):
             )
         self._limit = limit
         self._slots = slots
+        self._retry = retry
         self._drew = drew
         self._seen = 0
         self._running = 0
@@ -63,6 +72,8 @@ class Feed(AsyncIterator[StreamRequest]):
                 self.failure = exc
         if request is None or self._stopped:
             raise StopAsyncIteration
+        if request.retry is None:
+            request = attrs.evolve(request, retry=self._retry)
         self._running += 1
         self._drew(request)
         return request

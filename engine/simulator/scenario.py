@@ -119,8 +119,8 @@ def read_scenario(path: str | PathLike[str]) -> Scenario:
     stall = { after = "head", seconds = 5, pings = 1 }
     ```
 
-    The endpoints of batches have scripts of their own, of the same steps (see `Simulator.script_batches`), in which
-    `"ok"` is a request to which nothing happens:
+    The endpoints of batches have scripts of their own (see `Simulator.script_batches`). In them a step is a status, a
+    table with `fail`, `cut`, `stall` or `slow`, or `"ok"` for a request to which nothing happens:
 
     ```toml
     [batch_script]

@@ -5,26 +5,25 @@
     GET    /1/requests                                             -> [{"path", "method", "status", "json", ...}, ...]
     DELETE /1
 
-`settings` are those of `Simulator` that JSON can say. A step is a number, a text, or one entry of a scenario's table:
-`{"fail": {...}}`, `{"cut": {...}}`, `{"stall": {...}}`, `{"slow": {...}}`.
+Settings and steps are those of a scenario's file, in JSON: `529`, `"a text"`, `{"fail": {...}}`, `{"cut": {...}}`, ...
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from pathlib import Path
 from typing import Any, cast
 
 from manystream import Simulator
-from manystream.engine.simulator import Cut, Fail, RecordedRequest, Slow, Stall
+from manystream.engine.simulator import RecordedRequest, Scenario, read_scenario
 
 __all__ = ["Keeper", "kept"]
-
-_STEPS: Mapping[str, Callable[..., Any]] = {"cut": Cut, "fail": Fail, "slow": Slow, "stall": Stall}
 
 
 class Keeper:
@@ -37,8 +36,7 @@ class Keeper:
 
     def start(self, settings: dict[str, Any], script: list[Any]) -> dict[str, str]:
         """Serves one more; returns its number and where it is."""
-        simulator = Simulator(**settings)
-        simulator.script(map(_step, script))
+        simulator = Simulator.from_scenario(_scenario({**settings, "script": script}))
         stack = ExitStack()
         stack.enter_context(simulator.in_thread())
         with self._lock:
@@ -48,7 +46,8 @@ class Keeper:
 
     def script(self, number: str, steps: list[Any]) -> None:
         """Adds steps to a simulator's script."""
-        self._served[number][0].script(map(_step, steps))
+        read: Any = _scenario({"script": steps}).script
+        self._served[number][0].script(read)
 
     def requests(self, number: str) -> list[dict[str, Any]]:
         """Returns what a simulator was asked so far."""
@@ -112,13 +111,22 @@ def kept() -> Generator[str]:
         keeper.stop_all()
 
 
-def _step(step: Any) -> Any:
-    if not isinstance(step, dict):
-        return step
-    ((kind, settings),) = cast("dict[str, dict[str, Any]]", step).items()
-    if kind == "cut" and isinstance(settings["how"], dict):
-        settings = {**settings, "how": Fail(**cast("dict[str, Any]", settings["how"]))}
-    return _STEPS[kind](**settings)
+def _scenario(table: dict[str, Any]) -> Scenario:
+    """The scenario that a file with these entries is."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "scenario.toml"
+        file.write_text("".join(f"{name} = {_toml(value)}\n" for name, value in table.items()), encoding="utf-8")
+        return read_scenario(file)
+
+
+def _toml(value: object) -> str:
+    """JSON's values in TOML's words, which has the same but for tables and no null."""
+    if isinstance(value, dict):
+        entries = cast("dict[str, object]", value).items()
+        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(entry)}" for name, entry in entries) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, cast("list[object]", value))) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _described(request: RecordedRequest) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from .creation import Entry
 __all__ = ["Answering", "Judged", "billed", "judge", "result_lines"]
 
 Answering: TypeAlias = Callable[[dict[str, Any], Random], Answer]
-"""What the model says to these parameters; the ids in it come from the random numbers."""
+"""What is said to these parameters; the random numbers decide on the ids in it."""
 
 # https://platform.claude.com/docs/en/build-with-claude/batch-processing: what a batch can't carry.
 _UNSUPPORTED = (

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
 import msgspec
 
-from ..answers import Answer, generate, identifier
+from ..answers import identifier
 from ..batches import PATH, Batch, BatchOperation, BatchService, send_results
 from ..faults import Cut, Fail, Fault, Tempo, announced_length, perform_body
-from ..service import Reply, Request, Step, dialect_of, page_of
-from .call import Call, digest_of
+from ..service import Reply, Step, dialect_of, page_of
+from .call import Call
 from .replies import Replies
 from .routing import Route
 
-__all__ = ["MessageBatches", "answering"]
+__all__ = ["MessageBatches"]
 
 _AT_ONCE = Tempo()
 
@@ -142,13 +142,3 @@ class MessageBatches:
         key = headers.get("x-api-key") or headers.get("authorization")
         named = headers.get("anthropic-workspace-id")
         return named or identifier("wrkspc", Random(f"{self._seed} workspace {key}"))
-
-
-def answering(seed: int) -> Callable[[dict[str, Any], Random], Answer]:
-    """Returns what makes the answers in batches: the same that the parameters get as a request of their own."""
-    alone = Request("POST", "/v1/messages", {}, b"")
-
-    def answer(params: Mapping[str, Any], random: Random) -> Answer:
-        return generate(dict(params), Random(f"{seed} {digest_of(alone, params)}"), random)
-
-    return answer

@@ -13,12 +13,9 @@ from ..answers import (
     Event,
     Head,
     Said,
-    generate,
     identifier,
-    interrupted,
     message_json,
     recorded_events,
-    rest_of,
     stream_events,
 )
 from ..faults import (
@@ -35,7 +32,8 @@ from ..faults import (
     said,
 )
 from ..service import Account, RefusalError, Reply, Service, Step, check_create, dialect_of
-from .call import Call, digest_of
+from .answering import answer_to
+from .call import Call
 from .replies import Replies
 
 __all__ = ["Messages"]
@@ -107,7 +105,7 @@ class Messages:
         fault: Fault | Chance | None,
     ) -> Reply:
         head = Head(identifier("msg", call.random), body["model"], account.usage)
-        answer = self._answer(call, body, call.digest, answer)
+        answer = answer_to(body, self._seed, call.random, scripted=answer, digest=call.digest)
         account.expect(answer.output_tokens)
         if body.get("stream"):
             events = stream_events(head, answer, Random(f"{self._seed} {call.digest} events"))
@@ -122,13 +120,6 @@ class Messages:
         if (length := announced_length(message, fault)) is not None:
             headers["content-length"] = str(length)
         return self._answered(call, account, headers, steps)
-
-    def _answer(self, call: Call, body: dict[str, Any], digest: str, scripted: Answer | None) -> Answer:
-        """Returns what is said to the body: something scripted, or generated, or what an interrupted answer lacks."""
-        if (broken := interrupted(body)) is None:
-            return scripted or generate(body, Random(f"{self._seed} {digest}"), call.random)
-        before, said = broken
-        return rest_of(self._answer(call, before, digest_of(call.request, before), scripted), said)
 
     def _streamed(self, call: Call, account: Account, events: Iterable[Event], fault: Fault | Chance | None) -> Reply:
         if isinstance(fault, Chance):

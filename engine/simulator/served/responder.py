@@ -17,8 +17,9 @@ from ..answers import identifier, input_tokens
 from ..batches import PATH, Batches, BatchService
 from ..faults import NO_FAULTS, Faults, Script, Tempo
 from ..service import Conditions, RefusalError, Reply, Request, Service, check_count, dialect_of, find_model, model_page
+from .answering import answer_to
 from .call import Call, digest_of
-from .message_batches import MessageBatches, answering
+from .message_batches import MessageBatches
 from .messages import Messages
 from .replies import Replies
 from .routing import Route, Routes
@@ -58,7 +59,9 @@ class Responder:
         service = Service(conditions or Conditions(), clock)
         self._replies = Replies(service, seed)
         messages = Messages(service, self._replies, script, pace, seed=seed, faults=faults, recordings=recordings)
-        self.batches = BatchService(batches or Batches(), seed=seed, clock=clock, answering=answering(seed))
+        self.batches = BatchService(
+            batches or Batches(), seed=seed, clock=clock, answering=lambda params, ids: answer_to(params, seed, ids)
+        )
         self._routes = Routes(
             [
                 Route("POST", "/v1/messages", messages.create),

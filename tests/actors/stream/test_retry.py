@@ -1,5 +1,6 @@
 """Retry decisions: which failures may be tried again, when, and what the API's wishes count for."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -136,12 +137,33 @@ def test_no_further_attempt() -> None:
     policy = RetryPolicy(max_attempts=3)
     assert policy.delay(2, retryable=False, asked=None) is None
     assert policy.delay(3, retryable=True, asked=None) is None
-    assert policy.delay(1, retryable=True, asked=61) is None  # nobody waits that long unseen
-    assert policy.delay(1, retryable=True, asked=60) is not None
+    assert policy.delay(1, retryable=True, asked=601) is None  # nobody waits that long unseen
+    assert policy.delay(1, retryable=True, asked=600) is not None
     assert RetryPolicy(max_attempts=1).delay(1, retryable=True, asked=None) is None
 
 
-@pytest.mark.parametrize("wrong", [{"max_attempts": 0}, {"base_delay": 0}, {"max_delay": -1}])
+def test_the_longest_wait_is_a_matter_of_policy() -> None:
+    assert RetryPolicy(longest_wait=5).delay(1, retryable=True, asked=6) is None
+    assert RetryPolicy(longest_wait=math.inf).delay(1, retryable=True, asked=1e9) is not None
+
+
+@pytest.mark.parametrize(
+    ("asked", "until"),
+    [(3600, "3,600 s, until 2026-10-21 08:28:00 UTC"), (0.5, "2026-10-21 07:28:01 UTC"), (1e12, "after the year 9999")],
+)
+def test_the_refusal_says_until_when(asked: float, until: str) -> None:
+    text = RetryPolicy(longest_wait=0.1).refusal(asked, now=NOW)
+    assert until in text
+    assert "longest_wait of the RetryPolicy, 0.1 s" in text
+
+
+def test_what_the_api_asks_for_does_not_grow() -> None:
+    policy = RetryPolicy(max_attempts=8)
+    delays = {policy.delay(attempt, retryable=True, asked=1, uniform=lambda _, high: high) for attempt in range(1, 8)}
+    assert delays == {1.5}
+
+
+@pytest.mark.parametrize("wrong", [{"max_attempts": 0}, {"base_delay": 0}, {"max_delay": -1}, {"longest_wait": 0}])
 def test_a_policy_that_makes_no_sense(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RetryPolicy(**wrong)

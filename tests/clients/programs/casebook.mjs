@@ -11,6 +11,14 @@ export const OVERLOADED = { fail: { status: 529, headers: SOON } };
 export const BROKEN_MIDWAY = { cut: { after: 3, how: { status: 529 }, text: "one two three four five six seven" } };
 export const PIXEL =
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
+export const TWO_CALLS = {
+  answer: [
+    { thinking: "Both, then." },
+    "I look it up.",
+    { tool_use: { name: "get_weather", input: { city: "Köln", days: 2 } } },
+    { tool_use: { name: "get_weather", input: { city: "Oslo", days: 7 } } },
+  ],
+};
 
 const cases = new Map();
 const tell = (line) => process.stdout.write(JSON.stringify(line) + "\n");

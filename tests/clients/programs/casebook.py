@@ -21,6 +21,14 @@ RATE_LIMITED = {"fail": {"status": 429, "headers": {"retry-after": "0", "retry-a
 OVERLOADED = {"fail": {"status": 529, "headers": {"retry-after": "0", "retry-after-ms": "1"}}}
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 BROKEN_MIDWAY = {"cut": {"after": 3, "how": {"status": 529}, "text": "one two three four five six seven"}}
+TWO_CALLS = {
+    "answer": [
+        {"thinking": "Both, then."},
+        "I look it up.",
+        {"tool_use": {"name": "get_weather", "input": {"city": "Köln", "days": 2}}},
+        {"tool_use": {"name": "get_weather", "input": {"city": "Oslo", "days": 7}}},
+    ]
+}
 
 
 class Simulator:

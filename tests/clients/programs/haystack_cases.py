@@ -5,7 +5,7 @@ import json
 import os
 
 import anthropic
-from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, case, main, raises, same
+from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, TWO_CALLS, case, main, raises, same
 from haystack import Pipeline
 from haystack.components.agents import Agent
 from haystack.components.builders import ChatPromptBuilder
@@ -125,6 +125,24 @@ def an_agent(simulator):
     agent = Agent(chat_generator=generator(simulator), tools=[weather_tool(simulator, asked)])
     result = agent.run(messages=asks("What is the weather?"))
     same((result["messages"][-1].text, asked), ("It is sunny.", [(str, int)]))
+
+
+@case()
+def two_calls_after_a_thought(simulator):
+    asked = []
+    tool = weather_tool(simulator, [])
+    tool.function = lambda city, days: asked.append((city, days)) or "done"
+    simulator.script(TWO_CALLS, "Rain and snow.")
+    settings = {"max_tokens": 2000, "thinking": {"type": "adaptive"}}
+    agent = Agent(
+        chat_generator=generator(simulator, generation_kwargs=settings, ignore_tools_thinking_messages=False),
+        tools=[tool],
+    )
+    result = agent.run(messages=asks("And in Köln and Oslo?"))
+    same((result["messages"][-1].text, sorted(asked)), ("Rain and snow.", [("Köln", 2), ("Oslo", 7)]))
+    *_, reply, results = simulator.messages[-1]["json"]["messages"]
+    same([block["type"] for block in reply["content"]], ["thinking", "text", "tool_use", "tool_use"])
+    same([block["type"] for block in results["content"]], ["tool_result"] * 2)
 
 
 @case()

@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 
 import anthropic
-from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, case, main, raises, same
+from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, TWO_CALLS, case, main, raises, same
 from inspect_ai import Task, eval
 from inspect_ai.dataset import Sample
 from inspect_ai.model import (
@@ -113,6 +113,33 @@ async def the_tool_loop(simulator):
     messages, output = await model(simulator).generate_loop("What is the weather?", [weather_tool(simulator, asked)])
     same((output.completion, asked), ("It is sunny.", [(str, int)]))
     same([message.role for message in messages], ["assistant", "tool", "assistant"])
+
+
+@case()
+async def two_calls_after_a_thought(simulator):
+    asked = []
+
+    @tool
+    def get_weather():
+        async def execute(city: str, days: int) -> str:
+            """Looks up the weather.
+
+            Args:
+                city: where
+                days: for how long
+            """
+            asked.append((city, days))
+            return "done"
+
+        return execute
+
+    simulator.script(TWO_CALLS, "Rain and snow.")
+    thoughtful = model(simulator, max_tokens=2000, reasoning_effort="low")
+    _, output = await thoughtful.generate_loop("And in Köln and Oslo?", [get_weather()])
+    same((output.completion, sorted(asked)), ("Rain and snow.", [("Köln", 2), ("Oslo", 7)]))
+    *_, reply, results = simulator.messages[-1]["json"]["messages"]
+    same([block["type"] for block in reply["content"]], ["thinking", "text", "tool_use", "tool_use"])
+    same([block["type"] for block in results["content"]], ["tool_result"] * 2)
 
 
 @case()

@@ -3,7 +3,7 @@
 import asyncio
 
 import anthropic
-from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, case, main, raises, same
+from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, TWO_CALLS, case, main, raises, same
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_anthropic import ChatAnthropic
@@ -133,6 +133,25 @@ def an_agent(simulator):
     agent = create_agent(chat(simulator), [weather_tool(simulator, asked)], system_prompt="Be brief.")
     messages = agent.invoke({"messages": [("user", "What is the weather?")]})["messages"]
     same((messages[-1].text, asked), ("It is sunny.", [(str, int)]))
+
+
+@case()
+def two_calls_after_a_thought(simulator):
+    asked = []
+
+    @tool
+    def get_weather(city: str, days: int) -> str:
+        """Looks up the weather."""
+        asked.append((city, days))
+        return "done"
+
+    simulator.script(TWO_CALLS, "Rain and snow.")
+    agent = create_agent(chat(simulator, max_tokens=2000, thinking={"type": "adaptive"}), [get_weather])
+    messages = agent.invoke({"messages": [("user", "And in Köln and Oslo?")]})["messages"]
+    same((messages[-1].text, sorted(asked)), ("Rain and snow.", [("Köln", 2), ("Oslo", 7)]))
+    *_, reply, results = simulator.messages[-1]["json"]["messages"]
+    same([block["type"] for block in reply["content"]], ["thinking", "text", "tool_use", "tool_use"])
+    same([block["type"] for block in results["content"]], ["tool_result"] * 2)
 
 
 @case()

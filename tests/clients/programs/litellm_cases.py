@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import litellm
-from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, case, main, raises, same, says
+from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, TWO_CALLS, case, main, raises, same, says
 from pydantic import BaseModel
 
 WEATHER = {
@@ -119,6 +119,26 @@ def a_tool_call_in_a_stream(simulator):
     chunks = list(litellm.completion(**asked(simulator, says("What is the weather?"), tools=[WEATHER], stream=True)))
     (call,) = litellm.stream_chunk_builder(chunks).choices[0].message.tool_calls
     same((call.function.name, type(json.loads(call.function.arguments)["days"])), ("get_weather", int))
+
+
+@case()
+def two_calls_after_a_thought(simulator):
+    simulator.script(TWO_CALLS)
+    options = {"tools": [WEATHER], "max_tokens": 2000, "reasoning_effort": "low"}
+    message = litellm.completion(**asked(simulator, says("And in Köln and Oslo?"), **options)).choices[0].message
+    calls = [json.loads(call.function.arguments) for call in message.tool_calls]
+    same(calls, [{"city": "Köln", "days": 2}, {"city": "Oslo", "days": 7}])
+    simulator.script("Rain and snow.")
+    turns = [
+        *says("And in Köln and Oslo?"),
+        message.model_dump(),
+        *({"role": "tool", "tool_call_id": call.id, "content": "done"} for call in message.tool_calls),
+    ]
+    answer = litellm.completion(**asked(simulator, turns, **options))
+    same(answer.choices[0].message.content, "Rain and snow.")
+    *_, reply, results = simulator.messages[-1]["json"]["messages"]
+    same([block["type"] for block in reply["content"]], ["thinking", "text", "tool_use", "tool_use"])
+    same([block["type"] for block in results["content"]], ["tool_result"] * 2)
 
 
 @case()

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, RATE_LIMITED, case, main, raises, same
+from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, RATE_LIMITED, TWO_CALLS, case, main, raises, same
 from pydantic import BaseModel
 from pydantic_ai import (
     Agent,
@@ -96,6 +96,24 @@ def tools(simulator):
     kinds = [type(part) for message in result.all_messages() for part in message.parts]
     assert ToolCallPart in kinds
     assert ToolReturnPart in kinds
+
+
+@case()
+def two_calls_after_a_thought(simulator):
+    asked = []
+    agent = Agent(model(simulator), model_settings={"max_tokens": 2000, "anthropic_thinking": {"type": "adaptive"}})
+
+    @agent.tool_plain
+    def get_weather(city: str, days: int) -> str:
+        asked.append((city, days))
+        return "done"
+
+    simulator.script(TWO_CALLS, "Rain and snow.")
+    same(agent.run_sync("And in Köln and Oslo?").output, "Rain and snow.")
+    same(sorted(asked), [("Köln", 2), ("Oslo", 7)])
+    *_, reply, results = simulator.messages[-1]["json"]["messages"]
+    same([block["type"] for block in reply["content"]], ["thinking", "text", "tool_use", "tool_use"])
+    same([block["type"] for block in results["content"]], ["tool_result"] * 2)
 
 
 @case()

@@ -8,7 +8,20 @@ import anthropic
 import httpx2
 from anthropic import Anthropic, AsyncAnthropic, beta_async_tool, beta_tool
 from anthropic.tools import BetaLocalFilesystemMemoryTool
-from casebook import BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, case, main, raises, same, says
+from casebook import (
+    BROKEN_MIDWAY,
+    MODEL,
+    OLDER,
+    OVERLOADED,
+    PIXEL,
+    RATE_LIMITED,
+    TWO_CALLS,
+    case,
+    main,
+    raises,
+    same,
+    says,
+)
 from pydantic import BaseModel
 
 BOTH = ("asyncio", "trio")
@@ -380,6 +393,24 @@ def the_tool_runner_streaming(simulator):
         parts.append("".join(stream.text_stream))
     same(parts[-1], "It is sunny.")
     check_weather(simulator, asked)
+
+
+@case()
+def two_calls_after_a_thought(simulator):
+    asked = []
+    simulator.script(TWO_CALLS, "Rain and snow.")
+    runner = client(simulator).beta.messages.tool_runner(
+        model=MODEL,
+        max_tokens=2000,
+        thinking={"type": "adaptive", "display": "summarized"},
+        tools=[weather_tool(simulator, asked, answer=None)],
+        messages=says("And in Köln and Oslo?"),
+    )
+    same(text_of(runner.until_done()), "Rain and snow.")
+    same(sorted(asked), [("Köln", 2), ("Oslo", 7)])
+    *_, reply, results = simulator.messages[-1]["json"]["messages"]
+    same([block["type"] for block in reply["content"]], ["thinking", "text", "tool_use", "tool_use"])
+    same([block["tool_use_id"] for block in results["content"]], [block["id"] for block in reply["content"][2:]])
 
 
 @case()

@@ -7,7 +7,7 @@ import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
 import { jsonSchemaOutputFormat } from "@anthropic-ai/sdk/helpers/json-schema";
 import { z } from "zod";
 import {
-  BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, holds, main, rejects, same, says, testCase,
+  BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, TWO_CALLS, holds, main, rejects, same, says, testCase,
 } from "./casebook.mjs";
 
 const client = (simulator, options = {}) => new Anthropic({ apiKey: "any", baseURL: simulator.url, ...options });
@@ -195,6 +195,22 @@ testCase("the_tool_runner_streaming", async (simulator) => {
   }
   same(text, "It is sunny.");
   await checkWeather(simulator, asked);
+});
+
+testCase("two_calls_after_a_thought", async (simulator) => {
+  await simulator.script(TWO_CALLS, "Rain and snow.");
+  const asked = [];
+  const tool = betaZodTool({
+    name: "get_weather",
+    description: "Looks up the weather",
+    inputSchema: z.object({ city: z.string(), days: z.number().int() }),
+    run: ({ city, days }) => (asked.push([city, days]), "done"),
+  });
+  const message = await client(simulator).beta.messages.toolRunner({
+    model: MODEL, max_tokens: 2000, thinking: { type: "adaptive" }, tools: [tool],
+    messages: says("And in Köln and Oslo?"),
+  });
+  same([textOf(message), asked.sort()], ["Rain and snow.", [["Köln", 2], ["Oslo", 7]]]);
 });
 
 testCase("the_tool_runner_with_a_schema_by_hand", async (simulator) => {

@@ -6,7 +6,7 @@ import {
 } from "ai";
 import { z } from "zod";
 import {
-  BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, holds, main, rejects, same, testCase,
+  BROKEN_MIDWAY, MODEL, OLDER, OVERLOADED, PIXEL, RATE_LIMITED, TWO_CALLS, holds, main, rejects, same, testCase,
 } from "./casebook.mjs";
 
 const Person = z.object({ name: z.string(), age: z.number().int(), languages: z.array(z.string()) });
@@ -127,6 +127,25 @@ testCase("a_tool_that_must_be_called", async (simulator) => {
   });
   same([toolCalls.map((call) => call.toolName), finishReason], [["note"], "tool-calls"]);
   same(typeof toolCalls[0].input.line, "string");
+});
+
+testCase("two_calls_after_a_thought", async (simulator) => {
+  await simulator.script(TWO_CALLS, "Rain and snow.");
+  const asked = [];
+  const { text, steps } = await generateText({
+    model: model(simulator), prompt: "And in Köln and Oslo?", stopWhen: stepCountIs(5), maxOutputTokens: 2000,
+    providerOptions: { anthropic: { thinking: { type: "adaptive" } } },
+    tools: {
+      get_weather: tool({
+        description: "Looks up the weather",
+        inputSchema: z.object({ city: z.string(), days: z.number().int() }),
+        execute: async ({ city, days }) => (asked.push([city, days]), "done"),
+      }),
+    },
+  });
+  same([text, steps.length, asked.sort()], ["Rain and snow.", 2, [["Köln", 2], ["Oslo", 7]]]);
+  const reply = (await simulator.messages())[1].json.messages[1];
+  same(reply.content.map((block) => block.type), ["thinking", "text", "tool_use", "tool_use"]);
 });
 
 testCase("the_tools_that_the_api_defines", async (simulator) => {

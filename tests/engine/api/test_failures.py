@@ -143,7 +143,8 @@ RAMP_LIMIT = {"details": {"error_code": "ramp_limit_exceeded"}}
         (400, {"x-should-retry": "true", "retry-after": "4"}, {}, True, 4),
         (400, {"retry-after": "1"}, {}, False, 0),
         (429, {"retry-after": "59"}, {}, True, 59),
-        (429, {"retry-after": "61"}, {}, False, 0),  # nobody waits that long unseen
+        (429, {"retry-after": "599"}, {}, True, 599),
+        (429, {"retry-after": "601"}, {}, False, 0),  # nobody waits that long unseen
         (429, {"retry-after": "soon"}, {}, True, 0),
         (429, {"retry-after": "7"}, RAMP_LIMIT, True, 7),
         (429, {}, RAMP_LIMIT, True, 0),

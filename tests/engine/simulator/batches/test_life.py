@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 from tests.support.batches import DAY, HOUR, PATH, Api, an_entry, entries
-from tests.support.responder import NOW, a_body, a_request, a_responder, json_of
+from tests.support.responder import NOW, WEATHER, a_body, a_request, a_responder, json_of
 
 Counts = dict[str, int]
+INTERRUPTED = "Your previous response was interrupted and ended with [ ]. Continue from where you left off."
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
 
 
 def counts(**some: int) -> Counts:
@@ -205,19 +212,29 @@ def test_only_what_has_ended_is_deleted() -> None:
     assert api.list()["data"] == []
 
 
-def test_an_answer_is_the_one_that_the_request_gets_alone() -> None:
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"thinking": {"type": "adaptive"}, "max_tokens": 300},
+        {"tools": [WEATHER], "tool_choice": {"type": "any"}},
+        {"output_config": {"format": {"type": "json_schema", "schema": CITY}}},
+        {"messages": [*a_body()["messages"], {"role": "user", "content": INTERRUPTED}]},
+    ],
+    ids=["plain", "thinking", "tools", "by schema", "interrupted"],
+)
+def test_an_answer_is_the_one_that_the_request_gets_alone(params: dict[str, Any]) -> None:
     api = Api.made(seed=7)
-    thinking: dict[str, Any] = {"thinking": {"type": "adaptive"}, "max_tokens": 300}
-    batch = api.create([an_entry("plain"), an_entry("thinking", **thinking)])
+    batch = api.create([an_entry(**params)])
     api.now += 60
-    results = api.results(batch["id"])
-    for custom_id, params in (("plain", {}), ("thinking", thinking)):
-        alone = json_of(a_responder(seed=7).respond(a_request(a_body(**params))))
-        message = results[custom_id]["message"]
-        assert message["usage"].pop("service_tier") == "batch"
-        assert alone["usage"].pop("service_tier") == "standard"
-        assert message.pop("id") != alone.pop("id")
-        assert message == alone
+    message = api.results(batch["id"])["one"]["message"]
+    alone = json_of(a_responder(seed=7).respond(a_request(a_body(**params))))
+    assert message["usage"].pop("service_tier") == "batch"
+    assert alone["usage"].pop("service_tier") == "standard"
+    for block, other in zip([message, *message["content"]], [alone, *alone["content"]], strict=True):
+        if "id" in block:
+            assert block.pop("id") != other.pop("id")
+    assert message == alone
 
 
 def test_results_come_in_any_order_and_are_the_same_each_time() -> None:

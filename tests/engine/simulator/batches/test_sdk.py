@@ -15,6 +15,7 @@ from tests.support.batches import DAY, an_entry, entries
 from tests.support.responder import NOW
 
 from manystream.engine.simulator import Batches, Cut, Fail, Simulator
+from manystream.pytest_plugin import manystream_simulator  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
 TLS = ssl.create_default_context()  # made once: it takes longer than most of these tests
 # `client.messages` or `client.beta.messages` of either client: their types have no more in common than their names.
@@ -175,3 +176,13 @@ def test_a_batch_larger_than_a_message_may_be(simulator: Simulator) -> None:
         assert client.messages.batches.create(requests=large).request_counts.processing == 40
         with pytest.raises(anthropic.RequestTooLargeError):
             client.messages.create(**an_entry(content="x" * 40_000_000)["params"])
+
+
+@pytest.mark.manystream_simulator(batches=Batches(per_second=1 / 3_600))
+def test_the_fixture_has_batches(manystream_simulator: Simulator) -> None:  # noqa: F811
+    with client_of(manystream_simulator) as client:
+        batch = client.messages.batches.create(requests=entries(1))
+        assert client.messages.batches.retrieve(batch.id).processing_status == "in_progress"
+        manystream_simulator.advance_batches(3_601)
+        assert client.messages.batches.retrieve(batch.id).processing_status == "ended"
+    assert manystream_simulator.batches[0].outcomes == {"r0": "succeeded"}
