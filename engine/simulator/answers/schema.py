@@ -1,9 +1,9 @@
 """Seeded instances of JSON schemas, for the arguments of tool calls and for structured answers.
 
 Understands what tool schemas are made of: types, `enum`, `const`, `properties` and `required`, `items` and
-`prefixItems`, bounds on numbers, lengths and counts, `format`, `anyOf`, `oneOf`, `allOf`, and `$ref` within the
-schema. Does not understand `pattern`, `not`, `if`, `dependentRequired`, `patternProperties`: where one of these
-decides, the instance may be invalid.
+`prefixItems`, bounds on numbers, lengths and counts, `format`, `pattern` as far as it is plain, `anyOf`, `oneOf`,
+`allOf`, and `$ref` within the schema. Does not understand `not`, `if`, `dependentRequired`, `patternProperties`: where
+one of these decides, the instance may be invalid.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 from .jsondata import is_array, is_object
+from .pattern import text_matching
 
 __all__ = ["instance_of", "resolve"]
 
@@ -191,6 +192,10 @@ class _Instances:
         if (known := _FORMATS.get(str(schema.get("format")))) is not None:
             return known
         shortest = int(schema.get("minLength", 0))
+        if isinstance(pattern := schema.get("pattern"), str):
+            found = text_matching(pattern, self._random, shortest, schema.get("maxLength", math.inf))
+            if found is not None:
+                return found
         longest = int(schema.get("maxLength", max(shortest, 40)))
         text = self._random.choice(_WORDS)
         while len(text) < shortest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from random import Random
 from typing import Any, cast
 
@@ -238,3 +239,28 @@ def test_what_could_be_empty_is_not() -> None:
         made = instance_of({"type": "object", "properties": {"tasks": tasks}}, Random(seed))
         assert made["tasks"]
     assert instance_of({**tasks, "maxItems": 0}, Random(0)) == []
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^[A-Z]{3}-\d{4}$",
+        r"^(?:https?|ftp)://\w+\.(com|org)(/[a-z0-9_-]*)?$",
+        r"^\+?[1-9]\d{1,14}$",
+        r"^#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})$",
+        r"[^,;\s]+",
+        r"^(?P<year>20\d\d)-(0[1-9]|1[0-2])$",
+        r"^a{2,}b*?c+[]x]$",
+        r"^.{5}$",
+        r"^$",
+    ],
+)
+def test_a_text_matches_its_pattern(pattern: str) -> None:
+    for seed in range(40):
+        assert re.search(pattern, instance_of({"type": "string", "pattern": pattern}, Random(seed)))
+
+
+@pytest.mark.parametrize("pattern", [r"(?=x)y", r"(a)\1", r"\bx", "(", "[a", r"^a{9}$"])
+def test_a_pattern_that_is_not_understood_or_cannot_be_met_gets_some_text(pattern: str) -> None:
+    schema = {"type": "string", "pattern": pattern, "maxLength": 8}
+    assert len(instance_of(schema, Random(0))) <= 8
