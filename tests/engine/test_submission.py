@@ -41,11 +41,13 @@ async def test_a_continued_answer_asks_with_the_same_parameters_but_for_the_mess
     model = model_for(simulator, defaults={"system": "Be short.", "max_tokens": 77})
     simulator.script([Cut(1, "end", text="one two three four"), " and on"])
     async with Engine(model, retry=AT_ONCE, recovery="continue") as engine:
-        assert (await engine.submit({"messages": [{"role": "user", "content": "Count."}], "top_k": 5}).wait()).text
+        assert (
+            await engine.submit({"messages": [{"role": "user", "content": "Count."}], "speed": "standard"}).wait()
+        ).text
     first, second = (dict(request.json) for request in simulator.requests)
     before, after = first.pop("messages"), second.pop("messages")
     assert first == second
-    assert (first["system"], first["max_tokens"], first["top_k"]) == ("Be short.", 77, 5)
+    assert (first["system"], first["max_tokens"], first["speed"]) == ("Be short.", 77, "standard")
     assert after[: len(before)] == before
     assert "one" in after[-1]["content"]
 
