@@ -27,7 +27,7 @@ from .parts import (
     part_from_block,
 )
 from .turn import mended, to_message_param, tool_result
-from .usage import Usage, merge_usage, sum_of_usages, usage_from_json
+from .usage import Usage, is_count, merge_usage, sum_of_usages, usage_from_json
 
 __all__ = [
     "EMPTY",
@@ -51,6 +51,7 @@ __all__ = [
     "UnknownPart",
     "UnknownPartDelta",
     "Usage",
+    "is_count",
     "mended",
     "merge_usage",
     "normalise_container",

@@ -13,7 +13,7 @@ import attrs
 from ..wire import JsonObject
 from .parts import EMPTY
 
-__all__ = ["Usage", "merge_usage", "sum_of_usages", "usage_from_json"]
+__all__ = ["Usage", "is_count", "merge_usage", "sum_of_usages", "usage_from_json"]
 
 
 @attrs.frozen
@@ -95,14 +95,15 @@ def _sum_of_numbers(earlier: float, later: float) -> float:
 _MOST_TOKENS = 2**53  # what JSON's readers agree upon, and more than anybody will be billed for
 
 
-def _is_count(value: object) -> TypeGuard[int]:
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether the value can be a number of tokens."""
     return type(value) is int and 0 <= value <= _MOST_TOKENS
 
 
 def usage_from_json(total: Mapping[str, Any]) -> Usage:
     """The usage in the API's JSON. A figure that can't be a number of tokens is left among the details."""
     details = {name: value for name, value in total.items() if value is not None}
-    counts = {name: details.pop(name) for name in _COUNTS if _is_count(details.get(name))}
+    counts = {name: details.pop(name) for name in _COUNTS if is_count(details.get(name))}
     split = details.get("output_tokens_details")
     thinking = cast("object", split.get("thinking_tokens")) if isinstance(split, dict) else None  # pyright: ignore[reportUnknownMemberType]
-    return Usage(**counts, thinking_tokens=thinking if _is_count(thinking) else None, details=details or EMPTY)
+    return Usage(**counts, thinking_tokens=thinking if is_count(thinking) else None, details=details or EMPTY)

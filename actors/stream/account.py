@@ -30,5 +30,6 @@ def refuses_account(code: str | None, message: str) -> bool:
 
 
 def refuses_profile(code: str | None) -> bool:
-    """Whether an error refuses every request that is billed to one user profile (`anthropic-user-profile-id`)."""
+    """Whether an error refuses every request that is billed to one user profile (`user_profile_id`, or the header
+    `anthropic-user-profile-id`)."""
     return code in _PROFILE

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self, cast
 
 import attrs
 
-from ..message import EMPTY, FallbackPart, Part, TextPart, ToolCallPart, Usage, to_message_param
+from ..message import EMPTY, FallbackPart, Part, TextPart, ToolCallPart, Usage, is_count, to_message_param
 from ..wire import JsonObject
 from .failure import ErrorInfo
 from .pickling import revive
@@ -331,4 +331,4 @@ def _cache_miss(message: JsonObject | None) -> CacheMiss | None:
     if not isinstance(kind, str):
         return None
     missed: object = cast("JsonObject", reason).get("cache_missed_input_tokens")
-    return CacheMiss(kind, missed if type(missed) is int and missed >= 0 else None)
+    return CacheMiss(kind, missed if is_count(missed) else None)

@@ -26,6 +26,7 @@ _UNREACHED = 3  # failed connections without any response, at which the run stop
 _BROKEN = 5  # first answers that broke the same way, at which the run stops
 _BROKEN_IN_ALL = 20  # first answers that broke in any way, at which the run stops
 _PROFILE_HEADER = "anthropic-user-profile-id"
+_PROFILE_PARAMETER = "user_profile_id"
 _BROKEN_TYPES = ("protocol_error", "internal_error")
 
 
@@ -141,9 +142,13 @@ def would_fail_all(result: StreamResult, *, only_model: bool) -> bool:
 
 
 def _names_profile(result: StreamResult) -> bool:
-    """Whether the request itself says which user profile it is billed to."""
-    headers = {} if result.request is None else result.request.extra_headers or {}
-    return any(name.lower() == _PROFILE_HEADER for name in headers)
+    """Whether the request itself says which user profile it is billed to, in a header or in its body."""
+    request = result.request
+    if request is None:
+        return False
+    if {**request.params, **request.extra_body}.get(_PROFILE_PARAMETER) is not None:
+        return True
+    return any(name.lower() == _PROFILE_HEADER for name in request.extra_headers)
 
 
 def unreached(result: StreamResult) -> bool:

@@ -22,6 +22,7 @@ def result(message: dict[str, Any] | None) -> StreamResult:
         ({"type": "newer_reason", "cache_missed_input_tokens": "many"}, CacheMiss("newer_reason")),
         ({"type": "model_changed", "cache_missed_input_tokens": -1}, CacheMiss("model_changed")),
         ({"type": "model_changed", "cache_missed_input_tokens": True}, CacheMiss("model_changed")),
+        ({"type": "model_changed", "cache_missed_input_tokens": 10**400}, CacheMiss("model_changed")),
         ({"type": 7}, None),
         ({}, None),
         (None, None),  # the API does not know yet

@@ -180,4 +180,7 @@ def test_a_refused_user_profile_fails_those_who_name_it(status: int, code: str) 
         return would_fail_all(make("failed", error=info, request=request), only_model=True)
 
     assert not would(StreamRequest("hi", extra_headers={"Anthropic-User-Profile-Id": "up_1"}))
+    assert not would(StreamRequest({"messages": [], "user_profile_id": "up_1"}))
+    assert not would(StreamRequest("hi", extra_body={"user_profile_id": "up_1"}))
     assert would(StreamRequest("hi", extra_headers={"x-other": "1"}))  # then the client's own headers name it
+    assert would(StreamRequest({"messages": [], "user_profile_id": None}))
