@@ -28,6 +28,8 @@ _FAST = " (fast)"
 def model_group(model_name: str) -> str:
     """The name of the group whose limits a model counts against: the model's own, without its date, unless it shares
     them with others. Amazon Bedrock's names (`anthropic.claude-…`) are groups of their own."""
+    if not model_name.startswith("claude-"):
+        return model_name
     base = _RELEASE.sub("", model_name)
     return _GROUP_OF.get(base, base)
 
@@ -54,6 +56,8 @@ def pool_name(group: str, *, fast: bool) -> str:
 def limits_by_pool(limits: Mapping[str, Limits]) -> dict[str, Limits]:
     """Limits set by hand, by the pool's name, from those given by a pool's or a model's name.
 
+    What looks like a model's name may also be that of a pool of the caller's own: it stays in, beside its group's.
+
     Raises `ValueError` when two models that share one limit are given different ones.
     """
     found: dict[str, tuple[str, Limits]] = {}
@@ -62,4 +66,4 @@ def limits_by_pool(limits: Mapping[str, Limits]) -> dict[str, Limits]:
         other, before = found.setdefault(pool, (name, limit))
         if before != limit:
             raise ValueError(f"limits: {other!r} and {name!r} share one rate limit, that of {pool!r}, but differ")
-    return {pool: limit for pool, (_, limit) in found.items()}
+    return {**limits, **{pool: limit for pool, (_, limit) in found.items()}}

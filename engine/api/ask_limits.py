@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import attrs
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GroupLimits", "LimitsError", "ask_limits"]
 
-_SECONDS = 10.0  # for each try
+_SECONDS = 10.0  # for each step of a try
 _TRIES = 3
+_SECONDS_IN_ALL = 30.0  # retries, their pauses and further pages included
 _KINDS = {
     "requests_per_minute": "requests_per_minute",
     "input_tokens_per_minute": "input_tokens_per_minute",
@@ -44,7 +46,7 @@ class GroupLimits:
 async def ask_limits(client: "AnthropicClient", admin_key: str) -> list[GroupLimits]:
     """The limits of the organization that the admin key belongs to, asked at the client's base URL.
 
-    Takes at most half a minute. Raises `LimitsError` when they can't be had. A cancellation leaves nothing behind.
+    Takes at most 30 seconds. Raises `LimitsError` when they can't be had. A cancellation leaves nothing behind.
     """
     import anthropic
 
@@ -56,8 +58,9 @@ async def ask_limits(client: "AnthropicClient", admin_key: str) -> list[GroupLim
     # Whatever else the client sends to prove who it is must not go with the admin key.
     headers: dict[str, str | anthropic.Omit] = {"x-api-key": admin_key, "authorization": anthropic.Omit()}
     try:
-        entries = admin.organization.rate_limits.list(group_type="model_group", extra_headers=headers)
-        return [_read(entry) async for entry in entries]
+        with anyio.fail_after(_SECONDS_IN_ALL):
+            entries = admin.organization.rate_limits.list(group_type="model_group", extra_headers=headers)
+            return [_read(entry) async for entry in entries]
     except Exception as exc:
         info = sending_failed(exc, None)
         status = f"{info.status} " if info.status else ""
@@ -69,7 +72,10 @@ async def ask_limits(client: "AnthropicClient", admin_key: str) -> list[GroupLim
 
 def _read(entry: Any) -> GroupLimits:
     told = {_KINDS[one.type]: one.value for one in entry.limits if one.type in _KINDS and _is_limit(one.value)}
-    return GroupLimits(entry.group.display_name, tuple(entry.models or ()), told)
+    name: object = entry.group.display_name
+    if not isinstance(name, str):
+        raise TypeError("a model group has no name")
+    return GroupLimits(name, tuple(model for model in entry.models or () if isinstance(model, str)), told)
 
 
 def _is_limit(value: object) -> bool:

@@ -40,9 +40,9 @@ def test_the_group_of_a_model(name: str, group: str) -> None:
 
 
 def test_limits_by_a_model_s_name_hold_for_its_group() -> None:
-    assert limits_by_pool({"claude-opus-4-8": SIX, "claude-opus-4-6": SIX}) == {"claude-opus-4.x": SIX}
+    assert limits_by_pool({"claude-opus-4-8": SIX, "claude-opus-4-6": SIX})["claude-opus-4.x"] == SIX
     assert limits_by_pool({"claude-opus-4.x": SIX, "mine": SIX}) == {"claude-opus-4.x": SIX, "mine": SIX}
-    assert limits_by_pool({"claude-opus-4-8 (fast)": SIX}) == {"claude-opus-4.x (fast)": SIX}
+    assert limits_by_pool({"claude-opus-4-8 (fast)": SIX})["claude-opus-4.x (fast)"] == SIX
     message = "'claude-opus-4-8' and 'claude-opus-4-6' share one rate limit, that of 'claude-opus-4.x', but differ"
     with pytest.raises(ValueError, match=message):
         limits_by_pool({"claude-opus-4-8": SIX, "claude-opus-4-6": Limits(requests_per_minute=7)})
@@ -64,3 +64,13 @@ def test_the_pool_of_a_request() -> None:
     assert len(admission.pools) == 4
     pool_of(StreamRequest("hi"), "another key")
     assert len(admission.pools) == 5
+
+
+@pytest.mark.parametrize(
+    "name", ["mine", "claude-opus-4-8", "claude-haiku-4-5-20251001", "tenant-20260101", "my-latest"]
+)
+def test_limits_of_a_pool_of_the_caller_s_own_hold_whatever_its_name(name: str) -> None:
+    admission = Admission(10, clock=lambda: 0.0, woken=lambda: None, limits={name: SIX})
+    for fast in (False, True):
+        bucket = admission.pool("k", "claude-opus-5", own=name, fast=fast).buckets["requests_per_minute"]
+        assert bucket.limit == (None if fast else 6)

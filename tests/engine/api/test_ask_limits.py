@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import anyio
+import httpx2
 import pytest
 from anthropic import AsyncAnthropic
 from anthropic.lib.bedrock import AsyncAnthropicBedrock
+from tests.support.virtual import virtual_backends
 from tests.support.wire_server import Peer, head, serving
 
 from manystream import AnthropicModel, Engine, Limits, LimitsError, MissingCredentialsError, StreamRequest
+from manystream.engine.api.ask_limits import ask_limits
 
 pytestmark = pytest.mark.anyio
 
@@ -122,7 +126,15 @@ async def test_a_refusal_is_one_clear_error(status: str, kind: str, words: str) 
     assert ADMIN not in repr(caught.value)
 
 
-@pytest.mark.parametrize("body", [{"data": [{"group": None}], "next_page": None}, {"data": [7]}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": [{"group": None}], "next_page": None},
+        {"data": [7]},
+        {"data": [entry("x", None) | {"group": {"display_name": ["x"]}}]},
+        {"data": [entry("x", None) | {"models": 7}]},
+    ],
+)
 async def test_nonsense_is_one_clear_error(body: dict[str, Any]) -> None:
     async with serving(Admin(body=body)) as server:
         with pytest.raises(LimitsError, match="the limits could not be asked for: "):
@@ -143,3 +155,20 @@ def test_settings_that_make_no_sense() -> None:
         Engine(model(1), admin_key=ADMIN)
     with pytest.raises(ValueError, match="limits is Limits"):
         Engine(model(1), limits="all")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_answer_without_an_end_is_given_up(backend: str) -> None:
+    async def page(request: httpx2.Request) -> httpx2.Response:
+        await anyio.sleep(9)
+        return httpx2.Response(200, json={"data": [OPUS], "next_page": "page_more"})
+
+    async def ask() -> None:
+        async with httpx2.AsyncClient(transport=httpx2.MockTransport(page)) as http_client:
+            began = anyio.current_time()
+            with pytest.raises(LimitsError, match="the limits could not be asked for: "):
+                await ask_limits(AsyncAnthropic(api_key="ordinary", http_client=http_client), ADMIN)
+            assert anyio.current_time() - began == pytest.approx(30)
+
+    name, options = virtual_backends()[backend]
+    anyio.run(ask, backend=name, backend_options=options)
