@@ -1,6 +1,7 @@
 """What the simulated model says: answers, made up, scripted or recorded, as the events of the wire."""
 
 from .blocks import Answer
+from .client_tools import is_for_clients
 from .continuation import interrupted, rest_of
 from .counting import input_tokens
 from .generate import generate
@@ -30,6 +31,7 @@ __all__ = [
     "input_tokens",
     "interrupted",
     "is_array",
+    "is_for_clients",
     "is_object",
     "member",
     "message_json",

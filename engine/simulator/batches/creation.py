@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ..answers import is_array, is_object
-from ..service import RefusalError
+from ..service import NO_JSON, RefusalError
 
 __all__ = ["LARGEST_BATCH", "PATH", "Entry", "read_entries"]
 
@@ -28,7 +28,7 @@ _CUSTOM_ID = r"^[a-zA-Z0-9_-]{1,64}$"
 class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """One request of a batch; `params` are its JSON as it was sent, a view of the body."""
 
-    custom_id: Annotated[str, msgspec.Meta(pattern=_CUSTOM_ID)]
+    custom_id: Annotated[str, msgspec.Meta(pattern=_CUSTOM_ID.replace("$", r"\Z"))]  # "$" lets a last line break pass
     params: msgspec.Raw
 
 
@@ -45,7 +45,7 @@ def read_entries(body: bytes) -> list[Entry]:
         raise RefusalError(413, "Request exceeds the maximum size")
     try:
         entries = _decoder.decode(body).requests
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NO_JSON:
         raise _refusal(_fault_of(body)) from None
     if not entries:
         raise _refusal("requests: List should have at least 1 item after validation, not 0")
@@ -78,7 +78,7 @@ def _fault_of(body: bytes) -> str:
     """Returns what is wrong with a body that the decoder doesn't take, in the API's words."""
     try:
         decoded: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NO_JSON as error:
         return f"The request body is not valid JSON: {error}"
     if not is_object(decoded):
         return "Input should be a valid dictionary or object to extract fields from"

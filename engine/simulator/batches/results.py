@@ -11,7 +11,7 @@ import attrs
 import msgspec
 
 from ..answers import NOTHING, Answer, Head, Usage, identifier, input_tokens, message_json
-from ..service import RefusalError, check_create, error_body, error_type
+from ..service import NO_JSON, RefusalError, check_create, error_body, error_type
 from .batch import Batch, BatchOutcome, Counts, Fate
 from .creation import Entry
 
@@ -118,7 +118,7 @@ def _fault_of(batch: Batch, entry: Entry) -> RefusalError | None:
     """Returns what the service says of a request's parameters when it comes to process them; None if they are right."""
     try:
         params = _params(entry)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # what isn't UTF-8 goes unnoticed before
+    except NO_JSON as error:  # what isn't UTF-8, or is nested too deep, goes unnoticed before
         return RefusalError(400, f"The request body is not valid JSON: {error}")
     profile: object = params.get("user_profile_id")
     try:

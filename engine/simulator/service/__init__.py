@@ -8,11 +8,12 @@ from .errors import RefusalError, error_body, error_type
 from .limits import Bucket, retry_after
 from .models import find_model, model_page
 from .paging import page_of
-from .steps import Abort, BadChunk, Close, Reply, Request, Send, Step, Wait
+from .steps import NO_JSON, Abort, BadChunk, Close, Reply, Request, Send, Step, Wait
 from .validation import check_count, check_create
 
 __all__ = [
     "ERROR_CODES",
+    "NO_JSON",
     "Abort",
     "Account",
     "BadChunk",

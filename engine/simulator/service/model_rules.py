@@ -17,7 +17,7 @@ __all__ = ["check_length", "check_model"]
 
 _KINDS = ("adaptive", "between_tools", "disabled", "enabled")
 _DISPLAYS = ("summarized", "omitted", None)
-_VERSION = re.compile(r"claude-[a-z]+-(\d+)(?:-(\d{1,2}))?(?![\d])")
+_VERSION = re.compile(r"claude-[a-z]+-(\d{1,9})(?:-(\d{1,2}))?(?!\d)")
 _LEAST_BUDGET = 1_024
 _LONGEST = 300_000
 

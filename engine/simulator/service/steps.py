@@ -17,7 +17,10 @@ import msgspec
 from ..answers import NOTHING, Usage
 from .conditions import Condition
 
-__all__ = ["Abort", "BadChunk", "Close", "Reply", "Request", "Send", "Step", "Wait"]
+__all__ = ["NO_JSON", "Abort", "BadChunk", "Close", "Reply", "Request", "Send", "Step", "Wait"]
+
+NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding a body raises when it isn't JSON, or is nested too deep to be read."""
 
 
 @attrs.frozen
@@ -48,7 +51,7 @@ class Request:
         """The body, decoded; None when it isn't JSON."""
         try:
             return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except NO_JSON:
             return None
 
 

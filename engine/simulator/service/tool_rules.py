@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..answers import is_array, is_object
+from ..answers import is_array, is_for_clients, is_object
 from .output_rules import check_schema
 from .shape import invalid, required
 
@@ -22,7 +22,10 @@ def check_tools(tools: object) -> None:
     for number, tool in enumerate(tools):
         if not is_object(tool):
             raise invalid(f"tools.{number}: Input should be a valid dictionary or object")
-        if tool.get("type", "custom") != "custom":  # the API's own tools: of these we know nothing
+        kind = tool.get("type") or "custom"
+        if kind != "custom":  # the API's own tools: we know only that those for clients have names
+            if is_for_clients(tool) and not isinstance(required(tool, "name", f"tools.{number}.{kind}."), str):
+                raise invalid(f"tools.{number}.{kind}.name: Input should be a valid string")
             continue
         name = required(tool, "name", f"tools.{number}.custom.")
         schema = required(tool, "input_schema", f"tools.{number}.custom.")

@@ -52,13 +52,27 @@ INVALID: list[tuple[Any, str]] = [
     (a_body([{"type": "tool_use", "id": "t", "name": "t", "input": {}}]), "can only be in `assistant` messages"),
     (a_body(messages=[{"role": "robot", "content": "x"}]), "messages.0.role: Input should be 'user', 'assistant'"),
     (a_body(tools=[{"name": "t"}]), "tools.0.custom.input_schema: Field required"),
+    (a_body(tools=[{"name": "t", "type": None}]), "tools.0.custom.input_schema: Field required"),
+    (a_body(tools=[{"type": "bash_20250124"}]), "tools.0.bash_20250124.name: Field required"),
+    (
+        a_body(tools=[{"type": "memory_20250818", "name": 1}]),
+        "tools.0.memory_20250818.name: Input should be a valid string",
+    ),
     (a_body(tools=[WEATHER, WEATHER]), "Tool names must be unique"),
     (a_body(tools=[WEATHER], tool_choice={"type": "tool", "name": "t"}), "Tool 't' not found in provided tools"),
     (a_body(tool_choice={"type": "any"}), "may only be specified while providing tools"),
     (a_body(stop_sequences=[" "]), "each stop sequence must contain non-whitespace"),
     (a_body(thinking={"type": "enabled", "budget_tokens": 9}), "greater than or equal to 1024"),
     (a_body(thinking={"type": "enabled", "budget_tokens": 2000}), "must be greater than `thinking.budget_tokens`"),
+    (
+        a_body(
+            model="claude-opus-" + "9" * 5_000,
+            messages=[{"role": "user", "content": "x"}, {"role": "assistant", "content": "x "}],
+        ),
+        "final assistant content cannot end with trailing whitespace",
+    ),
     (b"{not json", "not valid JSON"),
+    (b"[" * 100_000, "The request body is not valid JSON"),
     ([], "valid dictionary"),
 ]
 

@@ -23,6 +23,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"requests": [{"custom_id": 1, "params": {}}]}, "requests.0.custom_id: Input should be a valid string"),
     ({"requests": [an_entry("")]}, "requests.0.custom_id: String should have at least 1 character"),
     ({"requests": [an_entry("x" * 65)]}, "requests.0.custom_id: String should have at most 64 characters"),
+    ({"requests": [an_entry("a\n")]}, "requests.0.custom_id: String should match pattern '^[a-zA-Z0-9_-]{1,64}$'"),
     (
         {"requests": [an_entry("a b")]},
         "requests.0.custom_id: String should match pattern '^[a-zA-Z0-9_-]{1,64}$'",
@@ -45,7 +46,16 @@ def test_what_is_refused_at_once(body: Any, message: str) -> None:
     assert api.list()["data"] == []
 
 
-@pytest.mark.parametrize("body", [b"", b'{"requests":', b'{"requests":[{"custom_id":"\xff","params":{}}]}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'{"requests":',
+        b'{"requests":[{"custom_id":"\xff","params":{}}]}',
+        b'{"requests":[{"custom_id":"x","params":' + b'{"a":' * 10_000,
+    ],
+    ids=["nothing", "cut", "bad UTF-8", "too deep"],
+)
 def test_a_body_that_is_no_json(body: bytes) -> None:
     error = Api.made().json("POST", PATH, body)["error"]
     assert error["type"] == "invalid_request_error"
