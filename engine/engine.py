@@ -41,7 +41,7 @@ from .combinators.merge import MergeChannel, merge
 from .combinators.race import HedgeContext, RaceContext, Until
 from .combinators.single import StreamContext
 from .event_loop import HomeLoop
-from .opened import Host
+from .opened import BlockTask
 from .prices import Price, Prices
 from .stats import EngineStats, engine_stats
 from .submission import Defaults, Submission
@@ -121,7 +121,7 @@ class Engine:
         )
         self._connections: dict[AnthropicModel, tuple[ConnectedModel, Send]] = {}
         self._loop: HomeLoop | None = None
-        self._host: Host | None = None
+        self._block_task: BlockTask | None = None
         self._supervisor: Supervisor | None = None
         self._ttfts: deque[float] = deque(maxlen=1000)
 
@@ -177,10 +177,10 @@ class Engine:
 
         Raises as entering the block does. A cancellation leaves the engine closed.
         """
-        if self._host is not None:
+        if self._block_task is not None:
             raise RuntimeError("an engine is opened once; make another")
-        self._host = Host(self, "an engine")
-        await self._host.open(HomeLoop("engine").library)
+        self._block_task = BlockTask(self, "an engine")
+        await self._block_task.open(HomeLoop("engine").library)
 
     async def aclose(self) -> None:
         """Leaves an engine that was opened with `open`, as leaving its block does: what runs may finish for `grace`
@@ -189,11 +189,11 @@ class Engine:
         Raises what crashed the engine, if something did. A cancellation cancels what runs at once, and is raised when
         that has stopped.
         """
-        if self._host is None:
+        if self._block_task is None:
             raise RuntimeError("open the engine first: await engine.open()")
         if self._loop is not None:
             self._loop.check()
-        await self._host.close()
+        await self._block_task.close()
 
     async def _ask_limits(self, connection: ConnectedModel, admin_key: str) -> ModelGroups:
         try:
@@ -337,9 +337,9 @@ class Engine:
 
         When the first try shows no content for `after` seconds, a second is started; whichever shows content first is
         the stream, from its beginning, and the other is cancelled. By default `after` is the 95th percentile of this
-        engine's own times to first content, and no second try is made before there are 20 of them,
-        nor of a turn that continues a message thread: the API takes it once. When neither shows
-        content, reading raises the first one's error. Entering raises as `submit` does.
+        engine's own times to first content, and no second try is made before there are 20 of them. A turn that
+        continues a message thread is never sent twice: the API takes it once. When neither shows content, reading
+        raises the first one's error. Entering raises as `submit` does.
         """
         return HedgeContext(self, request, self._usual_ttft() if after is None else after, policy)
 

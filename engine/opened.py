@@ -1,7 +1,7 @@
 """An engine that is opened and closed by hand, in different tasks: its block is held by a task of its own.
 
 A task group must be entered and left in one task, which the cells of a notebook, fixtures and start-up hooks can't
-promise. So a host task enters the engine's block, waits, and leaves it. It belongs to the event loop and not to who
+promise. So another task enters the engine's block, waits, and leaves it. It belongs to the event loop and not to who
 opened the engine: a task of asyncio's, or a system task of trio's.
 """
 
@@ -15,11 +15,11 @@ import anyio
 
 from .finish import is_cancellation, uninterrupted
 
-__all__ = ["Host"]
+__all__ = ["BlockTask"]
 
 
-class Host:
-    """Holds `block` open in a task of its own. `name` is for messages."""
+class BlockTask:
+    """A task that holds `block` open. `name` is for messages."""
 
     def __init__(self, block: AbstractAsyncContextManager[object], name: str) -> None:
         self._block = block
@@ -80,10 +80,10 @@ def _spawn(library: Literal["asyncio", "trio"], coro: Coroutine[Any, Any, None])
     if library == "trio":
         import trio
 
-        async def host() -> None:
+        async def hold() -> None:
             await coro
 
-        return trio.lowlevel.spawn_system_task(host, context=contextvars.copy_context())
+        return trio.lowlevel.spawn_system_task(hold, context=contextvars.copy_context())
     import asyncio
 
     return asyncio.get_running_loop().create_task(coro)

@@ -151,8 +151,8 @@ class Pace:
 
     @property
     def _share(self) -> float:
-        """The share of the requests sent since the last change that were refused. A refusal comes at once: who has no
-        answer yet is likely to be accepted."""
+        """The share of the requests sent since the last change that were refused. A refusal comes at once: a
+        request without an answer yet is likely to be accepted."""
         return self._refusals / max(self._refusals, self._sends)
 
     def _suspect(self, now: float) -> None:
@@ -170,8 +170,8 @@ class Pace:
             self._refusals, self._sends = self._refusals // 2, self._sends // 2
 
     def _explained(self, now: float, before: float) -> None:
-        """A request was refused at a higher pace than was accepted before. If the limit falls again and again, it is
-        tried whether the pace of the beginning is met with more refusals."""
+        """A request was refused at a higher pace than was accepted before. When the limit seems to fall again and
+        again, the pace of the beginning is tried, to see whether more are refused at it."""
         falls, sends, refusals = self._falls, self._sends, self._refusals
         self._measure(now, now - self._changed_at)
         assert self._rate is not None

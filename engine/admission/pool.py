@@ -1,4 +1,4 @@
-"""One rate-limit pool: all that is known of what one set of credentials may send to one model.
+"""One rate-limit pool: all that is known of what one set of credentials may send to the models that share a limit.
 
 It says whether a request may be sent now, and learns from how the API answers. The order of the requests is decided
 elsewhere.
@@ -28,7 +28,7 @@ _LIMIT_NAMES: dict[Reason, str] = {
     "input_tokens_per_minute": "input-tokens",
     "output_tokens_per_minute": "output-tokens",
 }
-_BY_CHANCE = 60.0  # seconds: who asks to wait for longer does not refuse by chance
+_BY_CHANCE = 60.0  # seconds: a refusal that asks to wait for longer does not come by chance
 _RAMP = "ramp_limit_exceeded"
 _MOST_ESTIMATES = 10_000
 _UNIT = 1000  # token figures in the headers are rounded to thousands

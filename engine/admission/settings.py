@@ -43,7 +43,7 @@ def _positive(_: object, field: "attrs.Attribute[Any]", value: float | None) -> 
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """Limits per minute, set by hand. None for a limit that is only learnt from the API's headers.
+    """Limits per minute, set by hand or told by the API. None for one that is only learnt from the headers.
 
     Raises `ValueError` for a limit that is not above 0, or not finite.
     """

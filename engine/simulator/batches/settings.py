@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Literal, TypeAlias, get_args
 
 import attrs
+
+from ..service import check_positive, check_probability, check_whole, is_number
 
 __all__ = ["Batches", "Scheduler"]
 
@@ -13,24 +15,9 @@ Scheduler: TypeAlias = Literal["first_come", "equal_share"]
 """`"first_come"`: one batch after the other, in the order of creation. `"equal_share"`: all of them at once."""
 
 
-def _check_positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not _is_number(value) or not 0 < value < math.inf:
-        raise ValueError(f"{attribute.name} must be a number above 0, not {value!r}")
-
-
 def _check_not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not _is_number(value) or not 0 <= value < math.inf:
+    if not is_number(value) or not 0 <= value < math.inf:
         raise ValueError(f"{attribute.name} must be a number, 0 or more, not {value!r}")
-
-
-def _check_probability(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise ValueError(f"{attribute.name} must be a number between 0 and 1, not {value!r}")
-
-
-def _check_limit(_: object, attribute: attrs.Attribute[Any], value: int | None) -> None:
-    if value is not None and (not isinstance(cast(object, value), int) or isinstance(value, bool) or value < 1):
-        raise ValueError(f"{attribute.name} must be a whole number above 0, not {value!r}")
 
 
 def _check_scheduler(_: object, attribute: attrs.Attribute[Scheduler], value: Scheduler) -> None:
@@ -38,22 +25,18 @@ def _check_scheduler(_: object, attribute: attrs.Attribute[Scheduler], value: Sc
         raise ValueError(f"{attribute.name} must be one of {', '.join(get_args(Scheduler))}, not {value!r}")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-
-
 @attrs.frozen(kw_only=True)
 class Batches:
     """How batches are processed. Seconds are those of the batches' own clock.
 
-    Raises ValueError for a setting that makes no sense. What is left at its default restricts nothing.
+    Raises ValueError for a setting that makes no sense. By default there are no limits, and nothing goes wrong.
     """
 
-    per_second: float = attrs.field(default=100.0, validator=_check_positive)
+    per_second: float = attrs.field(default=100.0, validator=check_positive)
     """How many requests are processed in a second, of all batches together."""
     scheduler: Scheduler = attrs.field(default="first_come", validator=_check_scheduler)
     """`"first_come"` or `"equal_share"`: which of the batches that are open get on."""
-    speed: float = attrs.field(default=1.0, validator=_check_positive)
+    speed: float = attrs.field(default=1.0, validator=check_positive)
     """How many seconds pass for batches in one of the simulator's: with 3,600 a day takes 24 s."""
     ending_seconds: float = attrs.field(default=0.0, validator=_check_not_negative)
     """How long a batch is still in progress after its last request."""
@@ -61,11 +44,11 @@ class Batches:
     """How long a batch is canceling before it ends."""
     listed_after: float = attrs.field(default=0.0, validator=_check_not_negative)
     """How long a new batch isn't in the list yet, though it can be retrieved."""
-    errored: float = attrs.field(default=0.0, validator=_check_probability)
+    errored: float = attrs.field(default=0.0, validator=check_probability)
     """The probability that a request errs for the service's own reasons (`api_error`)."""
-    expired: float = attrs.field(default=0.0, validator=_check_probability)
+    expired: float = attrs.field(default=0.0, validator=check_probability)
     """The probability that a request's turn never comes; its batch then ends only when it expires, after 24 hours."""
-    requests_per_minute: int | None = attrs.field(default=None, validator=_check_limit)
+    requests_per_minute: int | None = attrs.field(default=None, validator=attrs.validators.optional(check_whole))
     """How many HTTP requests to the batches' endpoints are let in, by the simulator's clock; None for any number."""
-    queued_requests: int | None = attrs.field(default=None, validator=_check_limit)
+    queued_requests: int | None = attrs.field(default=None, validator=attrs.validators.optional(check_whole))
     """How many requests of all batches may wait to be processed; None for any number."""

@@ -8,28 +8,20 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from ..service import check_probability, is_number
 from .script import Bytes, Cut, CutHow, Fail, Stall
 
 __all__ = ["NO_FAULTS", "Chance", "Faults"]
 
 
-def _check_probability(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise ValueError(f"{attribute.name} must be a number between 0 and 1, not {value!r}")
-
-
 def _check_status(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if not _is_number(value) or value not in range(400, 600):
+    if not is_number(value) or value not in range(400, 600):
         raise ValueError(f"{attribute.name} must be a status between 400 and 599, not {value!r}")
 
 
 def _check_seconds(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not _is_number(value) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise ValueError(f"{attribute.name} must be a number above 0, not {value!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @attrs.frozen(kw_only=True)
@@ -45,12 +37,12 @@ class Faults:
     script does as the script says; it counts, too.
     """
 
-    end: float = attrs.field(default=0.0, validator=_check_probability)
-    close: float = attrs.field(default=0.0, validator=_check_probability)
-    reset: float = attrs.field(default=0.0, validator=_check_probability)
-    garbage: float = attrs.field(default=0.0, validator=_check_probability)
-    error: float = attrs.field(default=0.0, validator=_check_probability)
-    stall: float = attrs.field(default=0.0, validator=_check_probability)
+    end: float = attrs.field(default=0.0, validator=check_probability)
+    close: float = attrs.field(default=0.0, validator=check_probability)
+    reset: float = attrs.field(default=0.0, validator=check_probability)
+    garbage: float = attrs.field(default=0.0, validator=check_probability)
+    error: float = attrs.field(default=0.0, validator=check_probability)
+    stall: float = attrs.field(default=0.0, validator=check_probability)
     error_status: int = attrs.field(default=529, validator=_check_status)
     stall_seconds: float | None = attrs.field(default=None, validator=attrs.validators.optional(_check_seconds))
 

@@ -1,6 +1,7 @@
 """What the simulated service decides: which requests it takes, what they use, and what it refuses."""
 
 from .account import Account, Service
+from .checks import check_positive, check_probability, check_whole, is_number
 from .conditions import Cache, Condition, Conditions, Overload, Ramp, ServiceLimits, SpendKind, SpendLimit
 from .dialect import Dialect, dialect_of
 from .error_codes import ERROR_CODES, ErrorCode
@@ -38,10 +39,14 @@ __all__ = [
     "Wait",
     "check_count",
     "check_create",
+    "check_positive",
+    "check_probability",
+    "check_whole",
     "dialect_of",
     "error_body",
     "error_type",
     "find_model",
+    "is_number",
     "model_page",
     "page_of",
     "retry_after",

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import attrs
+
+from .checks import check_positive, check_probability, check_whole, is_number
 
 __all__ = ["Cache", "Condition", "Conditions", "Overload", "Ramp", "ServiceLimits", "SpendKind", "SpendLimit"]
 
@@ -28,17 +30,7 @@ Condition: TypeAlias = Literal[
 
 SpendKind: TypeAlias = Literal["tier", "contract", "organization", "workspace", "user_profile"]
 
-_SPEND_KINDS: tuple[SpendKind, ...] = ("tier", "contract", "organization", "workspace", "user_profile")
-
-
-def _check_positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not _is_number(value) or not 0 < value < math.inf:
-        raise ValueError(f"{attribute.name} must be a number above 0, not {value!r}")
-
-
-def _check_count(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if not isinstance(cast(object, value), int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{attribute.name} must be a whole number above 0, not {value!r}")
+_SPEND_KINDS: tuple[SpendKind, ...] = get_args(SpendKind)
 
 
 def _check_not_negative(_: object, attribute: attrs.Attribute[int], value: int) -> None:
@@ -47,13 +39,8 @@ def _check_not_negative(_: object, attribute: attrs.Attribute[int], value: int) 
 
 
 def _check_growth(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not _is_number(value) or not 1 <= value < math.inf:
+    if not is_number(value) or not 1 <= value < math.inf:
         raise ValueError(f"{attribute.name} must be a number, 1 or more, not {value!r}")
-
-
-def _check_probability(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise ValueError(f"{attribute.name} must be a number between 0 and 1, not {value!r}")
 
 
 def _check_flag(_: object, attribute: attrs.Attribute[bool], value: bool) -> None:
@@ -64,10 +51,6 @@ def _check_flag(_: object, attribute: attrs.Attribute[bool], value: bool) -> Non
 def _check_kind(_: object, attribute: attrs.Attribute[SpendKind], value: SpendKind) -> None:
     if value not in _SPEND_KINDS:
         raise ValueError(f"{attribute.name} must be one of {', '.join(_SPEND_KINDS)}, not {value!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def _as_pairs(value: Any) -> Any:
@@ -85,7 +68,7 @@ def _check_outages(
         raise ValueError(f"{attribute.name} must be a list of pairs (start, end), not {value!r}")
     for number, outage in enumerate(cast("tuple[object, ...]", value)):
         pair = cast("tuple[object, ...]", outage) if isinstance(outage, tuple) else ()
-        if len(pair) != 2 or not all(map(_is_number, pair)) or not 0 <= cast(float, pair[0]) < cast(float, pair[1]):
+        if len(pair) != 2 or not all(map(is_number, pair)) or not 0 <= cast(float, pair[0]) < cast(float, pair[1]):
             raise ValueError(
                 f"{attribute.name}[{number}] must be a pair (start, end) of seconds, 0 <= start < end, not {outage!r}"
             )
@@ -107,12 +90,12 @@ class ServiceLimits:
     `burst_seconds`: 60 makes 60 requests a minute available at once, 1 makes them one a second.
     """
 
-    requests_per_minute: int | None = attrs.field(default=None, validator=attrs.validators.optional(_check_count))
-    input_tokens_per_minute: int | None = attrs.field(default=None, validator=attrs.validators.optional(_check_count))
+    requests_per_minute: int | None = attrs.field(default=None, validator=attrs.validators.optional(check_whole))
+    input_tokens_per_minute: int | None = attrs.field(default=None, validator=attrs.validators.optional(check_whole))
     """Input that is not read from the prompt cache."""
-    output_tokens_per_minute: int | None = attrs.field(default=None, validator=attrs.validators.optional(_check_count))
+    output_tokens_per_minute: int | None = attrs.field(default=None, validator=attrs.validators.optional(check_whole))
     """Counted as they are produced; what a request may produce at most (`max_tokens`) doesn't count."""
-    burst_seconds: float = attrs.field(default=60.0, validator=_check_positive)
+    burst_seconds: float = attrs.field(default=60.0, validator=check_positive)
     headers: bool = attrs.field(default=True, validator=_check_flag)
     """Whether responses tell the limits in `anthropic-ratelimit-*`; some platforms don't."""
 
@@ -126,9 +109,9 @@ class Ramp:
     where it began.
     """
 
-    requests_per_minute: float = attrs.field(validator=_check_positive)
+    requests_per_minute: float = attrs.field(validator=check_positive)
     growth: float = attrs.field(default=2.0, validator=_check_growth)
-    burst_seconds: float = attrs.field(default=10.0, validator=_check_positive)
+    burst_seconds: float = attrs.field(default=10.0, validator=check_positive)
 
 
 @attrs.frozen(kw_only=True)
@@ -157,7 +140,7 @@ class Overload:
     in seconds since the first request for a message. What was let in goes on to its end.
     """
 
-    probability: float = attrs.field(default=0.0, validator=_check_probability)
+    probability: float = attrs.field(default=0.0, validator=check_probability)
     outages: tuple[tuple[float, float], ...] = attrs.field(default=(), converter=_as_pairs, validator=_check_outages)
 
 
@@ -166,7 +149,7 @@ class Cache:
     """The prompt cache: the shortest prefix it takes, and how long an entry lives after its last use."""
 
     minimum_tokens: int = attrs.field(default=1_024, validator=_check_not_negative)
-    ttl: float = attrs.field(default=300.0, validator=_check_positive)
+    ttl: float = attrs.field(default=300.0, validator=check_positive)
     """Seconds. An entry whose `cache_control` asks for `"1h"` lives for an hour."""
 
 

@@ -5,8 +5,8 @@ is taken as it is produced, so that what runs can put that bucket in debt, and n
 Input that is read from the prompt cache is free. Input larger than a whole bucket is let in when the bucket is full,
 and leaves it in debt.
 
-The real service differs in that some models share their limits, that workspaces, priority and fast traffic and the
-batch API have limits of their own, and that some older models count cache reads.
+The real service differs: some models share their limits, workspaces, priority traffic and fast traffic have limits of
+their own, and some older models count cache reads.
 """
 
 from __future__ import annotations

@@ -6,16 +6,16 @@ A model that isn't listed refuses nothing for what it is.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 from ..answers import member
 from .dialect import Dialect
-from .models import Model, model_named
+from .models import Model, Thinking, model_named
 from .shape import integer, invalid, one_of
 
 __all__ = ["check_length", "check_model"]
 
-_KINDS = ("adaptive", "between_tools", "disabled", "enabled")
+_KINDS: tuple[Thinking, ...] = get_args(Thinking)
 _DISPLAYS = ("summarized", "omitted", None)
 _VERSION = re.compile(r"claude-[a-z]+-(\d{1,9})(?:-(\d{1,2}))?(?!\d)")
 _LEAST_BUDGET = 1_024

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
 
@@ -16,7 +16,7 @@ from .errors import RefusalError
 from .paging import page_of
 from .shape import invalid
 
-__all__ = ["Model", "find_model", "model_named", "model_page"]
+__all__ = ["Model", "Thinking", "find_model", "model_named", "model_page"]
 
 Thinking: TypeAlias = Literal["adaptive", "between_tools", "disabled", "enabled"]
 
@@ -137,7 +137,6 @@ def _described(model: Model) -> dict[str, Any]:
 
 def _capabilities(model: Model) -> dict[str, Any]:
     yes = {"supported": True}
-    kinds: tuple[Thinking, ...] = ("adaptive", "between_tools", "disabled", "enabled")
     return {
         "batch": yes,
         "citations": yes,
@@ -155,6 +154,6 @@ def _capabilities(model: Model) -> dict[str, Any]:
         "structured_outputs": yes,
         "thinking": {
             "supported": True,
-            "types": {kind: {"supported": kind not in model.refuses} for kind in kinds},
+            "types": {kind: {"supported": kind not in model.refuses} for kind in get_args(Thinking)},
         },
     }

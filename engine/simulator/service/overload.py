@@ -1,6 +1,6 @@
 """What refuses a request whatever its model: too steep an increase, and a service without room.
 
-How the real service measures an increase it doesn't say; here it is a rate that grows with its use.
+The API doesn't say how it measures an increase. Here it is a rate that grows with its use.
 """
 
 from __future__ import annotations
