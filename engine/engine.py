@@ -78,8 +78,9 @@ class Engine:
     cancelled, too. Leaving it with an exception cancels at once. In either case nothing of the engine runs any more
     when the block has been left.
 
-    Making one raises `ValueError` for settings that make no sense. Entering it raises `MissingCredentialsError` when
-    the model has no credentials, and `LimitsError` when the limits can't be had. An engine is entered once, and used in
+    Making one raises `ValueError` for settings that make no sense, and `MissingCredentialsError` for `limits="ask"`
+    without an admin key. Entering it raises `MissingCredentialsError` when the model has no credentials, and
+    `LimitsError` when the limits can't be had. An engine is entered once, and used in
     the thread and the event loop that entered it; elsewhere its methods raise `RuntimeError`, unless they say
     otherwise.
     """
