@@ -2,7 +2,6 @@
 
 from .admission import Admission, EngineBusy
 from .model_groups import ModelGroups
-from .pool import is_overload
 from .prompt import measure
 from .settings import Group, Limits, Reason
 from .ticket import Ticket
@@ -15,6 +14,5 @@ __all__ = [
     "ModelGroups",
     "Reason",
     "Ticket",
-    "is_overload",
     "measure",
 ]

@@ -3,7 +3,7 @@
 from .batch import Batch, BatchOutcome, Status
 from .creation import LARGEST_BATCH, PATH
 from .record import RecordedBatch
-from .script import BatchOperation, BatchScript, BatchStep, check_batch_steps
+from .script import BatchOperation, BatchStep, check_batch_steps
 from .sending import send_results
 from .service import BatchService
 from .settings import Batches, Scheduler
@@ -14,7 +14,6 @@ __all__ = [
     "Batch",
     "BatchOperation",
     "BatchOutcome",
-    "BatchScript",
     "BatchService",
     "BatchStep",
     "Batches",

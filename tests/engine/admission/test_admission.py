@@ -9,7 +9,8 @@ import pytest
 
 from manystream import EngineBusy, ErrorInfo, Group, Limits
 from manystream.actors import Usage
-from manystream.engine.admission import Admission, Ticket, is_overload
+from manystream.engine.admission import Admission, Ticket
+from manystream.engine.admission.pool import is_overload
 from manystream.engine.admission.prompt import Prefix, Prompt
 from manystream.engine.prices import Price, Prices
 
