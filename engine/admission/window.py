@@ -133,7 +133,8 @@ class Window:
         """The API accepted the request with this number, one of `running`. Returns whether this tells that the
         service, which was shut, is open again."""
         self.gone(number)
-        self._answers += 1
+        if number >= self._round:  # the round before has counted what was sent in it
+            self._answers += 1
         if self.out and number >= self._reopens:
             at_once = self._pause == _FIRST_PAUSE
             self._pause = 0.0
