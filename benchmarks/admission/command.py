@@ -13,16 +13,17 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from .flaky import FLAKY, SEEDS, STRATEGIES, Flaky, FlakyComparison, Trial, flaky_table, run_trial
 from .outcome import Outcome
 from .plots import can_plot, plot
 from .report import Comparison, write_json
 from .scenarios import SCENARIOS, Scenario
 from .strategies import ADAPTIVE, run_strategy, strategies_for
 
-__all__ = ["command", "compare"]
+__all__ = ["command", "compare", "compare_flaky"]
 
 _WIDTH = 160  # where nobody says how wide the terminal is
-_NAMES = ", ".join(scenario.name for scenario in SCENARIOS)
+_NAMES = ", ".join(known.name for known in (*SCENARIOS, *FLAKY))
 
 
 def command(
@@ -36,24 +37,28 @@ def command(
 ) -> None:
     """How much of what the API would take gets through, and how often it is refused.
 
-    Fixed concurrency, the adaptive engine and the ideal, against simulated limits, an outage and a ramp.
+    Fixed concurrency, the adaptive engine and the ideal, against simulated limits, an outage and a ramp. And how long
+    the engine takes, beside the SDK's client, where a service without limits refuses by chance.
     """
     notes = Console(stderr=True, highlight=False)
-    known = {scenario.name: scenario for scenario in SCENARIOS}
-    if unknown := [name for name in scenario or () if name not in known]:
-        notes.print(Text(f"no such scenario: {', '.join(unknown)}; there are {_NAMES}"))
+    wanted = scenario or [known.name for known in (*SCENARIOS, *FLAKY)]
+    chosen = [known for known in SCENARIOS if known.name in wanted]
+    flaky = [known for known in FLAKY if known.name in wanted]
+    if unknown := set(wanted).difference(known.name for known in (*chosen, *flaky)):
+        notes.print(Text(f"no such scenario: {', '.join(sorted(unknown))}; there are {_NAMES}"))
         raise typer.Exit(2)
     if not can_plot():
         notes.print(Text("the pictures need matplotlib: pip install 'manystream[bench]'"))
         raise typer.Exit(2)
     out.mkdir(parents=True, exist_ok=True)
-    chosen = [known[name] for name in scenario] if scenario else SCENARIOS
-    comparisons = compare(chosen, minutes, seed, notes, sdk=sdk)
+    comparisons = compare(chosen, minutes, seed, notes, sdk=sdk) if chosen else []
+    flaky_comparisons = compare_flaky(flaky, seed, notes) if flaky else []
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
     _show(comparisons, console)
-    write_json(out / "admission.json", comparisons, seed=seed)
+    _show_flaky(flaky_comparisons, console)
+    write_json(out / "admission.json", comparisons, flaky_comparisons, minutes=minutes, seed=seed)
     for comparison in comparisons:
         plot(comparison, out / f"admission-{comparison.scenario.name}.png")
     console.print(Text(f"figures and pictures: {out / 'admission'}*"))
@@ -92,6 +97,35 @@ def _run(scenario_name: str, strategy: str, minutes: int, seed: int) -> Outcome:
     # By name: what makes a scenario's conditions can't be sent to another process.
     scenario = next(scenario for scenario in SCENARIOS if scenario.name == scenario_name)
     return run_strategy(scenario, strategy, minutes, seed)
+
+
+def compare_flaky(services: list[Flaky], seed: int, notes: Console) -> list[FlakyComparison]:
+    """Runs both strategies against each service, with ten seeds from `seed` on; tells `notes` what is done."""
+    seeds = range(seed, seed + SEEDS)
+    began = time.monotonic()
+    context = multiprocessing.get_context("spawn")
+    comparisons: list[FlakyComparison] = []
+    with ProcessPoolExecutor(os.cpu_count() or 1, mp_context=context) as processes:
+        for service in services:
+            trials = {
+                strategy: list(processes.map(_try, [service.name] * SEEDS, [strategy] * SEEDS, seeds))
+                for strategy in STRATEGIES
+            }
+            comparisons.append(FlakyComparison(service, trials))
+            notes.print(Text(f"{service.name}: {SEEDS} seeds ({time.monotonic() - began:.0f} s)"))
+    return comparisons
+
+
+def _try(name: str, strategy: str, seed: int) -> Trial:
+    return run_trial(next(service for service in FLAKY if service.name == name), strategy, seed)
+
+
+def _show_flaky(comparisons: list[FlakyComparison], console: Console) -> None:
+    if comparisons:
+        console.print(flaky_table(comparisons))
+    for comparison in comparisons:
+        met, line = comparison.verdict()
+        console.print(Text(f"{'met   ' if met else 'missed'} {comparison.flaky.name}: {line}"))
 
 
 def _show(comparisons: list[Comparison], console: Console) -> None:

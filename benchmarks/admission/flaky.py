@@ -24,12 +24,12 @@ from manystream.engine.simulator.service.conditions import ServiceLimits
 from ..virtual import run_virtual
 from .scenarios import MODEL
 
-__all__ = ["FLAKY", "Flaky", "FlakyComparison", "Trial", "run_trial"]
+__all__ = ["FLAKY", "SEEDS", "STRATEGIES", "Flaky", "FlakyComparison", "Trial", "flaky_table", "run_trial"]
 
-REQUESTS = 200
-AT_ONCE = 30
-SECONDS = 0.2  # that an answer takes
 SEEDS = 10
+_REQUESTS = 200
+_AT_ONCE = 30
+_SECONDS = 0.2  # that an answer takes
 _RETRIES = 6
 _GOAL = 1.3  # times the SDK's time
 _URL = "http://simulated"
@@ -60,7 +60,7 @@ class Flaky:
     status: int
     refuses: Refuses
     retry_after: float | None = None
-    requests: int = REQUESTS
+    requests: int = _REQUESTS
 
 
 FLAKY: tuple[Flaky, ...] = (
@@ -146,7 +146,7 @@ def run_trial(flaky: Flaky, strategy: str, seed: int) -> Trial:
 async def _run(flaky: Flaky, strategy: str, seed: int) -> Trial:
     simulator = Simulator(
         seed=seed,
-        time_to_first_token=SECONDS,
+        time_to_first_token=_SECONDS,
         tokens_per_second=1e6,
         conditions=Conditions(limits=ServiceLimits(headers=False)),
         clock=anyio.current_time,
@@ -157,7 +157,7 @@ async def _run(flaky: Flaky, strategy: str, seed: int) -> Trial:
         for number in range(flaky.requests)
     ]
     async with httpx2.AsyncClient(transport=transport) as client:
-        lost = await _STRATEGIES[strategy](client, supply)
+        lost = await _SENDS[strategy](client, supply)
     return Trial(flaky.name, strategy, seed, anyio.current_time(), transport.attempts, lost)
 
 
@@ -179,19 +179,20 @@ async def _run_sdk(client: httpx2.AsyncClient, supply: list[dict[str, Any]]) -> 
                 lost += 1
 
     async with anyio.create_task_group() as tasks:
-        for _ in range(AT_ONCE):
+        for _ in range(_AT_ONCE):
             tasks.start_soon(work)
     return lost
 
 
 async def _run_engine(client: httpx2.AsyncClient, supply: list[dict[str, Any]]) -> int:
     model = AnthropicModel(MODEL, api_key="key", base_url=_URL, http_client=client)
-    async with Engine(model, max_concurrency=AT_ONCE, retry=RetryPolicy(max_attempts=_RETRIES + 1)) as engine:
+    async with Engine(model, max_concurrency=_AT_ONCE, retry=RetryPolicy(max_attempts=_RETRIES + 1)) as engine:
         results = await engine.gather(StreamRequest(params) for params in supply)
     return sum(result.state != "complete" for result in results)
 
 
-_STRATEGIES = {"sdk": _run_sdk, "adaptive": _run_engine}
+_SENDS = {"sdk": _run_sdk, "adaptive": _run_engine}
+STRATEGIES = tuple(_SENDS)
 
 
 @attrs.frozen
@@ -210,14 +211,20 @@ class FlakyComparison:
         """The engine's time, divided by the SDK's."""
         return self.seconds("adaptive") / self.seconds("sdk")
 
+    def as_json(self) -> dict[str, Any]:
+        """All figures, as plain data."""
+        trials = {strategy: [attrs.asdict(trial) for trial in trials] for strategy, trials in self.trials.items()}
+        return {"service": self.flaky.name, "title": self.flaky.title, "ratio": self.ratio, "trials": trials}
+
     def verdict(self) -> tuple[bool, str]:
         """Whether the engine meets the goal, with the figures in a line."""
         return self.ratio <= _GOAL, f"{self.ratio:.2f} times the SDK's time (goal: {_GOAL:g} or less)"
 
 
 def flaky_table(comparisons: list[FlakyComparison]) -> Table:
-    """All services, one a row."""
-    table = Table(title="services that refuse by chance", title_justify="left", title_style="bold")
+    """All services, one a row, with the medians of the seconds and the attempts."""
+    title = f"services that refuse by chance: {_REQUESTS} requests of {_SECONDS:g} s, {_AT_ONCE} at once; medians"
+    table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("service")
     for name in ("sdk", "adaptive", "ratio", "sdk's attempts", "attempts", "sdk's lost", "lost"):
         table.add_column(name, justify="right")

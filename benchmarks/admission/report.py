@@ -9,6 +9,7 @@ import attrs
 from rich.table import Table
 from rich.text import Text
 
+from .flaky import FlakyComparison
 from .outcome import INTERVAL, Outcome
 from .scenarios import SETTLED_FROM, Scenario
 from .strategies import ADAPTIVE, IDEAL
@@ -101,12 +102,15 @@ class Comparison:
         }
 
 
-def write_json(path: Path, comparisons: list[Comparison], *, seed: int) -> None:
+def write_json(
+    path: Path, comparisons: list[Comparison], flaky: list[FlakyComparison], *, minutes: int, seed: int
+) -> None:
     """Writes all figures to a file."""
     data = {
-        "minutes": comparisons[0].minutes,
+        "minutes": minutes,
         "seed": seed,
         "scenarios": [comparison.as_json() for comparison in comparisons],
+        "flaky": [comparison.as_json() for comparison in flaky],
     }
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 

@@ -170,7 +170,7 @@ class Admission:
             usage = usage or Usage()
             self.running -= 1
             self._group(ticket).running -= 1
-            if overloaded:
+            if overloaded and ticket.reserved:  # who was refused has nothing set aside any more, and counts already
                 ticket.pool.overloaded()
             ticket.pool.leave(ticket, usage, whole=whole, now=self._clock())
             cost = 0.0 if not self._caps(ticket) else self._prices.cost(ticket.model_name, usage) or 0.0

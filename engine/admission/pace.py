@@ -35,7 +35,7 @@ _RAISES = 2  # doublings after which the limit is given up
 _SUSPICIOUS = 5  # single refusals, over the time below, for which a limit is looked for
 _SUSPICION_SECONDS = 5.0
 _TRY_AGAIN = 60.0  # seconds
-_MEMORY = 400  # requests
+_MEMORY = 400  # answers
 
 
 class _Falls:
@@ -43,19 +43,19 @@ class _Falls:
     by chance falls each time, as everything that is allowed is used."""
 
     def __init__(self) -> None:
-        self.count = self.sends = self.refusals = 0
+        self.count = self.answers = self.refusals = 0
         self.highest = 0.0
         """What was measured before the first."""
 
-    def note(self, before: float, rate: float, sends: int, refusals: int) -> None:
-        """The limit, `before`, is `rate` now, after so many requests and refusals."""
+    def note(self, before: float, rate: float, answers: int, refusals: int) -> None:
+        """The limit, `before`, is `rate` now, after so many answers, and so many refusals among them."""
         if rate >= _FALLEN * before:
-            self.count = self.sends = self.refusals = 0
+            self.count = self.answers = self.refusals = 0
             return
         if not self.count:
             self.highest = before
         self.count += 1
-        self.sends += sends
+        self.answers += answers
         self.refusals += refusals
 
 
@@ -63,7 +63,9 @@ class Pace:
     """The pace of one pool. Times are seconds on the engine's clock."""
 
     def __init__(self) -> None:
-        self._accepted: deque[float] = deque()
+        # A refusal comes at once: what was sent and is not refused yet is taken for accepted.
+        self._sent: deque[float] = deque()
+        self._turned_down: deque[float] = deque()
         self._first: float | None = None
         self._rate: float | None = None  # the limit as measured, in requests a second; None while none is known
         self._start = math.inf  # requests a second with which we went on
@@ -79,20 +81,29 @@ class Pace:
         self._tried_at = -math.inf
         # Since the last change:
         self._changed_at = -math.inf
-        self._sends = self._refusals = 0
+        self._sends = self._passed = self._alone = 0
 
     @property
     def limits(self) -> bool:
         """Whether a limit is believed in."""
         return self._rate is not None
 
-    def accepted(self, now: float) -> None:
-        """The API accepted a request."""
-        if self._first is None:
-            self._first = now
-        self._accepted.append(now)
-        while self._accepted[0] < now - _LONGEST:
-            self._accepted.popleft()
+    def accepted(self, now: float, sent: float, alone: int) -> None:
+        """The API accepted a request that was sent at that moment, by which it turned out that so many before it were
+        refused alone, between others that were accepted."""
+        if sent <= self._changed_at:
+            return
+        self._passed += 1
+        if alone:
+            self._alone += alone
+            if self._rate is None:
+                self._suspect(now)
+            elif self._alone >= _ENOUGH:
+                self._judge(now)
+
+    def turned_down(self, sent: float) -> None:
+        """The API refused a request that was sent at that moment. To be called before what else follows from it."""
+        self._turned_down.append(sent)
 
     def told(self, now: float) -> None:
         """The API refused a request for following too soon, and said so: there is a limit, and it was reached."""
@@ -104,19 +115,16 @@ class Pace:
 
     def refused(self, now: float, sent: float) -> None:
         """The API refused a request that was sent at that moment, and said no more. It is not the last of a row."""
+        if self._rate is None or self._raises or sent <= self._changed_at or self._rate_at(now) < self._rate:
+            return  # whether it was refused alone is seen later
+        self._shut_oddly = 0
+        self._explained(now, self._rate)
+
+    def shut(self, now: float, sent: float) -> None:
+        """The API has just refused several requests in a row, the last of them sent at that moment, and said no
+        more."""
         if sent <= self._changed_at:
             return
-        self._refusals += 1
-        if self._rate is None:
-            self._suspect(now)
-        elif not self._raises and self._rate_at(now) >= self._rate:
-            self._shut_oddly = 0
-            self._explained(now, self._rate)
-        elif self._refusals >= _ENOUGH:
-            self._judge(now)
-
-    def shut(self, now: float) -> None:
-        """The API has just refused several requests in a row, and said no more."""
         if self._rate is None:
             if now - self._given_up_at < _TRY_AGAIN:
                 return
@@ -137,6 +145,12 @@ class Pace:
 
     def sent(self, now: float) -> None:
         """A request is sent."""
+        if self._first is None:
+            self._first = now
+        self._sent.append(now)
+        for moments in (self._sent, self._turned_down):
+            while moments and moments[0] < now - _LONGEST:
+                moments.popleft()
         self._sends += 1
         if self._rate is not None:
             # At most a second's worth at once.
@@ -151,33 +165,32 @@ class Pace:
 
     @property
     def _share(self) -> float:
-        """The share of the requests sent since the last change that were refused. A refusal comes at once: a
-        request without an answer yet is likely to be accepted."""
-        return self._refusals / max(self._refusals, self._sends)
+        """The share of the requests sent since the last change that were refused alone."""
+        return self._alone / (self._alone + self._passed)
 
     def _suspect(self, now: float) -> None:
         """Single refusals without a limit: looks for one, unless the same share was refused at any pace before."""
         if self._changed_at == -math.inf:
             self._change(now)
             return
-        if self._refusals < _SUSPICIOUS or now - self._changed_at < _SUSPICION_SECONDS:
+        if self._alone < _SUSPICIOUS or now - self._changed_at < _SUSPICION_SECONDS:
             return
         more = self._share > _MORE * self._by_chance
         if more or now - self._tried_at >= _TRY_AGAIN:
             self._tried_at = now
             self._measure(now, min(now - self._changed_at, _SHORTEST))
-        elif self._sends > _MEMORY:
-            self._refusals, self._sends = self._refusals // 2, self._sends // 2
+        elif self._passed > _MEMORY:
+            self._alone, self._passed = self._alone // 2, self._passed // 2
 
     def _explained(self, now: float, before: float) -> None:
         """A request was refused at a higher pace than was accepted before. When the limit seems to fall again and
         again, the pace of the beginning is tried, to see whether more are refused at it."""
-        falls, sends, refusals = self._falls, self._sends, self._refusals
+        falls, answers, refusals = self._falls, self._passed + self._alone + 1, self._alone + 1
         self._measure(now, now - self._changed_at)
         assert self._rate is not None
-        falls.note(before, self._rate, sends, refusals)
+        falls.note(before, self._rate, answers, refusals)
         if falls.count >= _ENOUGH:
-            self._share_before = self._by_chance = falls.refusals / falls.sends
+            self._share_before = self._by_chance = falls.refusals / falls.answers
             self._raise(now, falls.highest)
 
     def _judge(self, now: float) -> None:
@@ -213,7 +226,7 @@ class Pace:
     def _measure(self, now: float, elapsed: float) -> None:
         """The limit was reached: goes on just below the rate that was accepted in the last `elapsed` seconds."""
         seconds = min(elapsed, _LONGEST)
-        count = sum(moment > now - seconds for moment in self._accepted)
+        count = _since(self._sent, now - seconds) - _since(self._turned_down, now - seconds)
         rate = max(1, count) / seconds
         if self._rate is not None:
             if self._sends < _USED * self._start * elapsed:
@@ -230,4 +243,8 @@ class Pace:
 
     def _change(self, now: float) -> None:
         self._changed_at = now
-        self._sends = self._refusals = 0
+        self._sends = self._passed = self._alone = 0
+
+
+def _since(moments: deque[float], start: float) -> int:
+    return sum(moment > start for moment in moments)

@@ -118,16 +118,16 @@ class Pool:
         """The API accepted the request: the head of an answer has come."""
         if reservation.sending is None:
             return
-        self._answered(reservation.sending)
-        self.pace.accepted(now)
+        self._answered(reservation, reservation.sending, now)
         reservation.sending = None
         self._settle(reservation, "requests_per_minute", 1.0)
         self._observe(reservation, headers, now)
 
-    def _answered(self, sending: int) -> None:
+    def _answered(self, reservation: Reservation, sending: int, now: float) -> None:
         """The API took the request with this number on, or refused it for what it asked."""
-        self.refusals.accepted(sending)
-        if self.window.accepted(sending, self.running):
+        alone = self.refusals.accepted(sending)
+        self.pace.accepted(now, reservation.marks["requests_per_minute"].moment, alone)
+        if self.window.accepted(sending, self.running) and not self.pace.limits:
             self.refusals.open_again()
 
     def refused(self, reservation: Reservation, info: ErrorInfo, now: float) -> None:
@@ -143,11 +143,13 @@ class Pool:
             if info.status is None:
                 self.window.gone(sending)  # it never reached the API
                 return
-            self._answered(sending)
+            self._answered(reservation, sending, now)
             return
         asked = info.retry_after or 0.0
         if asked > _BY_CHANCE or (asked and info.status == 429 and (room is not None or info.code == _RAMP)):
             self.window.pause(now + asked)
+        if info.status == 429 and (room is None or info.code == _RAMP):
+            self.pace.turned_down(reservation.marks["requests_per_minute"].moment)
         if info.status == 429 and info.code == _RAMP:
             self.pace.told(now)
             self.window.gone(sending)
@@ -177,7 +179,7 @@ class Pool:
         elif self.refusals.refused(sending):
             window.shut(sending, now, info.retry_after or 0.0)
             if rate:
-                self.pace.shut(now)
+                self.pace.shut(now, reservation.marks["requests_per_minute"].moment)
         elif rate:
             self.pace.refused(now, reservation.marks["requests_per_minute"].moment)
 

@@ -34,17 +34,20 @@ class Refusals:
         self._row: list[int] = []  # refused since, and sent after it
         self._last_row = 0  # its length
 
-    def accepted(self, number: int) -> None:
-        """The API accepted the request with this number."""
+    def accepted(self, number: int) -> int:
+        """The API accepted the request with this number. Returns how many requests turn out by that to have been
+        refused alone: they were sent before it, and are no row."""
         self._learn(0.0)
-        if number > self._accepted:
-            self._accepted = number
-            if self._row:
-                # Those sent before it were refused alone. (Those sent after it may still become a row.)
-                left = [refused for refused in self._row if refused > number]
-                for _ in range(len(self._row) - len(left)):
-                    self._learn(1.0)
-                self._row = left
+        if number <= self._accepted:
+            return 0
+        self._accepted = number
+        if not self._row:
+            return 0
+        left = [refused for refused in self._row if refused > number]
+        alone, self._row = len(self._row) - len(left), left
+        for _ in range(alone):
+            self._learn(1.0)
+        return alone
 
     def refused(self, number: int) -> bool:
         """The API refused the request with this number. Returns whether it is the last of a row: the service is shut,

@@ -25,15 +25,16 @@ _LONGEST_PAUSE = 8.0
 _PROBE_SECONDS = 10.0
 _RECENT = 0.25  # the newest round's weight in the share of requests that are refused
 _STEP_SHARE = 20  # a round adds one part in so many of the size to which the window last shrank
-_MANY = 0.25  # refused in a round: doubling ends
-_WORTH_A_TRIAL = 0.05  # refused; for fewer the window shrinks little anyhow
+_MANY = 0.25  # refused in a round, and
+_SEVERAL = 5  # at least: doubling ends
+_WORTH_A_TRIAL = 0.08  # refused; for fewer the window shrinks little anyhow, and a trial costs more
 _TRIAL_SIZE = 0.5  # of the window
 _TRIAL_REFUSALS = 6  # so many must be expected in a trial
 _TRIAL_ANSWERS = 20  # at least
 _TRIAL_EVERY = 20  # rounds
 _FEWER = 0.7  # times the share before: fewer are refused
 _DOUBTFUL = 1.3  # times larger: what was refused before says little about this size
-_PATIENCE = 10  # rounds at one size
+_PATIENCE = 30  # rounds at one size
 
 
 class _Trial:
@@ -132,7 +133,8 @@ class Window:
         """The API accepted the request with this number, one of `running`. Returns whether this tells that the
         service, which was shut, is open again."""
         self.gone(number)
-        self._answers += 1
+        if number >= self._round:  # the round before has counted what was sent in it
+            self._answers += 1
         if self.out and number >= self._reopens:
             at_once = self._pause == _FIRST_PAUSE
             self._pause = 0.0
@@ -202,7 +204,8 @@ class Window:
         """Whether a round in which this share of so many answers was refused is a reason to shrink."""
         chance = self._by_chance
         if self._threshold == math.inf and not chance:
-            return share >= _MANY or (self._rounds_here >= _PATIENCE and self._share >= _WORTH_A_TRIAL)
+            many = share >= _MANY and share * answers >= _SEVERAL
+            return many or (self._rounds_here >= _PATIENCE and self._share >= _WORTH_A_TRIAL)
         return share > chance + 2 * math.sqrt(chance * (1 - chance) / answers)
 
     def _shrink(self) -> None:

@@ -510,6 +510,18 @@ def test_an_answer_that_is_broken_off_by_an_overload_counts_as_a_refusal() -> No
     assert window.size < before
 
 
+def test_an_overload_in_place_of_an_answer_counts_once() -> None:
+    desk = Desk(1000)
+    desk.enter(*names(11))
+    desk.admission.refused(desk.tickets["r0"], OVERLOADED)
+    desk.admission.refused(desk.tickets["r1"], OVERLOADED)
+    for name in ("r0", "r1"):
+        desk.leave(name, overloaded=True)
+    desk.accept("r5")
+    window = desk.admission.pools[0].window
+    assert window.size == 20  # a fifth is not many
+
+
 def test_a_single_refusal_among_many_costs_nothing() -> None:
     desk = Desk(1000)
     grown(desk, 80)

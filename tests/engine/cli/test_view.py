@@ -20,7 +20,7 @@ from manystream.engine.cli.telling import fail, say
 from manystream.engine.cli.view import live_lines, outcome, plain_line, summary, waiting_text
 from manystream.engine.report.units import compact, cost, duration, plain, rate, seconds, shorten
 from manystream.engine.runs import Figures
-from manystream.engine.runs.rates import Speed
+from manystream.engine.runs.rates import Rates, Speed
 
 IDLE = EngineStats(running=0, waiting=0, backoff=0, waits=(), pools=(), spent=None)
 PACE = Speed(events=1234.5, tokens=456.7, requests=2.5, remaining=1870.0)
@@ -261,3 +261,13 @@ def test_numbers() -> None:
 def test_words() -> None:
     assert plain("a\n\tb\x1b\u202ec") == "a b\ufffd\ufffdc"
     assert shorten("one two three", 9) == "one two…"
+
+
+def test_a_long_pause_says_until_when() -> None:
+    until = datetime(2026, 11, 28, 10, 15, tzinfo=UTC)
+    pool = PoolStats(name="m", running=0, concurrency=10, pause=3600, limits={}, paused_until=until)
+    stats = EngineStats(running=0, waiting=0, backoff=0, waits=(), pools=(pool,), spent=None)
+    figures = Figures(clock=lambda: 0.0)
+    speed = Rates(figures).sample()
+    assert "m paused 1 h, until 2026-11-28 10:15:00 UTC" in plain_line(figures, speed, stats)
+    assert any("until 2026-11-28 10:15:00 UTC" in line.plain for line in live_lines(figures, speed, stats, 100))
