@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
+import attrs
 from anyio import TaskHandle
 from anyio.abc import ObjectSendStream
 
@@ -379,13 +380,16 @@ class Engine:
         on_abandon: OnAbandon = "detach",
         bounded: bool = True,
         released: Callable[[StreamActor], None] | None = None,
+        retry: RetryPolicy | None = None,
     ) -> StreamActor:
         """Takes a request in; it starts now or in its turn. Applications `submit` or `stream` instead.
 
-        `bounded` respects `max_queued`; `released` is called when the stream's connection is released.
+        `bounded` respects `max_queued`; `released` is called when the stream's connection is released; `retry` is the
+        policy of a request that brings none, in place of the engine's.
         """
         loop = self._check()
-        submission = Submission.of(request, self._defaults)
+        defaults = self._defaults if retry is None else attrs.evolve(self._defaults, retry=retry)
+        submission = Submission.of(request, defaults)
         connection, send = self._connect(submission.model)
         admission, supervisor = self._admission, self._running_supervisor
         admission.check_price(submission.model_name, submission.request.group)

@@ -71,7 +71,9 @@ async def ask_limits(client: "AnthropicClient", admin_key: str) -> list[GroupLim
 
 
 def _read(entry: Any) -> GroupLimits:
-    told = {_KINDS[one.type]: one.value for one in entry.limits if one.type in _KINDS and _is_limit(one.value)}
+    # Where both kinds of input limit are told, the one that counts uncached tokens holds.
+    known = [one for one in entry.limits if one.type in _KINDS and _is_limit(one.value)]
+    told = {_KINDS[one.type]: one.value for one in sorted(known, key=lambda one: len(one.type))}
     name: object = entry.group.display_name
     if not isinstance(name, str):
         raise TypeError("a model group has no name")

@@ -7,7 +7,7 @@ from anyio import TaskHandle
 
 from ...actors.actor import StreamActor
 from ...actors.channel import Home, OnAbandon
-from ...actors.stream import RequestLike
+from ...actors.stream import RequestLike, RetryPolicy
 
 __all__ = ["Host", "Requests"]
 
@@ -34,9 +34,11 @@ class Host(Protocol):
         on_abandon: OnAbandon = "detach",
         bounded: bool = True,
         released: Callable[[StreamActor], None] | None = None,
+        retry: RetryPolicy | None = None,
     ) -> StreamActor:
         """Takes a request in; it starts now or in its turn. `bounded` respects `max_queued`; `released` is called when
-        the stream's connection is released. Raises as `Engine.submit` does."""
+        the stream's connection is released; `retry` is the policy of a request that brings none, in place of the
+        engine's. Raises as `Engine.submit` does."""
         ...
 
     def start_side_task(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:

@@ -12,7 +12,7 @@ from anyio import TaskHandle
 from anyio.lowlevel import checkpoint
 
 from ...actors.actor import StreamActor
-from ...actors.stream import RequestLike
+from ...actors.stream import RequestLike, RetryPolicy
 from ..finish import uninterrupted
 from .fan_in import FanIn
 from .host import Host, Requests
@@ -23,14 +23,17 @@ __all__ = ["ChannelContext", "Launcher"]
 class Launcher:
     """The streams that a combinator has started. At most `limit` of them are held at a time, each until the combinator
     says that it is `done` with it. `released` is called with each stream whose connection is released; by returning
-    True it says that the combinator is done with that stream."""
+    True it says that the combinator is done with that stream. `retry` is the policy of requests that bring none."""
 
     def __init__(
         self,
         host: Host,
         limit: int,
         released: Callable[[StreamActor], bool] | None = None,
+        *,
+        retry: RetryPolicy | None = None,
     ) -> None:
+        self._retry = retry
         self._host = host
         self._limit = limit
         self._on_released = released
@@ -52,7 +55,7 @@ class Launcher:
         await checkpoint()
         while len(self._held) >= self._limit:
             await self._wait()
-        actor = self._host.launch(request, bounded=False, released=self._released)
+        actor = self._host.launch(request, bounded=False, released=self._released, retry=self._retry)
         self._held.add(actor)
         self._running.add(actor)
         started(actor)

@@ -10,7 +10,7 @@ import attrs
 from anyio import to_thread
 
 from ...actors.stream import StreamEndEvent, StreamRequest, StreamStartEvent, TaggedEvent
-from ..combinators.merge import MergeChannel
+from ..combinators.merge import MergeChannel, merge
 from ..engine import Engine
 from ..finish import uninterrupted
 from ..prices import Prices
@@ -44,11 +44,10 @@ class Driver:
             stores.registry,
             limit=limit,
             slots=engine.max_concurrency,
-            # Nobody waits for a run's answers one by one: it waits as long as the API asks it to.
-            retry=attrs.evolve(engine.retry, longest_wait=math.inf),
             drew=self._drew,
         )
-        self._merge = engine.merge(self._feed)
+        # Nobody waits for a run's answers one by one: it waits as long as the API asks it to.
+        self._merge = merge(engine, self._feed, retry=attrs.evolve(engine.retry, longest_wait=math.inf))
         self._channel: MergeChannel | None = None
         self.live = LiveStreams(engine, prices)
         self.stopping = Stopping()

@@ -4,10 +4,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any, cast
 
 import anyio
-import attrs
 from anyio import to_thread
 
-from ...actors.stream import RetryPolicy, StreamRequest
+from ...actors.stream import StreamRequest
 from .input import RequestPipe
 from .registry import Registry, named
 
@@ -15,8 +14,7 @@ __all__ = ["Feed"]
 
 
 class Feed(AsyncIterator[StreamRequest]):
-    """The requests of a run, one by one as slots become free. `drew` is called with each. `retry` is the policy of
-    those that bring none.
+    """The requests of a run, one by one as slots become free. `drew` is called with each.
 
     A failure to read the next request ends the iteration and is kept in `failure`.
     """
@@ -27,7 +25,6 @@ class Feed(AsyncIterator[StreamRequest]):
         *,
         limit: int | None,
         slots: int,
-        retry: RetryPolicy,
         drew: Callable[[StreamRequest], None],
     ) -> None:
         source: Any = registry.source
@@ -40,7 +37,6 @@ class Feed(AsyncIterator[StreamRequest]):
             )
         self._limit = limit
         self._slots = slots
-        self._retry = retry
         self._drew = drew
         self._seen = 0
         self._running = 0
@@ -72,8 +68,6 @@ class Feed(AsyncIterator[StreamRequest]):
                 self.failure = exc
         if request is None or self._stopped:
             raise StopAsyncIteration
-        if request.retry is None:
-            request = attrs.evolve(request, retry=self._retry)
         self._running += 1
         self._drew(request)
         return request

@@ -7,6 +7,7 @@ one takes requests from the queue and performs the responses.
 
 from __future__ import annotations
 
+import logging
 import math
 import socket
 import ssl
@@ -65,8 +66,12 @@ class ServedConnection:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._read)
-                with suppress(_ConnectionOverError):
+                try:
                     await self._converse()
+                except _ConnectionOverError:
+                    pass
+                except Exception:  # a fault of ours ends this connection, and not the server
+                    logging.getLogger("manystream.simulator").exception("the simulator could not finish an answer")
                 tasks.cancel_scope.cancel()
         finally:
             self._mark_gone()

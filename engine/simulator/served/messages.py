@@ -69,9 +69,7 @@ class Messages:
         body = check_create(call.request.json, dialect_of(call.request))
         call = attrs.evolve(call, model=body["model"])
         try:
-            account = self._service.check(
-                body, call.luck, call.now, call.request.headers.get("anthropic-user-profile-id")
-            )
+            account = self._service.check(body, call.luck, call.now, _user_profile(call, body))
         except RefusalError as fault:
             return self._replies.refusal(call, fault)
         self._count += 1
@@ -132,3 +130,9 @@ class Messages:
     def _answered(self, call: Call, account: Account, headers: dict[str, str], steps: Iterator[Step]) -> Reply:
         account.let_in(call.now)  # before the headers are made, so that they count this request
         return Reply(200, self._replies.headers(call, headers), steps, performed=account.performed)
+
+
+def _user_profile(call: Call, body: dict[str, Any]) -> str | None:
+    """The user profile that a request names, in its header or in its body."""
+    named: object = call.request.headers.get("anthropic-user-profile-id") or body.get("user_profile_id")
+    return named if isinstance(named, str) else None

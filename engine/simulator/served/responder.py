@@ -7,6 +7,7 @@ requests alone.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,6 +27,7 @@ from .routing import Route, Routes
 
 __all__ = ["Responder"]
 
+_log = logging.getLogger("manystream.simulator")
 _REMEMBERED = 50_000  # questions of which the repeats are counted
 
 
@@ -84,6 +86,10 @@ class Responder:
             return endpoint(call)
         except RefusalError as fault:
             return self._replies.refusal(call, fault)
+        except Exception as exc:  # a fault of ours fails one request, as it would in the real service
+            _log.exception("the simulator could not answer a request to %s", request.path)
+            words = f"The simulator could not answer this request: {type(exc).__name__}: {exc}"
+            return self._replies.refusal(call, RefusalError(500, words))
 
     def refuse(self, fault: RefusalError) -> Reply:
         """Returns the error response to what never became a request: it broke HTTP's rules or was too large."""

@@ -21,6 +21,7 @@ __all__ = ["Model", "Thinking", "find_model", "model_named", "model_page"]
 Thinking: TypeAlias = Literal["adaptive", "between_tools", "disabled", "enabled"]
 
 _LIFECYCLES = ("active", "deprecated", "retired")
+_READ = "2026-11-28T00:00:00Z"
 _UNKNOWN = "1970-01-01T00:00:00Z"  # what the API says when a date of release isn't known
 _DATED = re.compile(r"-\d{8}$")
 
@@ -126,13 +127,19 @@ def _described(model: Model) -> dict[str, Any]:
         "display_name": model.display_name,
         "line": model.line,
         "created_at": model.created_at,
-        "lifecycle": "active" if model.retires_at is None else "deprecated",
+        "lifecycle": _lifecycle(model),
         "deprecated_at": None,
         "retires_at": model.retires_at,
         "max_input_tokens": model.max_input_tokens,
         "max_tokens": model.max_tokens,
         "capabilities": _capabilities(model),
     }
+
+
+def _lifecycle(model: Model) -> str:
+    if model.retires_at is None:
+        return "active"
+    return "deprecated" if model.retires_at > _READ else "retired"
 
 
 def _capabilities(model: Model) -> dict[str, Any]:

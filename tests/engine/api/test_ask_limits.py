@@ -36,6 +36,7 @@ OPUS = entry(
     ["claude-opus-9", "claude-opus-9-20270101"],
     requests_per_minute=3,
     input_tokens_per_minute_cache_aware=50_000,
+    input_tokens_per_minute=40_000,
     something_new=1,
 )
 

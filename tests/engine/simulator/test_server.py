@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+import httpx2
 import pytest
 from tests.support.sockets import connect, happens, http_request, read_all, read_until
 
@@ -292,3 +293,30 @@ def test_ipv6_has_its_brackets() -> None:
         pytest.skip("no IPv6 here")
     with Simulator().in_thread("::1") as simulator:
         assert simulator.url.startswith("http://[::1]:")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_fault_of_its_own_fails_one_request(caplog: pytest.LogCaptureFixture, stream: bool) -> None:
+    """A schema that nothing can be made for: the server goes on."""
+    schema = {"type": "object", "properties": {"a": {"type": "array", "minItems": "x"}}, "required": ["a"]}
+    odd = {"name": "odd", "input_schema": schema}
+    choice = {"type": "tool", "name": "odd"}
+    body = {
+        "model": "claude-opus-4-6",
+        "max_tokens": 100,
+        "messages": [{"role": "user", "content": "hi"}],
+        "stream": stream,
+    }
+    with Simulator().in_thread() as simulator:
+
+        def ask(**more: Any) -> tuple[int, str]:
+            headers = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+            answer = httpx2.post(f"{simulator.url}/v1/messages", json=body | more, headers=headers)
+            return answer.status_code, answer.text
+
+        status, text = await anyio.to_thread.run_sync(partial(ask, tools=[odd], tool_choice=choice))
+        assert status in (400, 500)
+        assert "error" in text
+        assert (await anyio.to_thread.run_sync(ask))[0] == 200
+    if status == 500:
+        assert "the simulator could not answer" in caplog.text
