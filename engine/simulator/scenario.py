@@ -223,6 +223,8 @@ def _step(step: dict[str, Any], where: str, folder: Path) -> ScriptStep:
                 return (folder / _text(value, inside)).read_bytes()
             except OSError as error:
                 raise _SettingError(f"{inside}: {error.filename} cannot be read: {error.strerror or error}") from None
+            except ValueError:  # a name that no file can have: it holds a zero
+                raise _SettingError(f"{inside}: {value!r} is not the name of a file") from None
         case _:
             settings = {**value} if is_object(value) else value
             if is_object(settings) and is_object(settings.get("after")):

@@ -219,6 +219,10 @@ def test_a_script_may_name_calls_and_structured_answers(tmp_path: Path) -> None:
         ("script = [{slow = {bytes_per_second = 0}}]", "script[0].slow.bytes_per_second: must be a number above 0"),
         ("script = [{text = 1}]", "script[0].text: must be a text, not 1"),
         ('script = [{recording = "none.sse"}]', "script[0].recording: "),
+        (
+            'script = [{recording = "a\\u0000b"}]',
+            "script[0].recording: 'a\\x00b' is not the name of a file",
+        ),
         ("[batches]\nper_secnd = 1", "batches.per_secnd: is no setting; did you mean per_second?"),
         ("[batches]\nper_second = 0", "batches.per_second: must be a number above 0, not 0"),
         ("batch_script = [503]", "batch_script: must be a table"),
