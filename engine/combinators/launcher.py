@@ -12,12 +12,14 @@ from anyio import TaskHandle
 from anyio.lowlevel import checkpoint
 
 from ...actors.actor import StreamActor
-from ...actors.stream import RequestLike, RetryPolicy
+from ...actors.stream import RequestLike, RetryPolicy, State
 from ..finish import uninterrupted
 from .fan_in import FanIn
 from .host import Host, Requests
 
 __all__ = ["ChannelContext", "Launcher"]
+
+_WAITING = (State.NEW, State.QUEUED, State.BACKOFF)
 
 
 class Launcher:
@@ -81,8 +83,8 @@ class Launcher:
             await self._wait()
 
     def cancel_waiting(self, reason: str) -> None:
-        """Cancels the streams that still wait for their first slot."""
-        waiting = [actor for actor in self._running if actor.watch.queued is None and not actor.life.ended]
+        """Cancels the streams that wait: for a slot, or for another attempt."""
+        waiting = [actor for actor in self._running if actor.life.state in _WAITING]
         # The last one first: cancelling an earlier one could give its slot to one behind it.
         for actor in sorted(waiting, key=lambda actor: actor.watch.submitted, reverse=True):
             self._host.request_cancel(actor, "engine", reason)

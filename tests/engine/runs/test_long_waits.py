@@ -59,6 +59,30 @@ async def test_a_run_waits_as_long_as_it_is_asked_to(tmp_path: Path) -> None:
     assert re.search(r"paused [^,]+, until 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", said[0])
 
 
+async def test_a_drained_run_does_not_wait_for_it(tmp_path: Path) -> None:
+    """As at the first Ctrl-C: what waits for another attempt is run when the run goes on."""
+    simulator = Simulator()
+    simulator.script([Fail(429, headers={"retry-after": "90"})])
+    output = tmp_path / "out.jsonl"
+    states: list[str] = []
+    began = anyio.current_time()
+    async with engine_in_memory(simulator, max_concurrency=2) as engine:
+        async with open_run(engine, prompts(4), output) as run, anyio.create_task_group() as tasks:
+
+            async def interrupt() -> None:
+                await anyio.sleep(20)
+                run.drain()
+
+            tasks.start_soon(interrupt)
+            states += [result.state async for result in run]
+        assert anyio.current_time() - began < 60
+        assert set(states) == {"complete"}
+        assert len(states) < 4
+        async with open_run(engine, prompts(4), output) as run:
+            states += [result.state async for result in run]
+    assert states == ["complete"] * 4
+
+
 async def test_a_request_that_brings_its_own_policy_keeps_it(tmp_path: Path) -> None:
     simulator = Simulator()
     simulator.script([HOUR])
