@@ -43,7 +43,7 @@ def test_the_table_has_the_codes_that_the_official_client_knows() -> None:
     """An older client knows fewer, and one that is newer than the table may know more."""
     known = {code: status for status, code in CLASSES if code in ERROR_CODES}
     assert {code: ERROR_CODES[code].status for code in known} == known
-    assert len(known) >= 0.8 * len(ERROR_CODES)
+    assert len(known) >= 0.5 * len(ERROR_CODES)
 
 
 @pytest.mark.anyio
