@@ -23,7 +23,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Main], None]:
     """Runs a main function on virtual time."""
 
     def run(main: Main) -> None:
-        backend, options = virtual_backends(settle=0.004)[request.param]
+        backend, options = virtual_backends(settle=0.0005)[request.param]
         anyio.run(main, backend=backend, backend_options=options)
 
     return run
