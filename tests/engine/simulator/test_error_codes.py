@@ -40,10 +40,10 @@ async def client(simulator: Simulator) -> AsyncIterator[Client]:
 
 
 def test_the_table_has_the_codes_that_the_official_client_knows() -> None:
-    """An older client knows fewer, and one that is newer than the table may know more."""
-    known = {code: status for status, code in CLASSES if code in ERROR_CODES}
-    assert {code: ERROR_CODES[code].status for code in known} == known
-    assert len(known) >= 0.5 * len(ERROR_CODES)
+    """A client that is older than the table knows a part of it, and the table has a part of what a newer one knows."""
+    known = {code: status for status, code in CLASSES if code is not None}
+    table = {code: usual.status for code, usual in ERROR_CODES.items()}
+    assert table.items() <= known.items() or known.items() <= table.items()
 
 
 @pytest.mark.anyio
