@@ -21,7 +21,7 @@ from ..runs.output import StoreError
 from .display import Display, HarmlessDisplay, display_for
 from .event_loop import run as run_in_loop
 from .telling import fail, say
-from .view import lost, outcome, resumed, skipped, summary
+from .view import lost, outcome, resumed, skipped, stopping_text, summary
 
 __all__ = ["Job", "Status", "perform"]
 
@@ -124,9 +124,7 @@ class _Performance:
             self.interrupted = True
             self._run.drain()
             if self._display is not None:
-                stats = engine.stats()
-                running = stats.running + stats.backoff
-                self._display.note(f"stopping: {running:,} still running will finish; Ctrl-C again cancels them")
+                self._display.note(stopping_text(engine.stats()))
 
     async def _drive(self, engine: Engine) -> None:
         job = self._job

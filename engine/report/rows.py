@@ -50,7 +50,7 @@ def run_cost(report: Report) -> str:
     totals = report.totals
     return cost(
         totals.dollars + totals.lost_dollars,
-        exact=not totals.unpriced and not totals.lost,
+        exact=report.exact,
         known=totals.unpriced < totals.done or not totals.unpriced,
     )
 
@@ -63,10 +63,13 @@ def all_rows(report: Report) -> tuple[Rows, ...]:
         Rows("Errors", ("type", "requests", "share"), _counts(totals.errors, totals.done)),
         Rows(
             "Error messages",
-            ("message", "type", "requests"),
-            tuple((plain(said.message), plain(said.type), f"{said.count:,}") for said in report.messages),
+            ("message", "type", "requests", "such as"),
+            tuple(
+                (plain(said.message), plain(said.type), f"{said.count:,}", plain(said.custom_id or "-"))
+                for said in report.messages
+            ),
         ),
-        Rows("Stop reasons", ("reason", "requests", "share"), _counts(report.stop_reasons, totals.done)),
+        Rows("Stop reasons", ("reason", "requests", "share"), _counts(report.totals.stop_reasons, totals.done)),
         Rows("Times", ("", "p50", "p90", "p99", "longest"), _times(report)),
         Rows(
             "Tokens and cost",
@@ -141,15 +144,14 @@ def _models(report: Report) -> tuple[tuple[str, ...], ...]:
             "no answer began" if share.model is None else plain(share.model),
             *(
                 f"{count:,}"
-                for count in (
-                    share.requests,
-                    share.input_tokens,
-                    share.cache_write_tokens,
-                    share.cache_read_tokens,
-                    share.output_tokens,
-                )
+                for count in (share.requests, share.input_tokens, share.cache_write_tokens, share.cache_read_tokens)
             ),
-            cost(share.dollars, exact=not share.unpriced, known=share.unpriced < share.requests or not share.unpriced),
+            _about(share.output_tokens, share.estimated),
+            cost(
+                share.dollars,
+                exact=not share.unpriced and not share.estimated,
+                known=share.unpriced < share.requests or not share.unpriced,
+            ),
         )
         for share in report.models
     ]
@@ -174,11 +176,16 @@ def _models(report: Report) -> tuple[tuple[str, ...], ...]:
                 f"{totals.input_tokens + totals.lost_input_tokens:,}",
                 f"{totals.cache_write_tokens:,}",
                 f"{totals.cache_read_tokens:,}",
-                f"{totals.output_tokens + totals.lost_output_tokens:,}",
+                _about(totals.output_tokens + totals.lost_output_tokens, totals.estimated + totals.lost),
                 run_cost(report),
             )
         )
     return tuple(rows)
+
+
+def _about(tokens: int, estimated: int) -> str:
+    """A count of tokens, with a mark if some of them are estimated."""
+    return f"{'~' if estimated else ''}{tokens:,}"
 
 
 def _attempts(report: Report) -> tuple[tuple[str, str], ...]:
@@ -193,10 +200,9 @@ def _attempts(report: Report) -> tuple[tuple[str, str], ...]:
 def _sessions(report: Report) -> tuple[tuple[str, ...], ...]:
     times = report.timeline
     rows: list[tuple[str, ...]] = []
-    for session, start, end in zip(times.sessions, times.starts, (*times.starts, times.seconds)[1:], strict=True):
+    for session, start, end, how in times.each(goes_on=report.goes_on):
         began = datetime.fromtimestamp(session.began).astimezone()
-        how = "killed" if session.ended is None else plain(session.how or "ended")
-        rows.append((began.strftime("%Y-%m-%d %H:%M:%S %Z"), duration(end - start), how))
+        rows.append((began.strftime("%Y-%m-%d %H:%M:%S %Z"), duration(end - start), plain(how)))
     if len(rows) > _MOST_SESSIONS:
         left_out = len(rows) - _MOST_SESSIONS
         rows = [(f"{left_out:,} earlier ones", duration(times.starts[left_out]), ""), *rows[left_out:]]
