@@ -42,6 +42,14 @@ class Display(Protocol):
         """Prints a remark that stays."""
         ...
 
+    def suspend(self) -> None:
+        """Leaves the terminal to others until `resume`: call it before the process is stopped, as by Ctrl-Z."""
+        ...
+
+    def resume(self) -> None:
+        """Shows the figures again, below what others have written: call it when the process goes on (SIGCONT)."""
+        ...
+
 
 class QuietDisplay:
     """Shows nothing."""
@@ -60,6 +68,12 @@ class QuietDisplay:
         """Does nothing."""
 
     def note(self, text: str) -> None:
+        """Does nothing."""
+
+    def suspend(self) -> None:
+        """Does nothing."""
+
+    def resume(self) -> None:
         """Does nothing."""
 
 
@@ -93,6 +107,12 @@ class LineDisplay:
         """Prints it."""
         say(text)
 
+    def suspend(self) -> None:
+        """Does nothing: lines stay."""
+
+    def resume(self) -> None:
+        """Does nothing."""
+
 
 class LiveDisplay:
     """Draws a few lines at the bottom of the terminal, four times a second. Logs and warnings go above them."""
@@ -122,6 +142,15 @@ class LiveDisplay:
     def note(self, text: str) -> None:
         """Prints it above the figures."""
         self._footer.above(f"{printable(text)}\n")
+
+    def suspend(self) -> None:
+        """Takes the figures off the terminal, and draws none until `resume`."""
+        self._footer.suspend()
+
+    def resume(self) -> None:
+        """Draws the figures again, below what others have written."""
+        self._footer.resume()
+        self.update()
 
 
 class HarmlessDisplay:
@@ -158,6 +187,16 @@ class HarmlessDisplay:
         """Prints a remark that stays."""
         with self._watched():
             self._display.note(text)
+
+    def suspend(self) -> None:
+        """Leaves the terminal to others until `resume`."""
+        with self._watched():
+            self._display.suspend()
+
+    def resume(self) -> None:
+        """Shows the figures again."""
+        with self._watched():
+            self._display.resume()
 
     @contextmanager
     def _watched(self) -> Generator[None]:
