@@ -17,7 +17,7 @@ from .footer import Footer
 from .telling import say
 from .view import live_lines, plain_line
 
-__all__ = ["Display", "HarmlessDisplay", "LineDisplay", "LiveDisplay", "QuietDisplay", "display_for"]
+__all__ = ["Display", "HarmlessDisplay", "LineDisplay", "LiveDisplay", "QuietDisplay", "display_for", "line_interval"]
 
 
 class Display(Protocol):
@@ -77,6 +77,11 @@ class QuietDisplay:
         """Does nothing."""
 
 
+def line_interval(taken: float) -> float:
+    """The seconds between two lines about a run that has taken so many: they become rarer."""
+    return 5.0 if taken < 55 else 30.0 if taken < 570 else 60.0
+
+
 class LineDisplay:
     """Prints a line every five seconds, every half minute after the first minute, every minute after ten."""
 
@@ -96,8 +101,7 @@ class LineDisplay:
     @property
     def interval(self) -> float:
         """Seconds until the next line."""
-        taken = self._figures.seconds
-        return 5.0 if taken < 55 else 30.0 if taken < 570 else 60.0
+        return line_interval(self._figures.seconds)
 
     def update(self) -> None:
         """Prints the line."""
