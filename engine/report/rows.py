@@ -7,7 +7,7 @@ import attrs
 
 from .distribution import Distribution
 from .read import Report
-from .units import cost, duration, plain, seconds
+from .units import cost, duration, plain, rate, seconds
 
 __all__ = ["DEFINITIONS", "Rows", "all_rows", "headline"]
 
@@ -15,6 +15,7 @@ DEFINITIONS = (
     "Time to first content: from sending the request to its first content, in the attempt that brought content.",
     "Time between contents: between two content events of one stream. The table has percentiles of each request's own.",
     "A request's time: from its slot to its end, including all attempts.",
+    "At once, and output tokens a second: of requests that have ended; the tokens of each are spread over its time.",
     "Percentiles are by nearest rank, right within 1 %.",
     "Dollars are by public prices: ~ if something is estimated or has no known price, ? if no price is known.",
 )
@@ -34,9 +35,14 @@ def headline(report: Report) -> tuple[tuple[str, str], ...]:
     """The most important figures, each with its name."""
     totals = report.totals
     done = totals.done
-    figures = [("answers", f"{done:,}"), ("succeeded", _share(totals.endings.get("succeeded", 0), done))]
+    succeeded = totals.endings.get("succeeded", 0)
+    figures = [("answers", f"{done:,}"), ("succeeded", _share(succeeded, done))]
+    if done > succeeded:
+        figures.append(("failed", f"{done - succeeded:,}"))
+    stops = (("stopped at max_tokens", "max_tokens"), ("refused", "refusal"))
+    figures += [(name, f"{count:,}") for name, reason in stops if (count := totals.stop_reasons.get(reason))]
     if totals.pending:
-        figures.append(("not run", f"{totals.pending:,}"))
+        figures.append(("not run yet" if report.goes_on else "not run", f"{totals.pending:,}"))
     return (
         *figures,
         ("cost", run_cost(report)),
@@ -70,6 +76,7 @@ def all_rows(report: Report) -> tuple[Rows, ...]:
             ),
         ),
         Rows("Stop reasons", ("reason", "requests", "share"), _counts(report.totals.stop_reasons, totals.done)),
+        Rows("Speed", ("", "on average", "at most"), _speed(report)),
         Rows("Times", ("", "p50", "p90", "p99", "longest"), _times(report)),
         Rows(
             "Tokens and cost",
@@ -120,6 +127,18 @@ def _share(count: int, total: int) -> str:
     share = 100 * count / total
     # Only all is 100 %, and only nothing is 0 %.
     return f"{share:.0f} %" if share in (0, 100) else f"{min(99.9, max(0.1, share)):.1f} %"
+
+
+def _speed(report: Report) -> tuple[tuple[str, ...], ...]:
+    times = report.timeline
+    if not times.seconds or not report.totals.done:
+        return ()
+    named = (
+        ("answers a second", [one.total() / times.width for one in times.bins]),
+        ("output tokens a second", times.tokens_a_second),
+        ("requests at once", times.running),
+    )
+    return tuple((name, rate(sum(values) * times.width / times.seconds), rate(max(values))) for name, values in named)
 
 
 def _times(report: Report) -> tuple[tuple[str, ...], ...]:

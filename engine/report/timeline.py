@@ -95,6 +95,11 @@ class Timeline:
         return None if index < 0 else self.starts[index] + moment - self.sessions[index].began
 
     @property
+    def tokens_a_second(self) -> list[float]:
+        """How many output tokens came a second, in each bin."""
+        return [tokens / self.width for tokens in self.tokens]
+
+    @property
     def most_at_once(self) -> float:
         """The most requests that ran at once, on average over a bin."""
         return max(self.running)

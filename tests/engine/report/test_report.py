@@ -218,10 +218,10 @@ def test_the_page_stands_alone_and_escapes_everything() -> None:
     assert "Run report: out.jsonl" in found.text
     assert ("html", "lang", "en") in found.attributes
     figures = found.tags.count("figure")
-    assert figures == 6
+    assert figures == 8
     labels = [value for tag, name, value in found.attributes if (tag, name) == ("svg", "aria-label")]
-    assert len(labels) == 4
-    assert found.tags.count("details") == 4
+    assert len(labels) == 6
+    assert found.tags.count("details") == 6
     assert "prefers-color-scheme: dark" in text
 
 
