@@ -369,6 +369,14 @@ class Engine:
         return self._max_concurrency
 
     @property
+    def base_url(self) -> str:
+        """Where the requests of the engine's own model go. The engine has to be entered."""
+        from .api.failures import shown_url
+
+        connection, _ = self._connect(self._defaults.model)
+        return shown_url(connection.client.base_url)
+
+    @property
     def retry(self) -> RetryPolicy:
         """How failures are tried again, unless a request says otherwise."""
         return self._defaults.retry
@@ -381,14 +389,18 @@ class Engine:
         bounded: bool = True,
         released: Callable[[StreamActor], None] | None = None,
         retry: RetryPolicy | None = None,
+        recovery: Recovery | None = None,
+        retrying: Callable[[StreamActor], None] | None = None,
     ) -> StreamActor:
         """Takes a request in; it starts now or in its turn. Applications `submit` or `stream` instead.
 
-        `bounded` respects `max_queued`; `released` is called when the stream's connection is released; `retry` is the
-        policy of a request that brings none, in place of the engine's.
+        `bounded` respects `max_queued`; `released` is called when the stream's connection is released, and `retrying`
+        when an attempt failed and another is to follow; `retry` and `recovery` are those of a request that brings none,
+        in place of the engine's.
         """
         loop = self._check()
-        defaults = self._defaults if retry is None else attrs.evolve(self._defaults, retry=retry)
+        own = self._defaults
+        defaults = attrs.evolve(own, retry=retry or own.retry, recovery=recovery or own.recovery)
         submission = Submission.of(request, defaults)
         connection, send = self._connect(submission.model)
         admission, supervisor = self._admission, self._running_supervisor
@@ -405,7 +417,7 @@ class Engine:
         )
         context = contextvars.copy_context()
         self._observers.submitted(actor, submission.params, connection.client.base_url, context)
-        supervisor.take_in(Job(actor, submission.opening(send), context, released), ticket)
+        supervisor.take_in(Job(actor, submission.opening(send), context, released, retrying), ticket)
         return actor
 
     def start_side_task(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:

@@ -19,6 +19,7 @@ from .live import LiveStreams
 from .output import OutputError
 from .results import batch_result, encode_line
 from .stopping import Over
+from .transient import failure_name, passes
 from .writer import Answer, Writer
 
 __all__ = ["Delivery", "ended_row"]
@@ -47,6 +48,7 @@ class Delivery:
             if answer is None:
                 self.lose(over)
                 continue
+            self._figures.answered += 1
             if not self.waiting:
                 self.write_at = anyio.current_time() + _WRITE_SECONDS
             line = encode_line(str(result.custom_id), answer)
@@ -112,12 +114,15 @@ def ended_row(over: Over, answer: dict[str, Any]) -> Ended:
     """The journal's row for an answer: `answer` is its Message Batches result."""
     result = over.result
     timings, miss = result.timings, result.cache_miss
+    failed = result.error if answer["type"] == "errored" else None
     error: dict[str, Any] = answer["error"]["error"] if answer["type"] == "errored" else {}
     return Ended(
         custom_id=str(result.custom_id),
         kind=answer["type"],
         error=error.get("type"),
         message=error.get("message"),
+        failure=None if failed is None else failure_name(failed),
+        transient=None if failed is None else passes(failed),
         model=result.model_name,
         stop_reason=result.stop_reason,
         submitted=result.timestamp.timestamp(),
@@ -131,6 +136,8 @@ def ended_row(over: Over, answer: dict[str, Any]) -> Ended:
         attempts=len(result.attempts),
         **columns_of(result.billed),
         dollars=over.dollars,
+        restarts=over.restarts,
+        restarted_dollars=over.restarted_dollars,
         cache_miss=None if miss is None else miss.reason,
         cache_missed_tokens=None if miss is None else miss.missed_input_tokens,
         cache_missed_dollars=over.missed_dollars,

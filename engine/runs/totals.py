@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from ...actors.message import EMPTY
+from .journal_rows import columns_in, session_table
 
 __all__ = ["Totals", "read_totals"]
 
@@ -46,11 +47,27 @@ class Totals:
     """What the lost tokens cost."""
     lost: int = 0
     """Requests that lost tokens."""
+    restarts: int = 0
+    """Attempts that were paid for and begun anew, of requests that have an answer."""
+    restarted_dollars: float = 0.0
+    """What those cost: a part of the dollars."""
+    sessions: int = 0
+    """How often the run was begun or continued."""
 
     @property
     def done(self) -> int:
         """Requests that have an answer."""
         return sum(self.endings.values())
+
+    @property
+    def failed(self) -> int:
+        """Answers that errored or expired."""
+        return self.endings.get("errored", 0) + self.endings.get("expired", 0)
+
+    @property
+    def spent(self) -> float:
+        """Dollars of answers and of what was lost, as far as prices are known."""
+        return self.dollars + self.lost_dollars
 
     @property
     def total_input_tokens(self) -> int:
@@ -78,12 +95,18 @@ SELECT cast(total(attempts) AS INTEGER) AS attempts,
     cast(total(dollars IS NULL AND coalesce(input_tokens, 0) + coalesce(output_tokens, 0) > 0) AS INTEGER) AS unpriced
 FROM request WHERE state = 'ended'
 """
+# Of journals that have these columns.
+_SUMS_OF_RESTARTS = """
+SELECT cast(total(restarts) AS INTEGER) AS restarts, total(restarted_dollars) AS restarted_dollars
+FROM request WHERE state = 'ended'
+"""
 
 
 def read_totals(journal: sqlite3.Connection) -> Totals:
     """The sums over an open journal. Raises `sqlite3.Error`."""
     sums: dict[str, Any] = {}
-    for query in (_SUMS, _SUMS_OF_ENDED):
+    later = (_SUMS_OF_RESTARTS,) if "restarts" in columns_in(journal) else ()
+    for query in (_SUMS, _SUMS_OF_ENDED, *later):
         found = journal.execute(query)
         sums |= dict(zip((column[0] for column in found.description), found.fetchone(), strict=True))
     return Totals(
@@ -94,5 +117,6 @@ def read_totals(journal: sqlite3.Connection) -> Totals:
                 " GROUP BY error ORDER BY count(*) DESC"
             )
         ),
+        sessions=journal.execute(f"SELECT count(*) FROM {session_table(journal)}").fetchone()[0],
         **sums,
     )
