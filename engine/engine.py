@@ -110,6 +110,8 @@ class Engine:
         self._admin_key = _admin_key(limits, admin_key)
         self._max_concurrency = max_concurrency
         self._grace = grace
+        self.spent_for: dict[str, float] = {}
+        """Dollars that the engine's spend cap has counted for a run, by its results file. For runs."""
         self.prices = Prices(prices)
         """What models cost, the caller's own prices first. For runs."""
         self._make_admission = partial(
@@ -367,6 +369,14 @@ class Engine:
     def max_concurrency(self) -> int:
         """How many streams run at a time."""
         return self._max_concurrency
+
+    def count_spent(self, output: str, dollars: float) -> None:
+        """Counts against the spend cap what was spent for the results file `output` before: for runs that go on. What
+        `spent_for` knows of it is counted already."""
+        more = dollars - self.spent_for.get(output, 0.0)
+        self.spent_for[output] = dollars
+        if self._admission.spend_cap is not None and more > 0:
+            self._admission.spend_cap.count(more)
 
     @property
     def base_url(self) -> str:

@@ -101,6 +101,7 @@ class Delivery:
             self._figures.endings[answer.ended.kind] += 1
             if answer.ended.error is not None:
                 self._figures.errors[answer.ended.error] += 1
+            self._figures.failed_by(answer.ended)
             self._results.append(answer.result)
         if not self._writer.waiting:
             self.write_at = math.inf

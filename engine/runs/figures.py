@@ -14,6 +14,7 @@ import attrs
 from ...actors.stream import Attempt, StreamResult
 from ..prices import Prices
 from .histogram import Histogram
+from .journal_rows import Ended
 from .stopping import Over
 from .totals import Totals
 
@@ -67,6 +68,10 @@ class Figures:
         """Answers written, by their type: `succeeded`, `errored`, `canceled`, `expired`."""
         self.errors: Counter[str] = Counter(before.errors)
         """Errored answers, by their error's type."""
+        self.passing: Counter[str] = Counter(before.passing)
+        """Errored answers whose error passes by itself, by the failure's name: a run that goes on asks again."""
+        self.lasting: Counter[str] = Counter(before.lasting)
+        """The other answers that errored or expired, by the failure's name."""
         self.retries: Counter[str] = Counter()
         """Attempts of this session that failed and were followed by another, by their error's type."""
         self.events = 0
@@ -167,6 +172,12 @@ class Figures:
         if result.error is not None and result.state != "cancelled":
             self._failed(str(result.error.type), str(result.error.message))
         return self._bill(result)
+
+    def failed_by(self, ended: Ended) -> None:
+        """Counts why an answer is a failure, if it is one."""
+        if ended.kind in ("errored", "expired"):
+            counts = self.passing if ended.transient else self.lasting
+            counts[ended.failure or ended.error or ended.kind] += 1
 
     def missed(self, result: StreamResult) -> float | None:
         """What a cache miss cost, in dollars; None without one, or when its size or the price is unknown."""

@@ -166,6 +166,7 @@ class Run(AsyncIterator[StreamResult]):
             lambda: open_stores(requests, self._output, self._engine.params_for, self._options, prices)
         )
         try:
+            self._engine.count_spent(self.output_name, stores.before.spent)
             self.figures = Figures(stores.total, before=stores.before, prices=prices)
             delivery = Delivery(stores.writer, self.figures)
             driver = Driver(self._engine, stores, delivery, self.figures, prices, options=self._options)
@@ -207,6 +208,7 @@ class Run(AsyncIterator[StreamResult]):
         assert self._stores is not None
         try:
             self.totals = self._stores.close(how)
+            self._engine.spent_for[self.output_name] = self.totals.spent
         finally:
             if isinstance(self._source, RequestPipe):
                 self._source.close()

@@ -17,6 +17,7 @@ import math
 import re
 from collections import Counter
 from typing import Literal
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -46,6 +47,7 @@ answers that are all broken, too many failures."""
 
 _UNREACHED = 3  # failed connections without any response, at which the run stops
 _PATIENCE = 3.0  # seconds that a server has to come up, from the first request on
+_LOOKS = 1.0  # seconds between two looks, until somebody answers
 _BROKEN = 5  # first answers that broke the same way, at which the run stops
 _BROKEN_IN_ALL = 20  # first answers that broke in any way, at which the run stops
 _PROFILE_HEADER = "anthropic-user-profile-id"
@@ -94,6 +96,7 @@ class Stopping:
         self._done, self._failed = done, failed
         self._models: set[str] = set()
         self._begun: float | None = None
+        self._look_at = math.inf
         self._reached = False
         self._any_stream = False
         self._any_complete = False
@@ -112,15 +115,13 @@ class Stopping:
     @property
     def due(self) -> float:
         """When to call `look`, if nothing happens before; infinite when never."""
-        if self._begun is None or self.stop is not None or self._reached or self._unconnected < _UNREACHED:
-            return math.inf
-        return self._begun + _PATIENCE
+        return math.inf if self.stop is not None or self._reached else self._look_at
 
     def sent(self, model: object, now: float) -> None:
         """Notes that a request for this model is sent."""
         self._models.add(str(model))
         if self._begun is None:
-            self._begun = now
+            self._begun, self._look_at = now, now + _PATIENCE
 
     def failed_attempt(self, info: ErrorInfo, now: float) -> list[Over]:
         """Notes that an attempt failed and another is to follow. Returns what was held and is an answer now."""
@@ -133,6 +134,7 @@ class Stopping:
 
     def look(self, now: float) -> None:
         """Decides again, since time has passed."""
+        self._look_at = now + _LOOKS
         if self._last_unconnected is not None:
             self._judge_unconnected(self._last_unconnected, now)
 
@@ -241,7 +243,8 @@ class Stopping:
     def _words(self, reason: StopReason, info: ErrorInfo | None) -> str:
         assert info is not None
         if reason == "unreachable":
-            where = "" if self._url is None else f" at {self._url}"
+            host = None if self._url is None else urlsplit(self._url).hostname
+            where = "" if host is None or host in str(info.message) else f" at {self._url}"
             return f"the API can't be reached{where}: {plain_text(info.message)}"
         status = f"{info.status} " if info.status else ""
         said = f"{status}{plain_text(info.type)}: {plain_text(info.message)}"

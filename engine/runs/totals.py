@@ -20,6 +20,10 @@ class Totals:
     """Answers by type: `succeeded`, `errored`, `canceled`, `expired`."""
     errors: Mapping[str, int] = EMPTY
     """Errored answers by the error's type."""
+    passing: Mapping[str, int] = EMPTY
+    """Errored answers whose error passes by itself, by the failure's name: a run that goes on asks again."""
+    lasting: Mapping[str, int] = EMPTY
+    """The other answers that errored or expired, by the failure's name."""
     pending: int = 0
     """Requests without an answer; those that were never read from the input are not among them."""
     attempts: int = 0
@@ -100,12 +104,19 @@ _SUMS_OF_RESTARTS = """
 SELECT cast(total(restarts) AS INTEGER) AS restarts, total(restarted_dollars) AS restarted_dollars
 FROM request WHERE state = 'ended'
 """
+_FAILED_BY = """
+SELECT coalesce(failure, error, kind), count(*) FROM request
+WHERE state = 'ended' AND kind IN ('errored', 'expired') AND coalesce(transient, 0) = ? GROUP BY 1 ORDER BY 2 DESC
+"""
 
 
 def read_totals(journal: sqlite3.Connection) -> Totals:
     """The sums over an open journal. Raises `sqlite3.Error`."""
     sums: dict[str, Any] = {}
-    later = (_SUMS_OF_RESTARTS,) if "restarts" in columns_in(journal) else ()
+    later, passing, lasting = (), dict[str, int](), dict[str, int]()
+    if "restarts" in columns_in(journal):
+        later = (_SUMS_OF_RESTARTS,)
+        passing, lasting = (dict(journal.execute(_FAILED_BY, (passes,))) for passes in (1, 0))
     for query in (_SUMS, _SUMS_OF_ENDED, *later):
         found = journal.execute(query)
         sums |= dict(zip((column[0] for column in found.description), found.fetchone(), strict=True))
@@ -117,6 +128,8 @@ def read_totals(journal: sqlite3.Connection) -> Totals:
                 " GROUP BY error ORDER BY count(*) DESC"
             )
         ),
+        passing=passing,
+        lasting=lasting,
         sessions=journal.execute(f"SELECT count(*) FROM {session_table(journal)}").fetchone()[0],
         **sums,
     )

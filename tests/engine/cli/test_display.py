@@ -102,4 +102,5 @@ def test_quiet_leaves_errors_and_the_last_line(backend: str, tmp_path: Path, mon
     assert done.stderr.splitlines() == [
         "errored            1 invalid_request_error",
         "2 succeeded, 1 errored of 3; results in out",
+        "1 errored by invalid_request_error: mend the input, then --retry-errored",
     ]

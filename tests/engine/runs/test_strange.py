@@ -17,8 +17,8 @@ import pytest
 from manystream import ErrorInfo, StreamResult, Usage
 from manystream.engine.prices import Prices
 from manystream.engine.report import page, read_report, tables
-from manystream.engine.runs.delivery import ended_row
 from manystream.engine.runs.again import Again
+from manystream.engine.runs.delivery import ended_row
 from manystream.engine.runs.journal import Journal
 from manystream.engine.runs.journal_rows import Begun, Ended, Held, Registered, columns_of
 from manystream.engine.runs.output import OutputError, ResultFile
