@@ -19,7 +19,7 @@ from ..runs import InputError, OutputError, RunStopped
 from ..runs.figures import Figures
 from ..runs.stopping import StopReason
 
-__all__ = ["Ending", "last_lines"]
+__all__ = ["RunEnding", "last_lines"]
 
 _KIND = 60
 _GO_ON = "run the same command again to continue"
@@ -39,7 +39,7 @@ _TO_DO: dict[StopReason, str] = {
 
 
 @attrs.frozen(kw_only=True)
-class Ending:
+class RunEnding:
     """What is known at the end of a run."""
 
     figures: Figures
@@ -56,7 +56,7 @@ class Ending:
     """Whether a signal did, and left requests without an answer."""
 
 
-def last_lines(ending: Ending) -> list[str]:
+def last_lines(ending: RunEnding) -> list[str]:
     """The lines, the most important last."""
     figures, failure = ending.figures, ending.failure
     if isinstance(failure, InputError) and not figures.done and not figures.started:
@@ -79,7 +79,7 @@ def _with(line: str, more: str) -> str:
     return f"{line}; {more}" if more else line
 
 
-def _counts(ending: Ending) -> str:
+def _counts(ending: RunEnding) -> str:
     figures = ending.figures
     counts = [f"{count:,} {kind}" for kind, count in figures.endings.most_common() if count]
     if figures.unwritten:
@@ -105,7 +105,7 @@ def _by(errors: Mapping[str, int]) -> str:
     return ", ".join([first.format("errored "), *(one.format("") for one in others)])
 
 
-def _stopped(ending: Ending, stopped: RunStopped) -> str:
+def _stopped(ending: RunEnding, stopped: RunStopped) -> str:
     match stopped.reason:
         case "spend_cap" if ending.spend_cap is not None:
             return _spend_cap(ending, ending.spend_cap)
@@ -117,7 +117,7 @@ def _stopped(ending: Ending, stopped: RunStopped) -> str:
             return _with(str(stopped), f"{_TO_DO[reason]}{then}" if reason in _TO_DO else "")
 
 
-def _spend_cap(ending: Ending, cap: float) -> str:
+def _spend_cap(ending: RunEnding, cap: float) -> str:
     figures = ending.figures
     spent = cost(figures.dollars, exact=not figures.estimated and not figures.unpriced, known=True)
     over = f" over {ending.sessions:,} sessions" if ending.sessions > 1 else ""

@@ -19,7 +19,7 @@ from ..runs import InputError, OutputError, RequestFile, Run, RunStopped, open_r
 from ..runs.input import RequestPipe
 from ..runs.output import StoreError
 from .display import Display, HarmlessDisplay, display_for
-from .ending import Ending, last_lines
+from .ending import RunEnding, last_lines
 from .event_loop import run as run_in_loop
 from .telling import fail, say
 from .view import lost, outcome, resumed, skipped, summary, unreachable, warn_of_paid_twice
@@ -217,7 +217,7 @@ class _Performance:
         interrupted = failure is None and self.interrupted and (figures.not_run > 0 or figures.total is None)
         if not job.quiet:
             say(*summary(figures), *lost(run.totals, figures.before), *skipped(run))
-        ending = Ending(
+        ending = RunEnding(
             figures=figures,
             output=run.output_name,
             resumable=run.resumable and not job.throwaway,

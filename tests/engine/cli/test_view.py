@@ -16,7 +16,7 @@ from manystream import Attempt, EngineStats, ErrorInfo, PoolStats, StreamResult,
 from manystream.actors.stream.result import Ending
 from manystream.engine import LimitStats
 from manystream.engine.admission import Reason
-from manystream.engine.cli.ending import Ending, last_lines
+from manystream.engine.cli.ending import RunEnding, last_lines
 from manystream.engine.cli.telling import fail, say
 from manystream.engine.cli.view import live_lines, outcome, plain_line, summary, waiting_text
 from manystream.engine.report.units import compact, cost, duration, plain, rate, seconds, shorten
@@ -158,7 +158,7 @@ def test_no_word_of_a_server_is_acted_upon() -> None:
     figures.ended(attrs.evolve(result, model_name=EVIL))
     pool = PoolStats(name=EVIL, running=1, concurrency=2, pause=0.0, limits={})
     shown = [line.plain for line in live_lines(figures, PACE, stats(pools=(pool,)), 200)]
-    ending = Ending(figures=figures, output=f"out{EVIL}", resumable=True)
+    ending = RunEnding(figures=figures, output=f"out{EVIL}", resumable=True)
     told = io.StringIO()
     with contextlib.redirect_stderr(told):
         say(plain_line(figures, PACE, stats()), *summary(figures), *outcome(figures), *last_lines(ending))
