@@ -9,7 +9,9 @@ from ...actors.stream import Recovery
 from ..api.model import AnthropicModel
 from ..prices import Prices
 from ..runs import InputError, OutputError, RequestFile, read_requests
+from ..runs.again import check_failures
 from ..runs.stores import check_output
+from ..runs.too_many import MaxFailures
 from .perform import Job, Status, perform
 from .telling import fail, say
 
@@ -30,6 +32,10 @@ def run_file(
     overwrite: bool,
     ordered: bool,
     retry_errored: bool,
+    retry_only: tuple[str, ...],
+    retry_stopped: tuple[str, ...],
+    max_attempts: int,
+    max_failures: str | None,
     skip_invalid: bool,
     stream_events: str | None,
     recovery: Recovery,
@@ -42,6 +48,7 @@ def run_file(
     try:
         if base_url is not None:
             _check_url(base_url)
+        _check_policy(retry_errored, retry_only, max_failures)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
         requests = read_requests(source, needs_model=model is None, skip_invalid=skip_invalid)
         if spend_cap is not None and isinstance(requests, RequestFile):
@@ -61,12 +68,30 @@ def run_file(
         overwrite=overwrite,
         ordered=ordered,
         retry_errored=retry_errored,
+        retry_only=retry_only,
+        retry_stopped=retry_stopped,
+        max_attempts=max_attempts,
+        max_failures=max_failures,
         stream_events=stream_events,
         recovery=recovery,
         spend_cap=spend_cap,
         quiet=quiet,
     )
     return perform(job, backend=backend)
+
+
+def _check_policy(retry_errored: bool, retry_only: tuple[str, ...], max_failures: str | None) -> None:
+    if retry_errored and retry_only:
+        raise InputError("--retry-errored runs all errors again, --retry-only some of them: give one of the two")
+    try:
+        check_failures(frozenset(retry_only))
+    except ValueError as exc:
+        raise InputError(f"--retry-only: {exc}") from None
+    try:
+        if max_failures is not None:
+            MaxFailures.of(max_failures)
+    except ValueError as exc:
+        raise InputError(f"--max-failures is {exc}") from None
 
 
 def _check_prices(requests: RequestFile, model: str | None) -> None:

@@ -219,7 +219,7 @@ async def test_a_few_that_break_are_errored(simulator: Simulator, tmp_path: Path
     simulator.script([Cut(1, "garbage", text=LONG)] * 3 + ["fine", Fail(400)])
     run = await run_all(simulator, prompts(5), output, slots=1)
     assert sorted(kinds(output)) == ["errored"] * 4 + ["succeeded"]
-    assert run.figures.errors == {"api_error": 3, "invalid_request_error": 1}
+    assert run.figures.errors == {"protocol_error": 3, "invalid_request_error": 1}
     simulator.script([Cut(1, "garbage", text=LONG)] * 2)
     await run_all(simulator, prompts(2), tmp_path / "few.jsonl", slots=1)
     assert kinds(tmp_path / "few.jsonl") == ["errored"] * 2
