@@ -22,7 +22,7 @@ from .display import Display, HarmlessDisplay, display_for
 from .ending import RunEnding, last_lines
 from .event_loop import run as run_in_loop
 from .telling import fail, say
-from .view import lost, outcome, resumed, skipped, summary, unreachable, warn_of_paid_twice
+from .view import lost, outcome, resumed, skipped, summary, warn_of_paid_twice
 
 __all__ = ["Job", "Status", "perform"]
 
@@ -175,7 +175,7 @@ class _Performance:
                         lambda: display_for(run.figures, engine.stats, output=job.output, quiet=job.quiet)
                     ) as self._display:
                         tasks.start_soon(self._refresh, self._display)
-                        tasks.start_soon(self._tell_unreachable, self._display, run)
+                        tasks.start_soon(self._tell_trouble, self._display, run)
                         await self._exhaust(run)
                         tasks.cancel_scope.cancel()
         except (InputError, OutputError) as exc:
@@ -193,14 +193,14 @@ class _Performance:
             await anyio.sleep(display.interval)
             display.update()
 
-    async def _tell_unreachable(self, display: Display, run: Run) -> None:
-        """Says at once when the API can't be reached, where the figures are shown only now and then."""
+    async def _tell_trouble(self, display: Display, run: Run) -> None:
+        """Says at once what keeps the requests from being answered, where the figures are shown only now and then."""
         told = None
         while display.interval > _SOON:
             await anyio.sleep(_SOON)
-            if (why := run.figures.unreachable) != told:
-                told = why
-                display.note("the API can be reached again" if why is None else unreachable(run.figures))
+            if (trouble := run.figures.trouble) != told:
+                told = trouble
+                display.note(trouble or "the API answers again")
 
     def conclude(self) -> Status:
         """Prints the summary; returns the exit status."""

@@ -23,7 +23,6 @@ __all__ = [
     "resumed",
     "skipped",
     "summary",
-    "unreachable",
     "waiting_text",
     "warn_of_paid_twice",
 ]
@@ -63,8 +62,8 @@ _MUCH = 0.05  # of the cost
 def live_lines(figures: Figures, speed: Speed, stats: EngineStats, width: int) -> list[Text]:
     """The run in lines of less than `width` columns, the most important first."""
     lines = _progress(figures, speed, width)
-    if figures.unreachable is not None:
-        lines += _flow("", [Text(unreachable(figures), "bold red")], width)
+    if figures.trouble is not None:
+        lines += _flow("", [Text(shorten(figures.trouble, _MESSAGE), "bold red")], width)
     rows: list[tuple[str, Sequence[Text | str]]] = [
         ("running", [Text(f"{stats.running:,}", "bold cyan"), *_waits(stats)]),
         ("done", [Text(f"{figures.succeeded:,}", "bold green")]),
@@ -225,8 +224,8 @@ def plain_line(figures: Figures, speed: Speed, stats: EngineStats) -> str:
         f"{figures.failed:,} failed{_in_brackets(_failures(figures))}",
         f"{stats.running:,} running",
     ]
-    if figures.unreachable is not None:
-        pieces.insert(0, unreachable(figures))
+    if figures.trouble is not None:
+        pieces.insert(0, shorten(figures.trouble, _MESSAGE))
     if stats.waits:
         pieces.append(waiting_text(stats))
     pieces += [f"{printable(pool.name)} {_pause(pool)}" for pool in stats.pools if pool.pause >= _LONG_PAUSE]
@@ -240,11 +239,6 @@ def plain_line(figures: Figures, speed: Speed, stats: EngineStats) -> str:
         _remaining(figures, speed),
     ]
     return ", ".join(pieces)
-
-
-def unreachable(figures: Figures) -> str:
-    """Why the API can't be reached at the moment."""
-    return f"the API can't be reached: {shorten(figures.unreachable or '', _MESSAGE)}"
 
 
 def waiting_text(stats: EngineStats) -> str:

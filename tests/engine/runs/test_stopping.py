@@ -84,7 +84,7 @@ def test_attempts_that_reach_nobody_count_across_requests() -> None:
     refused = attrs.evolve(LOST, message="nobody there", retryable=True)
     for _ in range(20):
         assert stopping.failed_attempt(refused, 11.0) == []
-    assert (stopping.stop, stopping.unreachable, stopping.due) == (None, "nobody there", 13.0)
+    assert (stopping.stop, stopping.trouble, stopping.due) == (None, "the API can't be reached: nobody there", 13.0)
     stopping.look(12.9)
     assert stopping.stop is None
     stopping.look(13.0)
@@ -124,14 +124,26 @@ def test_once_somebody_answered_lost_connections_stop_nothing() -> None:
     stopping = Stopping()
     stopping.sent("m", 0.0)
     stopping.failed_attempt(LOST, 0.0)
-    assert stopping.unreachable == "refused"
+    assert stopping.trouble == "the API can't be reached: refused"
     stopping.failed_attempt(OVERLOADED, 1.0)
-    assert stopping.unreachable is None
+    assert stopping.trouble is None
     for _ in range(9):
         stopping.failed_attempt(LOST, 9.0)
-    assert (stopping.stop, stopping.unreachable, stopping.due) == (None, "refused", math.inf)
+    assert (stopping.stop, stopping.trouble, stopping.due) == (None, "the API can't be reached: refused", math.inf)
     stopping.began()
-    assert stopping.unreachable is None
+    assert stopping.trouble is None
+
+
+def test_an_outage_is_told_and_stops_nothing() -> None:
+    stopping = Stopping()
+    for _ in range(4):
+        stopping.failed_attempt(OVERLOADED, 0.0)
+    assert stopping.trouble is None
+    for _ in range(4):
+        stopping.failed_attempt(OVERLOADED, 0.0)
+        assert stopping.trouble == "the API refuses: 529 overloaded_error: Overloaded"
+    stopping.began()
+    assert (stopping.trouble, stopping.stop) == (None, None)
 
 
 @pytest.mark.parametrize("status", [404, 405])
