@@ -32,6 +32,7 @@ _TO_DO: dict[StopReason, str] = {
     "account": "have the hold on the organization lifted",
     "profile": "put the user profile's billing right",
     "spend_limit": "raise the limit in the console, or wait until the API allows more",
+    "spend_cap": "raise the spend cap",
     "unreachable": "look at the network and at the base URL",
     "wrong_url": "put the base URL right",
     "broken": "look at what answers in the API's place",
@@ -126,7 +127,5 @@ def _spend_cap(ending: RunEnding, cap: float) -> str:
 
 
 def _more(cap: float, spent: float) -> float:
-    """A cap that leaves room: twice as much as now, or as what is spent."""
-    most = max(2 * cap, 2 * spent)
-    digits = 10.0 ** (math.floor(math.log10(most)) - 1)
-    return most if most == 2 * cap else math.ceil(most / digits) * digits
+    """The cap, doubled until it leaves room."""
+    return cap * 2 ** max(1, math.floor(math.log2(spent / cap)) + 1 if spent > 0 else 1)

@@ -25,7 +25,7 @@ from .ending import RunEnding, last_lines
 from .event_loop import run as run_in_loop
 from .frames import ENDED, figures_now
 from .telling import fail, say
-from .view import lost, outcome, resumed, skipped, stopping_text, summary, unreachable, warn_of_paid_twice
+from .view import lost, outcome, resumed, skipped, stopping_text, summary, warn_of_paid_twice
 from .watched import Watched
 
 __all__ = ["Job", "Status", "perform"]
@@ -182,7 +182,7 @@ class _Performance:
                         if run.resumable:
                             self._watched.open(job.output)
                             tasks.start_soon(self._watched.keep_telling, run.figures, engine.stats)
-                        tasks.start_soon(self._tell_unreachable, self._display, run)
+                        tasks.start_soon(self._tell_trouble, self._display, run)
                         await self._exhaust(run)
                         tasks.cancel_scope.cancel()
         except (InputError, OutputError) as exc:
@@ -204,14 +204,14 @@ class _Performance:
         """What those who watch are told at the end."""
         return None if self._run is None else figures_now(self._run.figures, Speed(), ENDED)
 
-    async def _tell_unreachable(self, display: Display, run: Run) -> None:
-        """Says at once when the API can't be reached, where the figures are shown only now and then."""
+    async def _tell_trouble(self, display: Display, run: Run) -> None:
+        """Says at once what keeps the requests from being answered, where the figures are shown only now and then."""
         told = None
         while display.interval > _SOON:
             await anyio.sleep(_SOON)
-            if (why := run.figures.unreachable) != told:
-                told = why
-                display.note("the API can be reached again" if why is None else unreachable(run.figures))
+            if (trouble := run.figures.trouble) != told:
+                told = trouble
+                display.note(trouble or "the API answers again")
 
     def conclude(self) -> Status:
         """Prints the summary; returns the exit status."""

@@ -25,7 +25,6 @@ __all__ = [
     "skipped",
     "stopping_text",
     "summary",
-    "unreachable",
     "waiting_text",
     "warn_of_paid_twice",
 ]
@@ -71,8 +70,8 @@ def live_lines(figures: Figures, speed: Speed, stats: EngineStats, width: int) -
     """The run in lines of less than `width` columns: first what concerns all of it, then what went wrong, then how fast
     it goes. No line breaks a figure in two."""
     lines = _progress(figures, speed, width)
-    if figures.unreachable is not None:
-        lines += _flow("", [Text(unreachable(figures), "bold red")], width)
+    if figures.trouble is not None:
+        lines += _flow("", [Text(shorten(figures.trouble, _MESSAGE), "bold red")], width)
     rows: list[tuple[str, Sequence[Text | str]]] = [
         ("running", [Text(f"{stats.running:,}", "bold cyan"), *_waits(stats)]),
         (
@@ -286,8 +285,8 @@ def plain_line(figures: Figures, speed: Speed, stats: EngineStats) -> str:
     if figures.failures:
         pieces.append(f"most often {_told(figures.failures[0])}")
     pieces += [*_stops(figures), f"{stats.running:,} running"]
-    if figures.unreachable is not None:
-        pieces.insert(0, unreachable(figures))
+    if figures.trouble is not None:
+        pieces.insert(0, shorten(figures.trouble, _MESSAGE))
     if stats.waits:
         pieces.append(waiting_text(stats))
     pieces += [f"{printable(pool.name)} {_pause(pool)}" for pool in stats.pools if pool.pause >= _LONG_PAUSE]
@@ -313,11 +312,6 @@ def _told(failure: Failure) -> str:
 def stopping_text(stats: EngineStats) -> str:
     """What is said when the run begins no more requests. It counts as the view does."""
     return f"stopping: {stats.running:,} still running will finish; Ctrl-C again cancels them"
-
-
-def unreachable(figures: Figures) -> str:
-    """Why the API can't be reached at the moment."""
-    return f"the API can't be reached: {shorten(figures.unreachable or '', _MESSAGE)}"
 
 
 def waiting_text(stats: EngineStats) -> str:

@@ -132,7 +132,7 @@ class Driver:
 
     def _obey(self) -> None:
         """Shows what was decided, and drains a run that is to stop."""
-        self._figures.unreachable = self.stopping.unreachable
+        self._figures.trouble = self.stopping.trouble
         if self.stopping.stop is not None and not self._figures.stopping:
             self.drain()
 

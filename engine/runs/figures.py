@@ -55,8 +55,8 @@ class Figures:
         """Streams of this session that have ended, whether or not their ending is an answer."""
         self.answered = 0
         """Answers of this session, whether or not they are written."""
-        self.unreachable: str | None = None
-        """Why the API can't be reached at the moment, in a few words."""
+        self.trouble: str | None = None
+        """What keeps the requests from being answered at the moment, in a line; None while they are answered."""
         self.restarts = before.restarts
         """Attempts that were paid for and begun anew, in all sessions."""
         self.endings: Counter[str] = Counter(before.endings)

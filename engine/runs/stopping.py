@@ -46,6 +46,7 @@ user profile, a spend limit of the API's, the run's own spend cap, no connection
 answers that are all broken, too many failures."""
 
 _UNREACHED = 3  # failed connections without any response, at which the run stops
+_REFUSED = 5  # attempts in a row, at which people are told
 _PATIENCE = 3.0  # seconds that a server has to come up, from the first request on
 _LOOKS = 1.0  # seconds between two looks, until somebody answers
 _BROKEN = 5  # first answers that broke the same way, at which the run stops
@@ -107,8 +108,9 @@ class Stopping:
         self._ways: Counter[str] = Counter()
         self.stop: Stop | None = None
         """What stops the run, once something does."""
-        self.unreachable: str | None = None
-        """Why the API can't be reached at the moment, in a few words; None while it can, or nothing is known."""
+        self._refused = 0  # in a row
+        self.trouble: str | None = None
+        """What keeps the requests from being answered at the moment, in a line; None while they are answered."""
         self.stopped_by: StreamResult | None = None
         """An ending that had the failure which stops the run, once there is one."""
 
@@ -129,7 +131,11 @@ class Stopping:
             self._count_unconnected(info)
             self._judge_unconnected(info, now)
         elif info.status is not None:
-            return self._answers(self._reach())
+            released = self._reach()
+            self._refused += 1
+            if self._refused >= _REFUSED:
+                self.trouble = f"the API refuses: {_said(info)}"
+            return self._answers(released)
         return []
 
     def look(self, now: float) -> None:
@@ -139,7 +145,7 @@ class Stopping:
             self._judge_unconnected(self._last_unconnected, now)
 
     def _count_unconnected(self, info: ErrorInfo) -> None:
-        self.unreachable = plain_text(info.message)
+        self.trouble = f"the API can't be reached: {plain_text(info.message)}"
         self._unconnected += 1
         self._last_unconnected = info
 
@@ -152,8 +158,9 @@ class Stopping:
 
     def _reach(self) -> list[Over]:
         """Somebody answered. Returns what was held and is an answer now."""
-        self.unreachable = None
         self._unconnected = 0
+        if self._refused < _REFUSED:
+            self.trouble = None
         if self._reached:
             return []
         self._reached = True
@@ -162,6 +169,7 @@ class Stopping:
 
     def began(self) -> list[Over]:
         """Notes that an answer has begun. Returns what was held and is an answer now."""
+        self._refused = 0
         released = self._reach()
         if not self._any_stream:
             self._any_stream = True
@@ -246,8 +254,7 @@ class Stopping:
             host = None if self._url is None else urlsplit(self._url).hostname
             where = "" if host is None or host in str(info.message) else f" at {self._url}"
             return f"the API can't be reached{where}: {plain_text(info.message)}"
-        status = f"{info.status} " if info.status else ""
-        said = f"{status}{plain_text(info.type)}: {plain_text(info.message)}"
+        said = _said(info)
         if reason == "wrong_url":
             where = "" if self._url is None else f"; is {self._url} the base URL of a Messages API?"
             doubled = self._url is not None and self._url.rstrip("/").endswith("/v1")
@@ -326,6 +333,11 @@ def _not_found(result: StreamResult) -> bool:
     """Whether there was nothing under the URL, which is not said of a model."""
     info = result.error
     return info is not None and info.status in (404, 405, 410) and not info.message.startswith("model")
+
+
+def _said(info: ErrorInfo) -> str:
+    status = f"{info.status} " if info.status else ""
+    return f"{status}{plain_text(info.type)}: {plain_text(info.message)}"
 
 
 def _had_begun(result: StreamResult) -> bool:
