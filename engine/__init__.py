@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .runs import Figures, InputError, OutputError, RequestFile, Run, RunStopped, open_run, read_requests
     from .simulator import Simulator
     from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
+    from .sync import SyncEngine, SyncHandle, SyncResults, SyncStream, SyncTextStream
 
 _HOMES = {
     "AnthropicModel": "api",
@@ -33,6 +34,11 @@ _HOMES = {
     "Simulator": "simulator",
     "Stream": "combinators",
     "WaitingRequest": "stats",
+    "SyncEngine": "sync",
+    "SyncHandle": "sync",
+    "SyncResults": "sync",
+    "SyncStream": "sync",
+    "SyncTextStream": "sync",
     "Figures": "runs",
     "InputError": "runs",
     "OutputError": "runs",
@@ -65,6 +71,11 @@ __all__ = [
     "RunStopped",
     "Simulator",
     "Stream",
+    "SyncEngine",
+    "SyncHandle",
+    "SyncResults",
+    "SyncStream",
+    "SyncTextStream",
     "WaitingRequest",
     "open_run",
     "read_requests",

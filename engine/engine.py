@@ -258,7 +258,7 @@ class Engine:
 
     def get(self, stream_id: str) -> StreamHandle | None:
         """The handle of a stream that waits or runs. None for any other: the engine forgets streams that have ended."""
-        actor = None if self._supervisor is None else self._supervisor.get(stream_id)
+        actor = self.find(stream_id)
         return None if actor is None else StreamHandle(actor, self.ask_to_cancel, self._loop)
 
     def cancel_group(self, group: str, *, reason: str | None = None) -> None:
@@ -349,7 +349,7 @@ class Engine:
         ttfts = sorted(self._ttfts)
         return None if len(ttfts) < _ENOUGH_TTFTS else ttfts[nearest_rank(0.95, len(ttfts)) - 1]
 
-    # -- for combinators and runs
+    # -- for combinators, runs and the synchronous engine
 
     def params_for(self, request: StreamRequest) -> dict[str, Any]:
         """The parameters that are sent for a request, its model's defaults included.
@@ -372,6 +372,10 @@ class Engine:
     def retry(self) -> RetryPolicy:
         """How failures are tried again, unless a request says otherwise."""
         return self._defaults.retry
+
+    def find(self, stream_id: str) -> StreamActor | None:
+        """The stream that `get` gives the handle of."""
+        return None if self._supervisor is None else self._supervisor.get(stream_id)
 
     def launch(
         self,

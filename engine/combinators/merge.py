@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable
 
 import anyio
-from anyio.lowlevel import checkpoint
 
 from ...actors.actor import StreamActor
 from ...actors.channel import Conflate, Cursor, Subscriber
@@ -97,20 +96,6 @@ class MergeChannel(FanIn[TaggedEvent]):
         self._sources.discard(source)
         source.leave()
         self._done(source.actor)
-
-    async def receive_batch(self) -> list[TaggedEvent]:
-        """All events that are ready, at least one: it waits for the first. It always gives way to other tasks.
-
-        Raises as `receive` does, and loses nothing on cancellation.
-        """
-        self._taken = 0
-        await checkpoint()
-        batch = [await self.receive()]
-        try:
-            while True:
-                batch.append(self.receive_nowait())
-        except Exception:
-            return batch  # what it is, other than `WouldBlock`, the next call raises again
 
     def close(self) -> None:
         """Gives nothing more: reading raises `anyio.ClosedResourceError`. Leaving the block stops the streams."""

@@ -15,7 +15,7 @@ from ...actors.stream import PartDeltaEvent, PartEvent, PartStartEvent, RequestL
 from ..finish import uninterrupted
 from .host import Host
 
-__all__ = ["Stream", "StreamContext", "TextStream"]
+__all__ = ["Stream", "StreamContext", "TextStream", "new_text"]
 
 Cancel = Callable[[StreamActor, str | None], None]
 
@@ -70,14 +70,20 @@ class TextStream(AsyncIterator[str]):
         self._stream = stream
 
     async def __anext__(self) -> str:
-        while True:
-            match await anext(self._stream):
-                case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if text:
-                    return text
-                case PartStartEvent(part=TextPart(content=text)) if text:
-                    return text
-                case _:
-                    pass
+        while not (text := new_text(await anext(self._stream))):
+            pass
+        return text
+
+
+def new_text(event: PartEvent) -> str:
+    """The text that an event brings; empty for events that bring none."""
+    match event:
+        case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
+            return text
+        case PartStartEvent(part=TextPart(content=text)):
+            return text
+        case _:
+            return ""
 
 
 class StreamContext:
