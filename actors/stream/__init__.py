@@ -1,6 +1,7 @@
 """What is said of one stream as plain values: its request, its events, its deadlines, its retries, its result."""
 
 from .account import refuses_account, refuses_profile
+from .attempts import Attempt, billed_for, known_usage
 from .codec import decode_event, encode_event
 from .deadlines import DeadlineName, Deadlines
 from .due import next_due
@@ -33,7 +34,6 @@ from .recovery import (
 from .request import MessageParams, RequestLike, StreamRequest
 from .result import (
     ApiError,
-    Attempt,
     CacheMiss,
     ConnectDeadlineExceeded,
     ConnectionFailed,
@@ -50,8 +50,6 @@ from .result import (
     StreamResult,
     StreamTruncated,
     TotalDeadlineExceeded,
-    billed_for,
-    known_usage,
 )
 from .retry import RetryPolicy, is_retryable, retry_after
 from .stopwatch import Stopwatch, Timings, nearest_rank
