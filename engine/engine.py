@@ -57,6 +57,7 @@ __all__ = ["Engine", "EngineBusy", "EngineStats"]
 
 _ELSEWHERE = "elsewhere its streams' state, result and cancel() can be used"
 _ENOUGH_TTFTS = 20
+_FOR_COMBINATORS = {"ask_to_cancel", "home", "launch", "params_for", "prices", "request_cancel", "start_side_task"}
 
 
 class Engine:
@@ -126,6 +127,9 @@ class Engine:
         self._block_task: BlockTask | None = None
         self._supervisor: Supervisor | None = None
         self._ttfts: deque[float] = deque(maxlen=1000)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in _FOR_COMBINATORS]
 
     # -- entering and leaving
 

@@ -24,7 +24,7 @@ def _is_price(_: object, attribute: "attrs.Attribute[float]", value: float) -> N
         raise ValueError(f"{attribute.name} is dollars per million tokens, 0 or more, not {value!r}")
 
 
-@attrs.frozen
+@attrs.frozen(init=False)
 class Price:
     """What a model's tokens cost, in dollars per million. Raises `ValueError` for a price below 0.
 

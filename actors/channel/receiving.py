@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from threading import get_ident
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import anyio
 from anyio.abc import ObjectReceiveStream
@@ -35,6 +35,11 @@ class Receiving(ObjectReceiveStream[T_co]):
     """Where it is to be read, if it is known."""
     _thread = 0  # where it was read last
     _taken = 0  # since the consumer last gave way to others
+    _for_others: ClassVar[frozenset[str]] = frozenset({"home"})
+    """Names that are for those who fill the channel: `dir()` leaves them out."""
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in self._for_others]
 
     def receive_nowait(self) -> T_co:
         """The next item, or one of anyio's exceptions: `WouldBlock`, `EndOfStream`, `ClosedResourceError` …"""

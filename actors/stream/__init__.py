@@ -31,7 +31,7 @@ from .recovery import (
     next_step,
     takes_continuation,
 )
-from .request import MessageParams, RequestLike, StreamRequest
+from .request import MessageParams, Model, RequestLike, StreamRequest, check_names
 from .result import (
     ApiError,
     CacheMiss,
@@ -72,6 +72,7 @@ __all__ = [
     "IdleDeadlineExceeded",
     "Lifecycle",
     "MessageParams",
+    "Model",
     "NextStep",
     "PartDeltaEvent",
     "PartEndEvent",
@@ -101,6 +102,7 @@ __all__ = [
     "UsageEvent",
     "bare",
     "billed_for",
+    "check_names",
     "continuation",
     "continues_thread",
     "decode_event",

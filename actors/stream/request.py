@@ -12,7 +12,9 @@ from .pickling import DROPPED, portable, without_secrets
 from .recovery import Recovery, check_recovery
 from .retry import RetryPolicy
 
-__all__ = ["MessageParams", "Model", "RequestLike", "StreamRequest"]
+__all__ = ["MessageParams", "Model", "RequestLike", "StreamRequest", "check_names"]
+
+_CERTAINLY = 0.85  # so alike are two names of which one is a slip of the other
 
 
 class Model(Protocol):
@@ -28,16 +30,20 @@ class Model(Protocol):
 class MessageParams(TypedDict, total=False):
     """What the Messages API takes. Only `messages` is required here; the model's defaults fill in the rest.
 
-    The values go on as they are. Parameters newer than this list go into `StreamRequest.extra_body`.
+    The values go on as they are. Parameters newer than this list go into `StreamRequest.extra_body`. A type checker
+    takes no other names: give a dict that is built step by step this type.
     """
 
     messages: Required[Iterable[Any]]
     model: str
     max_tokens: int
+    billing_policy: Any
     cache_control: Any
+    compaction: Any
     container: Any
     context_management: Any
     diagnostics: Any
+    fallback_credit_token: str | None
     fallbacks: Any
     inference_geo: str | None
     mcp_servers: Iterable[Any]
@@ -56,16 +62,32 @@ class MessageParams(TypedDict, total=False):
     tools: Iterable[Any]
     top_k: int
     top_p: float
+    user_profile_id: str | None
+    workspace_id: str | None
 
 
-def _read_params(value: object) -> Mapping[str, Any]:
+def check_names(names: Iterable[str]) -> None:
+    """Raises `TypeError` for a parameter's name that is certainly a slip, and names the right one. Other names that are
+    not known here may be newer: the SDK is asked for them when the request is sent."""
+    unknown = [name for name in names if name not in MessageParams.__annotations__]
+    if not unknown:
+        return
+    from difflib import get_close_matches
+
+    for name in unknown:
+        if near := get_close_matches(str(name), MessageParams.__annotations__, 1, _CERTAINLY):
+            raise TypeError(f"the Messages API has no parameter {name!r}; did you mean {near[0]!r}?")
+
+
+def _read_params(value: MessageParams | str) -> Mapping[str, Any]:
     if isinstance(value, str):
         return {"messages": [{"role": "user", "content": value}]}
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"a request is a string or a mapping of Messages parameters, not a {type(value).__name__}")
     params: dict[str, Any] = own_copy(value)
     if "timeout" in params:
         raise TypeError("a request takes no timeout: streams end by deadlines, see `deadlines`")
+    check_names(params)
     if "messages" not in params:
         raise TypeError("a request needs `messages`")
     params.pop("stream", None)
@@ -155,7 +177,7 @@ class StreamRequest:
         return _made_of, (type(self), fields)
 
 
-RequestLike = StreamRequest | Mapping[str, Any] | str
+RequestLike = StreamRequest | MessageParams | str
 """A request, or what one is made of: Messages parameters, or the text of one user message."""
 
 

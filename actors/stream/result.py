@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import attrs
 
-from ..message import EMPTY, FallbackPart, Part, TextPart, ToolCallPart, Usage, is_count, to_message_param
+from ..message import (
+    EMPTY,
+    AssistantTurn,
+    FallbackPart,
+    Part,
+    TextPart,
+    ToolCallPart,
+    Usage,
+    is_count,
+    to_message_param,
+)
 from ..wire import JsonObject, json_text
 from .attempts import Attempt, billed_for
 from .failure import ErrorInfo
@@ -240,7 +250,7 @@ class StreamResult:
         begin = max((i for i, part in enumerate(self.parts) if isinstance(part, FallbackPart)), default=0)
         return tuple(part for part in self.parts[begin:] if isinstance(part, ToolCallPart) and part.is_whole)
 
-    def to_message_param(self, *, keep_tools: bool = False) -> JsonObject | None:
+    def to_message_param(self, *, keep_tools: bool = False) -> AssistantTurn | None:
         """The assistant turn that the API will take back, or None when nothing of it is left.
 
         Unfinished thinking and tool blocks are left out. Of a turn that was interrupted, calls of the caller's own

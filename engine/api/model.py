@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ...actors.message import EMPTY
-from ...actors.stream import StreamRequest, own_copy
+from ...actors.stream import StreamRequest, check_names, own_copy
 from .connected_model import ConnectedModel, credentials_of
 from .parameters import BODY_PARAMETERS, DEFAULT_MAX_TOKENS, sdk_parameters
 from .shared_client import acquire_shared_client, client_timeout
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import httpx
     import httpx2
 
-    from .connected_model import AnthropicClient
+    from .clients import AnthropicClient
 
 __all__ = ["AnthropicModel", "MissingCredentialsError"]
 
@@ -71,6 +71,7 @@ class AnthropicModel:
         for name in ("stream", "timeout", "model"):
             if name in (defaults or EMPTY):
                 raise TypeError(f"defaults can't hold {name!r}")
+        check_names(defaults or EMPTY)
         self._model_name = model_name
         self._api_key = api_key
         self._anthropic_client = anthropic_client
@@ -90,6 +91,9 @@ class AnthropicModel:
     def system(self) -> Literal["anthropic"]:
         """The provider of the model: always "anthropic"."""
         return "anthropic"
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in ("connect", "params_for")]  # they are for engines
 
     def __repr__(self) -> str:
         return f"AnthropicModel({self._model_name!r})"

@@ -716,11 +716,11 @@ async def test_what_is_no_request(engine: Engine, request_: Any, error: type[Exc
 
 
 async def test_a_request_names_one_model(engine: Engine, simulator: Simulator) -> None:
-    params: dict[str, Any] = {"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hi"}]}
+    params: Any = {"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hi"}]}
     with pytest.raises(TypeError, match="names two models"):
         StreamRequest(params, model=model_for(simulator))
     same = model_for(simulator)
-    assert StreamRequest({**params, "model": "claude-opus-5-5"}, model=same).model is same
+    assert StreamRequest(params | {"model": "claude-opus-5-5"}, model=same).model is same
     with pytest.raises(TypeError, match="betas is a sequence"):
         StreamRequest("Hi", betas="one")
 
