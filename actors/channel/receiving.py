@@ -8,6 +8,8 @@ import anyio
 from anyio.abc import ObjectReceiveStream
 from anyio.lowlevel import checkpoint
 
+from .misuse import misuse
+
 __all__ = ["Home", "Receiving"]
 
 T_co = TypeVar("T_co", covariant=True)
@@ -27,6 +29,7 @@ class Home(Protocol):
         ...
 
 
+@misuse("async with it as channel, then: async for item in channel", "with", "for")
 class Receiving(ObjectReceiveStream[T_co]):
     """A channel that is mostly ready: a ready item costs no trip through the event loop, but no consumer keeps the
     loop from others for more than 32 items."""

@@ -110,6 +110,8 @@ def tool_result(
 
     `content` is text or a list of content blocks. Returns plain JSON data.
     """
+    if not isinstance(call, ToolCallPart):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"call is a ToolCallPart, one of result.tool_calls, not a {type(call).__name__}")
     block: ToolResultBlock = {
         "type": "tool_result",
         "tool_use_id": call.tool_call_id,

@@ -2,6 +2,7 @@
 
 from .account import refuses_account, refuses_profile
 from .attempts import Attempt, billed_for, known_usage
+from .checks import as_given, check_kind, check_number, kind, number
 from .codec import decode_event, encode_event
 from .deadlines import DeadlineName, Deadlines
 from .due import next_due
@@ -100,19 +101,24 @@ __all__ = [
     "TotalDeadlineExceeded",
     "UnknownEvent",
     "UsageEvent",
+    "as_given",
     "bare",
     "billed_for",
+    "check_kind",
     "check_names",
+    "check_number",
     "continuation",
     "continues_thread",
     "decode_event",
     "encode_event",
     "is_retryable",
+    "kind",
     "known_usage",
     "may_have_run",
     "nearest_rank",
     "next_due",
     "next_step",
+    "number",
     "own_copy",
     "refuses_account",
     "refuses_profile",

@@ -1,11 +1,13 @@
 """A request: what to ask, and how to treat it while it runs."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, Required, Self, TypedDict
 
 import attrs
 
 from ..message import EMPTY
+from .checks import as_given, kind, number
 from .deadlines import Deadlines
 from .own_copy import own_copy
 from .pickling import DROPPED, portable, without_secrets
@@ -15,6 +17,13 @@ from .retry import RetryPolicy
 __all__ = ["MessageParams", "Model", "RequestLike", "StreamRequest", "check_names"]
 
 _CERTAINLY = 0.85  # so alike are two names of which one is a slip of the other
+
+
+# RFC 9110, 5.1 and 5.5. The value has to be ASCII, which is more than that asks: HTTP clients send no other.
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"[\t -~]*")
+
+_name = kind(str, "a string", optional=True)
 
 
 class Model(Protocol):
@@ -97,7 +106,39 @@ def _read_params(value: MessageParams | str) -> Mapping[str, Any]:
 def _read_betas(value: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, str):
         raise TypeError("betas is a sequence of names, not one string")
-    return tuple(value)
+    if not isinstance(value, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"betas is a sequence of names, not a {type(value).__name__}")
+    names = tuple(value)
+    for name in names:
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"betas is a sequence of names, not of {type(name).__name__}")
+        if not _VALUE.fullmatch(name) or not name.strip():
+            raise ValueError(f"a beta's name goes into a header, which can't hold {name!r}")
+    return names
+
+
+def _check_headers(_: object, __: object, headers: Mapping[str, Any]) -> None:
+    for name, value in headers.items():
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a header's name is a string, not a {type(name).__name__}")
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"extra_headers: {name!r} can't be a header's name: it has letters, digits and hyphens")
+        if isinstance(value, str):
+            if not _VALUE.fullmatch(value):
+                raise ValueError(f"extra_headers: the value of {name!r} holds a line end, or what is not ASCII")
+        elif type(value).__module__.partition(".")[0] != "anthropic":  # whose Omit() leaves a header out
+            raise TypeError(f"extra_headers: the value of {name!r} is a string, not a {type(value).__name__}")
+
+
+def _check_names(_: object, field: "attrs.Attribute[Any]", value: Mapping[Any, Any]) -> None:
+    for name in value:
+        if not isinstance(name, str):
+            raise TypeError(f"{field.name} has names that are strings, not {as_given(name)}")
+
+
+def _check_model(_: object, __: object, model: object) -> None:
+    if model is not None and not hasattr(model, "model_name"):
+        raise TypeError(f"model is an AnthropicModel, not {as_given(model)}: a model's name goes into params['model']")
 
 
 def _read_extra(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -129,15 +170,27 @@ class StreamRequest:
     """
 
     params: Mapping[str, Any] = attrs.field(converter=_read_params, repr=False)
-    model: Model | None = attrs.field(default=None, kw_only=True)
-    custom_id: str | None = attrs.field(default=None, kw_only=True)
+    model: Model | None = attrs.field(default=None, kw_only=True, validator=_check_model)
+    custom_id: str | None = attrs.field(default=None, kw_only=True, validator=_name)
     betas: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_read_betas)
-    extra_headers: Mapping[str, str] = attrs.field(default=EMPTY, kw_only=True, repr=False, converter=_read_extra)
-    extra_body: Mapping[str, Any] = attrs.field(default=EMPTY, kw_only=True, repr=False, converter=_read_extra)
-    extra_query: Mapping[str, Any] = attrs.field(default=EMPTY, kw_only=True, repr=False, converter=_read_extra)
-    deadlines: Deadlines | None = attrs.field(default=None, kw_only=True)
+    extra_headers: Mapping[str, str] = attrs.field(
+        default=EMPTY, kw_only=True, repr=False, converter=_read_extra, validator=_check_headers
+    )
+    extra_body: Mapping[str, Any] = attrs.field(
+        default=EMPTY, kw_only=True, repr=False, converter=_read_extra, validator=_check_names
+    )
+    extra_query: Mapping[str, Any] = attrs.field(
+        default=EMPTY, kw_only=True, repr=False, converter=_read_extra, validator=_check_names
+    )
+    deadlines: Deadlines | None = attrs.field(
+        default=None, kw_only=True, validator=kind(Deadlines, "a Deadlines, as in Deadlines(total=30)", optional=True)
+    )
     """How long each stage may take; None for the engine's deadlines."""
-    retry: RetryPolicy | None = attrs.field(default=None, kw_only=True)
+    retry: RetryPolicy | None = attrs.field(
+        default=None,
+        kw_only=True,
+        validator=kind(RetryPolicy, "a RetryPolicy, as in RetryPolicy(max_attempts=3)", optional=True),
+    )
     """How often and how long apart failures are tried again; None for the engine's policy."""
     recovery: Recovery | None = attrs.field(
         default=None, kw_only=True, validator=attrs.validators.optional(check_recovery)
@@ -146,9 +199,9 @@ class StreamRequest:
     `"restart"`: it is tried again from the beginning, and a `RestartEvent` says that what came before is void.
     `"continue"`: the model is asked to go on where the answer broke off, if that was plain text; else the stream ends.
     """
-    group: str | None = attrs.field(default=None, kw_only=True)
+    group: str | None = attrs.field(default=None, kw_only=True, validator=_name)
     """A name it shares with other requests, to cancel them together."""
-    priority: int = attrs.field(default=0, kw_only=True, validator=attrs.validators.instance_of(int))
+    priority: int = attrs.field(default=0, kw_only=True, validator=number("{} is a whole number", whole=True))
     """Of the requests that wait, those with a higher number go first."""
 
     def __attrs_post_init__(self) -> None:

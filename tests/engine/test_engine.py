@@ -780,7 +780,10 @@ async def test_a_name_that_does_not_resolve() -> None:
 
 
 async def test_a_url_that_nobody_can_connect_to_is_tried_once() -> None:
-    assert len((await failing("ftp://127.0.0.1")).attempts) == 1
+    client = anthropic.AsyncAnthropic(api_key="k", base_url="ftp://127.0.0.1")
+    async with Engine(AnthropicModel("claude-opus-5-5", anthropic_client=client)) as engine:
+        assert len((await engine.submit("Hi").wait()).attempts) == 1
+    await client.close()
 
 
 async def test_a_wrong_path_is_the_apis_answer(simulator: Simulator) -> None:
