@@ -26,7 +26,7 @@ LAYERS = [
     ["engine.telemetry"],
     ["engine.watchdog", "engine.held"],
     ["engine.supervisor"],
-    ["engine.submission", "engine.stats"],
+    ["engine.settings", "engine.submission", "engine.stats"],
     ["engine.combinators"],
     ["engine.engine"],
     ["engine.sync"],

@@ -1,6 +1,6 @@
 """A channel that many streams flow into: how it waits, and how it ends. What it gives, its kinds say."""
 
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -16,6 +16,8 @@ T_co = TypeVar("T_co", covariant=True)
 class FanIn(Receiving[T_co]):
     """What `engine.merge` and `engine.as_completed` give. It ends when no more streams will be added and everything of
     those that were has been received."""
+
+    _for_others: ClassVar[frozenset[str]] = Receiving._for_others | {"add", "exhaust", "queue", "released", "done"}
 
     def __init__(self) -> None:
         self._changed: anyio.Event | None = None  # while somebody waits

@@ -8,6 +8,7 @@ import anyio
 from ...actors.actor import StreamActor
 from ...actors.channel import Conflate, Cursor, Subscriber
 from ...actors.stream import RetryPolicy, StreamEndEvent, TaggedEvent
+from .arguments import check_requests
 from .fan_in import FanIn
 from .host import Host, Requests
 from .launcher import ChannelContext, Launcher
@@ -108,5 +109,6 @@ class MergeChannel(FanIn[TaggedEvent]):
 
 def merge(host: Host, requests: Requests, *, retry: RetryPolicy | None = None) -> ChannelContext[MergeChannel]:
     """The block in which requests are launched on `host` and their events flow into a channel."""
+    check_requests(requests)
     launcher = Launcher(host, host.max_concurrency, retry=retry)
     return ChannelContext(host, requests, launcher, MergeChannel(launcher.done))

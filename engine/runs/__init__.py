@@ -4,18 +4,26 @@ A run that was stopped continues from its journal; `resume` says how.
 """
 
 from .entries import InputError
-from .figures import Figures
-from .input import RequestFile, read_requests
+from .figures import Failure, Figures
+from .input import Invalid, RequestFile, RequestPipe, read_requests
 from .output import OutputError
-from .run import Run, RunStopped, open_run
+from .run import Run, RunStopped, Source, open_run
+from .stores import Resumed
+from .totals import Totals
 
 __all__ = [
+    "Failure",
     "Figures",
     "InputError",
+    "Invalid",
     "OutputError",
     "RequestFile",
+    "RequestPipe",
+    "Resumed",
     "Run",
     "RunStopped",
+    "Source",
+    "Totals",
     "open_run",
     "read_requests",
 ]
