@@ -2,36 +2,25 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 
 from .actor import StreamActor
-from .channel import Conflate, Cursor, Home, Mailbox, OnAbandon, Policy, Subscriber
+from .channel import Conflate, Cursor, Home, Mailbox, OnAbandon, Policy, Subscriber, check_policy, misuse
 from .message import Usage
 from .snapshots import Snapshots
-from .stream import PartStartEvent, SnapshotEvent, State, StreamResult
+from .stream import PartStartEvent, SnapshotEvent, State, StreamResult, as_given
 
-__all__ = ["StreamHandle"]
+__all__ = ["StreamHandle", "StreamView"]
 
 
-class StreamHandle:
-    """A stream that was submitted. Any number of tasks may hold it, and it outlives the stream.
+class StreamView:
+    """What can be seen of a stream from any thread, and its `cancel`."""
 
-    What waits (`wait`, `subscribe`, `snapshots`) belongs to the engine's event loop, also after the end: elsewhere it
-    raises `RuntimeError`. `cancel` may be called, and `result`, `state` and other attributes read, from any thread.
-    """
-
-    def __init__(
-        self, actor: StreamActor, cancel: Callable[[StreamActor, str | None], None], home: Home | None = None
-    ) -> None:
+    def __init__(self, actor: StreamActor, cancel: Callable[[StreamActor, str | None], None]) -> None:
         self._actor = actor
         self._cancel = cancel
-        self._home = home
-
-    def _check_home(self) -> None:
-        if self._home is not None:
-            self._home.check()
 
     @property
     def id(self) -> str:
@@ -91,6 +80,40 @@ class StreamHandle:
             raise RuntimeError(f"stream {self.id} is still running; wait() for it")
         return result
 
+    def cancel(self, reason: str | None = None) -> None:
+        """Asks the stream to stop; `wait()` for it to have stopped. From any thread, at any time, any number of times.
+        What was received is kept in the result."""
+        self._cancel(self._actor, reason)
+
+    def __repr__(self) -> str:
+        custom = f" {self.custom_id!r}" if self.custom_id is not None else ""
+        return f"<{type(self).__name__} {self.id}{custom} {self.state}>"
+
+
+@misuse(
+    "await handle.wait() for its result, or async with handle.subscribe() as channel for its events",
+    "with",
+    "for",
+    "async with",
+    "async for",
+)
+class StreamHandle(StreamView):
+    """A stream that was submitted. Any number of tasks may hold it, and it outlives the stream.
+
+    What waits (`wait`, `subscribe`, `snapshots`) belongs to the engine's event loop, also after the end: elsewhere it
+    raises `RuntimeError`. `cancel` may be called, and `result`, `state` and other attributes read, from any thread.
+    """
+
+    def __init__(
+        self, actor: StreamActor, cancel: Callable[[StreamActor, str | None], None], home: Home | None = None
+    ) -> None:
+        super().__init__(actor, cancel)
+        self._home = home
+
+    def _check_home(self) -> None:
+        if self._home is not None:
+            self._home.check()
+
     def snapshot(self) -> SnapshotEvent:
         """All its content up to now. Joins the text that came: not for every event of a long answer."""
         return self._actor.snapshot()
@@ -128,6 +151,9 @@ class StreamHandle:
 
         Raises `ValueError` for a number that lies ahead, and `RuntimeError` outside of the engine's event loop.
         """
+        check_policy(policy)
+        if on_abandon is not None and on_abandon not in get_args(OnAbandon):
+            raise ValueError(f'on_abandon is "cancel", "linger" or "detach", not {as_given(on_abandon)}')
         self._check_home()
         actor = self._actor
         first, cursor = _join(actor, start)
@@ -145,21 +171,14 @@ class StreamHandle:
         await self._actor.closed.wait()
         return self.result
 
-    def cancel(self, reason: str | None = None) -> None:
-        """Asks the stream to stop; `wait()` for it to have stopped. From any thread, at any time, any number of times.
-        What was received is kept in the result."""
-        self._cancel(self._actor, reason)
-
-    def __repr__(self) -> str:
-        custom = f" {self.custom_id!r}" if self.custom_id is not None else ""
-        return f"<{type(self).__name__} {self.id}{custom} {self.state}>"
-
 
 def _join(
     actor: StreamActor, start: Literal["start", "now"] | int
 ) -> tuple[list[SnapshotEvent | PartStartEvent], Cursor]:
     """What a consumer that joins now is told first, and where in the log it goes on."""
     log = actor.log
+    if start not in ("start", "now") and type(start) is not int:
+        raise ValueError(f'start is "start", "now" or the number of an event, not {as_given(start)}')
     if isinstance(start, int):
         if not 0 <= start <= log.seq:
             raise ValueError(f"start={start}: stream {actor.stream_id} is at event {log.seq}")

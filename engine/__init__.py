@@ -7,16 +7,63 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .admission import EngineBusy, Group, Limits
+    from .admission import EngineBusy, Group, Limits, Reason
     from .api import AnthropicModel, LimitsError, MissingCredentialsError
-    from .combinators import CompletionChannel, MergeChannel, Stream
+    from .api.clients import AnthropicClient
+    from .combinators import (
+        ChannelContext,
+        CompletionChannel,
+        HedgeContext,
+        MergeChannel,
+        RaceContext,
+        RaceStream,
+        Stream,
+        StreamContext,
+        TextStream,
+        Until,
+    )
     from .engine import Engine
     from .prices import Price
-    from .runs import Figures, InputError, OutputError, RequestFile, Run, RunStopped, open_run, read_requests
+    from .runs import (
+        Failure,
+        Figures,
+        InputError,
+        Invalid,
+        OutputError,
+        RequestFile,
+        RequestPipe,
+        Resumed,
+        Run,
+        RunAgain,
+        RunStopped,
+        Source,
+        StopReason,
+        Totals,
+        open_run,
+        read_requests,
+    )
     from .simulator import Simulator
     from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
+    from .sync import SyncEngine, SyncHandle, SyncResults, SyncStream, SyncTextStream
 
 _HOMES = {
+    "AnthropicClient": "api.clients",
+    "ChannelContext": "combinators",
+    "HedgeContext": "combinators",
+    "RaceContext": "combinators",
+    "RaceStream": "combinators",
+    "StreamContext": "combinators",
+    "TextStream": "combinators",
+    "Until": "combinators",
+    "Reason": "admission",
+    "Failure": "runs",
+    "Invalid": "runs",
+    "RequestPipe": "runs",
+    "Resumed": "runs",
+    "RunAgain": "runs",
+    "StopReason": "runs",
+    "Source": "runs",
+    "Totals": "runs",
     "AnthropicModel": "api",
     "CompletionChannel": "combinators",
     "Engine": "engine",
@@ -33,6 +80,11 @@ _HOMES = {
     "Simulator": "simulator",
     "Stream": "combinators",
     "WaitingRequest": "stats",
+    "SyncEngine": "sync",
+    "SyncHandle": "sync",
+    "SyncResults": "sync",
+    "SyncStream": "sync",
+    "SyncTextStream": "sync",
     "Figures": "runs",
     "InputError": "runs",
     "OutputError": "runs",
@@ -44,14 +96,19 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnthropicClient",
     "AnthropicModel",
+    "ChannelContext",
     "CompletionChannel",
     "Engine",
     "EngineBusy",
     "EngineStats",
+    "Failure",
     "Figures",
     "Group",
+    "HedgeContext",
     "InputError",
+    "Invalid",
     "LimitStats",
     "Limits",
     "LimitsError",
@@ -60,18 +117,40 @@ __all__ = [
     "OutputError",
     "PoolStats",
     "Price",
+    "RaceContext",
+    "RaceStream",
+    "Reason",
     "RequestFile",
+    "RequestPipe",
+    "Resumed",
     "Run",
+    "RunAgain",
     "RunStopped",
     "Simulator",
+    "Source",
+    "StopReason",
     "Stream",
+    "StreamContext",
+    "SyncEngine",
+    "SyncHandle",
+    "SyncResults",
+    "SyncStream",
+    "SyncTextStream",
+    "TextStream",
+    "Totals",
+    "Until",
     "WaitingRequest",
     "open_run",
     "read_requests",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+if not TYPE_CHECKING:  # a type checker that saw it would take every name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

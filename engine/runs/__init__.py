@@ -3,19 +3,31 @@
 A run that was stopped continues from its journal; `resume` says how.
 """
 
+from .again import RunAgain
 from .entries import InputError
-from .figures import Figures
-from .input import RequestFile, read_requests
+from .figures import Failure, Figures
+from .input import Invalid, RequestFile, RequestPipe, read_requests
 from .output import OutputError
-from .run import Run, RunStopped, open_run
+from .run import Run, RunStopped, Source, open_run
+from .stopping import StopReason
+from .stores import Resumed
+from .totals import Totals
 
 __all__ = [
+    "Failure",
     "Figures",
     "InputError",
+    "Invalid",
     "OutputError",
     "RequestFile",
+    "RequestPipe",
+    "Resumed",
     "Run",
+    "RunAgain",
     "RunStopped",
+    "Source",
+    "StopReason",
+    "Totals",
     "open_run",
     "read_requests",
 ]

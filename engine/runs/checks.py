@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, cast
 
-from ...actors.stream import StreamRequest
+from ...actors.stream import MessageParams, StreamRequest
 from .entries import Entry, InputError, kind_of
 
 __all__ = ["check_params", "request_of"]
@@ -48,7 +48,7 @@ def request_of(entry: Entry) -> StreamRequest:
             f"{where}: custom_id must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-', not {_short(custom_id)}"
         )
     try:
-        return StreamRequest(params, custom_id=custom_id)
+        return StreamRequest(cast("MessageParams", params), custom_id=custom_id)
     except TypeError as exc:
         raise InputError(f"{where}: params: {exc}") from None
 
