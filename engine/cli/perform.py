@@ -31,6 +31,7 @@ from .watched import Watched
 __all__ = ["Job", "Status", "perform"]
 
 _SOON = 0.25  # seconds
+_SETTLED = 0.05  # seconds, after which what is dropped is gone, so that what remains can be counted
 
 
 class Status(IntEnum):
@@ -151,6 +152,7 @@ class _Performance:
                 tasks.cancel_scope.cancel()
                 return
             self._run.drain()
+            await anyio.sleep(_SETTLED)
             if self._display is not None:
                 self._display.note(stopping_text(engine.stats()))
 

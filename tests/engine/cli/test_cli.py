@@ -108,6 +108,14 @@ def test_help_tells_the_exit_status() -> None:
         ),
         (["in.jsonl", "-o", "out.jsonl", *MODEL], "no API key: set the environment variable ANTHROPIC_API_KEY"),
         (
+            ["in.jsonl", "-o", "out.jsonl", *MODEL, "--max-failures", "some"],
+            "--max-failures is a number of failures such as 20, or a share of the answers such as 5%, not 'some'",
+        ),
+        (
+            ["in.jsonl", "-o", "out.jsonl", *MODEL, "--retry-errored", "--retry-only", "api_error"],
+            "--retry-errored runs all errors again, --retry-only some of them: give one of the two",
+        ),
+        (
             ["in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", "localhost:80"],
             "--base-url 'localhost:80' is not a URL such as http://127.0.0.1:8765",
         ),
@@ -181,6 +189,46 @@ def test_a_wrong_key_stops_at_once(simulator: Simulator, monkeypatch: pytest.Mon
     # Nothing was lost, so that the same command may be given again.
     monkeypatch.setenv("ANTHROPIC_API_KEY", "right")
     assert run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url).exit_code == 0
+
+
+def test_an_unknown_error_to_run_again_is_told_with_those_that_there_are() -> None:
+    done = run("in.jsonl", "-o", "out.jsonl", *MODEL, "--retry-only", "api_error,overload")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: --retry-only: no error is called 'overload'; there are api_error, ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_host_that_nobody_answers_at_is_told_and_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "any")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    cause = f"the API can't be reached: 127.0.0.1:{port}: connection refused"
+    done = run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", f"http://127.0.0.1:{port}")
+    assert done.exit_code == 4
+    assert done.stderr.splitlines()[0] == cause  # at once
+    assert done.stderr.splitlines()[-1] == (
+        f"stopped: {cause}; look at the network and at the base URL, then run the same command again"
+    )
+
+
+def test_errors_that_pass_are_run_again_by_the_same_command(simulator: Simulator) -> None:
+    simulator.script(["fine", 529, 400])
+    args = ("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, "--max-attempts", "1", "--limit", "3")
+    done = run(*args, "--concurrency", "1")
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (
+        1,
+        "1 errored by overloaded_error: the same command runs them again;"
+        " 1 errored by invalid_request_error: mend the input, then --retry-errored",
+    )
+    done = run(*args)
+    assert done.exit_code == 1
+    assert re.search(
+        r"^run again: errored by overloaded_error 1, for about (<)?\$[\d.]+ at what the", done.stderr, re.MULTILINE
+    )
+    assert len(simulator.requests) == 4
+    done = run(*args, "--retry-only", "invalid_request_error")
+    assert done.exit_code == 0
+    assert len(simulator.requests) == 5
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs pipes that can be waited for")

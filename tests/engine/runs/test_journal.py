@@ -18,7 +18,7 @@ from manystream.engine.runs.failures import Failure
 from manystream.engine.runs.journal import ChangedError, Journal, JournalInUseError, remove_journal
 from manystream.engine.runs.journal_rows import Begun, Ended, Held, Registered
 from manystream.engine.runs.output import OutputError, StoreError
-from manystream.engine.runs.totals import Totals
+from manystream.engine.runs.totals import Totals, read_totals
 from manystream.engine.runs.used_ids import DuplicateError
 
 
@@ -387,6 +387,35 @@ def test_a_format_that_cannot_be_brought_up_to_date_stays_as_it_is(path: str) ->
         Journal(path)
     with closing(sqlite3.connect(path)) as db:
         assert "message" not in {row[1] for row in db.execute("PRAGMA table_info(request)")}
+
+
+def test_errors_of_an_older_release_are_known_to_pass_by_what_they_say(path: str) -> None:
+    said = {
+        "a": ("errored", "overloaded_error", "Overloaded"),
+        "b": ("errored", "timeout_error", "the deadline silence of 120 s passed"),
+        "c": ("errored", "timeout_error", "the deadline idle of 9 s passed"),
+        "d": ("errored", "invalid_request_error", "no"),
+        "e": ("expired", None, None),
+        "f": ("succeeded", None, None),
+    }
+    with closing(Journal(path)) as journal:
+        journal.register(registered(*said))
+        journal.commit(
+            (), [answer(name, kind, error=error, message=words) for name, (kind, error, words) in said.items()]
+        )
+    with closing(sqlite3.connect(path)) as db:
+        for column in ("failure", "transient", "restarts", "restarted_dollars"):
+            db.execute(f"ALTER TABLE request DROP COLUMN {column}")
+        db.execute("DROP TABLE replaced")
+        db.commit()
+        assert read_totals(db).passing == {}  # it is read all the same
+    with closing(Journal(path)) as journal:
+        journal.choose(Again())
+        assert journal.chosen(known=False).errors == {"overloaded_error": 1, "timeout_error": 1}
+        totals = journal.totals()
+        assert totals.passing == {"overloaded_error": 1, "timeout_error": 1}
+        assert totals.lasting == {"timeout_error": 1, "invalid_request_error": 1, "expired": 1}
+        assert (totals.restarts, totals.failed) == (0, 5)
 
 
 def test_bytes_that_are_no_text_are_read(path: str) -> None:
