@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from .combinators import CompletionChannel, MergeChannel, Stream
     from .engine import Engine
     from .prices import Price
-    from .runs import Figures, InputError, OutputError, RequestFile, Run, RunStopped, open_run, read_requests
+    from .runs import (
+        Figures,
+        InputError,
+        InvalidRequestsError,
+        OutputError,
+        RequestFile,
+        Run,
+        RunStopped,
+        open_run,
+        read_requests,
+    )
     from .simulator import Simulator
     from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
 
@@ -35,6 +45,7 @@ _HOMES = {
     "WaitingRequest": "stats",
     "Figures": "runs",
     "InputError": "runs",
+    "InvalidRequestsError": "runs",
     "OutputError": "runs",
     "RequestFile": "runs",
     "Run": "runs",
@@ -52,6 +63,7 @@ __all__ = [
     "Figures",
     "Group",
     "InputError",
+    "InvalidRequestsError",
     "LimitStats",
     "Limits",
     "LimitsError",

@@ -3,15 +3,17 @@
 A run that was stopped continues from its journal; `resume` says how.
 """
 
-from .entries import InputError
 from .figures import Figures
+from .formats import InputError
 from .input import RequestFile, read_requests
+from .invalid import InvalidRequestsError
 from .output import OutputError
 from .run import Run, RunStopped, open_run
 
 __all__ = [
     "Figures",
     "InputError",
+    "InvalidRequestsError",
     "OutputError",
     "RequestFile",
     "Run",

@@ -7,7 +7,7 @@ import anyio
 from anyio import to_thread
 
 from ...actors.stream import StreamRequest
-from .input import RequestPipe
+from .pipe import RequestPipe
 from .registry import Registry, named
 
 __all__ = ["Feed"]

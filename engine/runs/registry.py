@@ -12,7 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 import attrs
 
 from ...actors.stream import RequestLike, StreamRequest
-from .entries import InputError, used_already
+from .entries import used_already
+from .formats import InputError
 from .journal import ChangedError, Journal
 from .journal_rows import Registered
 from .used_ids import DuplicateError

@@ -19,8 +19,10 @@ from ..finish import uninterrupted
 from .delivery import Delivery
 from .driver import Driver
 from .figures import Figures
-from .input import Invalid, RequestFile, RequestPipe, read_requests
+from .input import RequestFile, read_requests
+from .invalid import Invalid
 from .output import OutputError, ResultFile
+from .pipe import RequestPipe
 from .stores import Options, Resumed, Stores, open_stores
 from .totals import Totals
 

@@ -10,10 +10,11 @@ import attrs
 from ...actors.stream import RequestLike, StreamRequest
 from ..prices import Prices
 from .event_files import EventDirectory, EventOutput, open_event_files
-from .input import RequestFile, RequestPipe
+from .input import RequestFile
 from .journal import Journal, remove_journal
 from .journal_rows import journal_path
 from .output import OutputError, ResultFile
+from .pipe import RequestPipe
 from .registry import Registry
 from .resume import drop_failed, reconcile
 from .totals import Totals
