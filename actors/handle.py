@@ -12,26 +12,15 @@ from .message import Usage
 from .snapshots import Snapshots
 from .stream import PartStartEvent, SnapshotEvent, State, StreamResult
 
-__all__ = ["StreamHandle"]
+__all__ = ["StreamHandle", "StreamView"]
 
 
-class StreamHandle:
-    """A stream that was submitted. Any number of tasks may hold it, and it outlives the stream.
+class StreamView:
+    """What can be seen of a stream from any thread, and its `cancel`."""
 
-    What waits (`wait`, `subscribe`, `snapshots`) belongs to the engine's event loop, also after the end: elsewhere it
-    raises `RuntimeError`. `cancel` may be called, and `result`, `state` and other attributes read, from any thread.
-    """
-
-    def __init__(
-        self, actor: StreamActor, cancel: Callable[[StreamActor, str | None], None], home: Home | None = None
-    ) -> None:
+    def __init__(self, actor: StreamActor, cancel: Callable[[StreamActor, str | None], None]) -> None:
         self._actor = actor
         self._cancel = cancel
-        self._home = home
-
-    def _check_home(self) -> None:
-        if self._home is not None:
-            self._home.check()
 
     @property
     def id(self) -> str:
@@ -91,6 +80,33 @@ class StreamHandle:
             raise RuntimeError(f"stream {self.id} is still running; wait() for it")
         return result
 
+    def cancel(self, reason: str | None = None) -> None:
+        """Asks the stream to stop; `wait()` for it to have stopped. From any thread, at any time, any number of times.
+        What was received is kept in the result."""
+        self._cancel(self._actor, reason)
+
+    def __repr__(self) -> str:
+        custom = f" {self.custom_id!r}" if self.custom_id is not None else ""
+        return f"<{type(self).__name__} {self.id}{custom} {self.state}>"
+
+
+class StreamHandle(StreamView):
+    """A stream that was submitted. Any number of tasks may hold it, and it outlives the stream.
+
+    What waits (`wait`, `subscribe`, `snapshots`) belongs to the engine's event loop, also after the end: elsewhere it
+    raises `RuntimeError`. `cancel` may be called, and `result`, `state` and other attributes read, from any thread.
+    """
+
+    def __init__(
+        self, actor: StreamActor, cancel: Callable[[StreamActor, str | None], None], home: Home | None = None
+    ) -> None:
+        super().__init__(actor, cancel)
+        self._home = home
+
+    def _check_home(self) -> None:
+        if self._home is not None:
+            self._home.check()
+
     def snapshot(self) -> SnapshotEvent:
         """All its content up to now. Joins the text that came: not for every event of a long answer."""
         return self._actor.snapshot()
@@ -144,15 +160,6 @@ class StreamHandle:
         self._check_home()
         await self._actor.closed.wait()
         return self.result
-
-    def cancel(self, reason: str | None = None) -> None:
-        """Asks the stream to stop; `wait()` for it to have stopped. From any thread, at any time, any number of times.
-        What was received is kept in the result."""
-        self._cancel(self._actor, reason)
-
-    def __repr__(self) -> str:
-        custom = f" {self.custom_id!r}" if self.custom_id is not None else ""
-        return f"<{type(self).__name__} {self.id}{custom} {self.state}>"
 
 
 def _join(
