@@ -146,7 +146,14 @@ class Run(AsyncIterator[StreamResult]):
             self._source = await to_thread.run_sync(lambda: read_requests(path, skip_invalid=skip))
         requests, prices = self._source, self._engine.prices
         self._stores = stores = await to_thread.run_sync(
-            lambda: open_stores(requests, self._output, self._engine.params_for, self._options, prices)
+            lambda: open_stores(
+                requests,
+                self._output,
+                self._engine.params_for,
+                self._options,
+                prices,
+                complete=self._engine.with_longest_answer,
+            )
         )
         try:
             self.figures = Figures(stores.total, before=stores.before, prices=prices)

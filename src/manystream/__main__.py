@@ -119,7 +119,14 @@ def run(
         str | None,
         typer.Option("-m", "--model", envvar="MANYSTREAM_MODEL", help="The model of all requests."),
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="The max_tokens of all requests.")] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="The max_tokens of all requests. Unless given, a request without its own gets the longest answer of its"
+            " model: 128000 or 64000, and 4096 for a model that is not known.",
+        ),
+    ] = None,
     system: Annotated[str | None, typer.Option(help="The system prompt of all requests.")] = None,
     provider: Provider = "anthropic",
     base_url: Annotated[

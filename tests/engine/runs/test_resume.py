@@ -91,15 +91,19 @@ async def test_a_request_that_changed_is_refused(simulator: Simulator, output: P
     source.write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
     await run_all(simulator, source, output, limit=1)
     before = output.read_bytes()
-    changes: list[tuple[str, dict[str, Any]]] = [
-        ('{"prompt": "A"}\n{"prompt": "b"}\n', {}),
-        ('{"prompt": "a"}\n{"prompt": "b"}\n', {"defaults": {"max_tokens": 7}}),
+    changes: list[tuple[str, dict[str, Any], str]] = [
+        ('{"prompt": "A"}\n{"prompt": "b"}\n', {}, "messages differ"),
+        ('{"prompt": "a"}\n{"prompt": "b"}\n', {"defaults": {"max_tokens": 7}}, "max_tokens was 128000, is 7"),
     ]
-    for text, options in changes:
+    for text, options, what in changes:
         source.write_text(text)
-        with pytest.raises(InputError, match=r"in\.jsonl:1: the request 'line-1' has changed .*--overwrite$"):
+        with pytest.raises(InputError) as caught:
             await run_all(simulator, source, output, **options)
-        with pytest.raises(InputError, match=r"request 1: the request 'line-1' has changed"):
+        assert str(caught.value) == (
+            f"{source}: 1 of 1, first {source}:1, differ from those answered in {output} ({what}): name another output,"
+            " or start anew with --overwrite"
+        )
+        with pytest.raises(InputError, match=r"request 1: 'line-1' differs from what was answered .*\(messages differ"):
             await run_all(simulator, iter([StreamRequest("A", custom_id="line-1")]), output)
     assert output.read_bytes() == before
     assert len(simulator.requests) == 1
@@ -226,7 +230,8 @@ async def test_a_journal_of_an_older_release_is_continued_and_reported(
     simulator: Simulator, output: Path, with_messages: bool
 ) -> None:
     simulator.script(["fine", Fail(400, message="planted words")])
-    await run_all(simulator, prompts(3), output, slots=1, limit=2)
+    # It had a fixed default, which the run keeps.
+    await run_all(simulator, prompts(3), output, slots=1, limit=2, defaults={"max_tokens": 4096})
     make_older(output, with_messages=with_messages)
     before = journal(output).read_bytes()
     report = read_report(str(output))
@@ -243,6 +248,10 @@ async def test_a_journal_of_an_older_release_is_continued_and_reported(
     assert len(read_report(str(output)).timeline.sessions) == 2
     assert (await run_all(simulator, prompts(3), output, retry_errored=True)).resumed.retried == 1
     assert read_report(str(output)).messages == ()
+    assert {request.json["max_tokens"] for request in simulator.requests} == {4096}
+    # An older journal doesn't know the parameters of what is answered: it is told them now.
+    with pytest.raises(InputError, match=r"3 of 3, .* \(max_tokens was 4096, is 9\)"):
+        await run_all(simulator, prompts(3), output, defaults={"max_tokens": 9})
 
 
 async def test_lines_that_are_gone_are_run_again_and_torn_ones_too(simulator: Simulator, output: Path) -> None:
