@@ -47,12 +47,13 @@ app = typer.Typer(
 )
 
 
-def _exit(command: "Callable[[], int]") -> None:
+def _exit(command: "Callable[[], int]", interrupted: str = "interrupted: nothing was sent", status: int = 130) -> None:
+    """Exits with the command's status. Ctrl-C may come while it is imported: then `interrupted` is said, and `status`
+    is the status."""
     try:
         status = command()
     except KeyboardInterrupt:
-        print("interrupted: nothing was sent", file=sys.stderr)  # noqa: T201
-        status = 130
+        print(interrupted, file=sys.stderr)  # noqa: T201
     raise typer.Exit(status)
 
 
@@ -123,8 +124,8 @@ def run(
         int | None,
         typer.Option(
             min=1,
-            help="The max_tokens of all requests. Unless given, a request without its own gets the longest answer of its"
-            " model: 128000 or 64000, and 4096 for a model that is not known.",
+            help="The max_tokens of all requests. Otherwise those without their own get as much as their model gives: "
+            "128000 or 64000, and 4096 for a model that is not known.",
         ),
     ] = None,
     system: Annotated[str | None, typer.Option(help="The system prompt of all requests.")] = None,
@@ -261,7 +262,7 @@ def report(
 
         return report(output, as_json=as_json, html=html)
 
-    _exit(command)
+    _exit(command, "interrupted")
 
 
 @app.command(epilog=_SCENARIO)
@@ -302,7 +303,7 @@ def simulate(
             backend=backend,
         )
 
-    _exit(command)
+    _exit(command, "stopped", 0)
 
 
 def main() -> None:
