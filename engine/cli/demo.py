@@ -7,6 +7,7 @@ from typing import Any
 from ...actors.stream import StreamRequest
 from ..api.model import AnthropicModel
 from ..simulator import Simulator
+from .environment import without_ways_out
 from .perform import Job, Status, perform
 from .telling import fail, say
 
@@ -84,7 +85,7 @@ def demo(*, requests: int, concurrency: int, seed: int, output: str, quiet: bool
     except OSError as exc:
         fail(f"{output}: {(exc.strerror or str(exc)).lower()}")
         return Status.UNUSABLE
-    with simulator.in_thread() as served:
+    with without_ways_out(), simulator.in_thread() as served:
         if not quiet:
             say(f"{requests:,} prompts, {concurrency:,} at once, against a simulated Messages API at {served.url}")
         job = Job(

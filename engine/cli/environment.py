@@ -5,14 +5,15 @@ What is wrong in it would fail every request, most of it late and in words that 
 
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import attrs
 
 from ..runs import InputError
 
-__all__ = ["check_environment", "check_url", "is_local"]
+__all__ = ["check_environment", "check_url", "is_local", "without_ways_out"]
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -58,6 +59,17 @@ def check_environment(
             _check_key(name, key)
         elif not any(keys.values()) and not is_local(base_url):
             raise InputError(f"{name} is empty: set it to a key, or unset it")
+
+
+@contextmanager
+def without_ways_out() -> Generator[None]:
+    """A block without the variables that lead requests out of this machine: for a server inside of it."""
+    names = [*_PROXIES, *map(str.lower, _PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR"]
+    kept = {name: value for name in names if (value := os.environ.pop(name, None)) is not None}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def check_url(what: str, url: str) -> None:

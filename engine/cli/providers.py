@@ -19,6 +19,14 @@ _CLIENTS = {
     "vertex": "AsyncAnthropicVertex",
     "foundry": "AsyncAnthropicFoundry",
 }
+_LACKING = {
+    "bedrock": [("region", "no region: set AWS_REGION")],
+    "vertex": [("region", "no region: set CLOUD_ML_REGION")],
+    "foundry": [
+        ("credentials", "no key: set ANTHROPIC_FOUNDRY_API_KEY"),
+        ("resource", "no resource: set ANTHROPIC_FOUNDRY_RESOURCE, or give --base-url"),
+    ],
+}
 _PACKAGES = {"bedrock": ("boto3", "botocore"), "vertex": ("google.auth",)}
 
 
@@ -38,7 +46,9 @@ def model_by(provider: str, name: str, *, base_url: str | None) -> AnthropicMode
         elif provider == "vertex":
             _check_vertex(client)
     except (anthropic.AnthropicError, ValueError) as exc:
-        raise InputError(f"--provider {provider}: {exc}") from None
+        # The SDK speaks of arguments, which a command doesn't have.
+        said = next((ours for word, ours in _LACKING[provider] if word in str(exc)), str(exc))
+        raise InputError(f"--provider {provider}: {said}") from None
     return AnthropicModel(name, anthropic_client=client)
 
 

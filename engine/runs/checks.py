@@ -23,13 +23,13 @@ _SHAPE = '{"custom_id": …, "params": {…}}'
 _FOREIGN = (
     (
         ("body", "url"),
-        "a line of an OpenAI batch",
+        "is a line of an OpenAI batch",
         f"a request is {_SHAPE}, whose params are what `body` holds, with the system prompt in params.system",
     ),
-    (("result", "custom_id"), "a line of results", "name the file of requests"),
-    (("response", "custom_id"), "a line of an OpenAI batch's results", "name the file of requests"),
-    (("messages",), "the parameters of a request alone", f"a request is {_SHAPE}"),
-    (("requests",), "a Message Batches body with more than requests", 'it is {"requests": […]}, and nothing else'),
+    (("result", "custom_id"), "is a line of results", "name the file of requests"),
+    (("response", "custom_id"), "is a line of an OpenAI batch's results", "name the file of requests"),
+    (("messages",), "has the parameters of a request alone", f"a request is {_SHAPE}"),
+    (("requests",), "is a Message Batches body with more than requests", 'it is {"requests": […]}, and nothing else'),
 )
 
 
@@ -115,7 +115,7 @@ def _check_keys(where: str, fields: Mapping[str, Any]) -> None:
         if "params" not in fields and "prompt" not in fields:
             for keys, what, to_do in _FOREIGN:
                 if all(key in fields for key in keys):
-                    raise WholeFileError(f"{where}: is {what}; {to_do}")
+                    raise WholeFileError(f"{where}: {what}; {to_do}")
         near = get_close_matches(name, ("custom_id", "params", "prompt"), 1)
         hint = f"did you mean {near[0]!r}?" if near else "a request has custom_id and params, or prompt"
         if name == "prompt":

@@ -116,6 +116,8 @@ def _is_json(text: str) -> bool:
 
 def _what_text(line: str) -> str:
     """What a file is whose first line is no JSON, and what to do."""
+    if not line.replace("\t", "").isprintable():
+        return f"is binary; requests are one JSON object a line, such as {_EXAMPLE}"
     if line.startswith("<"):
         return f"is XML or HTML; requests are one JSON object a line, such as {_EXAMPLE}"
     for delimiter in (",", "\t", ";"):

@@ -49,5 +49,5 @@ class CommandGroup(TyperGroup):
 
 
 def _one_line(text: str) -> str:
-    text = " ".join(text.split()).removesuffix(".")
+    text = " ".join(text.split()).removesuffix(".").replace("Value error, ", "")  # the last is pydantic's
     return text[:1].lower() + text[1:]

@@ -194,9 +194,9 @@ def test_a_request_ends_by_its_timeout() -> None:
     [
         ("bedrock", "boto3", {}, "--provider bedrock needs boto3: pip install 'anthropic[bedrock]'"),
         ("vertex", "google.auth", {}, "--provider vertex needs google.auth: pip install 'anthropic[vertex]'"),
-        ("foundry", None, {}, "--provider foundry: Missing credentials."),
-        ("foundry", None, {"ANTHROPIC_FOUNDRY_API_KEY": "k"}, "--provider foundry: Must provide one of the `base_url`"),
-        ("bedrock", None, {"AWS_BEARER_TOKEN_BEDROCK": "k"}, "--provider bedrock: No AWS region"),
+        ("foundry", None, {}, "--provider foundry: no key: set ANTHROPIC_FOUNDRY_API_KEY"),
+        ("foundry", None, {"ANTHROPIC_FOUNDRY_API_KEY": "k"}, "--provider foundry: no resource: set "),
+        ("bedrock", None, {"AWS_BEARER_TOKEN_BEDROCK": "k"}, "--provider bedrock: no region: set AWS_REGION"),
     ],
 )
 def test_what_a_provider_lacks(
@@ -219,6 +219,14 @@ def test_a_provider_s_own_client(simulator: Simulator, monkeypatch: pytest.Monke
     monkeypatch.setenv("ANTHROPIC_FOUNDRY_API_KEY", "foundry-key")
     assert run(*MODEL, "--provider", "foundry", "--base-url", simulator.url).exit_code == 0
     assert simulator.requests[-1].headers["x-api-key"] == "foundry-key"
+
+
+def test_the_demo_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HTTP_PROXY": "http://127.0.0.1:9", "all_proxy": "x://", "SSL_CERT_FILE": "absent"}.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, ["demo", "-n", "2", "-o", "demo.jsonl", "-q"])
+    assert (done.exit_code, len(done.stderr.splitlines())) == (0, 1)
+    assert os.environ["SSL_CERT_FILE"] == "absent"
 
 
 # -- completion

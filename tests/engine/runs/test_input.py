@@ -227,7 +227,7 @@ WRONG = [
     ('{"id": "1", "custom_id": "a", "response": {}, "error": null}',
      ":1 (a): is a line of an OpenAI batch's results; name the file of requests"),
     ('{"messages": [], "model": "m"}',
-     ':1: is the parameters of a request alone; a request is {"custom_id": …, "params": {…}}'),
+     ':1: has the parameters of a request alone; a request is {"custom_id": …, "params": {…}}'),
     ('{"model": "m", "requests": []}',
      ':1: is a Message Batches body with more than requests; it is {"requests": […]}, and nothing else'),
     ("custom_id,prompt\na,Hello",
@@ -240,6 +240,8 @@ WRONG = [
     ("<!DOCTYPE html>",
      ': is XML or HTML; requests are one JSON object a line, such as {"custom_id": "a", "prompt": "…"}'),
     (b"PK\x03\x04rest", ": is a zip archive, as .xlsx files are too; unpack it, or write its rows as JSON Lines"),
+    (bytes(range(256)), ": is binary; requests are one JSON object a line, such as"
+     ' {"custom_id": "a", "prompt": "…"}'),
     (b"BZh9", ": is compressed with bzip2; unpack it with bunzip2, or use gzip"),
     (b"SQLite format 3\x00", ": is an SQLite database, as a run's journal is; name the file of requests"),
     (gzip.compress(request().encode())[:-9], ": its compressed data is damaged or cut off"),
