@@ -63,7 +63,8 @@ def open_run(
 
     The journal of the run lies beside the results file, in `output` with `.journal` appended. A run with the same
     output continues where the one before stopped, however it stopped: each request is in the results once. Requests are
-    the same if their `custom_id` and their parameters are, including the model's defaults.
+    the same if their `custom_id` and what is sent for them are, including the model's defaults. A request without
+    `max_tokens`, of a model without such a default, gets as much as its model gives at most in one answer.
 
     - `overwrite` starts anew.
     - `limit` runs only the first requests, so many of them.

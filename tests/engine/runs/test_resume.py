@@ -112,6 +112,36 @@ async def test_a_request_that_changed_is_refused(simulator: Simulator, output: P
     assert len(kinds(output)) == 2
 
 
+async def test_what_differs_is_summed_up_by_parameter(simulator: Simulator, output: Path) -> None:
+    def asked(*tokens: int, temperature: float | None = None) -> list[StreamRequest]:
+        ask = {"messages": [{"role": "user", "content": "Hello"}]}
+        own = {} if temperature is None else {"model": "claude-opus-4-6", "temperature": temperature}
+        return [StreamRequest({**ask, **own, "max_tokens": one}, custom_id=f"p-{n}") for n, one in enumerate(tokens)]
+
+    await run_all(simulator, asked(5, 5, 6, 7), output)
+    for later, said in (
+        (asked(8, 9, 6, 7), "2 of 4, first request 1, differ .* \\(max_tokens differs\\)"),
+        (asked(5, 8, 9, 9), "3 of 4, first request 2, differ .* \\(max_tokens differs\\)"),
+        (asked(5, 5, 9, 7), "1 of 4, first request 3, differ .* \\(max_tokens was 6, is 9\\)"),
+        (
+            asked(5, 5, 6, 7, temperature=0.5),
+            "4 of 4, .* \\(model was claude-opus-5-5, is claude-opus-4-6; temperature was not given, is 0.5\\)",
+        ),
+    ):
+        with pytest.raises(InputError, match=said):
+            await run_all(simulator, later, output)
+    # What was not answered may change.
+    assert (await run_all(simulator, asked(5, 5, 6, 7, 10), output, limit=4)).figures.total == 4
+    await run_all(simulator, asked(5, 5, 6, 7, 11), output)
+    assert len(simulator.requests) == 5
+
+
+async def test_requests_of_every_source_get_the_longest_answer(simulator: Simulator, output: Path) -> None:
+    for number, source in enumerate((prompts(2), iter(prompts(2)))):
+        await run_all(simulator, source, output.with_suffix(f".{number}"))
+    assert [request.json["max_tokens"] for request in simulator.requests] == [128_000] * 4
+
+
 async def test_errors_are_run_again_when_asked_for(simulator: Simulator, output: Path) -> None:
     simulator.script([Fail(400), "one", Fail(500), "three"])
     await run_all(simulator, prompts(4), output, slots=1)
