@@ -63,7 +63,7 @@ def run_file(
         return Status.UNUSABLE
     if requests.invalid.count:
         say(*requests.invalid.lines())
-    if requests.replaced:
+    if requests.replaced and not quiet:
         say(*replaced(requests.replaced, parameters))
     job = Job(
         model=served,

@@ -146,10 +146,9 @@ class Registry:
         what = what_differs(exc.pairs)
         because = f" ({what})" if what else ""
         if self.readable is None:
-            which = f"{first}: {exc.request.custom_id!r} differs from what was"
+            which = f"{exc.request.custom_id!r} differs from what was"
         else:
-            name = getattr(self.source, "name", "requests")
-            which = f"{name}: {exc.count:,} of {exc.answered:,}, first {first}, differ from those"
+            which = f"{exc.count:,} of {exc.answered:,} {'differs' if exc.count == 1 else 'differ'} from those"
         return InputError(
-            f"{which} answered in {self._output_name}{because}: name another output, or start anew with --overwrite"
+            f"{first}: {which} answered in {self._output_name}{because}: name another output, or start anew with --overwrite"
         )

@@ -100,8 +100,8 @@ async def test_a_request_that_changed_is_refused(simulator: Simulator, output: P
         with pytest.raises(InputError) as caught:
             await run_all(simulator, source, output, **options)
         assert str(caught.value) == (
-            f"{source}: 1 of 1, first {source}:1, differ from those answered in {output} ({what}): name another output,"
-            " or start anew with --overwrite"
+            f"{source}:1: 1 of 1 differs from those answered in {output} ({what}): name another output, or start anew"
+            " with --overwrite"
         )
         with pytest.raises(InputError, match=r"request 1: 'line-1' differs from what was answered .*\(messages differ"):
             await run_all(simulator, iter([StreamRequest("A", custom_id="line-1")]), output)
@@ -120,12 +120,12 @@ async def test_what_differs_is_summed_up_by_parameter(simulator: Simulator, outp
 
     await run_all(simulator, asked(5, 5, 6, 7), output)
     for later, said in (
-        (asked(8, 9, 6, 7), "2 of 4, first request 1, differ .* \\(max_tokens differs\\)"),
-        (asked(5, 8, 9, 9), "3 of 4, first request 2, differ .* \\(max_tokens differs\\)"),
-        (asked(5, 5, 9, 7), "1 of 4, first request 3, differ .* \\(max_tokens was 6, is 9\\)"),
+        (asked(8, 9, 6, 7), "request 1: 2 of 4 differ from those .* \\(max_tokens differs\\)"),
+        (asked(5, 8, 9, 9), "request 2: 3 of 4 differ from those .* \\(max_tokens differs\\)"),
+        (asked(5, 5, 9, 7), "request 3: 1 of 4 differs from those .* \\(max_tokens was 6, is 9\\)"),
         (
             asked(5, 5, 6, 7, temperature=0.5),
-            "4 of 4, .* \\(model was claude-opus-5-5, is claude-opus-4-6; temperature was not given, is 0.5\\)",
+            "4 of 4 .* \\(model was claude-opus-5-5, is claude-opus-4-6; temperature was not given, is 0.5\\)",
         ),
     ):
         with pytest.raises(InputError, match=said):
@@ -280,7 +280,7 @@ async def test_a_journal_of_an_older_release_is_continued_and_reported(
     assert read_report(str(output)).messages == ()
     assert {request.json["max_tokens"] for request in simulator.requests} == {4096}
     # An older journal doesn't know the parameters of what is answered: it is told them now.
-    with pytest.raises(InputError, match=r"3 of 3, .* \(max_tokens was 4096, is 9\)"):
+    with pytest.raises(InputError, match=r"3 of 3 .* \(max_tokens was 4096, is 9\)"):
         await run_all(simulator, prompts(3), output, defaults={"max_tokens": 9})
 
 
