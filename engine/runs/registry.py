@@ -150,5 +150,6 @@ class Registry:
         else:
             which = f"{exc.count:,} of {exc.answered:,} {'differs' if exc.count == 1 else 'differ'} from those"
         return InputError(
-            f"{first}: {which} answered in {self._output_name}{because}: name another output, or start anew with --overwrite"
+            f"{first}: {which} answered in {self._output_name}{because}: name another output, or start anew with"
+            " --overwrite"
         )
