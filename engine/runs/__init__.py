@@ -3,10 +3,12 @@
 A run that was stopped continues from its journal; `resume` says how.
 """
 
-from .entries import InputError
 from .figures import Failure, Figures
-from .input import Invalid, RequestFile, RequestPipe, read_requests
+from .formats import InputError
+from .input import RequestFile, read_requests
+from .invalid import Invalid, InvalidRequestsError
 from .output import OutputError
+from .pipe import RequestPipe
 from .run import Run, RunStopped, Source, open_run
 from .stores import Resumed
 from .totals import Totals
@@ -16,6 +18,7 @@ __all__ = [
     "Figures",
     "InputError",
     "Invalid",
+    "InvalidRequestsError",
     "OutputError",
     "RequestFile",
     "RequestPipe",

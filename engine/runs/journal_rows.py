@@ -43,7 +43,11 @@ _LATER_COLUMNS = {
     "cache_missed_dollars": "REAL",
     "estimated": "INTEGER",
     "failure": "TEXT",
+    "shared": "INTEGER",
 }
+_LATER_TABLES = """
+CREATE TABLE IF NOT EXISTS parameters (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)
+"""
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE request (
@@ -73,10 +77,12 @@ CREATE TABLE request (
     cache_miss TEXT,        -- why the prompt cache was not read in full, where the API was asked
     cache_missed_tokens INTEGER,
     cache_missed_dollars REAL,
+    shared INTEGER,         -- its parameters other than the messages, in the table parameters
     lost_input_tokens INTEGER, lost_output_tokens INTEGER, lost_dollars REAL  -- paid for without getting an answer
 ) WITHOUT ROWID;
 CREATE INDEX unanswered ON request (ordinal) WHERE state <> 'ended';
 CREATE TABLE session (number INTEGER PRIMARY KEY, began REAL NOT NULL, ended REAL, how TEXT);
+CREATE TABLE parameters (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE held (custom_id TEXT PRIMARY KEY, line BLOB NOT NULL) WITHOUT ROWID;  -- lines whose turn has not come
 """
 LOSE = """
@@ -98,11 +104,13 @@ def journal_path(output: str) -> str:
 
 @attrs.frozen
 class Registered:
-    """A request of the input: its id, its place, and the hash of its parameters."""
+    """A request of the input: its id, its place, and the hash of what is sent."""
 
     custom_id: str = attrs.field(converter=as_key)
     ordinal: int
     hash: bytes = attrs.field(repr=False)
+    shared: str = attrs.field(default="{}", repr=False, eq=False)
+    """Its parameters other than the messages, in short: see `differences`."""
 
 
 @attrs.frozen
@@ -239,6 +247,7 @@ def upgrade(journal: sqlite3.Connection) -> None:
     for name, kind in _LATER_COLUMNS.items():
         if name not in found:
             journal.execute(f"ALTER TABLE request ADD COLUMN {name} {kind}")
+    journal.execute(_LATER_TABLES)
     if session_table(journal) != "session":
         journal.execute("ALTER TABLE sitting RENAME TO session")
         journal.execute("UPDATE meta SET value = ? WHERE key = 'format'", (FORMAT,))

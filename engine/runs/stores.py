@@ -10,10 +10,11 @@ import attrs
 from ...actors.stream import RequestLike, StreamRequest
 from ..prices import Prices
 from .event_files import EventDirectory, EventOutput, open_event_files
-from .input import RequestFile, RequestPipe
+from .input import RequestFile
 from .journal import Journal, remove_journal
 from .journal_rows import journal_path
 from .output import OutputError, ResultFile
+from .pipe import RequestPipe
 from .registry import Registry
 from .resume import drop_failed, reconcile
 from .totals import Totals
@@ -81,6 +82,8 @@ def open_stores(
     params_for: Callable[[StreamRequest], dict[str, Any]],
     options: Options,
     prices: Prices,
+    *,
+    complete: Callable[[StreamRequest], StreamRequest],
 ) -> Stores:
     """Opens the stores and finds out what has to be run.
 
@@ -95,7 +98,14 @@ def open_stores(
         missing = retried = 0
         if path is not None and continues:
             missing, retried = _resume(path, output, journal, options, prices)
-        registry = Registry(requests, journal, params_for, limit=options.limit, output_name=output.name)
+        registry = Registry(
+            requests,
+            journal,
+            params_for,
+            complete=complete if journal.takes_longest_answers() else _as_it_is,
+            limit=options.limit,
+            output_name=output.name,
+        )
         registry.register()
         events = None if options.stream_events is None else open_event_files(options.stream_events)
         if not continues:
@@ -122,6 +132,10 @@ def open_stores(
                 remove_journal(path)
         raise
     return stores
+
+
+def _as_it_is(request: StreamRequest) -> StreamRequest:
+    return request
 
 
 def check_output(
