@@ -57,7 +57,7 @@ class Job:
     """What its task runs in."""
     released: Callable[[StreamActor], None] | None
     """Called when its connection is released."""
-    retrying: Callable[[StreamActor], None] | None
+    retrying: Callable[[StreamActor], None] | None = None
     """Called when an attempt failed and another is to follow."""
     ticket: Ticket = attrs.field(init=False)
     """Its place in admission, for the attempt that it waits for or makes."""
