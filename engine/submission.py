@@ -74,7 +74,8 @@ class Submission:
         model = defaults.model_of(request)
         params = model.params_for(request)
         sent = {**params, **request.extra_body} if request.extra_body else params
-        if issubclass(given := type(sent["messages"]), str | Mapping):
+        given: type[object] = type(sent["messages"])
+        if issubclass(given, str | Mapping):
             raise TypeError(f"messages is a list of messages, not one {given.__name__}")
         name, max_tokens = sent["model"], sent["max_tokens"]
         if not isinstance(name, str):
