@@ -54,9 +54,9 @@ def run_file(
             raise InputError("--model is empty: name a model, such as claude-opus-5-5")
         if base_url is not None:
             check_url("--base-url", base_url)
-        _check_policy(retry_errored, retry_only, max_failures)
         check_environment(provider, base_url=base_url)
         known = dict(map(_price, prices))
+        _check_policy(retry_errored, retry_only, max_failures)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
         requests = read_requests(source, needs_model=model is None, skip_invalid=skip_invalid, parameters=parameters)
         if spend_cap is not None and isinstance(requests, RequestFile):
@@ -95,20 +95,6 @@ def run_file(
     return perform(job, backend=backend)
 
 
-def _check_policy(retry_errored: bool, retry_only: tuple[str, ...], max_failures: str | None) -> None:
-    if retry_errored and retry_only:
-        raise InputError("--retry-errored runs all errors again, --retry-only some of them: give one of the two")
-    try:
-        check_failures(frozenset(retry_only))
-    except ValueError as exc:
-        raise InputError(f"--retry-only: {exc}") from None
-    try:
-        if max_failures is not None:
-            MaxFailures.of(max_failures)
-    except ValueError as exc:
-        raise InputError(f"--max-failures is {exc}") from None
-
-
 def _tell_invalid(invalid: Invalid) -> None:
     for line in invalid.told:
         fail(line)
@@ -129,6 +115,20 @@ def _price(text: str) -> tuple[str, Price]:
         raise InputError(
             f"--price {text!r} is not MODEL=IN,OUT, in dollars per million tokens, such as claude-opus-5-5=4,20"
         ) from None
+
+
+def _check_policy(retry_errored: bool, retry_only: tuple[str, ...], max_failures: str | None) -> None:
+    if retry_errored and retry_only:
+        raise InputError("--retry-errored runs all errors again, --retry-only some of them: give one of the two")
+    try:
+        check_failures(frozenset(retry_only))
+    except ValueError as exc:
+        raise InputError(f"--retry-only: {exc}") from None
+    try:
+        if max_failures is not None:
+            MaxFailures.of(max_failures)
+    except ValueError as exc:
+        raise InputError(f"--max-failures is {exc}") from None
 
 
 def _check_prices(requests: RequestFile, prices: Prices) -> None:

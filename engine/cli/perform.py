@@ -122,8 +122,8 @@ class _Performance:
             async with Engine(
                 job.model,
                 max_concurrency=job.concurrency,
-                retry=RetryPolicy(max_attempts=job.max_attempts),
                 deadlines=Deadlines(total=job.timeout),
+                retry=RetryPolicy(max_attempts=job.max_attempts),
                 spend_cap=job.spend_cap,
                 prices=job.prices,
             ) as engine:

@@ -336,8 +336,9 @@ def _number_of(db: sqlite3.Connection, text: str) -> int:
 def _check_unchanged(db: sqlite3.Connection) -> None:
     """Raises `ChangedError` when requests of the input have answers that were given to other parameters."""
     both = "FROM input JOIN request USING (custom_id)"
-    unchecked = "custom_id IN (SELECT custom_id FROM unchecked)"
-    changed = f"request.state = 'ended' AND input.hash <> request.hash AND NOT {unchecked}"
+    changed = (
+        "request.state = 'ended' AND input.hash <> request.hash AND custom_id NOT IN (SELECT custom_id FROM unchecked)"
+    )
     first = db.execute(
         f"SELECT input.custom_id, input.ordinal, input.hash {both} WHERE {changed} ORDER BY input.ordinal LIMIT 1"
     ).fetchone()

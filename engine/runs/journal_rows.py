@@ -44,10 +44,10 @@ _LATER_COLUMNS = {
     "cache_missed_dollars": "REAL",
     "estimated": "INTEGER",
     "failure": "TEXT",
+    "shared": "INTEGER",
     "transient": "INTEGER",
     "restarts": "INTEGER",
     "restarted_dollars": "REAL",
-    "shared": "INTEGER",
 }
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
