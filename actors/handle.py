@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 
 from .actor import StreamActor
-from .channel import Conflate, Cursor, Home, Mailbox, OnAbandon, Policy, Subscriber
+from .channel import Conflate, Cursor, Home, Mailbox, OnAbandon, Policy, Subscriber, check_policy, misuse
 from .message import Usage
 from .snapshots import Snapshots
-from .stream import PartStartEvent, SnapshotEvent, State, StreamResult
+from .stream import PartStartEvent, SnapshotEvent, State, StreamResult, as_given
 
 __all__ = ["StreamHandle", "StreamView"]
 
@@ -90,6 +90,13 @@ class StreamView:
         return f"<{type(self).__name__} {self.id}{custom} {self.state}>"
 
 
+@misuse(
+    "await handle.wait() for its result, or async with handle.subscribe() as channel for its events",
+    "with",
+    "for",
+    "async with",
+    "async for",
+)
 class StreamHandle(StreamView):
     """A stream that was submitted. Any number of tasks may hold it, and it outlives the stream.
 
@@ -144,6 +151,9 @@ class StreamHandle(StreamView):
 
         Raises `ValueError` for a number that lies ahead, and `RuntimeError` outside of the engine's event loop.
         """
+        check_policy(policy)
+        if on_abandon is not None and on_abandon not in get_args(OnAbandon):
+            raise ValueError(f'on_abandon is "cancel", "linger" or "detach", not {as_given(on_abandon)}')
         self._check_home()
         actor = self._actor
         first, cursor = _join(actor, start)
@@ -167,6 +177,8 @@ def _join(
 ) -> tuple[list[SnapshotEvent | PartStartEvent], Cursor]:
     """What a consumer that joins now is told first, and where in the log it goes on."""
     log = actor.log
+    if start not in ("start", "now") and type(start) is not int:
+        raise ValueError(f'start is "start", "now" or the number of an event, not {as_given(start)}')
     if isinstance(start, int):
         if not 0 <= start <= log.seq:
             raise ValueError(f"start={start}: stream {actor.stream_id} is at event {log.seq}")

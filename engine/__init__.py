@@ -7,26 +7,60 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .admission import EngineBusy, Group, Limits
+    from .admission import EngineBusy, Group, Limits, Reason
     from .api import AnthropicModel, LimitsError, MissingCredentialsError
-    from .combinators import CompletionChannel, MergeChannel, Stream
+    from .api.clients import AnthropicClient
+    from .combinators import (
+        ChannelContext,
+        CompletionChannel,
+        HedgeContext,
+        MergeChannel,
+        RaceContext,
+        RaceStream,
+        Stream,
+        StreamContext,
+        TextStream,
+        Until,
+    )
     from .engine import Engine
     from .prices import Price
     from .runs import (
+        Failure,
         Figures,
         InputError,
+        Invalid,
         InvalidRequestsError,
         OutputError,
         RequestFile,
+        RequestPipe,
+        Resumed,
         Run,
         RunStopped,
+        Source,
+        Totals,
         open_run,
         read_requests,
     )
     from .simulator import Simulator
     from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
+    from .sync import SyncEngine, SyncHandle, SyncResults, SyncStream, SyncTextStream
 
 _HOMES = {
+    "AnthropicClient": "api.clients",
+    "ChannelContext": "combinators",
+    "HedgeContext": "combinators",
+    "RaceContext": "combinators",
+    "RaceStream": "combinators",
+    "StreamContext": "combinators",
+    "TextStream": "combinators",
+    "Until": "combinators",
+    "Reason": "admission",
+    "Failure": "runs",
+    "Invalid": "runs",
+    "RequestPipe": "runs",
+    "Resumed": "runs",
+    "Source": "runs",
+    "Totals": "runs",
     "AnthropicModel": "api",
     "CompletionChannel": "combinators",
     "Engine": "engine",
@@ -43,6 +77,11 @@ _HOMES = {
     "Simulator": "simulator",
     "Stream": "combinators",
     "WaitingRequest": "stats",
+    "SyncEngine": "sync",
+    "SyncHandle": "sync",
+    "SyncResults": "sync",
+    "SyncStream": "sync",
+    "SyncTextStream": "sync",
     "Figures": "runs",
     "InputError": "runs",
     "InvalidRequestsError": "runs",
@@ -55,14 +94,19 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnthropicClient",
     "AnthropicModel",
+    "ChannelContext",
     "CompletionChannel",
     "Engine",
     "EngineBusy",
     "EngineStats",
+    "Failure",
     "Figures",
     "Group",
+    "HedgeContext",
     "InputError",
+    "Invalid",
     "InvalidRequestsError",
     "LimitStats",
     "Limits",
@@ -72,18 +116,38 @@ __all__ = [
     "OutputError",
     "PoolStats",
     "Price",
+    "RaceContext",
+    "RaceStream",
+    "Reason",
     "RequestFile",
+    "RequestPipe",
+    "Resumed",
     "Run",
     "RunStopped",
     "Simulator",
+    "Source",
     "Stream",
+    "StreamContext",
+    "SyncEngine",
+    "SyncHandle",
+    "SyncResults",
+    "SyncStream",
+    "SyncTextStream",
+    "TextStream",
+    "Totals",
+    "Until",
     "WaitingRequest",
     "open_run",
     "read_requests",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+if not TYPE_CHECKING:  # a type checker that saw it would take every name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

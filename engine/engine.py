@@ -6,7 +6,6 @@ out unwrapped.
 """
 
 import contextvars
-import os
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
@@ -19,7 +18,7 @@ from anyio import TaskHandle
 from anyio.abc import ObjectSendStream
 
 from ..actors.actor import StreamActor
-from ..actors.channel import OnAbandon, Policy
+from ..actors.channel import OnAbandon, Policy, misuse
 from ..actors.handle import StreamHandle
 from ..actors.stream import (
     Deadlines,
@@ -34,7 +33,7 @@ from ..actors.stream import (
 from .admission import Admission, EngineBusy, Group, Limits, ModelGroups
 from .api.ask_limits import ask_limits
 from .api.connected_model import ConnectedModel
-from .api.model import AnthropicModel, MissingCredentialsError
+from .api.model import AnthropicModel
 from .combinators.as_completed import CompletionChannel, as_completed
 from .combinators.gather import gather, pipe
 from .combinators.launcher import ChannelContext
@@ -44,6 +43,7 @@ from .combinators.single import StreamContext
 from .event_loop import HomeLoop
 from .opened import BlockTask
 from .prices import Price, Prices
+from .settings import admin_key_for, check_settings
 from .stats import EngineStats, engine_stats
 from .submission import Defaults, Submission
 from .supervisor import Job, Supervisor
@@ -57,8 +57,19 @@ __all__ = ["Engine", "EngineBusy", "EngineStats"]
 
 _ELSEWHERE = "elsewhere its streams' state, result and cancel() can be used"
 _ENOUGH_TTFTS = 20
+_FOR_COMBINATORS = {
+    "ask_to_cancel",
+    "home",
+    "launch",
+    "params_for",
+    "prices",
+    "request_cancel",
+    "start_side_task",
+    "with_longest_answer",
+}
 
 
+@misuse("async with Engine(model) as engine", "with")
 class Engine:
     """Runs many streams at once, in one event loop: `async with Engine(model) as engine`.
 
@@ -79,11 +90,11 @@ class Engine:
     cancelled, too. Leaving it with an exception cancels at once. In either case nothing of the engine runs any more
     when the block has been left.
 
-    Making one raises `ValueError` for settings that make no sense, and `MissingCredentialsError` for `limits="ask"`
-    without an admin key. Entering it raises `MissingCredentialsError` when the model has no credentials, and
-    `LimitsError` when the limits can't be had. An engine is entered once, and used in
-    the thread and the event loop that entered it; elsewhere its methods raise `RuntimeError`, unless they say
-    otherwise.
+    Making one raises `TypeError` or `ValueError` for settings that make no sense, and `MissingCredentialsError` for
+    `limits="ask"` without an admin key. Entering it raises `MissingCredentialsError` when the model has no credentials,
+    `ValueError` when the environment's key or base URL can't be one, and `LimitsError` when the limits can't be had. An
+    engine is entered once, and used in the thread and the event loop that entered it; elsewhere its methods raise
+    `RuntimeError`, unless they say otherwise.
     """
 
     def __init__(
@@ -102,12 +113,20 @@ class Engine:
         prices: Mapping[str, Price] | None = None,
         grace: float = 30.0,
     ) -> None:
-        if max_concurrency < 1:
-            raise ValueError(f"max_concurrency is at least 1, not {max_concurrency}")
-        if max_queued is not None and max_queued < 0:
-            raise ValueError(f"max_queued is at least 0, not {max_queued}")
+        check_settings(
+            model,
+            max_concurrency=max_concurrency,
+            max_queued=max_queued,
+            limits=limits,
+            groups=groups,
+            deadlines=deadlines,
+            retry=retry,
+            spend_cap=spend_cap,
+            prices=prices,
+            grace=grace,
+        )
         self._defaults = Defaults(model, deadlines or Deadlines(), retry or RetryPolicy(), recovery)
-        self._admin_key = _admin_key(limits, admin_key)
+        self._admin_key = admin_key_for(limits, admin_key)
         self._max_concurrency = max_concurrency
         self._grace = grace
         self.prices = Prices(prices)
@@ -126,6 +145,9 @@ class Engine:
         self._block_task: BlockTask | None = None
         self._supervisor: Supervisor | None = None
         self._ttfts: deque[float] = deque(maxlen=1000)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in _FOR_COMBINATORS]
 
     # -- entering and leaving
 
@@ -186,13 +208,16 @@ class Engine:
 
     async def aclose(self) -> None:
         """Leaves an engine that was opened with `open`, as leaving its block does: what runs may finish for `grace`
-        seconds. It may be called again, and by several tasks; each returns when nothing of the engine runs any more.
+        seconds. It may be called again, and by several tasks; each returns when nothing of the engine runs any more. It
+        does nothing to an engine that was never opened.
 
         Raises what crashed the engine, if something did. A cancellation cancels what runs at once, and is raised when
         that has stopped.
         """
         if self._block_task is None:
-            raise RuntimeError("open the engine first: await engine.open()")
+            if self._supervisor is not None and not self._supervisor.closing:
+                raise RuntimeError("leave the block of `async with` instead: it closes the engine")
+            return
         if self._loop is not None:
             self._loop.check()
         await self._block_task.close()
@@ -258,7 +283,7 @@ class Engine:
 
     def get(self, stream_id: str) -> StreamHandle | None:
         """The handle of a stream that waits or runs. None for any other: the engine forgets streams that have ended."""
-        actor = None if self._supervisor is None else self._supervisor.get(stream_id)
+        actor = self.find(stream_id)
         return None if actor is None else StreamHandle(actor, self.ask_to_cancel, self._loop)
 
     def cancel_group(self, group: str, *, reason: str | None = None) -> None:
@@ -349,7 +374,7 @@ class Engine:
         ttfts = sorted(self._ttfts)
         return None if len(ttfts) < _ENOUGH_TTFTS else ttfts[nearest_rank(0.95, len(ttfts)) - 1]
 
-    # -- for combinators and runs
+    # -- for combinators, runs and the synchronous engine
 
     def params_for(self, request: StreamRequest) -> dict[str, Any]:
         """The parameters that are sent for a request, its model's defaults included.
@@ -376,6 +401,10 @@ class Engine:
     def retry(self) -> RetryPolicy:
         """How failures are tried again, unless a request says otherwise."""
         return self._defaults.retry
+
+    def find(self, stream_id: str) -> StreamActor | None:
+        """The stream that `get` gives the handle of."""
+        return None if self._supervisor is None else self._supervisor.get(stream_id)
 
     def launch(
         self,
@@ -430,19 +459,3 @@ class Engine:
     def _released(self, actor: StreamActor) -> None:
         if actor.result is not None and (ttft := actor.result.timings.ttft) is not None:
             self._ttfts.append(ttft)
-
-
-def _admin_key(limits: object, given: str | None) -> str | None:
-    """The key to ask for limits with; None when nobody wants that."""
-    if limits != "ask":
-        if isinstance(limits, str):
-            raise ValueError(f'limits is Limits(...), a mapping of them, or "ask", not {limits!r}')
-        if given is not None:
-            raise TypeError('admin_key is for limits="ask"')
-        return None
-    key = given or os.environ.get("ANTHROPIC_ADMIN_KEY")
-    if not key:
-        raise MissingCredentialsError(
-            'limits="ask" needs an admin key: set the environment variable ANTHROPIC_ADMIN_KEY, or pass admin_key='
-        )
-    return key

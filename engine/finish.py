@@ -5,7 +5,7 @@ from typing import cast
 
 import anyio
 
-__all__ = ["is_cancellation", "uninterrupted"]
+__all__ = ["is_cancellation", "uninterrupted", "unwrapped"]
 
 
 def is_cancellation(exc: BaseException) -> bool:
@@ -44,3 +44,13 @@ async def uninterrupted(wait: Callable[[], Awaitable[object]]) -> None:
             raise cancelled
         finally:
             del cancelled  # else the exception and this frame would refer to each other, and keep all frames above
+
+
+def unwrapped(exc: BaseException) -> BaseException:
+    """The one exception in a group, and in groups within it."""
+    while isinstance(exc, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", exc).exceptions
+        if len(inner) != 1:
+            break
+        exc = inner[0]
+    return cast("BaseException", exc)

@@ -9,11 +9,11 @@ import contextvars
 import warnings
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import anyio
 
-from .finish import is_cancellation, uninterrupted
+from .finish import is_cancellation, uninterrupted, unwrapped
 
 __all__ = ["BlockTask"]
 
@@ -68,7 +68,7 @@ class BlockTask:
         except BaseException as exc:
             if is_cancellation(exc):  # the loop ends
                 raise
-            self.failure = _unwrapped(exc)
+            self.failure = unwrapped(exc)
         finally:
             if not self._leave.is_set() and self.failure is None:
                 warnings.warn(f"{self._name} was opened and never closed: await its aclose()", ResourceWarning, 2)
@@ -87,13 +87,3 @@ def _spawn(library: Literal["asyncio", "trio"], coro: Coroutine[Any, Any, None])
     import asyncio
 
     return asyncio.get_running_loop().create_task(coro)
-
-
-def _unwrapped(exc: BaseException) -> BaseException:
-    """The one exception in a group, and in groups within it."""
-    while isinstance(exc, BaseExceptionGroup):
-        inner = cast("BaseExceptionGroup[BaseException]", exc).exceptions
-        if len(inner) != 1:
-            break
-        exc = inner[0]
-    return cast("BaseException", exc)

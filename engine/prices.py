@@ -3,13 +3,13 @@
 The package genai-prices knows what models cost, without asking over the network. A caller's own prices come first.
 """
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from ..actors.message import EMPTY, Usage
+from ..actors.stream import check_number, number
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, PriceCalculation
@@ -19,12 +19,10 @@ __all__ = ["Price", "Prices"]
 _HOUR_WRITE = 1.6  # a cache write that lasts an hour costs 2 times the input, one of five minutes 1.25 times
 
 
-def _is_price(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{attribute.name} is dollars per million tokens, 0 or more, not {value!r}")
+_is_price = number("{} is dollars per million tokens, 0 or more", least=0)
 
 
-@attrs.frozen
+@attrs.frozen(init=False)
 class Price:
     """What a model's tokens cost, in dollars per million. Raises `ValueError` for a price below 0.
 
@@ -42,6 +40,7 @@ class Price:
     def __init__(
         self, input: float, output: float, cache_write: float | None = None, cache_read: float | None = None
     ) -> None:
+        check_number("input is dollars per million tokens, 0 or more", input, least=0)
         self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
             input,
             output,

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
+from anthropic.types import MessageParam
 
-from manystream import AnthropicModel, Engine, Simulator, StreamResult, ToolCallPart, tool_result
+from manystream import AnthropicModel, Engine, Simulator, StreamResult, ToolCallPart, ToolResultBlock, tool_result
 
 Tool = Callable[[Mapping[str, Any]], Awaitable[str]]
 
@@ -31,7 +32,7 @@ async def count_inhabitants(arguments: Mapping[str, Any]) -> str:
 FUNCTIONS: Mapping[str, Tool] = {"get_weather": get_weather, "count_inhabitants": count_inhabitants}
 
 
-async def answer(call: ToolCallPart) -> dict[str, Any]:
+async def answer(call: ToolCallPart) -> ToolResultBlock:
     """Runs one call. What goes wrong is told to the model, which can do something about it."""
     try:
         text = await FUNCTIONS[call.tool_name](call.args_as_dict())
@@ -42,9 +43,9 @@ async def answer(call: ToolCallPart) -> dict[str, Any]:
     return tool_result(call, text)
 
 
-async def answer_all(calls: tuple[ToolCallPart, ...]) -> list[dict[str, Any]]:
+async def answer_all(calls: tuple[ToolCallPart, ...]) -> list[ToolResultBlock]:
     """Runs calls side by side; the answers are in the calls' order."""
-    answers: dict[str, dict[str, Any]] = {}
+    answers: dict[str, ToolResultBlock] = {}
 
     async def run(call: ToolCallPart) -> None:
         answers[call.tool_call_id] = await answer(call)
@@ -57,7 +58,7 @@ async def answer_all(calls: tuple[ToolCallPart, ...]) -> list[dict[str, Any]]:
 
 async def converse(engine: Engine, question: str, *, max_turns: int = 10) -> StreamResult:
     """Asks, and runs the tools the model calls, until it ends its turn. Raises `RuntimeError` for any other end."""
-    messages: list[dict[str, Any]] = [{"role": "user", "content": question}]
+    messages: list[MessageParam] = [{"role": "user", "content": question}]
     for number in range(1, max_turns + 1):
         async with engine.stream({"max_tokens": 2000, "messages": messages, "tools": TOOLS}) as stream:
             async for _ in stream.text_stream:
@@ -70,10 +71,8 @@ async def converse(engine: Engine, question: str, *, max_turns: int = 10) -> Str
             messages.append(turn)
         if result.stop_reason == "tool_use":
             answers = await answer_all(result.tool_calls)
-            if not answers:
-                # The turn goes back without a call whose arguments are not JSON, so there is no call to answer.
-                answers = [{"type": "text", "text": "The arguments of your tool call were not a JSON object."}]
-            messages.append({"role": "user", "content": answers})
+            # The turn goes back without a call whose arguments are not JSON, so there may be no call to answer.
+            messages.append({"role": "user", "content": answers or "The arguments of your call were no JSON object."})
         elif result.stop_reason != "pause_turn":  # a paused turn goes back as it is, and the API goes on with it
             raise RuntimeError(f"turn {number} ended with {result.stop_reason}")
     raise RuntimeError(f"no answer after {max_turns} turns")

@@ -19,7 +19,7 @@ NO_TYPES = {"is_error", "read_error", "status_error"}
 
 def exceptions() -> set[str]:
     names: set[str] = set()
-    for name in manystream.__all__:
+    for name in (*manystream.actors.__all__, *manystream.engine.__all__):
         value = getattr(manystream, name)
         if inspect.isclass(value) and issubclass(value, BaseException):
             names.add(name)

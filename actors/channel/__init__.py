@@ -2,7 +2,8 @@
 
 from .audience import Audience
 from .log import Cursor, EventLog, MakeDelta
-from .mailbox import Conflate, Lossless, Mailbox, OnAbandon, Parked, Policy, Subscriber
+from .mailbox import Conflate, Lossless, Mailbox, OnAbandon, Parked, Policy, Subscriber, check_policy
+from .misuse import Use, misuse
 from .receiving import Home, Receiving
 
 __all__ = [
@@ -19,4 +20,7 @@ __all__ = [
     "Policy",
     "Receiving",
     "Subscriber",
+    "Use",
+    "check_policy",
+    "misuse",
 ]

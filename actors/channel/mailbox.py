@@ -18,12 +18,12 @@ import attrs
 from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectStreamStatistics
 
-from ..stream import PartEvent, StreamEndEvent
+from ..stream import PartEvent, StreamEndEvent, check_kind, number
 from .log import Cursor, EventLog
 from .receiving import Home, Receiving
 from .wake import Wake, wake_factory
 
-__all__ = ["Conflate", "Lossless", "Mailbox", "OnAbandon", "Parked", "Policy", "Producer", "Subscriber"]
+__all__ = ["Conflate", "Lossless", "Mailbox", "OnAbandon", "Parked", "Policy", "Producer", "Subscriber", "check_policy"]
 
 
 @attrs.frozen
@@ -40,13 +40,24 @@ class Lossless:
     reading it raises `anyio.BrokenResourceError`. The stream goes on. None waits for as long as it takes.
     """
 
-    buffer: int = attrs.field(default=256, validator=attrs.validators.ge(1))
+    buffer: int = attrs.field(
+        default=256, validator=number("{} is a whole number of events, at least 1", least=1, whole=True)
+    )
     stall_timeout: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.gt(0)), kw_only=True
+        default=None,
+        validator=number("{} is a number of seconds above 0, or None", above=0, infinite=True, optional=True),
+        kw_only=True,
     )
 
 
 Policy = Conflate | Lossless
+
+
+def check_policy(policy: object) -> None:
+    """Raises `TypeError` for what is no policy."""
+    if policy is not None:
+        check_kind("policy", policy, (Conflate, Lossless), "Conflate() or Lossless()")
+
 
 OnAbandon = Literal["cancel", "linger", "detach"]
 """What becomes of a stream when its last consumer leaves: it is cancelled, cancelled unless another consumer joins

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from threading import get_ident
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import anyio
 from anyio.abc import ObjectReceiveStream
 from anyio.lowlevel import checkpoint
+
+from .misuse import misuse
 
 __all__ = ["Home", "Receiving"]
 
@@ -27,6 +29,7 @@ class Home(Protocol):
         ...
 
 
+@misuse("async with it as channel, then: async for item in channel", "with", "for")
 class Receiving(ObjectReceiveStream[T_co]):
     """A channel that is mostly ready: a ready item costs no trip through the event loop, but no consumer keeps the
     loop from others for more than 32 items."""
@@ -35,6 +38,11 @@ class Receiving(ObjectReceiveStream[T_co]):
     """Where it is to be read, if it is known."""
     _thread = 0  # where it was read last
     _taken = 0  # since the consumer last gave way to others
+    _for_others: ClassVar[frozenset[str]] = frozenset({"home"})
+    """Names that are for those who fill the channel: `dir()` leaves them out."""
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in self._for_others]
 
     def receive_nowait(self) -> T_co:
         """The next item, or one of anyio's exceptions: `WouldBlock`, `EndOfStream`, `ClosedResourceError` …"""

@@ -26,11 +26,12 @@ from .parts import (
     UnknownPart,
     part_from_block,
 )
-from .turn import mended, to_message_param, tool_result
+from .turn import AssistantTurn, ToolResultBlock, mended, to_message_param, tool_result
 from .usage import Usage, is_count, merge_usage, sum_of_usages, usage_from_json
 
 __all__ = [
     "EMPTY",
+    "AssistantTurn",
     "CitationPartDelta",
     "CompactionPart",
     "CompactionPartDelta",
@@ -48,6 +49,7 @@ __all__ = [
     "ThinkingPartDelta",
     "ToolCallPart",
     "ToolCallPartDelta",
+    "ToolResultBlock",
     "UnknownPart",
     "UnknownPartDelta",
     "Usage",

@@ -1,8 +1,8 @@
 """Turns for the next request: an answer as the assistant turn the API takes back, and answers to tool calls."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Required, TypedDict, cast
 
 from ..wire import JsonObject
 from .parts import (
@@ -17,10 +17,30 @@ from .parts import (
     UnknownPart,
 )
 
-__all__ = ["mended", "to_message_param", "tool_result"]
+__all__ = ["AssistantTurn", "ToolResultBlock", "mended", "to_message_param", "tool_result"]
 
 
-def to_message_param(parts: Sequence[Part], *, interrupted: bool, keep_tools: bool) -> JsonObject | None:
+class AssistantTurn(TypedDict):
+    """An assistant turn, to be put into the next request's `messages`. The SDK's `MessageParam` is satisfied by it."""
+
+    role: Literal["assistant"]
+    content: Any
+    """A list of content blocks, as plain JSON data."""
+
+
+class ToolResultBlock(TypedDict, total=False):
+    """A `tool_result` block, for the content of a user turn. The SDK's `ToolResultBlockParam` is satisfied by it."""
+
+    type: Required[Literal["tool_result"]]
+    tool_use_id: Required[str]
+    content: Any
+    """Text, or a list of content blocks."""
+    is_error: bool
+    cache_control: Any
+    toolset_name: Any
+
+
+def to_message_param(parts: Sequence[Part], *, interrupted: bool, keep_tools: bool) -> AssistantTurn | None:
     """The assistant turn made of `parts`; see `StreamResult.to_message_param`."""
     answered = {part.tool_call_id for part in parts if isinstance(part, ServerToolResultPart) and part.complete}
     boundary = max((place for place, part in enumerate(parts) if isinstance(part, FallbackPart)), default=0)
@@ -84,15 +104,19 @@ def mended(value: Any) -> Any:
 
 
 def tool_result(
-    call: ToolCallPart, content: str | Sequence[Mapping[str, Any]], *, is_error: bool = False
-) -> JsonObject:
+    call: ToolCallPart, content: str | Iterable[Mapping[str, Any]], *, is_error: bool = False
+) -> ToolResultBlock:
     """The `tool_result` block that answers `call`, to be put into the next user turn's content.
 
     `content` is text or a list of content blocks. Returns plain JSON data.
     """
-    block: JsonObject = {
+    if not isinstance(call, ToolCallPart):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"call is a ToolCallPart, one of result.tool_calls, not a {type(call).__name__}")
+    block: ToolResultBlock = {
         "type": "tool_result",
         "tool_use_id": call.tool_call_id,
         "content": content if isinstance(content, str) else [dict(block) for block in content],
     }
-    return {**block, "is_error": True} if is_error else block
+    if is_error:
+        block["is_error"] = True
+    return block

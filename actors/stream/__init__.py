@@ -1,6 +1,8 @@
 """What is said of one stream as plain values: its request, its events, its deadlines, its retries, its result."""
 
 from .account import refuses_account, refuses_profile
+from .attempts import Attempt, billed_for, known_usage
+from .checks import as_given, check_kind, check_number, kind, number
 from .codec import decode_event, encode_event
 from .deadlines import DeadlineName, Deadlines
 from .due import next_due
@@ -30,10 +32,9 @@ from .recovery import (
     next_step,
     takes_continuation,
 )
-from .request import MessageParams, RequestLike, StreamRequest
+from .request import MessageParams, Model, RequestLike, StreamRequest, check_names
 from .result import (
     ApiError,
-    Attempt,
     CacheMiss,
     ConnectDeadlineExceeded,
     ConnectionFailed,
@@ -50,8 +51,6 @@ from .result import (
     StreamResult,
     StreamTruncated,
     TotalDeadlineExceeded,
-    billed_for,
-    known_usage,
 )
 from .retry import RetryPolicy, is_retryable, retry_after
 from .stopwatch import Stopwatch, Timings, nearest_rank
@@ -74,6 +73,7 @@ __all__ = [
     "IdleDeadlineExceeded",
     "Lifecycle",
     "MessageParams",
+    "Model",
     "NextStep",
     "PartDeltaEvent",
     "PartEndEvent",
@@ -101,18 +101,24 @@ __all__ = [
     "TotalDeadlineExceeded",
     "UnknownEvent",
     "UsageEvent",
+    "as_given",
     "bare",
     "billed_for",
+    "check_kind",
+    "check_names",
+    "check_number",
     "continuation",
     "continues_thread",
     "decode_event",
     "encode_event",
     "is_retryable",
+    "kind",
     "known_usage",
     "may_have_run",
     "nearest_rank",
     "next_due",
     "next_step",
+    "number",
     "own_copy",
     "refuses_account",
     "refuses_profile",

@@ -5,14 +5,12 @@ behind an error are left out: a relay must not give away a prompt, and an except
 """
 
 import json
-from collections.abc import Mapping
 from functools import cache
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from ..message import Part, PartDelta
-from ..wire import JsonObject, json_text
+from ..wire import json_text
 from .events import PartEvent
+from .plain_data import configure_tag, leave_out, new_converter
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -38,63 +36,9 @@ def decode_event(data: str | bytes) -> PartEvent:
 
 @cache
 def _converter() -> "Converter":
-    # cattrs is not needed to run streams, and takes its time to import.
-    from datetime import datetime
-
-    from cattrs import Converter
-    from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
-    from cattrs.strategies import configure_tagged_union
-
-    from .failure import ErrorInfo
     from .result import StreamResult
 
-    converter = Converter()
-    converter.register_unstructure_hook(datetime, datetime.isoformat)
-    converter.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
-    for kind in (str, int, bool):
-        converter.register_structure_hook(kind, _exactly)
-    converter.register_structure_hook(float, _float)
-    # The API's own JSON goes through as it is, however deep.
-    converter.register_unstructure_hook_func(_is_json, _plain)
-    converter.register_structure_hook_func(_is_json, _json)
-
-    def configure(union: Any, tag: str) -> None:
-        configure_tagged_union(union, converter, tag_name=tag, tag_generator=attrgetter(tag))
-
-    def leave_out(cls: type[Any], field: str) -> None:
-        overrides: dict[str, Any] = {field: override(omit=True)}
-        converter.register_unstructure_hook(cls, make_dict_unstructure_fn(cls, converter, **overrides))
-        converter.register_structure_hook(cls, make_dict_structure_fn(cls, converter, **overrides))
-
-    # In this order: each is made from those before it.
-    configure(Part, "part_kind")
-    configure(PartDelta, "part_delta_kind")
-    leave_out(ErrorInfo, "cause")
-    leave_out(StreamResult, "request")
-    configure(PartEvent, "event_kind")
+    converter = new_converter()
+    leave_out(converter, StreamResult, "request")
+    configure_tag(converter, PartEvent, "event_kind")
     return converter
-
-
-def _is_json(kind: Any) -> bool:
-    return kind in (Any, JsonObject, Mapping[str, Any], Mapping[str, str])
-
-
-def _plain(value: Any) -> Any:
-    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
-
-
-def _json(value: Any, kind: Any) -> Any:
-    return value if kind is Any else _exactly(value, dict)
-
-
-def _exactly(value: Any, kind: type[Any]) -> Any:
-    """`value`, which must be of this kind already: a string of digits is not a number."""
-    if type(value) is kind:
-        return value
-    raise TypeError(f"a {type(value).__name__} instead of a {kind.__name__}")
-
-
-def _float(value: Any, kind: type[float]) -> Any:
-    if value in ("NaN", "Infinity", "-Infinity"):
-        return float(value)
-    return value if type(value) is int else _exactly(value, kind)

@@ -8,14 +8,16 @@ from typing import Literal
 
 import attrs
 
+from .checks import number
+
 __all__ = ["DeadlineName", "Deadlines"]
 
 DeadlineName = Literal["queued", "connect", "silence", "first_event", "first_content", "idle", "total"]
 
 
-def _positive(_: object, field: "attrs.Attribute[float | None]", value: float | None) -> None:
-    if value is not None and not value > 0:
-        raise ValueError(f"the deadline {field.name} is a number of seconds above 0, or None for ever; not {value!r}")
+_seconds = number(
+    "the deadline {} is a number of seconds above 0, or None for ever", above=0, infinite=True, optional=True
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -27,17 +29,17 @@ class Deadlines:
     `recovery` says; `queued` and `total` are final.
     """
 
-    queued: float | None = attrs.field(default=None, validator=_positive)
+    queued: float | None = attrs.field(default=None, validator=_seconds)
     """Waiting for a slot."""
-    connect: float | None = attrs.field(default=10.0, validator=_positive)
+    connect: float | None = attrs.field(default=10.0, validator=_seconds)
     """Making the connection, TLS included."""
-    silence: float | None = attrs.field(default=120.0, validator=_positive)
+    silence: float | None = attrs.field(default=120.0, validator=_seconds)
     """No byte at all; pings count as bytes."""
-    first_event: float | None = attrs.field(default=None, validator=_positive)
+    first_event: float | None = attrs.field(default=None, validator=_seconds)
     """From sending the request to the first event."""
-    first_content: float | None = attrs.field(default=None, validator=_positive)
+    first_content: float | None = attrs.field(default=None, validator=_seconds)
     """From sending the request to the first content."""
-    idle: float | None = attrs.field(default=None, validator=_positive)
+    idle: float | None = attrs.field(default=None, validator=_seconds)
     """Between contents: a ping proves that the line lives, not that the answer goes on."""
-    total: float | None = attrs.field(default=None, validator=_positive)
+    total: float | None = attrs.field(default=None, validator=_seconds)
     """From submission to the end, queueing and retries included."""

@@ -1,18 +1,29 @@
 """A request: what to ask, and how to treat it while it runs."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, Required, Self, TypedDict
 
 import attrs
 
 from ..message import EMPTY
+from .checks import as_given, kind, number
 from .deadlines import Deadlines
 from .own_copy import own_copy
 from .pickling import DROPPED, portable, without_secrets
 from .recovery import Recovery, check_recovery
 from .retry import RetryPolicy
 
-__all__ = ["MessageParams", "Model", "RequestLike", "StreamRequest"]
+__all__ = ["MessageParams", "Model", "RequestLike", "StreamRequest", "check_names"]
+
+_CERTAINLY = 0.85  # so alike are two names of which one is a slip of the other
+
+
+# RFC 9110, 5.1 and 5.5. The value has to be ASCII, which is more than that asks: HTTP clients send no other.
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"[\t -~]*")
+
+_name = kind(str, "a string", optional=True)
 
 
 class Model(Protocol):
@@ -28,16 +39,20 @@ class Model(Protocol):
 class MessageParams(TypedDict, total=False):
     """What the Messages API takes. Only `messages` is required here; the model's defaults fill in the rest.
 
-    The values go on as they are. Parameters newer than this list go into `StreamRequest.extra_body`.
+    The values go on as they are. Parameters newer than this list go into `StreamRequest.extra_body`. A type checker
+    takes no other names: give a dict that is built step by step this type.
     """
 
     messages: Required[Iterable[Any]]
     model: str
     max_tokens: int
+    billing_policy: Any
     cache_control: Any
+    compaction: Any
     container: Any
     context_management: Any
     diagnostics: Any
+    fallback_credit_token: str | None
     fallbacks: Any
     inference_geo: str | None
     mcp_servers: Iterable[Any]
@@ -56,16 +71,32 @@ class MessageParams(TypedDict, total=False):
     tools: Iterable[Any]
     top_k: int
     top_p: float
+    user_profile_id: str | None
+    workspace_id: str | None
 
 
-def _read_params(value: object) -> Mapping[str, Any]:
+def check_names(names: Iterable[str]) -> None:
+    """Raises `TypeError` for a parameter's name that is certainly a slip, and names the right one. Other names that are
+    not known here may be newer: the SDK is asked for them when the request is sent."""
+    unknown = [name for name in names if name not in MessageParams.__annotations__]
+    if not unknown:
+        return
+    from difflib import get_close_matches
+
+    for name in unknown:
+        if near := get_close_matches(str(name), MessageParams.__annotations__, 1, _CERTAINLY):
+            raise TypeError(f"the Messages API has no parameter {name!r}; did you mean {near[0]!r}?")
+
+
+def _read_params(value: MessageParams | str) -> Mapping[str, Any]:
     if isinstance(value, str):
         return {"messages": [{"role": "user", "content": value}]}
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"a request is a string or a mapping of Messages parameters, not a {type(value).__name__}")
     params: dict[str, Any] = own_copy(value)
     if "timeout" in params:
         raise TypeError("a request takes no timeout: streams end by deadlines, see `deadlines`")
+    check_names(params)
     if "messages" not in params:
         raise TypeError("a request needs `messages`")
     params.pop("stream", None)
@@ -75,7 +106,39 @@ def _read_params(value: object) -> Mapping[str, Any]:
 def _read_betas(value: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, str):
         raise TypeError("betas is a sequence of names, not one string")
-    return tuple(value)
+    if not isinstance(value, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"betas is a sequence of names, not a {type(value).__name__}")
+    names = tuple(value)
+    for name in names:
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"betas is a sequence of names, not of {type(name).__name__}")
+        if not _VALUE.fullmatch(name) or not name.strip():
+            raise ValueError(f"a beta's name goes into a header, which can't hold {name!r}")
+    return names
+
+
+def _check_headers(_: object, __: object, headers: Mapping[str, Any]) -> None:
+    for name, value in headers.items():
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a header's name is a string, not a {type(name).__name__}")
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"extra_headers: {name!r} can't be a header's name: it has letters, digits and hyphens")
+        if isinstance(value, str):
+            if not _VALUE.fullmatch(value):
+                raise ValueError(f"extra_headers: the value of {name!r} holds a line end, or what is not ASCII")
+        elif type(value).__module__.partition(".")[0] != "anthropic":  # whose Omit() leaves a header out
+            raise TypeError(f"extra_headers: the value of {name!r} is a string, not a {type(value).__name__}")
+
+
+def _check_names(_: object, field: "attrs.Attribute[Any]", value: Mapping[Any, Any]) -> None:
+    for name in value:
+        if not isinstance(name, str):
+            raise TypeError(f"{field.name} has names that are strings, not {as_given(name)}")
+
+
+def _check_model(_: object, __: object, model: object) -> None:
+    if model is not None and not hasattr(model, "model_name"):
+        raise TypeError(f"model is an AnthropicModel, not {as_given(model)}: a model's name goes into params['model']")
 
 
 def _read_extra(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -107,15 +170,27 @@ class StreamRequest:
     """
 
     params: Mapping[str, Any] = attrs.field(converter=_read_params, repr=False)
-    model: Model | None = attrs.field(default=None, kw_only=True)
-    custom_id: str | None = attrs.field(default=None, kw_only=True)
+    model: Model | None = attrs.field(default=None, kw_only=True, validator=_check_model)
+    custom_id: str | None = attrs.field(default=None, kw_only=True, validator=_name)
     betas: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_read_betas)
-    extra_headers: Mapping[str, str] = attrs.field(default=EMPTY, kw_only=True, repr=False, converter=_read_extra)
-    extra_body: Mapping[str, Any] = attrs.field(default=EMPTY, kw_only=True, repr=False, converter=_read_extra)
-    extra_query: Mapping[str, Any] = attrs.field(default=EMPTY, kw_only=True, repr=False, converter=_read_extra)
-    deadlines: Deadlines | None = attrs.field(default=None, kw_only=True)
+    extra_headers: Mapping[str, str] = attrs.field(
+        default=EMPTY, kw_only=True, repr=False, converter=_read_extra, validator=_check_headers
+    )
+    extra_body: Mapping[str, Any] = attrs.field(
+        default=EMPTY, kw_only=True, repr=False, converter=_read_extra, validator=_check_names
+    )
+    extra_query: Mapping[str, Any] = attrs.field(
+        default=EMPTY, kw_only=True, repr=False, converter=_read_extra, validator=_check_names
+    )
+    deadlines: Deadlines | None = attrs.field(
+        default=None, kw_only=True, validator=kind(Deadlines, "a Deadlines, as in Deadlines(total=30)", optional=True)
+    )
     """How long each stage may take; None for the engine's deadlines."""
-    retry: RetryPolicy | None = attrs.field(default=None, kw_only=True)
+    retry: RetryPolicy | None = attrs.field(
+        default=None,
+        kw_only=True,
+        validator=kind(RetryPolicy, "a RetryPolicy, as in RetryPolicy(max_attempts=3)", optional=True),
+    )
     """How often and how long apart failures are tried again; None for the engine's policy."""
     recovery: Recovery | None = attrs.field(
         default=None, kw_only=True, validator=attrs.validators.optional(check_recovery)
@@ -124,9 +199,9 @@ class StreamRequest:
     `"restart"`: it is tried again from the beginning, and a `RestartEvent` says that what came before is void.
     `"continue"`: the model is asked to go on where the answer broke off, if that was plain text; else the stream ends.
     """
-    group: str | None = attrs.field(default=None, kw_only=True)
+    group: str | None = attrs.field(default=None, kw_only=True, validator=_name)
     """A name it shares with other requests, to cancel them together."""
-    priority: int = attrs.field(default=0, kw_only=True, validator=attrs.validators.instance_of(int))
+    priority: int = attrs.field(default=0, kw_only=True, validator=number("{} is a whole number", whole=True))
     """Of the requests that wait, those with a higher number go first."""
 
     def __attrs_post_init__(self) -> None:
@@ -155,7 +230,7 @@ class StreamRequest:
         return _made_of, (type(self), fields)
 
 
-RequestLike = StreamRequest | Mapping[str, Any] | str
+RequestLike = StreamRequest | MessageParams | str
 """A request, or what one is made of: Messages parameters, or the text of one user message."""
 
 

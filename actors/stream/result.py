@@ -1,22 +1,40 @@
 """How a stream ended: one frozen value that tells all, whatever the ending."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, Self, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import attrs
 
-from ..message import EMPTY, FallbackPart, Part, TextPart, ToolCallPart, Usage, is_count, to_message_param
-from ..wire import JsonObject
+from ..message import (
+    EMPTY,
+    AssistantTurn,
+    FallbackPart,
+    Part,
+    TextPart,
+    ToolCallPart,
+    Usage,
+    is_count,
+    to_message_param,
+)
+from ..wire import JsonObject, json_text
+from .attempts import Attempt, billed_for
 from .failure import ErrorInfo
 from .pickling import revive
+from .plain_data import leave_out, new_converter, request_data
 from .request import StreamRequest
+from .shown import as_html, as_lines, one_line
 from .stopwatch import Timings
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 __all__ = [
     "DEADLINE_ERRORS",
     "ApiError",
-    "Attempt",
     "CacheMiss",
     "ConnectDeadlineExceeded",
     "ConnectionFailed",
@@ -33,8 +51,6 @@ __all__ = [
     "StreamResult",
     "StreamTruncated",
     "TotalDeadlineExceeded",
-    "billed_for",
-    "known_usage",
 ]
 
 Ending = Literal["complete", "truncated", "cancelled", "failed"]
@@ -142,43 +158,6 @@ class ApiError(StreamError):
 
 
 @attrs.frozen
-class Attempt:
-    """One try at the request."""
-
-    number: int
-    """1 for the first."""
-    started: float
-    """When it began to connect, in seconds since submission."""
-    ended: float
-    """When it was over, in seconds since submission."""
-    request_id: str | None = None
-    usage: Usage = Usage()
-    """What the API said this attempt used; zeros when it never said. An attempt that was cut did not get to its last
-    word, which counts most of the output."""
-    error: ErrorInfo | None = None
-    """Why it failed, or None."""
-    output_estimate: int | None = attrs.field(default=None, kw_only=True)
-    """Where the API never said its last word: about how many output tokens came, at four characters a token."""
-
-    @property
-    def known_usage(self) -> Usage:
-        """What it used as far as anybody knows: the API's word, or the estimate where that is more."""
-        return known_usage(self.usage, self.output_estimate)
-
-
-def known_usage(usage: Usage, output_estimate: int | None) -> Usage:
-    """What an attempt used as far as anybody knows: `usage`, with the estimate of its output where that is more."""
-    if output_estimate is None or output_estimate <= usage.output_tokens:
-        return usage
-    return attrs.evolve(usage, output_tokens=output_estimate)
-
-
-def billed_for(attempts: Iterable[Attempt]) -> Usage:
-    """What the attempts used together as far as anybody knows: the sum of their `known_usage`."""
-    return sum((attempt.known_usage for attempt in attempts), Usage())
-
-
-@attrs.frozen
 class CacheMiss:
     """Why the prompt cache could not be read as far as it was written before: the API's cache diagnostics."""
 
@@ -189,7 +168,7 @@ class CacheMiss:
     """About how many input tokens would have been read from the cache; None when the API does not say."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class StreamResult:
     """The ending of a stream and everything it brought.
 
@@ -209,16 +188,16 @@ class StreamResult:
     state: Ending
     stream_id: str
     custom_id: str | None = None
-    request: StreamRequest | None = attrs.field(default=None, repr=False, eq=False)
+    request: StreamRequest | None = attrs.field(default=None, eq=False)
     """The request. It stays out of `encode_event`, so that relaying an ending does not give the prompt away."""
     model_name: str | None = None
     """The model that served the answer."""
     message_id: str | None = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
-    stop_details: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
-    parts: tuple[Part, ...] = attrs.field(default=(), repr=lambda parts: f"<{len(parts)} parts>")
-    message: JsonObject | None = attrs.field(default=None, repr=False)
+    stop_details: Mapping[str, Any] | None = None
+    parts: tuple[Part, ...] = ()
+    message: JsonObject | None = None
     """The message as plain JSON data, as the SDK's `get_final_message().to_dict(mode="json")` has it; None when the API
     never began one. Tool arguments that are not whole JSON are given as their text."""
     usage: Usage = Usage()
@@ -271,13 +250,64 @@ class StreamResult:
         begin = max((i for i, part in enumerate(self.parts) if isinstance(part, FallbackPart)), default=0)
         return tuple(part for part in self.parts[begin:] if isinstance(part, ToolCallPart) and part.is_whole)
 
-    def to_message_param(self, *, keep_tools: bool = False) -> JsonObject | None:
+    def to_message_param(self, *, keep_tools: bool = False) -> AssistantTurn | None:
         """The assistant turn that the API will take back, or None when nothing of it is left.
 
         Unfinished thinking and tool blocks are left out. Of a turn that was interrupted, calls of the caller's own
         tools go too, unless `keep_tools`, and server tool calls that got no answer.
         """
         return to_message_param(self.parts, interrupted=self.state != "complete", keep_tools=keep_tools)
+
+    def to_dict(self, *, request: bool = False) -> JsonObject:
+        """The result as plain JSON data, as `encode_event` has it: what is read here shares nothing with the result.
+
+        Numbers that are not finite are given as their text. The request is left out unless `request` is true; then
+        headers that may be a secret are `"<dropped>"`. The exceptions behind errors are always left out.
+        """
+        return json.loads(self.to_json(request=request))
+
+    def to_json(self, *, request: bool = False) -> str:
+        """`to_dict` as one line of JSON, in ASCII."""
+        data: JsonObject = _converter().unstructure(self, StreamResult)
+        if request and self.request is not None:
+            data["request"] = request_data(self.request)
+        return json_text(data)
+
+    def __repr__(self) -> str:
+        return as_lines(type(self).__name__, self._facts())
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the answer, how it ended, its usage and its times; nothing of the request."""
+        facts = self._facts()
+        if self.error is not None:
+            facts.append(("", self.error.message))
+        return as_html(facts, self.parts)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """How it went, without the answer, the request and an error's words, which may quote either."""
+        usage, timings, error = self.usage, self.timings, self.error
+        kinds = Counter(part.part_kind for part in self.parts)
+        held = ", ".join(kind if count == 1 else f"{count} {kind}" for kind, count in kinds.items())
+        facts = [("", self.state if self.stop_reason is None else f"{self.state}, {one_line(self.stop_reason)}")]
+        if error is not None:
+            named = f"{one_line(error.type)} {error.status or ''}".rstrip()
+            facts.append(("error", named if error.deadline is None else f"{named}, {one_line(error.deadline)}"))
+        if self.cancelled_by is not None:
+            facts.append(("cancelled by", one_line(self.cancelled_by)))
+        if self.custom_id is not None:
+            facts.append(("custom_id", repr(one_line(self.custom_id))))
+        facts.append(("stream_id", one_line(self.stream_id)))
+        if self.model_name is not None:
+            facts.append(("model", one_line(self.model_name)))
+        if self.request_id is not None:
+            facts.append(("request_id", one_line(self.request_id)))
+        facts.append(("parts", held or "none"))
+        more = "" if self.usage_is_final else " or more"
+        facts.append(("tokens", f"{usage.total_input_tokens:,} in, {usage.output_tokens:,}{more} out"))
+        first = "" if timings.ttft is None else f", first content after {timings.ttft:.3f} s"
+        tries = f", {len(self.attempts)} attempts" if len(self.attempts) > 1 else ""
+        facts.append(("time", f"{timings.end:.3f} s{first}{tries}"))
+        return facts
 
     def raise_for_state(self) -> Self:
         """Returns the result when it is `complete`; otherwise raises the `StreamError` for its ending."""
@@ -322,6 +352,13 @@ class StreamResult:
             )
         raised.__cause__ = info.cause if info else None
         return raised
+
+
+@cache
+def _converter() -> "Converter":
+    converter = new_converter()
+    leave_out(converter, StreamResult, "request")
+    return converter
 
 
 def _cache_miss(message: JsonObject | None) -> CacheMiss | None:

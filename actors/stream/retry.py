@@ -17,8 +17,12 @@ from datetime import UTC, datetime, timedelta
 import attrs
 
 from .account import refuses_account, refuses_profile
+from .checks import number
 
 __all__ = ["RetryPolicy", "is_retryable", "retry_after"]
+
+
+_seconds = number("{} is a number of seconds above 0", above=0, infinite=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -26,13 +30,15 @@ class RetryPolicy:
     """How often, and how long apart, a request is tried again: before its first content always, after it as far as its
     `recovery` goes."""
 
-    max_attempts: int = attrs.field(default=4, validator=attrs.validators.ge(1))
+    max_attempts: int = attrs.field(
+        default=4, validator=number("{} is a whole number, at least 1", least=1, whole=True)
+    )
     """Attempts in all; 1 never retries."""
-    base_delay: float = attrs.field(default=0.5, validator=attrs.validators.gt(0))
+    base_delay: float = attrs.field(default=0.5, validator=_seconds)
     """The first delay's upper bound, in seconds; it doubles with each attempt."""
-    max_delay: float = attrs.field(default=16.0, validator=attrs.validators.gt(0))
+    max_delay: float = attrs.field(default=16.0, validator=_seconds)
     """The upper bound of every backoff, in seconds. What the API asks for may be longer."""
-    longest_wait: float = attrs.field(default=600.0, validator=attrs.validators.gt(0))
+    longest_wait: float = attrs.field(default=600.0, validator=_seconds)
     """The longest wait that the API may ask for, in seconds. When it asks for a longer one the stream fails, and its
     error says until when; `math.inf` waits any time."""
 

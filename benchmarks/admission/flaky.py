@@ -184,7 +184,7 @@ async def _run_sdk(client: httpx2.AsyncClient, supply: list[dict[str, Any]]) -> 
     return lost
 
 
-async def _run_engine(client: httpx2.AsyncClient, supply: list[dict[str, Any]]) -> int:
+async def _run_engine(client: httpx2.AsyncClient, supply: list[Any]) -> int:
     model = AnthropicModel(MODEL, api_key="key", base_url=_URL, http_client=client)
     async with Engine(model, max_concurrency=_AT_ONCE, retry=RetryPolicy(max_attempts=_RETRIES + 1)) as engine:
         results = await engine.gather(StreamRequest(params) for params in supply)

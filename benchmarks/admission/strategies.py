@@ -92,7 +92,7 @@ async def _run(scenario: Scenario, strategy: str, seconds: float, seed: int, sen
     )
 
 
-async def _run_adaptive(url: str, client: httpx2.AsyncClient, supply: Iterator[dict[str, Any]], tally: Tally) -> None:
+async def _run_adaptive(url: str, client: httpx2.AsyncClient, supply: Iterator[Any], tally: Tally) -> None:
     """The engine, told nothing about the service."""
     model = AnthropicModel(MODEL, api_key="key", base_url=url, http_client=client)
     async with Engine(model, max_concurrency=_MAX_CONCURRENCY) as engine:

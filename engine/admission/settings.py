@@ -1,9 +1,10 @@
 """What callers may set of admission, limits per minute and groups, and the reasons why a request waits."""
 
-import math
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
+
+from ...actors.stream import number
 
 __all__ = ["Group", "Limits", "Reason"]
 
@@ -34,11 +35,7 @@ Reason = Literal[
 """
 
 
-def _positive(_: object, field: "attrs.Attribute[Any]", value: float | None) -> None:
-    if value is not None and not value > 0:
-        raise ValueError(f"{field.name} is a number above 0, or None; not {value!r}")
-    if value is not None and not value < math.inf:
-        raise ValueError(f"{field.name} is a finite number, or None; not {value!r}")
+_positive = number("{} is a finite number above 0, or None", above=0, optional=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -61,9 +58,12 @@ class Group:
     Raises `ValueError` for a setting that is not above 0, or not finite.
     """
 
-    max_concurrency: int | None = attrs.field(default=None, validator=_positive)
+    max_concurrency: int | None = attrs.field(
+        default=None,
+        validator=number("{} is a number of streams, at least 1, or None", least=1, whole=True, optional=True),
+    )
     """How many of them run at a time; None for as many as the engine runs."""
-    weight: float = attrs.field(default=1.0, validator=_positive)
+    weight: float = attrs.field(default=1.0, validator=number("{} is a finite number above 0", above=0))
     """How often its turn comes, in proportion to the weights of other groups of the same priority."""
     spend_cap: float | None = attrs.field(default=None, validator=_positive)
     """What they may cost together, in dollars; it works as the engine's `spend_cap` does."""

@@ -2,6 +2,8 @@
 
 import math
 
+from ...actors.stream import check_number
+
 __all__ = ["SpendCap"]
 
 
@@ -13,8 +15,7 @@ class SpendCap:
     """
 
     def __init__(self, dollars: float) -> None:
-        if not 0 < dollars < math.inf:
-            raise ValueError(f"a spend cap is a number of dollars above 0, not {dollars!r}")
+        check_number("a spend cap is a number of dollars above 0", dollars, above=0)
         self.dollars = dollars
         self._cap = _exact(dollars)
         self._spent = 0

@@ -12,7 +12,7 @@ import anyio
 import attrs
 
 if TYPE_CHECKING:
-    from .connected_model import AnthropicClient
+    from .clients import AnthropicClient
 
 __all__ = ["GroupLimits", "LimitsError", "ask_limits"]
 

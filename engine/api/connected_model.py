@@ -6,12 +6,7 @@ from typing import TYPE_CHECKING, Any
 from .shared_client import ClientLease
 
 if TYPE_CHECKING:
-    from anthropic import AsyncAnthropic
-    from anthropic.lib.bedrock import AsyncAnthropicBedrock, AsyncAnthropicBedrockMantle
-    from anthropic.lib.vertex import AsyncAnthropicVertex
-
-    # The clients for AWS, Foundry and Google Cloud are kinds of AsyncAnthropic.
-    AnthropicClient = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex
+    from .clients import AnthropicClient
 
 __all__ = ["ConnectedModel", "credentials_of"]
 

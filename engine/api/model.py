@@ -1,6 +1,7 @@
 """Models: which Claude to ask, with which credentials, over which HTTP client. A model is a description: it opens
 nothing until an engine connects it."""
 
+import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from attrs import evolve
 
 from ...actors.message import EMPTY
-from ...actors.stream import StreamRequest, own_copy
+from ...actors.stream import StreamRequest, check_kind, check_names, own_copy
 from .connected_model import ConnectedModel, credentials_of
+from .given import check_base_url, check_key, check_name
 from .output_limits import output_limit
 from .parameters import BODY_PARAMETERS, DEFAULT_MAX_TOKENS, sdk_parameters
 from .shared_client import acquire_shared_client, client_timeout
@@ -17,8 +19,9 @@ from .shared_client import acquire_shared_client, client_timeout
 if TYPE_CHECKING:
     import httpx
     import httpx2
+    from anthropic import AsyncAnthropic
 
-    from .connected_model import AnthropicClient
+    from .clients import AnthropicClient
 
 __all__ = ["AnthropicModel", "MissingCredentialsError"]
 
@@ -51,7 +54,8 @@ class AnthropicModel:
     the HTTP client of its event loop, even if it had a client of its own. A copy, deep or not, is the model itself,
     which never changes.
 
-    Raises `TypeError` for arguments that exclude each other, or an object that is none of the clients.
+    Raises `TypeError` for arguments that exclude each other, or an object that is none of the clients, and `ValueError`
+    for a name, a key or a URL that can't be one; no error shows a key.
     """
 
     def __init__(
@@ -66,14 +70,24 @@ class AnthropicModel:
         limits_pool: str | None = None,
         reuse_heads: bool = True,
     ) -> None:
+        check_name("model_name", model_name)
         if anthropic_client is not None:
             given = {"api_key": api_key, "http_client": http_client, "base_url": base_url}
             if excluded := [name for name, value in given.items() if value is not None]:
                 raise TypeError(f"anthropic_client excludes {' and '.join(excluded)}: it brings its own")
             _check_sdk_client(anthropic_client)
+        if api_key is not None:
+            check_key("api_key", api_key)
+        if base_url is not None:
+            check_base_url("base_url", base_url)
+        if defaults is not None:
+            check_kind("defaults", defaults, Mapping, 'a mapping of parameters, as in {"max_tokens": 1000}')
+        if limits_pool is not None:
+            check_name("limits_pool", limits_pool)
         for name in ("stream", "timeout", "model"):
             if name in (defaults or EMPTY):
                 raise TypeError(f"defaults can't hold {name!r}")
+        check_names(defaults or EMPTY)
         self._model_name = model_name
         self._api_key = api_key
         self._anthropic_client = anthropic_client
@@ -93,6 +107,10 @@ class AnthropicModel:
     def system(self) -> Literal["anthropic"]:
         """The provider of the model: always "anthropic"."""
         return "anthropic"
+
+    def __dir__(self) -> list[str]:
+        for_engines = ("connect", "params_for", "with_longest_answer")
+        return [name for name in super().__dir__() if name not in for_engines]
 
     def __repr__(self) -> str:
         return f"AnthropicModel({self._model_name!r})"
@@ -170,6 +188,7 @@ class AnthropicModel:
                 timeout=client_timeout(),
                 open_telemetry=False,
             )
+            _check_environment(client, given_key=self._api_key is not None, given_url=self._base_url is not None)
             headers = {name.lower() for name in client.default_headers}
             if client.credentials is None and not headers & {"x-api-key", "authorization"}:
                 raise MissingCredentialsError(
@@ -183,6 +202,16 @@ class AnthropicModel:
             self._reuse_heads and lease is not None and client.credentials is None and client.custom_auth is None
         )
         return ConnectedModel(client, lease, credentials_of(client) or id(client), repeatable=repeatable)
+
+
+def _check_environment(client: "AsyncAnthropic", *, given_key: bool, given_url: bool) -> None:
+    """Raises `ValueError` for what the SDK took from the environment and can't use."""
+    if not given_key and client.api_key is not None:
+        check_key("the environment variable ANTHROPIC_API_KEY", client.api_key)
+    if client.auth_token is not None:
+        check_key("the environment variable ANTHROPIC_AUTH_TOKEN", client.auth_token)
+    if not given_url and "ANTHROPIC_BASE_URL" in os.environ:
+        check_base_url("the environment variable ANTHROPIC_BASE_URL", os.environ["ANTHROPIC_BASE_URL"])
 
 
 def _check_sdk_client(client: object) -> None:

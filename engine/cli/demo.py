@@ -4,7 +4,7 @@ import os
 from random import Random
 from typing import Any
 
-from ...actors.stream import StreamRequest
+from ...actors.stream import MessageParams, StreamRequest
 from ..api.model import AnthropicModel
 from ..simulator import Simulator
 from .environment import without_ways_out
@@ -67,7 +67,7 @@ def demo_requests(count: int, seed: int) -> list[StreamRequest]:
 
 def _request(number: int, random: Random) -> StreamRequest:
     prompt = random.choice(_QUESTIONS).format(random.choice(_TOPICS))
-    params: dict[str, Any] = {"max_tokens": random.randint(160, 400)}
+    params: MessageParams = {"messages": [], "max_tokens": random.randint(160, 400)}
     if number % 5 == 0:
         params["thinking"] = {"type": "adaptive"}
     if number % 8 == 0:

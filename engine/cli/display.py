@@ -17,7 +17,7 @@ from .footer import Footer
 from .telling import say
 from .view import live_lines, plain_line
 
-__all__ = ["Display", "HarmlessDisplay", "LineDisplay", "LiveDisplay", "QuietDisplay", "display_for"]
+__all__ = ["Display", "HarmlessDisplay", "LineDisplay", "LiveDisplay", "QuietDisplay", "display_for", "line_interval"]
 
 
 class Display(Protocol):
@@ -42,6 +42,14 @@ class Display(Protocol):
         """Prints a remark that stays."""
         ...
 
+    def suspend(self) -> None:
+        """Leaves the terminal to others until `resume`: call it before the process is stopped, as by Ctrl-Z."""
+        ...
+
+    def resume(self) -> None:
+        """Shows the figures again, below what others have written: call it when the process goes on (SIGCONT)."""
+        ...
+
 
 class QuietDisplay:
     """Shows nothing."""
@@ -61,6 +69,17 @@ class QuietDisplay:
 
     def note(self, text: str) -> None:
         """Does nothing."""
+
+    def suspend(self) -> None:
+        """Does nothing."""
+
+    def resume(self) -> None:
+        """Does nothing."""
+
+
+def line_interval(taken: float) -> float:
+    """The seconds between two lines about a run that has taken so many: they become rarer."""
+    return 5.0 if taken < 55 else 30.0 if taken < 570 else 60.0
 
 
 class LineDisplay:
@@ -82,8 +101,7 @@ class LineDisplay:
     @property
     def interval(self) -> float:
         """Seconds until the next line."""
-        taken = self._figures.seconds
-        return 5.0 if taken < 55 else 30.0 if taken < 570 else 60.0
+        return line_interval(self._figures.seconds)
 
     def update(self) -> None:
         """Prints the line."""
@@ -92,6 +110,12 @@ class LineDisplay:
     def note(self, text: str) -> None:
         """Prints it."""
         say(text)
+
+    def suspend(self) -> None:
+        """Does nothing: lines stay."""
+
+    def resume(self) -> None:
+        """Does nothing."""
 
 
 class LiveDisplay:
@@ -122,6 +146,15 @@ class LiveDisplay:
     def note(self, text: str) -> None:
         """Prints it above the figures."""
         self._footer.above(f"{printable(text)}\n")
+
+    def suspend(self) -> None:
+        """Takes the figures off the terminal, and draws none until `resume`."""
+        self._footer.suspend()
+
+    def resume(self) -> None:
+        """Draws the figures again, below what others have written."""
+        self._footer.resume()
+        self.update()
 
 
 class HarmlessDisplay:
@@ -158,6 +191,16 @@ class HarmlessDisplay:
         """Prints a remark that stays."""
         with self._watched():
             self._display.note(text)
+
+    def suspend(self) -> None:
+        """Leaves the terminal to others until `resume`."""
+        with self._watched():
+            self._display.suspend()
+
+    def resume(self) -> None:
+        """Shows the figures again."""
+        with self._watched():
+            self._display.resume()
 
     @contextmanager
     def _watched(self) -> Generator[None]:

@@ -6,6 +6,7 @@ that already hold the stream, and it leaves parts of old lines when the window i
 
 import io
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,8 @@ class Footer:
     """The lines at the bottom. Inside the block, standard error goes above them, and so does standard output if it is a
     terminal.
 
-    When the terminal goes away, nothing is shown any more and nothing is raised.
+    When the terminal goes away, nothing is shown any more and nothing is raised. While the process is in the
+    background, the terminal is others': nothing is drawn.
     """
 
     def __init__(self, console: Console) -> None:
@@ -32,6 +34,7 @@ class Footer:
         self._lock = threading.RLock()  # any thread may log
         self._drawn = ""
         self._lengths: list[int] = []  # of the lines, in columns
+        self._suspended = False
         self._diversions: list[_Diversion] = []
 
     def __enter__(self) -> Self:
@@ -72,9 +75,34 @@ class Footer:
         lines = lines[: max(1, self._console.height - 1)]
         drawn = self._render(lines)
         with self._lock:
+            if self._suspended:
+                return
+            if self._in_background():
+                self._drawn, self._lengths = "", []  # others have written below it since
+                return
             erasing = self._erasing()
             self._drawn, self._lengths = drawn, [line.cell_len for line in lines]
             self._write(erasing + drawn)
+
+    def suspend(self) -> None:
+        """Takes the lines away, and draws none until `resume`: for a process that is about to be stopped, as by
+        Ctrl-Z. What others write goes on."""
+        self.show(())
+        with self._lock:
+            self._suspended = True
+
+    def resume(self) -> None:
+        """Draws again from the next `show` on: for a process that goes on after it was stopped. What stands on the
+        terminal by now, others have written: it stays, and the lines come below it."""
+        with self._lock:
+            self._suspended = False
+            self._drawn, self._lengths = "", []
+
+    def _in_background(self) -> bool:
+        try:
+            return os.tcgetpgrp(self._terminal.fileno()) != os.getpgrp()
+        except (AttributeError, OSError, ValueError):  # there is no such thing here
+            return False
 
     def above(self, text: str) -> None:
         """Writes whole lines above the footer."""

@@ -7,6 +7,7 @@ import gc
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import IntEnum
+from typing import Any
 
 import anyio
 import attrs
@@ -20,10 +21,13 @@ from ..prices import Price
 from ..runs import InputError, OutputError, RequestFile, Run, RunStopped, open_run
 from ..runs.output import StoreError
 from ..runs.pipe import RequestPipe
+from ..runs.rates import Speed
 from .display import Display, HarmlessDisplay, display_for
 from .event_loop import run as run_in_loop
+from .frames import ENDED, figures_now
 from .telling import fail, say
-from .view import lost, outcome, resumed, skipped, summary
+from .view import lost, outcome, resumed, skipped, stopping_text, summary
+from .watched import Watched
 
 __all__ = ["Job", "Status", "perform"]
 
@@ -70,20 +74,22 @@ class Job:
 
 def perform(job: Job, *, backend: str = "asyncio") -> Status:
     """Runs the job to its end, shows its progress and a summary, and returns the exit status."""
-    performance = _Performance(job)
-    try:
-        run_in_loop(performance.main, backend)
-    except KeyboardInterrupt:
-        # Signals can't be received, as on Windows, or not yet: the first Ctrl-C cancels.
-        performance.interrupted = True
-    return performance.conclude()
+    with Watched() as watched:
+        performance = _Performance(job, watched)
+        try:
+            run_in_loop(performance.main, backend)
+        except KeyboardInterrupt:
+            # Signals can't be received, as on Windows, or not yet: the first Ctrl-C cancels.
+            performance.interrupted = True
+        return Status(watched.conclude(performance.conclude, performance.last_figures))
 
 
 class _Performance:
     """One run, from its engine to its exit status."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, watched: Watched) -> None:
         self._job = job
+        self._watched = watched
         self._run: Run | None = None
         self._display: Display | None = None
         self._failure: Exception | None = None
@@ -134,9 +140,7 @@ class _Performance:
             self.interrupted = True
             self._run.drain()
             if self._display is not None:
-                stats = engine.stats()
-                running = stats.running + stats.backoff
-                self._display.note(f"stopping: {running:,} still running will finish; Ctrl-C again cancels them")
+                self._display.note(stopping_text(engine.stats()))
 
     async def _drive(self, engine: Engine) -> None:
         job = self._job
@@ -159,6 +163,9 @@ class _Performance:
                         lambda: display_for(run.figures, engine.stats, output=job.output, quiet=job.quiet)
                     ) as self._display:
                         tasks.start_soon(self._refresh, self._display)
+                        if run.resumable:
+                            self._watched.open(job.output)
+                            tasks.start_soon(self._watched.keep_telling, run.figures, engine.stats)
                         await self._exhaust(run)
                         tasks.cancel_scope.cancel()
         except (InputError, OutputError) as exc:
@@ -175,6 +182,10 @@ class _Performance:
         while True:
             await anyio.sleep(display.interval)
             display.update()
+
+    def last_figures(self) -> dict[str, Any] | None:
+        """What those who watch are told at the end."""
+        return None if self._run is None else figures_now(self._run.figures, Speed(), ENDED)
 
     def conclude(self) -> Status:
         """Prints the summary; returns the exit status."""

@@ -4,10 +4,9 @@ import json
 import os
 import sys
 
-import attrs
 from rich.console import Console
 
-from ..report import Report, ReportError, page, read_report, tables
+from ..report import ReportError, figures, page, read_report, tables
 from .perform import Status
 from .telling import fail
 
@@ -33,7 +32,7 @@ def report(output: str, *, as_json: bool, html: str | None) -> Status:
         fail(f"{html}: {(exc.strerror or str(exc)).lower()}")
         return Status.UNWRITTEN
     if as_json:
-        json.dump(_plain_data(found), sys.stdout, indent=2, allow_nan=False)
+        json.dump(figures(found), sys.stdout, indent=2, allow_nan=False)
         sys.stdout.write("\n")
     elif html is None:
         console = Console(highlight=False)
@@ -51,7 +50,3 @@ def _write(path: str, text: str) -> None:
                 raise ReportError(f"{path}: exists already and is not a page; name another file for --html")
     with open(path, "w", encoding="utf-8", errors="replace") as file:
         file.write(text)
-
-
-def _plain_data(report: Report) -> dict[str, object]:
-    return attrs.asdict(report)

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from ..admission import Reason
 from ..report.units import compact, cost, duration, printable, rate, seconds, shares, shorten
+from ..runs.failures import Failure
 from ..runs.figures import Figures
 from ..runs.pipe import RequestPipe
 from ..runs.rates import Speed
@@ -15,7 +16,17 @@ from ..runs.totals import Totals
 from ..stats import EngineStats, LimitStats, PoolStats
 from .replaced import replaced
 
-__all__ = ["live_lines", "lost", "outcome", "plain_line", "resumed", "skipped", "summary", "waiting_text"]
+__all__ = [
+    "live_lines",
+    "lost",
+    "outcome",
+    "plain_line",
+    "resumed",
+    "skipped",
+    "stopping_text",
+    "summary",
+    "waiting_text",
+]
 
 _WAITS = {
     "concurrency": "for a slot",
@@ -39,9 +50,14 @@ _LIMITS: dict[Reason, str] = {
 _LABELS = 18  # columns for the labels
 _WIDE = 60  # columns; on a narrower terminal the labels have no column of their own
 _BAR = 32
+_LEAST_BAR = 4
+_JOINT = "\xa0"  # a space at which no line is broken
 _POOLS = 3
 _MESSAGE = 160
+_MESSAGES = 3  # in what is shown while it runs
+_MESSAGES_AT_THE_END = 5
 _KIND = 60
+_USUAL_STOPS = ("end_turn", "stop_sequence", "tool_use")
 _LONG_PAUSE = 60.0  # seconds
 
 
@@ -49,23 +65,39 @@ _LONG_PAUSE = 60.0  # seconds
 
 
 def live_lines(figures: Figures, speed: Speed, stats: EngineStats, width: int) -> list[Text]:
-    """The run in lines of less than `width` columns, the most important first."""
+    """The run in lines of less than `width` columns: first what concerns all of it, then what went wrong, then how fast
+    it goes. No line breaks a figure in two."""
     lines = _progress(figures, speed, width)
     rows: list[tuple[str, Sequence[Text | str]]] = [
         ("running", [Text(f"{stats.running:,}", "bold cyan"), *_waits(stats)]),
-        ("done", [Text(f"{figures.succeeded:,}", "bold green")]),
-        ("failed", [Text(f"{figures.failed:,}", "bold red" if figures.failed else ""), *_failures(figures)]),
+        (
+            "succeeded",
+            [Text(f"{figures.succeeded:,}", "bold green"), *(Text(_tied(one), "yellow") for one in _stops(figures))],
+        ),
+        (
+            "failed",
+            [Text(f"{figures.failed:,}", "bold red" if figures.failed else ""), *map(_tied, _failures(figures))],
+        ),
     ]
+    rows += [("error", [_error(failure, 2 * width)]) for failure in figures.failures[:_MESSAGES]]
     if figures.retries:
-        rows.append(("retried", [f"{figures.retries.total():,}", *_counts(figures.retries)]))
+        rows.append(("retried", [f"{figures.retries.total():,}", *map(_tied, _counts(figures.retries))]))
     rows += [
         (
             "so far",
-            [f"{compact(figures.input_tokens)} tokens in", f"{compact(figures.output_tokens)} out", _cost(figures)],
+            [
+                f"{compact(figures.input_tokens)}{_JOINT}tokens{_JOINT}in",
+                f"{compact(figures.output_tokens)}{_JOINT}out",
+                _cost(figures),
+            ],
         ),
         (
             "a second",
-            [f"{rate(speed.requests)} requests", f"{rate(speed.events)} events", f"{rate(speed.tokens)} output tokens"],
+            [
+                f"{rate(speed.requests)}{_JOINT}requests",
+                f"{rate(speed.events)}{_JOINT}events",
+                f"{rate(speed.tokens)}{_JOINT}output{_JOINT}tokens",
+            ],
         ),
         ("to first content", _percentiles(figures.first_content())),
         ("between contents", _percentiles(figures.between_contents())),
@@ -73,26 +105,56 @@ def live_lines(figures: Figures, speed: Speed, stats: EngineStats, width: int) -
     rows += [(pool.name, _pool(pool)) for pool in sorted(stats.pools, key=lambda pool: -pool.running)[:_POOLS]]
     for label, pieces in rows:
         lines += _flow(label, pieces, width)
-    for failure in figures.failures:
-        times = f" ({failure.count:,} times)" if failure.count > 1 else ""
-        said = Text.assemble(
-            (shorten(failure.type, _MESSAGE), "red"), times, ": ", (shorten(failure.message, _MESSAGE), "dim")
-        )
-        lines += _flow("last error", [said], width)
     return lines
+
+
+def _error(failure: Failure, room: int) -> Text:
+    example = f"{_JOINT}({_such_as(failure)})" if failure.custom_id is not None else ""
+    return Text.assemble(
+        (f"{failure.count:,}{_JOINT}{shorten(failure.type, _KIND)}", "red"),
+        ": ",
+        (shorten(failure.message, min(room, _MESSAGE)), "dim"),
+        (example.replace(_JOINT, " ", 1), "dim"),
+    )
+
+
+def _such_as(failure: Failure) -> str:
+    return f"such{_JOINT}as{_JOINT}{shorten(failure.custom_id or '-', _KIND)}"
+
+
+def _stops(figures: Figures) -> list[str]:
+    """How often messages stopped for another reason than that they were whole."""
+    return [
+        f"refused {count:,}" if reason == "refusal" else f"stopped at {shorten(reason, _KIND)} {count:,}"
+        for reason, count in figures.stop_reasons.most_common()
+        if reason not in _USUAL_STOPS
+    ]
 
 
 def _progress(figures: Figures, speed: Speed, width: int) -> list[Text]:
     done, total = figures.done, figures.total
-    pieces: list[Text | str] = [Text(f"{done:,}" if total is None else f"{done:,} of {total:,}", "bold")]
+    counted = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+    pieces: list[Text | str] = [Text(_joined(counted), "bold")]
     if total:
-        pieces.append(f"{100 * done // total} %")
-    pieces.append(Text(duration(figures.seconds), "dim"))
+        pieces.append(f"{100 * done // total}{_JOINT}%")
+    pieces.append(Text(_joined(duration(figures.seconds)), "dim"))
     pieces.append(_remaining(figures, speed))
     if not total:
         return _flow("", pieces, width)
-    bar = _bar(done / total, _BAR if width >= _WIDE else width - 1)
-    return _flow("", [bar, *pieces], width)
+    room = width - 1 - len(counted) - len("  100 %  ")  # so that a narrow terminal has the count beside it
+    if room >= _LEAST_BAR:
+        pieces.insert(0, _bar(done / total, min(_BAR, room)))
+    return _flow("", pieces, width)
+
+
+def _tied(words: str) -> str:
+    """The words, of which the last two are on one line."""
+    return _JOINT.join(words.rsplit(" ", 1))
+
+
+def _joined(words: str) -> str:
+    """The words as one figure, which is never on two lines."""
+    return words.replace(" ", _JOINT)
 
 
 def _bar(share: float, width: int) -> Text:
@@ -103,7 +165,7 @@ def _bar(share: float, width: int) -> Text:
 def _remaining(figures: Figures, speed: Speed) -> str:
     if speed.remaining is None:
         return "stopping" if figures.stopping else "time left unknown"
-    return f"about {_coarse(speed.remaining)} left"
+    return f"about {_joined(_coarse(speed.remaining))} left"
 
 
 def _coarse(value: float) -> str:
@@ -118,8 +180,8 @@ def _coarse(value: float) -> str:
 def _waits(stats: EngineStats) -> list[str]:
     if not stats.waits:
         return []
-    first, *others = (f"{count:,} {_WAITS[why]}" for why, count in Counter(stats.waiting_for).most_common())
-    return [f"{len(stats.waits):,} waiting: {first}", *others]
+    first, *others = (f"{count:,}{_JOINT}{_WAITS[why]}" for why, count in Counter(stats.waiting_for).most_common())
+    return [f"{len(stats.waits):,}{_JOINT}waiting: {first}", *others]
 
 
 def _failures(figures: Figures) -> list[str]:
@@ -139,13 +201,13 @@ def _percentiles(times: tuple[float, ...] | None) -> list[Text | str]:
     if times is None:
         return ["-"]
     return [
-        Text.assemble((f"{name} ", "dim"), seconds(value))
+        Text.assemble((f"{name}{_JOINT}", "dim"), _joined(seconds(value)))
         for name, value in zip(("p50", "p90", "p99"), times, strict=True)
     ]
 
 
 def _pool(pool: PoolStats) -> list[Text | str]:
-    pieces: list[Text | str] = [f"{pool.running:,} of {pool.concurrency:,} at once"]
+    pieces: list[Text | str] = [f"{_joined(f'{pool.running:,} of {pool.concurrency:,}')} at once"]
     if pool.pause:
         pieces.append(Text(_pause(pool), "yellow"))
     return pieces + [_limit(_LIMITS[reason], limit) for reason, limit in pool.limits.items()]
@@ -162,12 +224,14 @@ def _pause(pool: PoolStats) -> str:
 def _limit(name: str, limit: LimitStats) -> Text:
     left = max(0, min(100, int(100 * limit.remaining / limit.capacity)))
     style = "red" if left < 10 else "yellow" if left < 30 else ""
-    return Text.assemble((f"{name} ", "dim"), (f"{left} % left", style), (f" of {compact(limit.per_minute)}", "dim"))
+    return Text.assemble(
+        (f"{name} ", "dim"), (f"{left}{_JOINT}%{_JOINT}left", style), (f" of {compact(limit.per_minute)}", "dim")
+    )
 
 
 def _flow(label: str, pieces: Iterable[Text | str], width: int) -> list[Text]:
-    """The pieces side by side, on as many lines as they need. A piece that is too long for a line is cut. No terminal
-    acts on anything that a piece holds."""
+    """The pieces side by side, on as many lines as they need. A piece that is too long for a line goes on in the next,
+    between two words; a word that is too long is cut. No terminal acts on anything that a piece holds."""
     most = width - 1  # some terminals begin another line after a full one
     if width >= _WIDE:
         indent = _LABELS if label else 0
@@ -177,23 +241,30 @@ def _flow(label: str, pieces: Iterable[Text | str], width: int) -> list[Text]:
     line = Text.assemble(line)
     lines: list[Text] = []
     first = True
-    for piece in map(_shown, pieces):
-        if not first and line.cell_len + 2 + piece.cell_len > most:
-            lines.append(line)
-            line, first = Text(" " * indent), True
-        line = Text.assemble(line, "" if first else "  ", piece)
-        first = False
+    for piece in pieces:
+        words = _words(piece)
+        whole = Text(" ").join(words)
+        parts = [whole] if whole.cell_len <= most - (line.cell_len if first else indent) else words
+        gap = "  "
+        for part in parts:
+            if not first and line.cell_len + len(gap) + part.cell_len > most:
+                lines.append(line)
+                line, first = Text(" " * indent), True
+            line = Text.assemble(line, "" if first else gap, part)
+            first, gap = False, " "
     lines.append(line)
     for line in lines:
         line.truncate(most, overflow="ellipsis")
     return lines
 
 
-def _shown(piece: Text | str) -> Text:
-    if isinstance(piece, str):
-        return Text(printable(piece))
-    piece.plain = printable(piece.plain)  # the length is the same, so its styles stay in place
-    return piece
+def _words(piece: Text | str) -> list[Text]:
+    """The words of a piece, between which a line may be broken."""
+    text = Text(piece) if isinstance(piece, str) else piece
+    words = text.split(" ")
+    for word in words:
+        word.plain = printable(word.plain.replace(_JOINT, " "))  # as long as before: its styles stay in place
+    return list(words)
 
 
 # -- lines that stay
@@ -205,11 +276,10 @@ def plain_line(figures: Figures, speed: Speed, stats: EngineStats) -> str:
     done = f"{figures.done:,}" if total is None else f"{figures.done:,}/{total:,}"
     if total:
         done += f" ({100 * figures.done // total} %)"
-    pieces = [
-        f"{done} done",
-        f"{figures.failed:,} failed{_in_brackets(_failures(figures))}",
-        f"{stats.running:,} running",
-    ]
+    pieces = [f"{done} done", f"{figures.failed:,} failed{_in_brackets(_failures(figures))}"]
+    if figures.failures:
+        pieces.append(f"most often {_told(figures.failures[0])}")
+    pieces += [*_stops(figures), f"{stats.running:,} running"]
     if stats.waits:
         pieces.append(waiting_text(stats))
     pieces += [f"{printable(pool.name)} {_pause(pool)}" for pool in stats.pools if pool.pause >= _LONG_PAUSE]
@@ -222,7 +292,19 @@ def plain_line(figures: Figures, speed: Speed, stats: EngineStats) -> str:
         "first content -" if first is None else f"first content p50 {seconds(first[0])} p99 {seconds(first[2])}",
         _remaining(figures, speed),
     ]
-    return ", ".join(pieces)
+    return ", ".join(pieces).replace(_JOINT, " ")
+
+
+def _told(failure: Failure) -> str:
+    example = f" ({_such_as(failure)})" if failure.custom_id is not None else ""
+    return (f"{failure.count:,} {shorten(failure.type, _KIND)}: {shorten(failure.message, _MESSAGE)}{example}").replace(
+        _JOINT, " "
+    )
+
+
+def stopping_text(stats: EngineStats) -> str:
+    """What is said when the run begins no more requests. It counts as the view does."""
+    return f"stopping: {stats.running:,} still running will finish; Ctrl-C again cancels them"
 
 
 def waiting_text(stats: EngineStats) -> str:
@@ -247,6 +329,7 @@ def summary(figures: Figures) -> list[str]:
         f"tokens             {figures.input_tokens:,} in, {figures.output_tokens:,} out ({rate(tokens / took)} out/s)",
         f"cost               {_cost(figures)}{_why_inexact(figures)}",
         f"events             {figures.events:,} ({rate(figures.events / took)}/s)",
+        *([f"ended early        {', '.join(stops)}"] if (stops := _stops(figures)) else []),
         f"to first content   {shares(figures.first_content())}  (from request sent to first content)",
     ]
     if (between := figures.between_contents()) is not None:
@@ -298,9 +381,20 @@ def skipped(run: Run) -> list[str]:
     return [*replaced(run.source.replaced, run.source.parameters), *run.invalid.lines()]
 
 
+def _errored(figures: Figures) -> list[str]:
+    told = figures.failures[:_MESSAGES_AT_THE_END]
+    lines = [f"errored            {_told(failure)}" for failure in told]
+    rest = figures.errors - sum((Counter({one.type: one.count}) for one in told), Counter[str]())
+    others = {one.type for one in told}
+    return lines + [
+        f"errored            {count:,} {'more ' if kind in others else ''}{shorten(kind, _KIND)}"
+        for kind, count in rest.most_common()
+    ]
+
+
 def outcome(figures: Figures, output: str, *, resumable: bool) -> list[str]:
-    """How the requests ended: the errors by type, and the last line."""
-    lines = [f"errored            {count:,} {shorten(kind, _KIND)}" for kind, count in figures.errors.most_common()]
+    """How the requests ended: what went wrong, the most frequent first, and the last line."""
+    lines = _errored(figures)
     counts = [f"{count:,} {ending}" for ending, count in figures.endings.most_common()]
     if figures.not_run:
         counts.append(f"{figures.not_run:,} not run")

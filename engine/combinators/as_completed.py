@@ -7,6 +7,7 @@ import anyio
 
 from ...actors.actor import StreamActor
 from ...actors.stream import StreamResult
+from .arguments import check_requests
 from .fan_in import FanIn
 from .host import Host, Requests
 from .launcher import ChannelContext, Launcher
@@ -69,6 +70,7 @@ class CompletionChannel(FanIn[StreamResult]):
 
 def as_completed(host: Host, requests: Requests) -> ChannelContext[CompletionChannel]:
     """The block in which requests are launched on `host` and their results flow into a channel."""
+    check_requests(requests)
     channel = CompletionChannel()
     launcher = Launcher(host, host.max_concurrency, channel.released)
     channel.done = launcher.done

@@ -1,6 +1,6 @@
 """A channel that many streams flow into: how it waits, and how it ends. What it gives, its kinds say."""
 
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -16,6 +16,8 @@ T_co = TypeVar("T_co", covariant=True)
 class FanIn(Receiving[T_co]):
     """What `engine.merge` and `engine.as_completed` give. It ends when no more streams will be added and everything of
     those that were has been received."""
+
+    _for_others: ClassVar[frozenset[str]] = Receiving._for_others | {"add", "exhaust", "queue", "released", "done"}
 
     def __init__(self) -> None:
         self._changed: anyio.Event | None = None  # while somebody waits
@@ -56,6 +58,20 @@ class FanIn(Receiving[T_co]):
         if self._changed is None:
             self._changed = anyio.Event()
         await self._changed.wait()
+
+    async def receive_batch(self) -> list[T_co]:
+        """All items that are ready, at least one: it waits for the first. It always gives way to other tasks.
+
+        Raises as `receive` does, and loses nothing on cancellation.
+        """
+        self._taken = 0
+        await checkpoint()
+        batch = [await self.receive()]
+        try:
+            while True:
+                batch.append(self.receive_nowait())
+        except Exception:
+            return batch  # what it is, other than `WouldBlock`, the next call raises again
 
     def close(self) -> None:
         """Gives nothing more: reading raises `anyio.ClosedResourceError`. Leaving the block stops the streams."""

@@ -7,6 +7,7 @@ from ...actors.actor import StreamActor
 from ...actors.handle import StreamHandle
 from ...actors.stream import PartEvent, RequestLike, StreamResult
 from ..finish import uninterrupted
+from .arguments import check_limit, check_requests
 from .host import Host, Requests
 from .launcher import Launcher
 
@@ -19,8 +20,8 @@ async def gather(host: Host, requests: Requests, limit: int | None) -> list[Stre
     Raises `ValueError` for a limit below 1, and what the iterable raises. Then, and when it is cancelled, what still
     runs is cancelled and has stopped.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is at least 1, not {limit}")
+    check_requests(requests)
+    check_limit(limit)
     results: list[StreamResult | None] = []
     numbers: dict[StreamActor, int] = {}
 
@@ -47,6 +48,8 @@ async def pipe(host: Host, request: RequestLike, send_stream: ObjectSendStream[P
 
     When the receiver is gone, or the call is cancelled, the stream is cancelled and has stopped.
     """
+    if not callable(getattr(send_stream, "send", None)):
+        raise TypeError(f"send_stream is the sending end of a memory object stream, not a {type(send_stream).__name__}")
     actor = host.launch(request)
     handle = StreamHandle(actor, lambda actor, reason: host.request_cancel(actor, "consumer", reason), host.home)
     try:

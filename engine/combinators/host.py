@@ -1,7 +1,7 @@
 """What combinators need of an engine: to launch streams, to stop them, and to run tasks of their own."""
 
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from anyio import TaskHandle
 
@@ -9,7 +9,10 @@ from ...actors.actor import StreamActor
 from ...actors.channel import Home, OnAbandon
 from ...actors.stream import RequestLike, RetryPolicy
 
-__all__ = ["Host", "Requests"]
+__all__ = ["Host", "Requests", "Until"]
+
+Until = Literal["first_content", "complete"]
+"""What wins a race."""
 
 Requests = Iterable[RequestLike] | AsyncIterable[RequestLike]
 

@@ -12,6 +12,7 @@ from anyio import TaskHandle
 from anyio.lowlevel import checkpoint
 
 from ...actors.actor import StreamActor
+from ...actors.channel import misuse
 from ...actors.stream import RequestLike, RetryPolicy, State
 from ..finish import uninterrupted
 from .fan_in import FanIn
@@ -101,6 +102,7 @@ class Launcher:
 ChannelT = TypeVar("ChannelT", bound=FanIn[Any])
 
 
+@misuse("async with it as channel, then: async for item in channel", "with", "for", "async for")
 class ChannelContext(Generic[ChannelT]):
     """A block in which a launcher's streams flow into a channel.
 

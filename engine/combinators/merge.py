@@ -4,11 +4,11 @@ from collections import deque
 from collections.abc import Callable
 
 import anyio
-from anyio.lowlevel import checkpoint
 
 from ...actors.actor import StreamActor
 from ...actors.channel import Conflate, Cursor, Subscriber
 from ...actors.stream import RetryPolicy, StreamEndEvent, TaggedEvent
+from .arguments import check_requests
 from .fan_in import FanIn
 from .host import Host, Requests
 from .launcher import ChannelContext, Launcher
@@ -98,20 +98,6 @@ class MergeChannel(FanIn[TaggedEvent]):
         source.leave()
         self._done(source.actor)
 
-    async def receive_batch(self) -> list[TaggedEvent]:
-        """All events that are ready, at least one: it waits for the first. It always gives way to other tasks.
-
-        Raises as `receive` does, and loses nothing on cancellation.
-        """
-        self._taken = 0
-        await checkpoint()
-        batch = [await self.receive()]
-        try:
-            while True:
-                batch.append(self.receive_nowait())
-        except Exception:
-            return batch  # what it is, other than `WouldBlock`, the next call raises again
-
     def close(self) -> None:
         """Gives nothing more: reading raises `anyio.ClosedResourceError`. Leaving the block stops the streams."""
         super().close()
@@ -123,5 +109,6 @@ class MergeChannel(FanIn[TaggedEvent]):
 
 def merge(host: Host, requests: Requests, *, retry: RetryPolicy | None = None) -> ChannelContext[MergeChannel]:
     """The block in which requests are launched on `host` and their events flow into a channel."""
+    check_requests(requests)
     launcher = Launcher(host, host.max_concurrency, retry=retry)
     return ChannelContext(host, requests, launcher, MergeChannel(launcher.done))

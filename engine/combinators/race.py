@@ -6,21 +6,19 @@ as soon as the winner is known, and have stopped when the block is left.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Literal
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from ...actors.actor import StreamActor
-from ...actors.channel import Policy
+from ...actors.channel import Policy, check_policy, misuse
 from ...actors.stream import FINAL, RequestLike, StreamError, StreamRequest, StreamResult, continues_thread
 from ..finish import uninterrupted
-from .host import Host
+from .arguments import check_after, check_requests, check_until
+from .host import Host, Until
 from .single import Stream
 
 __all__ = ["HedgeContext", "RaceContext", "RaceStream", "Until"]
-
-Until = Literal["first_content", "complete"]
 
 
 class RaceStream(Stream):
@@ -106,10 +104,14 @@ class _Race:
             await stream.aclose()
 
 
+@misuse("async with engine.race(requests) as stream, then: async for event in stream", "with", "for", "async for")
 class RaceContext:
     """The block of `engine.race`: entering it starts the contenders and waits for the winner, leaving it stops all."""
 
     def __init__(self, host: Host, requests: Iterable[RequestLike], until: Until, policy: Policy | None) -> None:
+        check_requests(requests, at_once=True)
+        check_until(until)
+        check_policy(policy)
         self._race = _Race(host, policy)
         self._requests = requests
         self._until: Until = until
@@ -137,10 +139,13 @@ class RaceContext:
         await self._race.leave()
 
 
+@misuse("async with engine.hedge(request) as stream, then: async for event in stream", "with", "for", "async for")
 class HedgeContext:
     """The block of `engine.hedge`: as that of a race, in which the second contender starts late or never."""
 
     def __init__(self, host: Host, request: RequestLike, after: float | None, policy: Policy | None) -> None:
+        check_after(after)
+        check_policy(policy)
         self._race = _Race(host, policy)
         self._request = request
         self._after = after

@@ -8,18 +8,19 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from ...actors.actor import StreamActor
-from ...actors.channel import Home, Policy
+from ...actors.channel import Home, Policy, check_policy, misuse
 from ...actors.handle import StreamHandle
 from ...actors.message import TextPart, TextPartDelta
 from ...actors.stream import PartDeltaEvent, PartEvent, PartStartEvent, RequestLike
 from ..finish import uninterrupted
 from .host import Host
 
-__all__ = ["Stream", "StreamContext", "TextStream"]
+__all__ = ["Stream", "StreamContext", "TextStream", "new_text"]
 
 Cancel = Callable[[StreamActor, str | None], None]
 
 
+@misuse("async for event in stream", "with", "for", "async with")
 class Stream(StreamHandle):
     """A stream that is read directly: iterate it for part events, or `text_stream` for its text alone.
 
@@ -62,6 +63,7 @@ class Stream(StreamHandle):
             await uninterrupted(released.wait)
 
 
+@misuse("async for text in stream.text_stream", "with", "for", "async with")
 class TextStream(AsyncIterator[str]):
     """The text of a stream without the events around it. After a restart the text begins anew, behind what was given
     before."""
@@ -70,20 +72,28 @@ class TextStream(AsyncIterator[str]):
         self._stream = stream
 
     async def __anext__(self) -> str:
-        while True:
-            match await anext(self._stream):
-                case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if text:
-                    return text
-                case PartStartEvent(part=TextPart(content=text)) if text:
-                    return text
-                case _:
-                    pass
+        while not (text := new_text(await anext(self._stream))):
+            pass
+        return text
 
 
+def new_text(event: PartEvent) -> str:
+    """The text that an event brings; empty for events that bring none."""
+    match event:
+        case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
+            return text
+        case PartStartEvent(part=TextPart(content=text)):
+            return text
+        case _:
+            return ""
+
+
+@misuse("async with engine.stream(request) as stream, then: async for event in stream", "with", "for", "async for")
 class StreamContext:
     """The block of `engine.stream`: entering it submits the request, leaving it closes the stream."""
 
     def __init__(self, host: Host, request: RequestLike, policy: Policy | None) -> None:
+        check_policy(policy)
         self._host = host
         self._request = request
         self._policy = policy

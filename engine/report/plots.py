@@ -1,6 +1,6 @@
 """Plots as inline SVG. The shapes stretch with the page. The labels are HTML, which does not stretch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -30,11 +30,14 @@ def columns(
     axis: str,
     note: str = "",
     marks: Sequence[float] = (),
+    told: Callable[[float], str] = "{:,.0f}".format,
+    legend: bool = False,
 ) -> Element:
     """A figure of stacked columns.
 
     `names` has a name for each column. `ticks` are the labelled edges between columns, each with its number. `axis`
-    names the horizontal axis. `marks` are positions from 0 to 1 at which vertical lines are drawn.
+    names the horizontal axis. `marks` are positions from 0 to 1 at which vertical lines are drawn. `told` puts a value
+    into words. A `legend` is there for several series, or where a single one's colour says more than the title.
     """
     count = len(names)
     most = _round_up(max((sum(one.values[n] for one in series) for n in range(count)), default=0))
@@ -47,10 +50,10 @@ def columns(
     gap = min(2.0, step / 6)
     for number in range(count):
         base = float(_HEIGHT)
-        told = [f"{one.values[number]:,.0f} {one.name}" for one in series if one.values[number]]
-        if not told:
+        words = [f"{told(one.values[number])} {one.name}" for one in series if one.values[number]]
+        if not words:
             continue
-        column = element("g", element("title", f"{names[number]}: {', '.join(told)}"))
+        column = element("g", element("title", f"{names[number]}: {', '.join(words)}"))
         for one in series:
             height = one.values[number] / most * _HEIGHT
             if height:
@@ -63,18 +66,18 @@ def columns(
     for mark in marks:
         x = _figure(_WIDTH * mark)
         drawing.append(element("line", x1=x, x2=x, y1=0, y2=_HEIGHT, class_="mark"))
-    words = element("div", class_="x", aria_hidden="true")
+    labels = element("div", class_="x", aria_hidden="true")
     for number, word in ticks:
         place = 100 * number / max(1, count)
         side = "first" if place < 4 else "last" if place > 96 else "mid"
-        words.append(element("span", word, class_=side, style=f"left:{place:.2f}%"))
+        labels.append(element("span", word, class_=side, style=f"left:{place:.2f}%"))
     scale = element("div", *(element("span", word) for word in (f"{most:,}", _half(most), "0")), class_="y")
     scale.set("aria-hidden", "true")
     figure = element("figure", element("figcaption", element("strong", title), f" {note}" if note else ""))
-    if len(series) > 1:
+    if len(series) > 1 or legend:
         figure.append(_legend(series))
-    figure.append(element("div", scale, drawing, words, element("div", axis, class_="axis"), class_="plot"))
-    figure.append(_table(series, names, axis))
+    figure.append(element("div", scale, drawing, labels, element("div", axis, class_="axis"), class_="plot"))
+    figure.append(_table(series, names, axis, told))
     return figure
 
 
@@ -89,13 +92,13 @@ def _legend(series: Sequence[Series]) -> Element:
     return element("ul", *items, class_="legend")
 
 
-def _table(series: Sequence[Series], names: Sequence[str], axis: str) -> Element:
+def _table(series: Sequence[Series], names: Sequence[str], axis: str, told: Callable[[float], str]) -> Element:
     head = element("tr", *(element("th", word, scope="col") for word in (axis, *(one.name for one in series))))
     body = element("tbody")
     for number, name in enumerate(names):
         values = [one.values[number] for one in series]
         if any(values):
-            cells = [element("td", f"{value:,.0f}") for value in values]
+            cells = [element("td", told(value)) for value in values]
             body.append(element("tr", element("th", name, scope="row"), *cells))
     table = element("table", element("thead", head), body)
     return element("details", element("summary", "as a table"), element("div", table, class_="wide"))

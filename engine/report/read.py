@@ -3,32 +3,30 @@
 import heapq
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import attrs
 
+from ..runs.failures import Failure, read_failures
 from ..runs.histogram import Histogram
 from ..runs.journal_rows import (
     FORMAT,
     columns_in,
+    failure_in,
     format_of,
     is_readable_format,
     journal_path,
-    readable,
     session_table,
 )
 from ..runs.totals import Totals, read_totals
 from .distribution import Distribution, distribution_of
+from .reading import BusyError, is_written, read_journal
 from .timeline import Session, Timeline
 
-__all__ = ["CacheMisses", "Message", "ModelShare", "Report", "ReportError", "Slow", "read_report"]
+__all__ = ["CacheMisses", "ModelShare", "Report", "ReportError", "Slow", "read_report"]
 
 _SLOWEST = 10
 _MESSAGES = 3  # of each type of error
-_LOCKED_SECONDS = 0.5
 
 
 class ReportError(Exception):
@@ -51,15 +49,8 @@ class ModelShare:
     """What they cost, as far as the price is known."""
     unpriced: int = 0
     """Requests at an unknown price."""
-
-
-@attrs.frozen
-class Message:
-    """An error's message, and how many errors of its type had it."""
-
-    type: str
-    message: str
-    count: int
+    estimated: int = 0
+    """Requests whose output tokens are in part an estimate."""
 
 
 @attrs.frozen
@@ -93,10 +84,11 @@ class Report:
 
     output: str
     totals: Totals
-    messages: tuple[Message, ...] = ()
-    """The most frequent messages of each type of error, the most frequent first. The journals of some older releases
-    have none."""
-    stop_reasons: dict[str, int]
+    messages: tuple[Failure, ...] = ()
+    """What errors of each type said most often, the most frequent first. The journals of some older releases have
+    none."""
+    goes_on: bool = False
+    """Whether a run is writing the journal."""
     models: tuple[ModelShare, ...]
     """The most expensive first."""
     cache_misses: tuple[CacheMisses, ...] = ()
@@ -114,32 +106,36 @@ class Report:
     slowest: tuple[Slow, ...]
     timeline: Timeline
 
+    @property
+    def exact(self) -> bool:
+        """Whether the dollars are all that it cost: nothing is estimated, and every price is known."""
+        return not (self.totals.unpriced or self.totals.estimated or self.totals.lost)
+
 
 def read_report(output: str) -> Report:
     """Reads the report of the run whose results are in `output`. Changes nothing.
 
-    Raises `ReportError` when there is no journal, or when it can't be read: because a run is writing it, because its
-    format is unknown, or because it is not a journal.
+    The run may go on meanwhile in another process: the report has what is in its journal by then.
+
+    Raises `ReportError` when there is no journal, or when it can't be read: because its format is unknown, because it
+    is not a journal, or because the system refuses.
     """
     path = journal_path(output)
     if not os.path.isfile(path):
         raise ReportError(_no_journal(output, path))
-    uri = f"{Path(path).absolute().as_uri()}?mode=ro"
     try:
-        with closing(sqlite3.connect(uri, uri=True, timeout=_LOCKED_SECONDS)) as journal:
-            journal.text_factory = readable
-            found = format_of(journal)
-            if not is_readable_format(found):
-                raise ReportError(f"{path}: its format is {found}, this version of manystream reads up to {FORMAT}")
-            return _read(journal, output)
+        goes_on = is_written(path)
+        return read_journal(path, lambda journal: _read(journal, path, output, goes_on=goes_on))
     except sqlite3.Error as exc:
         raise ReportError(f"{path}: {_why(exc)}") from None
+    except BusyError as exc:
+        raise ReportError(f"{path}: {exc}") from None
+    except OSError as exc:
+        raise ReportError(f"{path}: cannot be read: {(exc.strerror or str(exc)).lower()}") from None
 
 
 def _why(exc: sqlite3.Error) -> str:
     match getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return "in use by a run that has not ended; try again when it has"
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_PERM | sqlite3.SQLITE_READONLY:
             return f"cannot be read: {exc}"
         case _:
@@ -157,38 +153,40 @@ def _no_journal(output: str, path: str) -> str:
 
 
 _ROWS = """
-SELECT custom_id, kind, coalesce(error, 'unknown'), model, stop_reason, submitted + seconds, queued, ttft, seconds,
+SELECT custom_id, kind, {failure}, model, submitted, submitted + seconds, queued, ttft, seconds,
     gap_p50, gap_p90, gap_p99, coalesce(attempts, 0), coalesce(input_tokens, 0), coalesce(cache_write_tokens, 0),
-    coalesce(cache_read_tokens, 0), coalesce(output_tokens, 0), dollars
+    coalesce(cache_read_tokens, 0), coalesce(output_tokens, 0), dollars, {estimated}
 FROM request WHERE state = 'ended'
 """
 
 
-def _read(journal: sqlite3.Connection, output: str) -> Report:
+def _read(journal: sqlite3.Connection, path: str, output: str, *, goes_on: bool) -> Report:
+    format_found = format_of(journal)
+    if not is_readable_format(format_found):
+        raise ReportError(f"{path}: its format is {format_found}, this version of manystream reads up to {FORMAT}")
     journal.execute("BEGIN")  # so that all queries see the same state
     totals = read_totals(journal)
     times = Timeline.of(_sessions(journal), _ends(journal))
-    stop_reasons: Counter[str] = Counter()
     models: dict[str | None, list[float]] = {}
     names = ("queued", "first_content", "durations", "gap_p50", "gap_p90", "gap_p99")
     histograms = {name: Histogram() for name in names}
     slowest: list[tuple[float, str, Slow]] = []
-    for row in journal.execute(_ROWS):
-        custom_id, kind, error, model, stop_reason, end, queued, ttft, seconds, gap50, gap90, gap99, attempts, *used = (
-            row
-        )
+    rows = _ROWS.format(
+        failure=failure_in(journal), estimated="coalesce(estimated, 0)" if "estimated" in columns_in(journal) else "0"
+    )
+    for row in journal.execute(rows):
+        custom_id, kind, error, model, submitted, end, queued, ttft, seconds, gap50, gap90, gap99, attempts, *used = row
         took = None if seconds is None else max(0.0, seconds - (queued or 0.0))
         for name, value in zip(names, (queued, ttft, took, gap50, gap90, gap99), strict=True):
             if value is not None:
                 histograms[name].add(value)
-        if stop_reason is not None:
-            stop_reasons[stop_reason] += 1
+        *tokens, dollars, estimated = used
         if end is not None:
             times.add(end, error if kind == "errored" else kind)
-        sums = models.setdefault(model, [0] * 7)
-        *tokens, dollars = used
+            times.ran(submitted + (queued or 0.0), end, tokens[3])
+        sums = models.setdefault(model, [0] * 8)
         unpriced = dollars is None and any(tokens)
-        for index, value in enumerate((1, *tokens, dollars or 0.0, unpriced)):
+        for index, value in enumerate((1, *tokens, dollars or 0.0, unpriced, estimated)):
             sums[index] += value
         if took is not None and (len(slowest) < _SLOWEST or took > slowest[0][0]):
             slow = Slow(
@@ -198,8 +196,8 @@ def _read(journal: sqlite3.Connection, output: str) -> Report:
     return Report(
         output=output,
         totals=totals,
-        messages=_messages(journal),
-        stop_reasons=dict(stop_reasons.most_common()),
+        messages=read_failures(journal).top_of_each(_MESSAGES),
+        goes_on=goes_on,
         models=_shares(models),
         cache_misses=_cache_misses(journal),
         slowest=tuple(slow for _, _, slow in sorted(slowest, key=lambda entry: (-entry[0], entry[1]))),
@@ -218,24 +216,6 @@ def _ends(journal: sqlite3.Connection) -> Iterator[float]:
     for (end,) in journal.execute("SELECT submitted + seconds FROM request WHERE state = 'ended'"):
         if end is not None:
             yield end
-
-
-_SAID = """
-SELECT coalesce(error, 'unknown') AS type, message, count(*) AS times FROM request
-WHERE state = 'ended' AND kind = 'errored' AND message IS NOT NULL GROUP BY type, message ORDER BY times DESC, message
-"""
-
-
-def _messages(journal: sqlite3.Connection) -> tuple[Message, ...]:
-    if "message" not in columns_in(journal):
-        return ()
-    found: list[Message] = []
-    told: Counter[str] = Counter()
-    for kind, message, count in journal.execute(_SAID):
-        if told[kind] < _MESSAGES:
-            told[kind] += 1
-            found.append(Message(kind, message, count))
-    return tuple(found)
 
 
 _MISSED = """
@@ -261,6 +241,7 @@ def _shares(models: dict[str | None, list[float]]) -> tuple[ModelShare, ...]:
             output_tokens=int(sums[4]),
             dollars=sums[5],
             unpriced=int(sums[6]),
+            estimated=int(sums[7]),
         )
         for model, sums in models.items()
     ]

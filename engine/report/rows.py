@@ -7,7 +7,7 @@ import attrs
 
 from .distribution import Distribution
 from .read import Report
-from .units import cost, duration, plain, seconds
+from .units import cost, duration, plain, rate, seconds
 
 __all__ = ["DEFINITIONS", "Rows", "all_rows", "headline"]
 
@@ -15,6 +15,7 @@ DEFINITIONS = (
     "Time to first content: from sending the request to its first content, in the attempt that brought content.",
     "Time between contents: between two content events of one stream. The table has percentiles of each request's own.",
     "A request's time: from its slot to its end, including all attempts.",
+    "At once, and output tokens a second: of requests that have ended; the tokens of each are spread over its time.",
     "Percentiles are by nearest rank, right within 1 %.",
     "Dollars are by public prices: ~ if something is estimated or has no known price, ? if no price is known.",
 )
@@ -34,9 +35,14 @@ def headline(report: Report) -> tuple[tuple[str, str], ...]:
     """The most important figures, each with its name."""
     totals = report.totals
     done = totals.done
-    figures = [("answers", f"{done:,}"), ("succeeded", _share(totals.endings.get("succeeded", 0), done))]
+    succeeded = totals.endings.get("succeeded", 0)
+    figures = [("answers", f"{done:,}"), ("succeeded", _share(succeeded, done))]
+    if done > succeeded:
+        figures.append(("failed", f"{done - succeeded:,}"))
+    stops = (("stopped at max_tokens", "max_tokens"), ("refused", "refusal"))
+    figures += [(name, f"{count:,}") for name, reason in stops if (count := totals.stop_reasons.get(reason))]
     if totals.pending:
-        figures.append(("not run", f"{totals.pending:,}"))
+        figures.append(("not run yet" if report.goes_on else "not run", f"{totals.pending:,}"))
     return (
         *figures,
         ("cost", run_cost(report)),
@@ -50,7 +56,7 @@ def run_cost(report: Report) -> str:
     totals = report.totals
     return cost(
         totals.dollars + totals.lost_dollars,
-        exact=not totals.unpriced and not totals.lost,
+        exact=report.exact,
         known=totals.unpriced < totals.done or not totals.unpriced,
     )
 
@@ -63,10 +69,14 @@ def all_rows(report: Report) -> tuple[Rows, ...]:
         Rows("Errors", ("type", "requests", "share"), _counts(totals.errors, totals.done)),
         Rows(
             "Error messages",
-            ("message", "type", "requests"),
-            tuple((plain(said.message), plain(said.type), f"{said.count:,}") for said in report.messages),
+            ("message", "type", "requests", "such as"),
+            tuple(
+                (plain(said.message), plain(said.type), f"{said.count:,}", plain(said.custom_id or "-"))
+                for said in report.messages
+            ),
         ),
-        Rows("Stop reasons", ("reason", "requests", "share"), _counts(report.stop_reasons, totals.done)),
+        Rows("Stop reasons", ("reason", "requests", "share"), _counts(report.totals.stop_reasons, totals.done)),
+        Rows("Speed", ("", "on average", "at most"), _speed(report)),
         Rows("Times", ("", "p50", "p90", "p99", "longest"), _times(report)),
         Rows(
             "Tokens and cost",
@@ -119,6 +129,18 @@ def _share(count: int, total: int) -> str:
     return f"{share:.0f} %" if share in (0, 100) else f"{min(99.9, max(0.1, share)):.1f} %"
 
 
+def _speed(report: Report) -> tuple[tuple[str, ...], ...]:
+    times = report.timeline
+    if not times.seconds or not report.totals.done:
+        return ()
+    named = (
+        ("answers a second", [one.total() / times.width for one in times.bins]),
+        ("output tokens a second", times.tokens_a_second),
+        ("requests at once", times.running),
+    )
+    return tuple((name, rate(sum(values) * times.width / times.seconds), rate(max(values))) for name, values in named)
+
+
 def _times(report: Report) -> tuple[tuple[str, ...], ...]:
     named: tuple[tuple[str, Distribution | None], ...] = (
         ("waited for a slot", report.queued),
@@ -141,15 +163,14 @@ def _models(report: Report) -> tuple[tuple[str, ...], ...]:
             "no answer began" if share.model is None else plain(share.model),
             *(
                 f"{count:,}"
-                for count in (
-                    share.requests,
-                    share.input_tokens,
-                    share.cache_write_tokens,
-                    share.cache_read_tokens,
-                    share.output_tokens,
-                )
+                for count in (share.requests, share.input_tokens, share.cache_write_tokens, share.cache_read_tokens)
             ),
-            cost(share.dollars, exact=not share.unpriced, known=share.unpriced < share.requests or not share.unpriced),
+            _about(share.output_tokens, share.estimated),
+            cost(
+                share.dollars,
+                exact=not share.unpriced and not share.estimated,
+                known=share.unpriced < share.requests or not share.unpriced,
+            ),
         )
         for share in report.models
     ]
@@ -174,11 +195,16 @@ def _models(report: Report) -> tuple[tuple[str, ...], ...]:
                 f"{totals.input_tokens + totals.lost_input_tokens:,}",
                 f"{totals.cache_write_tokens:,}",
                 f"{totals.cache_read_tokens:,}",
-                f"{totals.output_tokens + totals.lost_output_tokens:,}",
+                _about(totals.output_tokens + totals.lost_output_tokens, totals.estimated + totals.lost),
                 run_cost(report),
             )
         )
     return tuple(rows)
+
+
+def _about(tokens: int, estimated: int) -> str:
+    """A count of tokens, with a mark if some of them are estimated."""
+    return f"{'~' if estimated else ''}{tokens:,}"
 
 
 def _attempts(report: Report) -> tuple[tuple[str, str], ...]:
@@ -193,10 +219,9 @@ def _attempts(report: Report) -> tuple[tuple[str, str], ...]:
 def _sessions(report: Report) -> tuple[tuple[str, ...], ...]:
     times = report.timeline
     rows: list[tuple[str, ...]] = []
-    for session, start, end in zip(times.sessions, times.starts, (*times.starts, times.seconds)[1:], strict=True):
+    for session, start, end, how in times.each(goes_on=report.goes_on):
         began = datetime.fromtimestamp(session.began).astimezone()
-        how = "killed" if session.ended is None else plain(session.how or "ended")
-        rows.append((began.strftime("%Y-%m-%d %H:%M:%S %Z"), duration(end - start), how))
+        rows.append((began.strftime("%Y-%m-%d %H:%M:%S %Z"), duration(end - start), plain(how)))
     if len(rows) > _MOST_SESSIONS:
         left_out = len(rows) - _MOST_SESSIONS
         rows = [(f"{left_out:,} earlier ones", duration(times.starts[left_out]), ""), *rows[left_out:]]

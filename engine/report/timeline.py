@@ -1,8 +1,8 @@
-"""When requests ended, over a run's running time: its sessions joined end to end, without the breaks between them."""
+"""What happened when, over a run's running time: its sessions joined end to end, without the breaks between them."""
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
@@ -35,6 +35,10 @@ class Timeline:
     """The width of a bin, in seconds."""
     bins: list[Counter[str]]
     """The counts of each bin."""
+    running: list[float]
+    """How many requests ran at once, on average, in each bin: those that ended, each from its slot to its end."""
+    tokens: list[float]
+    """How many output tokens came in each bin, if those of a request come evenly while it runs."""
     starts: tuple[float, ...]
     """Where each session begins, in seconds of running time."""
 
@@ -56,13 +60,54 @@ class Timeline:
         width = next((width for width in _WIDTHS if total <= width * _MOST_BINS), None)
         if width is None:
             width = 86400 * -(-total // (86400 * _MOST_BINS))
-        bins = [Counter[str]() for _ in range(max(1, int(-(-total // width))))]
-        return cls(sessions=tuple(sessions), seconds=total, width=width, bins=bins, starts=tuple(starts))
+        count = max(1, int(-(-total // width)))
+        return cls(
+            sessions=tuple(sessions),
+            seconds=total,
+            width=width,
+            bins=[Counter[str]() for _ in range(count)],
+            running=[0.0] * count,
+            tokens=[0.0] * count,
+            starts=tuple(starts),
+        )
 
     def add(self, end: float, what: str) -> None:
         """Counts a request that ended at this moment. One that ended before the first session is left out."""
-        index = bisect_right(self.sessions, end, key=lambda session: session.began) - 1
-        if index < 0:
+        elapsed = self._elapsed(end)
+        if elapsed is not None:
+            self.bins[min(len(self.bins) - 1, int(elapsed // self.width))][what] += 1
+
+    def ran(self, begin: float, end: float, tokens: int) -> None:
+        """Counts a request that ran from the one moment to the other and brought so many output tokens."""
+        until = self._elapsed(end)
+        if until is None or not end >= begin:
             return
-        elapsed = self.starts[index] + end - self.sessions[index].began
-        self.bins[min(len(self.bins) - 1, int(elapsed // self.width))][what] += 1
+        since = max(0.0, until - (end - begin))
+        last = len(self.bins) - 1
+        for number in range(min(last, int(since // self.width)), min(last, int(until // self.width)) + 1):
+            low = number * self.width
+            shared = min(until, low + self.width if number < last else until) - max(since, low)
+            self.running[number] += max(0.0, shared) / self.width
+            self.tokens[number] += tokens * (shared / (until - since) if until > since else 1.0)
+
+    def _elapsed(self, moment: float) -> float | None:
+        index = bisect_right(self.sessions, moment, key=lambda session: session.began) - 1
+        return None if index < 0 else self.starts[index] + moment - self.sessions[index].began
+
+    @property
+    def tokens_a_second(self) -> list[float]:
+        """How many output tokens came a second, in each bin."""
+        return [tokens / self.width for tokens in self.tokens]
+
+    @property
+    def most_at_once(self) -> float:
+        """The most requests that ran at once, on average over a bin."""
+        return max(self.running)
+
+    def each(self, *, goes_on: bool) -> Iterator[tuple[Session, float, float, str]]:
+        """The sessions, each with where it begins and ends in seconds of running time, and how it ended. The last one
+        has not if the run `goes_on`."""
+        ends = (*self.starts, self.seconds)[1:]
+        for number, (session, start, end) in enumerate(zip(self.sessions, self.starts, ends, strict=True), 1):
+            unended = "goes on" if goes_on and number == len(self.sessions) else "killed"
+            yield session, start, end, unended if session.ended is None else session.how or "ended"

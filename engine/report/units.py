@@ -1,6 +1,6 @@
 """Numbers and words in the form in which people read them."""
 
-__all__ = ["compact", "cost", "duration", "plain", "printable", "rate", "seconds", "shares", "shorten"]
+__all__ = ["compact", "cost", "duration", "plain", "printable", "rate", "seconds", "shares", "shorten", "whole"]
 
 
 def seconds(value: float | None) -> str:
@@ -58,6 +58,11 @@ def shares(times: tuple[float, ...] | None) -> str:
     if times is None:
         return "-"
     return ", ".join(f"{name} {seconds(value)}" for name, value in zip(("p50", "p90", "p99"), times, strict=True))
+
+
+def whole(text: str) -> str:
+    """`text` as one figure, in which a page breaks no line."""
+    return text.replace(" ", "\u00a0")
 
 
 def printable(text: str) -> str:

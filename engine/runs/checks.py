@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any, cast
 
 from ...actors.message import EMPTY
-from ...actors.stream import StreamRequest
+from ...actors.stream import MessageParams, StreamRequest
 from .entries import Entry, kind_of
 from .formats import InputError
 
@@ -68,7 +68,7 @@ def request_of(
     if replaced is not None:
         replaced.update(name for name, value in parameters.items() if name in params and params[name] != value)
     try:
-        return StreamRequest({**params, **parameters}, custom_id=custom_id)
+        return StreamRequest(cast("MessageParams", {**params, **parameters}), custom_id=custom_id)
     except (TypeError, ValueError) as exc:
         raise InputError(f"{where}: params: {exc}") from None
 

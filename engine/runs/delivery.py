@@ -13,11 +13,13 @@ from anyio import to_thread
 
 from ...actors.stream import StreamResult
 from ..finish import uninterrupted
-from .figures import Figures
+from .failures import kind_of
+from .figures import Figures, is_estimated
 from .journal_rows import Begun, Ended, columns_of
 from .live import LiveStreams
 from .output import OutputError
 from .results import batch_result, encode_line
+from .session_clock import SessionClock
 from .stopping import Over
 from .writer import Answer, Writer
 
@@ -31,9 +33,10 @@ _NOTE_SECONDS = 1.0  # how often the journal is told what running streams have u
 class Delivery:
     """The answers of a run that wait to be written, and the results that wait to be given."""
 
-    def __init__(self, writer: Writer, figures: Figures) -> None:
+    def __init__(self, writer: Writer, figures: Figures, clock: SessionClock | None = None) -> None:
         self._writer = writer
         self._figures = figures
+        self._clock = clock or SessionClock()
         self._results: deque[StreamResult] = deque()
         self._flushing = anyio.Lock()
         self.write_at = math.inf
@@ -50,12 +53,12 @@ class Delivery:
             if not self.waiting:
                 self.write_at = anyio.current_time() + _WRITE_SECONDS
             line = encode_line(str(result.custom_id), answer)
-            self._writer.add(Answer(result, ended_row(over, answer), line))
+            self._writer.add(Answer(result, ended_row(over, answer, self._clock.submitted(result)), line))
 
     def lose(self, over: Over) -> None:
         """Takes a stream that is over without an answer: the journal notes what it cost. It may still be added."""
         result = over.result
-        self._writer.used(Begun(str(result.custom_id), result.timestamp.timestamp(), result.billed, over.dollars))
+        self._writer.used(Begun(str(result.custom_id), self._clock.submitted(result), result.billed, over.dollars))
 
     def note(self, live: LiveStreams) -> None:
         """Takes what the running streams have used, to be noted with the next write."""
@@ -96,9 +99,7 @@ class Delivery:
         safe = self._writer.safe
         while safe:
             answer = safe.popleft()
-            self._figures.endings[answer.ended.kind] += 1
-            if answer.ended.error is not None:
-                self._figures.errors[answer.ended.error] += 1
+            self._figures.written(answer.ended)
             self._results.append(answer.result)
         if not self._writer.waiting:
             self.write_at = math.inf
@@ -108,8 +109,8 @@ class Delivery:
         return self._results.popleft() if self._results else None
 
 
-def ended_row(over: Over, answer: dict[str, Any]) -> Ended:
-    """The journal's row for an answer: `answer` is its Message Batches result."""
+def ended_row(over: Over, answer: dict[str, Any], submitted: float | None = None) -> Ended:
+    """The journal's row for an answer: `answer` is its Message Batches result, `submitted` in Unix seconds."""
     result = over.result
     timings, miss = result.timings, result.cache_miss
     error: dict[str, Any] = answer["error"]["error"] if answer["type"] == "errored" else {}
@@ -118,9 +119,10 @@ def ended_row(over: Over, answer: dict[str, Any]) -> Ended:
         kind=answer["type"],
         error=error.get("type"),
         message=error.get("message"),
+        failure=kind_of(result.error) if answer["type"] == "errored" else None,
         model=result.model_name,
         stop_reason=result.stop_reason,
-        submitted=result.timestamp.timestamp(),
+        submitted=result.timestamp.timestamp() if submitted is None else submitted,
         queued=timings.queued,
         ttft=timings.ttft,
         seconds=timings.end,
@@ -131,6 +133,7 @@ def ended_row(over: Over, answer: dict[str, Any]) -> Ended:
         attempts=len(result.attempts),
         **columns_of(result.billed),
         dollars=over.dollars,
+        estimated=int(is_estimated(result)),
         cache_miss=None if miss is None else miss.reason,
         cache_missed_tokens=None if miss is None else miss.missed_input_tokens,
         cache_missed_dollars=over.missed_dollars,

@@ -49,7 +49,7 @@ class Driver:
         # Nobody waits for a run's answers one by one: it waits as long as the API asks it to.
         self._merge = merge(engine, self._feed, retry=attrs.evolve(engine.retry, longest_wait=math.inf))
         self._channel: MergeChannel | None = None
-        self.live = LiveStreams(engine, prices)
+        self.live = LiveStreams(engine, prices, stores.journal.clock)
         self.stopping = Stopping()
 
     async def __aenter__(self) -> Self:

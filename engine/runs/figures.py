@@ -9,27 +9,21 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-import attrs
-
 from ...actors.stream import StreamResult
 from ..prices import Prices
+from .failures import Failure, Failures, kind_of
 from .histogram import Histogram
+from .journal_rows import Ended
 from .totals import Totals
 
-__all__ = ["Failure", "Figures"]
+__all__ = ["Figures", "is_estimated"]
 
 _SHARES = (0.5, 0.9, 0.99)
-_LAST_FAILURES = 3
 
 
-@attrs.frozen
-class Failure:
-    """An error that requests ended with, and how many."""
-
-    type: str
-    message: str
-    """The API's own words or ours; never a prompt or an answer."""
-    count: int = 1
+def is_estimated(result: StreamResult) -> bool:
+    """Whether some of the output tokens that a stream is billed for are an estimate, since an attempt was cut."""
+    return any(attempt.known_usage.output_tokens > attempt.usage.output_tokens for attempt in result.attempts)
 
 
 class Figures:
@@ -59,7 +53,9 @@ class Figures:
         self.endings: Counter[str] = Counter(before.endings)
         """Answers written, by their type: `succeeded`, `errored`, `canceled`, `expired`."""
         self.errors: Counter[str] = Counter(before.errors)
-        """Errored answers, by their error's type."""
+        """Errored answers, by the failure's name."""
+        self.stop_reasons: Counter[str] = Counter(before.stop_reasons)
+        """Messages, by the reason why they stopped."""
         self.retries: Counter[str] = Counter()
         """Attempts of this session that failed and were followed by another, by their error's type."""
         self.events = 0
@@ -70,12 +66,12 @@ class Figures:
         """Output tokens of all attempts."""
         self.dollars = before.dollars + before.lost_dollars
         """What the tokens cost, as far as their prices are known."""
-        self.estimated = before.lost > 0
+        self.estimated = before.lost > 0 or before.estimated > 0
         """Whether some of the tokens, and so the dollars, are estimates, since attempts were cut."""
         self.unpriced = before.unpriced
         """Requests that used tokens at an unknown price."""
         self._priced = before.done > before.unpriced
-        self._failures: dict[tuple[str, str], Failure] = {}
+        self._failures = Failures(before.failures)
         self._first_contents = Histogram()
         self._between = tuple(Histogram() for _ in _SHARES)
         self._durations = Histogram()
@@ -107,8 +103,9 @@ class Figures:
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """The last few different errors, the newest first."""
-        return tuple(reversed(self._failures.values()))
+        """What errored answers were told, the most frequent first; at most ten. Messages that differ only in their
+        numbers count as one."""
+        return self._failures.top()
 
     @property
     def price_known(self) -> bool:
@@ -134,10 +131,18 @@ class Figures:
                 histogram.add(gap)
         for attempt in result.attempts[:-1]:
             if attempt.error is not None:
-                self.retries[str(attempt.error.type)] += 1
-        if result.error is not None and result.state != "cancelled":
-            self._failed(str(result.error.type), str(result.error.message))
+                self.retries[kind_of(attempt.error)] += 1
         return self._bill(result)
+
+    def written(self, ended: Ended) -> None:
+        """Counts an answer that is in the results."""
+        self.endings[ended.kind] += 1
+        name = ended.failure or ended.error
+        if name is not None:
+            self.errors[name] += 1
+            self._failures.add(Failure(name, ended.message or "", custom_id=ended.custom_id))
+        elif ended.kind == "succeeded" and ended.stop_reason is not None:
+            self.stop_reasons[ended.stop_reason] += 1
 
     def missed(self, result: StreamResult) -> float | None:
         """What a cache miss cost, in dollars; None without one, or when its size or the price is unknown."""
@@ -146,20 +151,13 @@ class Figures:
             return None
         return self._prices.missed(name, result.usage, miss.missed_input_tokens)
 
-    def _failed(self, type: str, message: str) -> None:
-        failures = self._failures
-        known = failures.pop((type, message), None)
-        failures[type, message] = Failure(type, message, 1 if known is None else known.count + 1)
-        if len(failures) > _LAST_FAILURES:
-            del failures[next(iter(failures))]
-
     def _bill(self, result: StreamResult) -> float | None:
         asked = result.request.params.get("model") if result.request is not None else None
         names = [name for name in (result.model_name, asked) if isinstance(name, str)]
         costs: list[float | None] = []
+        self.estimated |= is_estimated(result)
         for attempt in result.attempts:
             usage = attempt.known_usage
-            self.estimated |= usage.output_tokens > attempt.usage.output_tokens
             self.input_tokens += usage.total_input_tokens
             self.output_tokens += usage.output_tokens
             if usage.total_input_tokens or usage.output_tokens:

@@ -9,7 +9,6 @@ thread. They raise `OutputError` when the journal can't be read or written.
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
@@ -37,12 +36,19 @@ from .journal_rows import (
     upgrade,
 )
 from .output import OutputError, StoreError
+from .session_clock import SessionClock
 from .totals import Totals, read_totals
 from .used_ids import add_id, create_input
 
 __all__ = ["ChangedError", "Journal", "JournalInUseError", "remove_journal"]
 
 _LOCKED_SECONDS = 1.0
+_LAST = """
+SELECT max(moment) FROM (
+    SELECT max(coalesce(ended, began)) AS moment FROM session
+    UNION ALL SELECT max(submitted + seconds) FROM request WHERE state = 'ended'
+)
+"""
 _HOLD = "INSERT OR REPLACE INTO held VALUES (?, ?)"
 
 
@@ -68,6 +74,8 @@ class Journal:
     def __init__(self, path: str | None) -> None:
         self.path = path
         self._session = 0
+        self.clock = SessionClock()
+        """Of the session that goes on."""
         self._lock = threading.RLock()
         with self._failures():
             # One thread at a time uses it, but not always the same.
@@ -154,14 +162,17 @@ class Journal:
     def begin_session(self) -> None:
         """Notes that a run begins or continues."""
         with self.transaction() as db:
-            self._session = db.execute("INSERT INTO session (began) VALUES (?)", (time.time(),)).lastrowid or 0
+            ((last,),) = db.execute(_LAST)
+            self.clock = SessionClock(after=(last or 0.0) + 0.001)  # no moment is in two sessions
+            began = "INSERT INTO session (began) VALUES (?)"
+            self._session = db.execute(began, (self.clock.began,)).lastrowid or 0
 
     def end_session(self, how: str) -> None:
         """Notes that the run ends, and how; a session that was killed has no end. What was begun and has not ended is
         lost."""
         with self.transaction() as db:
             db.execute(f"{LOSE} state = 'begun'")
-            db.execute("UPDATE session SET ended = ?, how = ? WHERE number = ?", (time.time(), how, self._session))
+            db.execute("UPDATE session SET ended = ?, how = ? WHERE number = ?", (self.clock.now(), how, self._session))
 
     def close(self) -> None:
         """Closes the database and releases its lock."""

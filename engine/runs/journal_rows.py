@@ -25,6 +25,7 @@ __all__ = [
     "begun_row",
     "columns_in",
     "columns_of",
+    "failure_in",
     "format_of",
     "is_readable_format",
     "journal_path",
@@ -41,6 +42,8 @@ _LATER_COLUMNS = {
     "cache_missed_tokens": "INTEGER",
     "cache_missed_dollars": "REAL",
     "shared": "INTEGER",
+    "estimated": "INTEGER",
+    "failure": "TEXT",
 }
 _LATER_TABLES = """
 CREATE TABLE IF NOT EXISTS parameters (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)
@@ -55,6 +58,7 @@ CREATE TABLE request (
     kind TEXT,              -- of its answer: succeeded, errored, canceled or expired
     error TEXT,             -- the error's type
     message TEXT,           -- the error's message, in at most 300 characters
+    failure TEXT,           -- the failure's own name, where it is known: results have fewer types
     model TEXT,
     stop_reason TEXT,
     submitted REAL,         -- Unix seconds; the other times are in seconds
@@ -69,6 +73,7 @@ CREATE TABLE request (
     cache_read_tokens INTEGER,
     output_tokens INTEGER,
     dollars REAL,           -- null when the price is unknown
+    estimated INTEGER,      -- 1 when some of the output tokens, and so the dollars, are an estimate
     cache_miss TEXT,        -- why the prompt cache was not read in full, where the API was asked
     cache_missed_tokens INTEGER,
     cache_missed_dollars REAL,
@@ -81,12 +86,13 @@ CREATE TABLE parameters (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE held (custom_id TEXT PRIMARY KEY, line BLOB NOT NULL) WITHOUT ROWID;  -- lines whose turn has not come
 """
 LOSE = """
-UPDATE request SET state = 'pending', kind = NULL, error = NULL, message = NULL,
+UPDATE request SET state = 'pending', kind = NULL, error = NULL, message = NULL, failure = NULL,
     lost_input_tokens = coalesce(lost_input_tokens, 0) + coalesce(input_tokens, 0) + coalesce(cache_write_tokens, 0)
         + coalesce(cache_read_tokens, 0),
     lost_output_tokens = coalesce(lost_output_tokens, 0) + coalesce(output_tokens, 0),
     lost_dollars = coalesce(lost_dollars, 0.0) + coalesce(dollars, 0.0),
-    input_tokens = NULL, cache_write_tokens = NULL, cache_read_tokens = NULL, output_tokens = NULL, dollars = NULL
+    input_tokens = NULL, cache_write_tokens = NULL, cache_read_tokens = NULL, output_tokens = NULL, dollars = NULL,
+    estimated = NULL
 WHERE """
 """Makes requests pending again and counts what they cost as lost. A condition has to follow."""
 
@@ -125,6 +131,7 @@ class Ended:
     kind: str
     error: str | None = attrs.field(default=None, converter=as_text)
     message: str | None = attrs.field(default=None, converter=as_text)
+    failure: str | None = attrs.field(default=None, converter=as_text)
     model: str | None = attrs.field(default=None, converter=as_text)
     stop_reason: str | None = attrs.field(default=None, converter=as_text)
     submitted: float | None = attrs.field(default=None, converter=as_number)
@@ -141,6 +148,7 @@ class Ended:
     cache_read_tokens: int | None = attrs.field(default=None, converter=as_whole)
     output_tokens: int | None = attrs.field(default=None, converter=as_whole)
     dollars: float | None = attrs.field(default=None, converter=as_number)
+    estimated: int | None = attrs.field(default=None, converter=as_whole)
     cache_miss: str | None = attrs.field(default=None, converter=as_text)
     cache_missed_tokens: int | None = attrs.field(default=None, converter=as_whole)
     cache_missed_dollars: float | None = attrs.field(default=None, converter=as_number)
@@ -221,6 +229,11 @@ def is_readable_format(version: str) -> bool:
 def columns_in(journal: sqlite3.Connection) -> set[str]:
     """The columns of the table `request`, which an older release may have made."""
     return {row[1] for row in journal.execute("PRAGMA table_info(request)")}
+
+
+def failure_in(journal: sqlite3.Connection) -> str:
+    """The SQL expression of a failure's one name: its own if it is known, else the error's type in the results."""
+    return f"coalesce({'failure, ' if 'failure' in columns_in(journal) else ''}error, 'unknown')"
 
 
 def session_table(journal: sqlite3.Connection) -> str:

@@ -1,10 +1,9 @@
 """The streams of a run that are running now, and what each of them has used so far."""
 
-import time
-
 from ..engine import Engine
 from ..prices import Prices
 from .journal_rows import Begun
+from .session_clock import SessionClock
 
 __all__ = ["LiveStreams"]
 
@@ -12,9 +11,10 @@ __all__ = ["LiveStreams"]
 class LiveStreams:
     """The running streams, by their requests' ids."""
 
-    def __init__(self, engine: Engine, prices: Prices) -> None:
+    def __init__(self, engine: Engine, prices: Prices, clock: SessionClock) -> None:
         self._engine = engine
         self._prices = prices
+        self._clock = clock
         self._streams: dict[str, tuple[str, float]] = {}  # the stream's id, and when its answer began in Unix seconds
 
     def __len__(self) -> int:
@@ -22,7 +22,7 @@ class LiveStreams:
 
     def began(self, custom_id: str, stream_id: str) -> None:
         """Adds a stream whose answer has begun. Does nothing when another attempt of it begins."""
-        self._streams.setdefault(custom_id, (stream_id, time.time()))
+        self._streams.setdefault(custom_id, (stream_id, self._clock.now()))
 
     def ended(self, custom_id: str) -> None:
         """Removes a stream, if it is there."""

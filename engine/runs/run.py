@@ -158,7 +158,7 @@ class Run(AsyncIterator[StreamResult]):
         )
         try:
             self.figures = Figures(stores.total, before=stores.before, prices=prices)
-            delivery = Delivery(stores.writer, self.figures)
+            delivery = Delivery(stores.writer, self.figures, stores.journal.clock)
             driver = Driver(self._engine, stores, delivery, self.figures, prices, limit=self._options.limit)
             await driver.__aenter__()
         except BaseException:

@@ -7,6 +7,8 @@ from typing import Any
 import attrs
 
 from ...actors.message import EMPTY
+from .failures import Failure, read_failures
+from .journal_rows import columns_in, failure_in
 
 __all__ = ["Totals", "read_totals"]
 
@@ -18,7 +20,11 @@ class Totals:
     endings: Mapping[str, int] = EMPTY
     """Answers by type: `succeeded`, `errored`, `canceled`, `expired`."""
     errors: Mapping[str, int] = EMPTY
-    """Errored answers by the error's type."""
+    """Errored answers by the failure's name."""
+    failures: tuple[Failure, ...] = ()
+    """What errored answers were told, the most frequent first; at most ten."""
+    stop_reasons: Mapping[str, int] = EMPTY
+    """Messages by the reason why they stopped, the most frequent first."""
     pending: int = 0
     """Requests without an answer; those that were never read from the input are not among them."""
     attempts: int = 0
@@ -37,6 +43,8 @@ class Totals:
     """What the answers cost, as far as prices are known."""
     unpriced: int = 0
     """Answers that used tokens at an unknown price."""
+    estimated: int = 0
+    """Answers whose output tokens, and so whose dollars, are in part an estimate, since an attempt was cut."""
     lost_input_tokens: int = 0
     """Input tokens of all kinds that were paid for without getting an answer, since the stream was interrupted. The
     three lost sums are estimates."""
@@ -78,6 +86,11 @@ SELECT cast(total(attempts) AS INTEGER) AS attempts,
     cast(total(dollars IS NULL AND coalesce(input_tokens, 0) + coalesce(output_tokens, 0) > 0) AS INTEGER) AS unpriced
 FROM request WHERE state = 'ended'
 """
+_STOP_REASONS = """
+SELECT stop_reason, count(*) AS times FROM request
+WHERE state = 'ended' AND kind = 'succeeded' AND stop_reason IS NOT NULL GROUP BY stop_reason ORDER BY times DESC
+"""
+_ESTIMATED = "SELECT count(*) FROM request WHERE state = 'ended' AND estimated"
 
 
 def read_totals(journal: sqlite3.Connection) -> Totals:
@@ -90,9 +103,12 @@ def read_totals(journal: sqlite3.Connection) -> Totals:
         endings=dict(journal.execute("SELECT kind, count(*) FROM request WHERE state = 'ended' GROUP BY kind")),
         errors=dict(
             journal.execute(
-                "SELECT coalesce(error, 'unknown'), count(*) FROM request WHERE state = 'ended' AND kind = 'errored'"
-                " GROUP BY error ORDER BY count(*) DESC"
+                f"SELECT {failure_in(journal)}, count(*) FROM request WHERE state = 'ended' AND kind = 'errored'"
+                " GROUP BY 1 ORDER BY 2 DESC"
             )
         ),
+        failures=read_failures(journal).top(),
+        stop_reasons=dict(journal.execute(_STOP_REASONS)),
+        estimated=journal.execute(_ESTIMATED).fetchone()[0] if "estimated" in columns_in(journal) else 0,
         **sums,
     )

@@ -16,21 +16,24 @@ __version__ = "0.1.0"
 _FACES = ("actors", "engine")
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__all__":
-        return _names()
-    if not name.startswith("_"):
-        for face in _FACES:
-            module = import_module(f".{face}", __name__)
-            if name in module.__all__:
-                value = getattr(module, name)
-                globals()[name] = value
-                return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker that saw it would take every name
+
+    def __getattr__(name: str) -> Any:
+        if name == "__all__":
+            return _names()
+        if not name.startswith("_"):
+            for face in _FACES:
+                module = import_module(f".{face}", __name__)
+                if name in module.__all__:
+                    value = getattr(module, name)
+                    globals()[name] = value
+                    return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_names()})
+    ours = [name for name in globals() if name.startswith("__")]
+    return sorted({*ours, *_FACES, *_names()})
 
 
 def _names() -> list[str]:

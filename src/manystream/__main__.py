@@ -247,14 +247,14 @@ def completion(
 @app.command()
 def report(
     output: Annotated[str, typer.Argument(help="The results file of a run; its journal is beside it.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")] = False,
     html: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write a page with plots to this file. It needs no network.")
     ] = None,
 ) -> None:
     """Show the report of a run: answers and errors, tokens and dollars, times, retries, interruptions.
 
-    It is read from the journal of a run that has ended or was interrupted. Nothing is changed.
+    It is read from the journal of a run that has ended, was interrupted or still goes on. Nothing is written beside it.
     """
 
     def command() -> int:
@@ -263,6 +263,27 @@ def report(
         return report(output, as_json=as_json, html=html)
 
     _exit(command, "interrupted")
+
+
+@app.command()
+def watch(
+    output: Annotated[str, typer.Argument(help="The results file of a run that goes on.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as JSON, a line a second, on standard output.")
+    ] = False,
+) -> None:
+    """Show how a run goes that was started in another terminal, until it ends.
+
+    It only looks: Ctrl-C ends the watching, not the run. It exits with the run's exit status when the run ends, and
+    with 2 when no run goes on.
+    """
+
+    def command() -> int:
+        from .engine.cli.watch import watch
+
+        return watch(output, as_json=as_json)
+
+    _exit(command)
 
 
 @app.command(epilog=_SCENARIO)

@@ -55,9 +55,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 def question(number: int, recovery: Recovery, stream: int) -> StreamRequest:
     """One of the questions. Each asks a model of another name, so that its trouble holds few others up."""
-    params = {"messages": [{"role": "user", "content": f"lookup {number}"}], "max_tokens": 40}
+    params: Any = {"messages": [{"role": "user", "content": f"lookup {number}"}], "max_tokens": 40}
     return StreamRequest(
-        {**params, **KINDS[number % len(KINDS)], "model": f"claude-opus-{number}"},
+        params | KINDS[number % len(KINDS)] | {"model": f"claude-opus-{number}"},
         custom_id=str(stream),
         recovery=recovery,
         extra_headers={"x-soak": recovery},

@@ -716,11 +716,11 @@ async def test_what_is_no_request(engine: Engine, request_: Any, error: type[Exc
 
 
 async def test_a_request_names_one_model(engine: Engine, simulator: Simulator) -> None:
-    params: dict[str, Any] = {"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hi"}]}
+    params: Any = {"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hi"}]}
     with pytest.raises(TypeError, match="names two models"):
         StreamRequest(params, model=model_for(simulator))
     same = model_for(simulator)
-    assert StreamRequest({**params, "model": "claude-opus-5-5"}, model=same).model is same
+    assert StreamRequest(params | {"model": "claude-opus-5-5"}, model=same).model is same
     with pytest.raises(TypeError, match="betas is a sequence"):
         StreamRequest("Hi", betas="one")
 
@@ -780,7 +780,10 @@ async def test_a_name_that_does_not_resolve() -> None:
 
 
 async def test_a_url_that_nobody_can_connect_to_is_tried_once() -> None:
-    assert len((await failing("ftp://127.0.0.1")).attempts) == 1
+    client = anthropic.AsyncAnthropic(api_key="k", base_url="ftp://127.0.0.1")
+    async with Engine(AnthropicModel("claude-opus-5-5", anthropic_client=client)) as engine:
+        assert len((await engine.submit("Hi").wait()).attempts) == 1
+    await client.close()
 
 
 async def test_a_wrong_path_is_the_apis_answer(simulator: Simulator) -> None:

@@ -56,8 +56,7 @@ async def test_opened_in_one_task_used_in_others_and_closed_in_another(simulator
 @pytest.mark.anyio
 async def test_what_it_raises_when_it_is_not_open(monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> None:
     engine = engine_for(simulator)
-    with pytest.raises(RuntimeError, match=r"open the engine first: await engine.open\(\)"):
-        await engine.aclose()
+    await engine.aclose()  # there is nothing to close: a `finally` may say it whatever has happened
     with pytest.raises(RuntimeError, match=r"async with Engine\(...\) as engine, or await engine.open\(\)"):
         engine.submit("hi")
     await engine.open()

@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import attrs
 import pytest
 from tests.support.counts import open_files, tasks
 from tests.support.engines import engine_for, happens
@@ -59,7 +60,7 @@ async def by_scope(engine: Engine, request: StreamRequest, moment: int) -> Strea
 
 
 async def by_deadline(engine: Engine, request: StreamRequest, moment: int) -> StreamResult | None:
-    limited = StreamRequest(request.params, deadlines=Deadlines(total=0.001 + moment / 2_000))
+    limited = attrs.evolve(request, deadlines=Deadlines(total=0.001 + moment / 2_000))
     return await engine.submit(limited).wait()
 
 
@@ -105,7 +106,7 @@ async def test_a_storm_of_cancellations(streams: int) -> None:
             for number in left:
                 way = chance.choice(WAYS)
                 ways[way.__name__] += 1
-                params = {"max_tokens": 40, "messages": [{"role": "user", "content": f"Storm {number}"}]}
+                params: Any = {"max_tokens": 40, "messages": [{"role": "user", "content": f"Storm {number}"}]}
                 result = await way(engine, StreamRequest(params), chance.randrange(40))
                 if result is not None:
                     assert_ending(way.__name__, result)

@@ -13,11 +13,11 @@ SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value);
 CREATE TABLE request (
     custom_id TEXT PRIMARY KEY, ordinal INTEGER, hash BLOB, state TEXT, kind TEXT, error TEXT,
-    message TEXT, model TEXT,
+    message TEXT, failure TEXT, model TEXT,
     stop_reason TEXT, submitted REAL, queued REAL, ttft REAL, seconds REAL, gap_p50 REAL, gap_p90 REAL, gap_p99 REAL,
     contents INTEGER, attempts INTEGER, input_tokens INTEGER, cache_write_tokens INTEGER, cache_read_tokens INTEGER,
-    output_tokens INTEGER, dollars REAL, cache_miss TEXT, cache_missed_tokens INTEGER, cache_missed_dollars REAL,
-    lost_input_tokens INTEGER, lost_output_tokens INTEGER, lost_dollars REAL
+    output_tokens INTEGER, dollars REAL, estimated INTEGER, cache_miss TEXT, cache_missed_tokens INTEGER,
+    cache_missed_dollars REAL, lost_input_tokens INTEGER, lost_output_tokens INTEGER, lost_dollars REAL
 ) WITHOUT ROWID;
 CREATE TABLE session (number INTEGER PRIMARY KEY, began REAL, ended REAL, how TEXT);
 CREATE TABLE held (ordinal INTEGER PRIMARY KEY, custom_id TEXT, line BLOB);

@@ -9,7 +9,7 @@ import pytest
 from tests.support.engines import engine_for, model_for
 from tests.support.reference.streams import STREAMS, ReferenceStream
 
-from manystream import Engine, Lossless, RetryPolicy, StreamRequest, StreamResult, tool_result
+from manystream import Engine, Lossless, MessageParams, RetryPolicy, StreamRequest, StreamResult, tool_result
 from manystream.engine.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -47,11 +47,11 @@ def cuts(body: bytes, most: int = 4) -> list[bytes]:
     return [body[:end] for end in ends]
 
 
-def user(*blocks: Json) -> Json:
+def user(*blocks: Any) -> Json:
     return {"role": "user", "content": [*blocks, {"type": "text", "text": "Go on."}]}
 
 
-def follow_up(result: StreamResult, *, keep_tools: bool = False) -> list[Json]:
+def follow_up(result: StreamResult, *, keep_tools: bool = False) -> list[Any]:
     """The messages of the next request: the turn, and a user's turn that answers what is to be answered."""
     turn = result.to_message_param(keep_tools=keep_tools)
     asked: Json = {"role": "user", "content": "Hi"}
@@ -80,7 +80,7 @@ class Turns:
             self.typed[key] = self.typed.get(key, False) or known
             # A paused turn is the last message, which the simulator takes from the older models only.
             model = "claude-opus-5-5" if messages[-1]["role"] == "user" else "claude-haiku-4-5"
-            params: Json = {"model": model, "max_tokens": 1, "messages": messages}
+            params: MessageParams = {"model": model, "max_tokens": 1, "messages": messages}
             self.requests[key] = StreamRequest(
                 params, custom_id=f"{stream.name}: {messages}", betas=[BETA] if stream.beta else []
             )
@@ -218,12 +218,13 @@ async def test_a_call_whose_arguments_are_no_json_leaves_nothing_to_answer(simul
 
 async def test_a_generated_conversation_goes_on(simulator: Simulator) -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    params: Json = {
+    params: MessageParams = {
+        "messages": [],
         "max_tokens": 4000,
         "thinking": {"type": "adaptive"},
         "tools": [{"name": "get_weather", "input_schema": schema}, {"name": "get_time", "input_schema": schema}],
     }
-    messages: list[Json] = [{"role": "user", "content": "The weather and the time, please."}]
+    messages: list[Any] = [{"role": "user", "content": "The weather and the time, please."}]
     reasons: list[str | None] = []
     async with engine_for(simulator) as engine:
         while len(reasons) < 5 and reasons[-1:] != ["end_turn"]:

@@ -38,12 +38,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 
 
 def question(number: int) -> StreamRequest:
-    params = {
+    params: Any = {
         "model": "claude-opus-4-6",  # newer ones can't be forced to call a tool
         "messages": [{"role": "user", "content": f"lookup {number}"}],
         "max_tokens": 32,
     }
-    return StreamRequest({**params, **KINDS[number % len(KINDS)]})
+    params |= KINDS[number % len(KINDS)]
+    return StreamRequest(params)
 
 
 # -- the line

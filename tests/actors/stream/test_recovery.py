@@ -342,8 +342,9 @@ TOOL_CUT = begin(1, "tool_use", id="t", name="f", input={}) + json_delta(1, '{"a
     ],
 )
 @pytest.mark.parametrize("clean", [False, True])
-async def test_what_cannot_be_continued_ends(cut: bytes, params: dict[str, Any], clean: bool) -> None:
-    request = StreamRequest({"messages": [USER], **params})
+async def test_what_cannot_be_continued_ends(cut: bytes, params: Any, clean: bool) -> None:
+    asked: Any = {"messages": [USER], **params}
+    request = StreamRequest(asked)
     endings: list[Any] = []
     for recovery in ("continue", "fail"):
         stage = Stage(recovery=recovery, request=request)

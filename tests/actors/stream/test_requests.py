@@ -20,7 +20,7 @@ from anthropic._utils._prepare import prepare_request_data
 from anthropic.types import Message, TextBlock, ToolUseBlock
 from tests.support.engines import engine_for, happens
 
-from manystream import AnthropicModel, StreamRequest
+from manystream import AnthropicModel, MessageParams, StreamRequest
 from manystream.actors.stream.own_copy import own_copy
 from manystream.engine.simulator import Cut, Fail, Simulator, Stall
 
@@ -80,7 +80,7 @@ def test_what_cannot_change_is_shared() -> None:
 
 
 def test_each_of_a_requests_fields_is_its_own() -> None:
-    params: dict[str, Any] = {
+    params: Any = {
         "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}],
         "stream": True,
     }
@@ -243,7 +243,7 @@ SHAPES: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("field", ["params", "extra_body", "extra_query", "extra_headers", "defaults"])
 def test_what_has_no_end_or_is_absurdly_deep_is_refused_with_a_word(shape: str, field: str) -> None:
-    value = {"messages": [{"role": "user", "content": SHAPES[shape]()}]}
+    value: Any = {"messages": [{"role": "user", "content": SHAPES[shape]()}]}
     more: Any = {field: value}
     with pytest.raises(ValueError, match="nested"):
         if field == "params":
@@ -357,10 +357,37 @@ async def test_a_hedges_second_try_asks_what_the_first_one_asked() -> None:
 async def test_a_race_reads_what_stands_in_a_list_twice_only_once() -> None:
     with Simulator().in_thread() as simulator:
         async with engine_for(simulator) as engine:
-            params = {"messages": iter([{"role": "user", "content": "first"}])}
+            params: Any = {"messages": iter([{"role": "user", "content": "first"}])}
             async with engine.race([params, params]) as stream:
                 race = stream
             requests = [result.request for result in (race.result, *race.losers)]
         assert len(requests) == 2
         assert requests[0] is requests[1]
         assert texts(simulator) == [["first"]] * len(simulator.requests)
+
+
+# -- names of parameters
+
+
+@pytest.mark.parametrize("name", sorted(MessageParams.__annotations__))
+def test_a_slip_in_a_parameter_s_name_is_refused_where_the_request_is_made(name: str) -> None:
+    known = set(MessageParams.__annotations__)
+    slips = {name[:-1], name + "s", name[1:], name[:2] + "x" + name[2:], name.replace("_", "")} - known
+    for slip in slips:
+        params: Any = {"messages": [], slip: 1}
+        if len(name) > 6:  # in a short name one letter may make another word
+            with pytest.raises(TypeError, match=f"no parameter '{slip}'; did you mean "):
+                StreamRequest(params)
+        assert StreamRequest("Hi", extra_body={slip: 1}).extra_body == {slip: 1}
+    right: Any = {"messages": [], name: []}
+    assert StreamRequest(right)
+
+
+def test_a_name_that_is_like_none_may_be_newer_than_we_are() -> None:
+    params: Any = {"messages": [], "quantum_mode": True}
+    assert StreamRequest(params).params["quantum_mode"]
+
+
+def test_a_model_s_defaults_are_checked_where_they_are_given() -> None:
+    with pytest.raises(TypeError, match="no parameter 'max_token'; did you mean 'max_tokens'"):
+        AnthropicModel("claude-opus-5-5", defaults={"max_token": 5})

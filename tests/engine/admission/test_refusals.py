@@ -3,6 +3,7 @@
 import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import anyio
 import httpx2
@@ -149,7 +150,7 @@ def engine_behind(gateway: Gateway, **options: float) -> Engine:
 
 
 def prompts(count: int) -> list[StreamRequest]:
-    params = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20}
+    params: Any = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20}
     return [StreamRequest(params, custom_id=str(number)) for number in range(count)]
 
 

@@ -38,7 +38,7 @@ def simulated(**options: Any) -> Simulator:
 
 def prompts(count: int, **facts: Any) -> Iterator[StreamRequest]:
     for number in range(count):
-        params = {"messages": [{"role": "user", "content": f"Number {number}"}], "max_tokens": 60}
+        params: Any = {"messages": [{"role": "user", "content": f"Number {number}"}], "max_tokens": 60}
         yield StreamRequest(params, custom_id=str(number), **facts)
 
 
@@ -222,7 +222,7 @@ def test_a_request_that_makes_no_sense_fails_alone(run: Callable[[Main], None], 
             assert (await bad.wait()).error is not None
             assert (await engine.submit("Hi").wait()).state == "complete"
             with pytest.raises(TypeError, match="model is a model's name, not a int"):
-                engine.submit({"messages": [], "model": 5})
+                engine.submit({"messages": [], "model": 5})  # pyright: ignore[reportArgumentType]
         with pytest.raises(TypeError, match="priority"):
             StreamRequest("Hi", priority="1")  # pyright: ignore[reportArgumentType]
 

@@ -50,7 +50,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[known_heads.Repeat]:
 
 def asking(text: str, *, betas: tuple[str, ...] = (), **params: Any) -> StreamRequest:
     content = [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
-    return StreamRequest({"messages": [{"role": "user", "content": content}], **params}, betas=betas)
+    asked: Any = {"messages": [{"role": "user", "content": content}], **params}
+    return StreamRequest(asked, betas=betas)
 
 
 KINDS: list[dict[str, Any]] = [
@@ -89,7 +90,8 @@ async def test_a_request_that_is_not_like_one_before_is_built_by_the_sdk(
         pass
 
     async def ask(params: dict[str, Any], **arguments: Any) -> StreamResult:
-        request = StreamRequest({"messages": [{"role": "user", "content": "hi"}], **params}, **arguments)
+        asked: Any = {"messages": [{"role": "user", "content": "hi"}], **params}
+        request = StreamRequest(asked, **arguments)
         return await engine.submit(request).wait()
 
     async with Engine(model_for(simulator)) as engine:

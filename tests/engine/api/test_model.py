@@ -193,7 +193,7 @@ async def test_without_credentials(monkeypatch: pytest.MonkeyPatch, anyio_backen
     with pytest.raises(MissingCredentialsError, match=r"set the environment variable ANTHROPIC_API_KEY.*api_key="):
         async with Engine(model):
             pass
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "from the environment")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "from-the-environment")
     async with Engine(model):
         pass
 

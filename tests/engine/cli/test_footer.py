@@ -18,6 +18,30 @@ from rich.text import Text
 from manystream.engine.cli.footer import Footer
 from manystream.engine.simulator import Simulator
 
+BACKGROUND = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(2, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+from rich.console import Console
+from rich.text import Text
+from manystream.engine.cli.footer import Footer
+ours = os.getpgrp()
+other = os.fork()
+if not other:
+    os.setpgid(0, 0)
+    signal.pause()
+while os.getpgid(other) == ours:
+    pass
+with Footer(Console(file=sys.stderr)) as footer:
+    footer.show([Text("in front")])
+    os.tcsetpgrp(2, other)  # as the shell does when another job comes to the front
+    os.write(2, b"another's\\r\\n")
+    footer.show([Text("behind")])
+    os.tcsetpgrp(2, ours)
+    footer.show([Text("again")])
+os.kill(other, signal.SIGKILL)
+os.waitpid(other, 0)
+"""
 PROGRAM = """
 import logging, sys, threading, time, warnings
 logging.basicConfig(format="%(levelname)s %(message)s")  # a handler that has the stream from before
@@ -157,6 +181,28 @@ def test_a_terminal_that_is_gone_is_no_reason_to_fail(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_the_terminal_of_another_job_is_left_alone() -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    program = [sys.executable, "-c", BACKGROUND]
+    process = subprocess.Popen(program, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    written = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            written += chunk
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    finally:
+        os.close(ours)
+        assert process.wait(timeout=20) == 0
+    assert b"behind" not in written
+    assert b"again" in written
+    assert [line for line in screen(written.decode(), 80) if line] == ["in front", "another's"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize(("columns", "colours"), [(80, True), (40, False)])
 def test_a_run_on_a_terminal(tmp_path: Path, columns: int, colours: bool) -> None:
     import pty
@@ -200,6 +246,6 @@ def test_a_run_on_a_terminal(tmp_path: Path, columns: int, colours: bool) -> Non
     assert any(re.search(r"structured .*key.*=.*value", line) for line in told)
     assert told[-2:] == ["7 succeeded, 1 errored of 8; results in out", ""]
     assert not any(line.startswith("running ") for line in told)  # nothing of the view remains
-    for words in ("running ", "of 8", "to first content", "last error", "at once"):
+    for words in ("running ", "of 8", "to first content", "error ", "at once"):
         assert words in text
     assert bool(re.search(r"\x1b\[[0-9;]*3[0-9]m", text)) is colours

@@ -17,11 +17,14 @@ from manystream.actors.stream.result import Ending
 from manystream.engine import LimitStats
 from manystream.engine.admission import Reason
 from manystream.engine.cli.telling import fail, say
-from manystream.engine.cli.view import live_lines, outcome, plain_line, summary, waiting_text
+from manystream.engine.cli.view import live_lines, outcome, plain_line, stopping_text, summary, waiting_text
 from manystream.engine.report.units import compact, cost, duration, plain, rate, seconds, shorten
 from manystream.engine.runs import Figures
+from manystream.engine.runs.failures import Failure
+from manystream.engine.runs.journal_rows import Ended
 from manystream.engine.runs.rates import Rates, Speed
 
+LONG = "messages.0.content: Input should be a valid list, got 213,456 tokens"
 IDLE = EngineStats(running=0, waiting=0, backoff=0, waits=(), pools=(), spent=None)
 PACE = Speed(events=1234.5, tokens=456.7, requests=2.5, remaining=1870.0)
 
@@ -51,6 +54,9 @@ def figures() -> Figures:
     now[0] = 754.0
     figures.endings.update(succeeded=12_300, errored=37, canceled=3)
     figures.errors.update(overloaded_error=31, api_error=6)
+    figures.stop_reasons.update(end_turn=12_259, max_tokens=37, refusal=4)
+    figures._failures.add(Failure("overloaded_error", "Overloaded", 31, "line-17"))  # pyright: ignore[reportPrivateUsage]
+    figures._failures.add(Failure("api_error", LONG, 4, "line-3"))  # pyright: ignore[reportPrivateUsage]
     figures.events = 123_456
     times = Timings(
         queued=0.0,
@@ -82,44 +88,94 @@ def test_the_live_view(figures: Figures) -> None:
     assert [line.plain for line in live_lines(figures, PACE, stats(), 100)] == [
         "━━━━━━━─────────────────────────  12,340 of 50,000  24 %  12 min 34 s  about 31 min left",
         "running           38  4 waiting: 3 for requests per minute  1 for another attempt",
-        "done              12,300",
+        "succeeded         12,300  stopped at max_tokens 37  refused 4",
         "failed            40  overloaded_error 31  api_error 6  canceled 3",
+        "error             31 overloaded_error: Overloaded (such as line-17)",
+        "error             4 api_error: messages.0.content: Input should be a valid list, got 213,456 tokens",
+        "                  (such as line-3)",
         "retried           3  overloaded_error 3",
         "so far            300k tokens in  60.0k out  $2.40",
         "a second          2.5 requests  1,234 events  457 output tokens",
         "to first content  p50 495 ms  p90 495 ms  p99 495 ms",
         "between contents  p50 20.0 ms  p90 49.8 ms  p99 199 ms",
         "claude-opus-5-5   38 of 50 at once  requests/min 5 % left of 4.00k  output/min 0 % left of 200k",
-        "last error        overloaded_error (2 times): Overloaded",
     ]
 
 
 def test_the_live_view_on_a_narrow_terminal(figures: Figures) -> None:
-    lines = [line.plain for line in live_lines(figures, PACE, stats(), 40)]
-    assert lines[:5] == [
-        "━━━━━━━━━───────────────────────────────"[:39],
-        "12,340 of 50,000  24 %  12 min 34 s",
-        "about 31 min left",
+    assert [line.plain for line in live_lines(figures, PACE, stats(), 40)] == [
+        "━━━───────────  12,340 of 50,000  24 %",
+        "12 min 34 s  about 31 min left",
         "running 38",
         "  4 waiting: 3 for requests per minute",
+        "  1 for another attempt",
+        "succeeded 12,300",
+        "  stopped at max_tokens 37  refused 4",
+        "failed 40  overloaded_error 31",
+        "  api_error 6  canceled 3",
+        "error 31 overloaded_error: Overloaded",
+        "  (such as line-17)",
+        "error 4 api_error: messages.0.content:",
+        "  Input should be a valid list, got",
+        "  213,456 tokens (such as line-3)",
+        "retried 3  overloaded_error 3",
+        "so far 300k tokens in  60.0k out  $2.40",
+        "a second 2.5 requests  1,234 events",
+        "  457 output tokens",
+        "to first content p50 495 ms  p90 495 ms",
+        "  p99 495 ms",
+        "between contents p50 20.0 ms",
+        "  p90 49.8 ms  p99 199 ms",
+        "claude-opus-5-5 38 of 50 at once",
+        "  requests/min 5 % left of 4.00k",
+        "  output/min 0 % left of 200k",
     ]
-    assert "  requests/min 5 % left of 4.00k" in lines
+
+
+@pytest.mark.parametrize("width", [*range(40, 62), 80, 120])
+def test_no_figure_is_broken(figures: Figures, width: int) -> None:
+    """Nor cut: each stands on one line, with what it counts."""
+    figures.endings["succeeded"] = 1_234_567
+    figures.stop_reasons["model_context_window_exceeded"] = 1_234
+    waits = [WaitingRequest(str(n), None, None, "output_tokens_per_minute", 1.0) for n in range(1_234)]
+    told = [line.plain for line in live_lines(figures, PACE, stats(waits=tuple(waits)), width)]
+    for figure in (
+        *("1,234,607 of 50,000", "12 min 34 s", "31 min", "1,234 waiting:", "1,234 for", "1,234,567"),
+        *("max_tokens 37", "model_context_window_exceeded 1,234", "refused 4", "overloaded_error 31", "canceled 3"),
+        *("31 overloaded_error", "such as line-17", "213,456", "300k tokens in", "60.0k out", "$2.40", "2.5 requests"),
+        *("457 output tokens", "p50 495 ms", "p99 199 ms", "38 of 50", "5 % left", "4.00k"),
+    ):
+        assert any(figure in line for line in told), figure
+    assert "…" not in "".join(told)
+
+
+def test_errors_stand_before_percentiles(figures: Figures) -> None:
+    for told in (
+        [line.plain for line in live_lines(figures, PACE, stats(), 80)],
+        plain_line(figures, PACE, stats()).split(", "),
+    ):
+        first = {
+            word: min(n for n, line in enumerate(told) if word in line) for word in ("Overloaded", "max_tok", "p50")
+        }
+        assert first["Overloaded"] < first["p50"]
+        assert first["max_tok"] < first["p50"]
+
+
+def test_one_count_of_what_still_runs(figures: Figures) -> None:
+    """What is said at the first Ctrl-C is what the view shows."""
+    found = stats(running=7, backoff=5)
+    assert stopping_text(found) == "stopping: 7 still running will finish; Ctrl-C again cancels them"
+    assert any(line.plain.startswith("running           7 ") for line in live_lines(figures, PACE, found, 80))
+    assert ", 7 running, " in plain_line(figures, PACE, found)
 
 
 @pytest.mark.parametrize("width", [20, 40, 59, 60, 80, 100, 200])
 def test_no_line_is_as_wide_as_the_terminal(figures: Figures, width: int) -> None:
-    figures.ended(
-        StreamResult(
-            state="failed",
-            stream_id="s",
-            error=ErrorInfo("api_error", "宽" * 300),
-            timestamp=datetime.now(UTC),
-        )
-    )
+    figures.written(Ended(custom_id="w", kind="errored", error="api_error", message="宽" * 300))
     lines = live_lines(figures, PACE, stats(), width)
     assert max(cell_len(line.plain) for line in lines) < width
     told = " ".join(" ".join(line.plain.split()) for line in lines)
-    for words in ("12,340", "12,300", "overloaded_error"):
+    for words in ("12,341", "12,300", "overloaded_error"):
         assert words in told or width < 40
 
 
@@ -135,12 +191,13 @@ def test_what_is_not_known_yet() -> None:
 
 def test_an_error_does_nothing_to_the_terminal() -> None:
     figures = Figures(1)
-    error = ErrorInfo("api_error", "bad\x1b[2J\r\n\x07 news " + "x" * 500)
-    figures.ended(StreamResult(state="failed", stream_id="s", error=error, timestamp=datetime.now(UTC)))
-    line = live_lines(figures, Speed(), IDLE, 500)[-1].plain
-    assert line.startswith("last error        api_error: bad\ufffd[2J \ufffd news xxx")
-    assert line.endswith("x…")
-    assert len(line) < 200
+    words = "bad\x1b[2J\r\n\x07 news " + "x" * 500
+    figures.written(Ended(custom_id="a\x1b", kind="errored", error="api_error", message=words))
+    line = next(line.plain for line in live_lines(figures, Speed(), IDLE, 500) if line.plain.startswith("error"))
+    assert line.startswith("error             1 api_error: bad")
+    assert "x… (such as a" in line
+    assert line.isprintable()
+    assert len(line) < 230
 
 
 EVIL = "\x1b[2J\x9b31m\u202e\r\n\x07\ud83d[red]x[/red]"
@@ -155,6 +212,8 @@ def test_no_word_of_a_server_is_acted_upon() -> None:
     attempts = (Attempt(1, 0, 1, error=error), Attempt(2, 1, 2, error=error))
     result = StreamResult(state="failed", stream_id="s", error=error, attempts=attempts, timestamp=datetime.now(UTC))
     figures.ended(attrs.evolve(result, model_name=EVIL))
+    figures.written(Ended(custom_id=EVIL, kind="errored", error=EVIL, message=EVIL))
+    figures.stop_reasons[EVIL] = 1
     pool = PoolStats(name=EVIL, running=1, concurrency=2, pause=0.0, limits={})
     shown = [line.plain for line in live_lines(figures, PACE, stats(pools=(pool,)), 200)]
     told = io.StringIO()
@@ -184,7 +243,8 @@ def test_a_price_that_is_not_known() -> None:
 
 def test_a_plain_line(figures: Figures) -> None:
     assert plain_line(figures, PACE, stats()) == (
-        "12,340/50,000 (24 %) done, 40 failed (overloaded_error 31, api_error 6, canceled 3), 38 running, 4 waiting"
+        "12,340/50,000 (24 %) done, 40 failed (overloaded_error 31, api_error 6, canceled 3), most often"
+        " 31 overloaded_error: Overloaded (such as line-17), stopped at max_tokens 37, refused 4, 38 running, 4 waiting"
         " (for requests per minute 3, for another attempt 1), 2.5 requests/s, 1,234 events/s, 457 tokens/s, $2.40,"
         " first content p50 495 ms p99 495 ms, about 31 min left"
     )
@@ -206,6 +266,7 @@ def test_the_summary(figures: Figures) -> None:
         "tokens             300,000 in, 60,000 out (79.6 out/s)",
         "cost               $2.40",
         "events             123,456 (164/s)",
+        "ended early        stopped at max_tokens 37, refused 4",
         "to first content   p50 495 ms, p90 495 ms, p99 495 ms  (from request sent to first content)",
         "between contents   p50 20.0 ms, p90 49.8 ms, p99 199 ms  (the median stream's own percentiles)",
         "retried            3 (overloaded_error 3)",
@@ -215,8 +276,9 @@ def test_the_summary(figures: Figures) -> None:
         "cost               ~$2.40  (no price is known for 7 requests; interrupted answers are estimated)"
     )
     assert outcome(figures, "out.jsonl", resumable=True) == [
-        "errored            31 overloaded_error",
-        "errored            6 api_error",
+        "errored            31 overloaded_error: Overloaded (such as line-17)",
+        f"errored            4 api_error: {LONG} (such as line-3)",
+        "errored            2 more api_error",
         "12,300 succeeded, 37 errored, 3 canceled, 37,660 not run of 50,000; results in out.jsonl;"
         " run the same command again to continue",
     ]

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from manystream import AnthropicModel, Engine, Price, StreamRequest
 from manystream.__main__ import app
-from manystream.engine.report import Report, ReportError, page, read_report
+from manystream.engine.report import Report, page, read_report
 from manystream.engine.report.distribution import Distribution
 from manystream.engine.report.read import CacheMisses, ModelShare, Slow
 from manystream.engine.report.timeline import Session, Timeline
@@ -26,6 +26,7 @@ from manystream.engine.simulator import Simulator
 
 BEGAN = 1_790_000_000.0
 EVIL = "<script>alert('\"&amp;')</script>\x1b[2J"
+A_HALF = pytest.approx(0.5, rel=0.01)
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 
 
@@ -66,7 +67,7 @@ def test_a_report() -> None:
     assert (totals.endings, totals.errors, totals.pending) == ({"errored": 1, "succeeded": 4}, {"api_error": 1}, 1)
     assert (totals.attempts, totals.retried, totals.unpriced, totals.lost) == (6, 1, 1, 1)
     assert (totals.dollars, totals.lost_dollars) == (1.0, 0.25)
-    assert report.stop_reasons == {"end_turn": 2, "max_tokens": 1}
+    assert totals.stop_reasons == {"end_turn": 2, "max_tokens": 1}
     assert report.models == (
         ModelShare(model="m", requests=2, input_tokens=2, output_tokens=20, dollars=1.0),
         ModelShare(model="n", requests=1, input_tokens=1, output_tokens=10, unpriced=1),
@@ -148,10 +149,20 @@ def test_json() -> None:
     told = json.loads(done.stdout)
     assert told["output"] == "out.jsonl"
     assert told["totals"]["endings"] == {"succeeded": 1}
-    assert told["first_content"]["count"] == 1
+    assert told["times"]["first_content"] == {"count": 1, **dict.fromkeys(("p50", "p90", "p99", "most"), A_HALF)}
+    assert told["times"]["gap_p50"] is None
     assert told["slowest"][0]["custom_id"] == "a"
-    assert told["timeline"]["seconds"] == 9
-    assert told["timeline"]["bins"][5] == {"succeeded": 1}
+    assert (told["seconds"], told["output_tokens_per_second"]) == (9, 10 / 9)
+    assert told["sessions"] == [{"began": "2026-09-21T14:13:20+00:00", "seconds": 9, "how": "finished"}]
+    assert (told["totals"]["exact"], told["totals"]["total_dollars"], told["goes_on"]) == (True, 0.5, False)
+    assert not {"bins", "spans", "starts"} & keys(told)
+
+
+def keys(value: Any) -> set[str]:
+    """All keys at any depth."""
+    found: set[str] = set()
+    json.loads(json.dumps(value), object_pairs_hook=lambda pairs: found.update(key for key, _ in pairs))
+    return found
 
 
 class Page(HTMLParser):
@@ -207,10 +218,10 @@ def test_the_page_stands_alone_and_escapes_everything() -> None:
     assert "Run report: out.jsonl" in found.text
     assert ("html", "lang", "en") in found.attributes
     figures = found.tags.count("figure")
-    assert figures == 6
+    assert figures == 8
     labels = [value for tag, name, value in found.attributes if (tag, name) == ("svg", "aria-label")]
-    assert len(labels) == 4
-    assert found.tags.count("details") == 4
+    assert len(labels) == 6
+    assert found.tags.count("details") == 6
     assert "prefers-color-scheme: dark" in text
 
 
@@ -236,7 +247,7 @@ def errored(number: int, kind: str, message: str | None) -> dict[str, Any]:
 
 def with_messages() -> None:
     said = [("api_error", "boom <b>&"), ("api_error", "boom <b>&"), ("overloaded_error", "[red]busy\x1b[2J[/red]")]
-    said += [("api_error", f"other {number}") for number in range(9)]
+    said += [("api_error", f"other {word} in req_0{word}") for word in "abcdefghi"]
     write_journal(Path("out.jsonl.journal"), [errored(n, kind, message) for n, (kind, message) in enumerate(said)])
 
 
@@ -246,8 +257,8 @@ def test_what_errors_said_most_often() -> None:
     assert [(one.type, one.message, one.count) for one in report.messages] == [
         ("api_error", "boom <b>&", 2),
         ("overloaded_error", "[red]busy\x1b[2J[/red]", 1),
-        ("api_error", "other 0", 1),
-        ("api_error", "other 1", 1),
+        ("api_error", "other a in req_0a", 1),
+        ("api_error", "other b in req_0b", 1),
     ]
     shown = command("out.jsonl").stdout
     assert "Error messages" in shown
@@ -257,6 +268,7 @@ def test_what_errors_said_most_often() -> None:
         "type": "api_error",
         "message": "boom <b>&",
         "count": 2,
+        "custom_id": "e-0",
     }
     assert command("out.jsonl", "--html", "page.html").exit_code == 0
     text = Path("page.html").read_text(encoding="utf-8")
@@ -307,8 +319,10 @@ def test_a_run_that_goes_on() -> None:
         writer.execute("PRAGMA locking_mode = EXCLUSIVE")
         writer.execute("PRAGMA journal_mode = WAL")
         writer.execute("UPDATE request SET attempts = 2")
-        with pytest.raises(ReportError, match="in use by a run that has not ended; try again when it has"):
-            read_report("out.jsonl")
+        before = sorted(path.name for path in Path().iterdir())
+        assert "out.jsonl.journal-wal" in before
+        assert read_report("out.jsonl").totals.attempts == 2
+        assert sorted(path.name for path in Path().iterdir()) == before
     assert read_report("out.jsonl").totals.attempts == 2
 
 

@@ -14,7 +14,8 @@ from tests.support.journals import write_journal
 
 from manystream import Attempt, ErrorInfo, StreamRequest, StreamResult, Timings, Usage
 from manystream.engine.runs import Figures
-from manystream.engine.runs.figures import Failure
+from manystream.engine.runs.failures import Failure
+from manystream.engine.runs.journal_rows import Ended
 from manystream.engine.runs.rates import Rates, Speed
 from manystream.engine.runs.totals import Totals, read_totals
 
@@ -90,14 +91,26 @@ def test_failures_and_retries() -> None:
     figures.ended(ending(refused, refused, once()))
     assert figures.retries == {"overloaded_error": 2}
     assert figures.failures == ()
-    for message in ("one", "two", "one", "three", "four"):
-        figures.ended(ending(refused, error=ErrorInfo("api_error", message)))
+    figures.ended(ending(refused, error=FAILED))
+    assert figures.failures == ()  # no answer is written yet
+    for number, message in enumerate(("one", "two", "one", "three", "four")):
+        figures.written(Ended(custom_id=f"c-{number}", kind="errored", error="api_error", message=message))
     assert figures.failures == (
-        Failure("api_error", "four", 1),
-        Failure("api_error", "three", 1),
-        Failure("api_error", "one", 2),
+        Failure("api_error", "one", 2, "c-0"),
+        Failure("api_error", "two", 1, "c-1"),
+        Failure("api_error", "three", 1, "c-3"),
+        Failure("api_error", "four", 1, "c-4"),
     )
+    assert (figures.errors, figures.failed) == ({"api_error": 5}, 5)
     assert figures.retries == {"overloaded_error": 2}  # a last attempt is followed by none
+
+
+def test_why_messages_stopped() -> None:
+    figures = Figures(9, before=Totals(endings={"succeeded": 2}, stop_reasons={"max_tokens": 2}))
+    for reason in ("end_turn", "max_tokens", "refusal", None):
+        figures.written(Ended(custom_id="a", kind="succeeded", stop_reason=reason))
+    figures.written(Ended(custom_id="b", kind="errored", error="truncated", stop_reason="max_tokens"))
+    assert figures.stop_reasons == {"max_tokens": 3, "end_turn": 1, "refusal": 1}
 
 
 def test_percentiles_of_what_ended() -> None:
@@ -127,11 +140,13 @@ def test_memory_does_not_grow() -> None:
     figures = Figures()
     sizes: list[int] = []
     for number in range(4000):
-        error = ErrorInfo("api_error", f"request {number}") if number % 2 else None
-        figures.ended(ending(timings=Timings(queued=0.0, sent=0.0, first_content=0.2, end=1.0), error=error))
+        figures.ended(ending(timings=Timings(queued=0.0, sent=0.0, first_content=0.2, end=1.0)))
+        word = "".join(chr(97 + int(digit)) for digit in str(number))
+        figures.written(Ended(custom_id=word, kind="errored", error="api_error", message=f"request {word}"))
         sizes.append(size(figures))
     assert sizes[-1] == sizes[10]
-    assert len(figures.failures) == 3
+    assert len(figures.failures) == 10
+    assert len(figures._failures._found) == 200  # pyright: ignore[reportPrivateUsage]
 
 
 def test_an_earlier_session_counts_in_totals_alone() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from manystream import Usage
+from manystream.engine.runs.failures import Failure
 from manystream.engine.runs.journal import ChangedError, Journal, JournalInUseError, remove_journal
 from manystream.engine.runs.journal_rows import Begun, Ended, Held, Registered
 from manystream.engine.runs.output import OutputError, StoreError
@@ -181,6 +182,8 @@ def test_what_was_begun_and_how_it_ended(journal: Journal) -> None:
     assert journal.totals() == Totals(
         endings={"succeeded": 1, "errored": 1, "expired": 1},
         errors={"api_error": 1},
+        failures=(Failure("api_error", "what was said", 1, "b"),),
+        stop_reasons={"end_turn": 1},
         pending=1,
         attempts=2,
         retried=1,

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from manystream import AnthropicModel, Engine, RetryPolicy, StreamRequest
+from manystream import AnthropicModel, Engine, MessageParams, RetryPolicy, StreamRequest
 from manystream.engine.report import read_report
 from manystream.engine.runs import InputError, OutputError, Run, open_run
 from manystream.engine.runs.journal import Journal
@@ -114,9 +114,10 @@ async def test_a_request_that_changed_is_refused(simulator: Simulator, output: P
 
 async def test_what_differs_is_summed_up_by_parameter(simulator: Simulator, output: Path) -> None:
     def asked(*tokens: int, temperature: float | None = None) -> list[StreamRequest]:
-        ask = {"messages": [{"role": "user", "content": "Hello"}]}
-        own = {} if temperature is None else {"model": "claude-opus-4-6", "temperature": temperature}
-        return [StreamRequest({**ask, **own, "max_tokens": one}, custom_id=f"p-{n}") for n, one in enumerate(tokens)]
+        ask: MessageParams = {"messages": [{"role": "user", "content": "Hello"}]}
+        if temperature is not None:
+            ask |= {"model": "claude-opus-4-6", "temperature": temperature}
+        return [StreamRequest({**ask, "max_tokens": one}, custom_id=f"p-{n}") for n, one in enumerate(tokens)]
 
     await run_all(simulator, asked(5, 5, 6, 7), output)
     for later, said in (

@@ -15,7 +15,7 @@ import pytest
 from anthropic.types import Message
 from anthropic.types.messages import MessageBatchIndividualResponse
 
-from manystream import AnthropicModel, Engine, Limits, RetryPolicy, StreamRequest
+from manystream import AnthropicModel, Engine, Limits, MessageParams, RetryPolicy, StreamRequest
 from manystream.engine.runs import InputError, OutputError, Run, RunStopped, open_run
 from manystream.engine.runs.run import Source
 from manystream.engine.simulator import Cut, Fail, Simulator, Stall
@@ -44,7 +44,7 @@ def prompts(count: int) -> list[StreamRequest]:
     return [StreamRequest(f"Tell me of {number}", custom_id=f"p-{number}") for number in range(count)]
 
 
-def request(model: str) -> dict[str, Any]:
+def request(model: str) -> MessageParams:
     return {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
 
 

@@ -1,0 +1,92 @@
+"""What a model is given, checked before anything is sent: names, keys and base URLs. No error shows a key."""
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+__all__ = ["check_base_url", "check_key", "check_name"]
+
+_WHOLE_ROUTE = "/v1/messages"  # the SDK adds it
+_LOOKS_LIKE_IPV4 = re.compile(r"[\d.]+")
+
+
+def check_name(what: str, value: object) -> str:
+    """A model's name, as it was given. Raises `TypeError`, and `ValueError` for one that is empty or has spaces."""
+    if not isinstance(value, str):
+        raise TypeError(f'{what} is a name such as "claude-opus-5-5", not a {type(value).__name__}')
+    if not value or not value.isprintable() or any(char.isspace() for char in value):
+        raise ValueError(f'{what} is a name such as "claude-opus-5-5", without spaces, not {value[:40]!r}')
+    return value
+
+
+def check_key(what: str, value: object) -> str:
+    """A key, as it was given. Raises `TypeError`, and `ValueError` for one that can't be sent; neither shows it."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a string, not a {type(value).__name__}")
+    if not value:
+        raise ValueError(f"{what} is empty: give a key, or leave it out")
+    if value != value.rstrip("\r\n"):
+        raise ValueError(f"{what} ends with a line end: strip it, as in key.strip()")
+    if any(char.isspace() for char in value):
+        raise ValueError(f"{what} holds a space or a line end: copy the key again without")
+    if not value.isascii() or not value.isprintable():
+        raise ValueError(f"{what} holds a character that no key has: copy the key again")
+    return value
+
+
+def check_base_url(what: str, value: object) -> str:
+    """A base URL, as it was given. Raises `TypeError`, and `ValueError` for one that can't lead to a server; neither
+    shows a password in it."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a URL as a string, not a {type(value).__name__}")
+    if not value:
+        raise ValueError(f"{what} is empty: give a URL such as https://api.anthropic.com, or leave it out")
+    wrong = _what_is_wrong(value)
+    if wrong is not None:
+        raise ValueError(f"{what} {_shown(value)!r} {wrong}")
+    return value
+
+
+def _shown(url: str) -> str:
+    before, at, after = url.partition("?")[0].partition("#")[0].rpartition("@")
+    return (f"***@{after}" if at and before else after)[:100]
+
+
+def _what_is_wrong(url: str) -> str | None:
+    if not url.isprintable() or " " in url:
+        return "holds a space or a line end: strip it"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as exc:
+        return f"can't be read: {exc}"
+    if parts.scheme not in ("http", "https"):
+        return (
+            f"has no scheme: write https://{_shown(url)}" if "://" not in url else "is no URL with http:// or https://"
+        )
+    if not host:
+        return "names no host: write one such as https://api.anthropic.com"
+    if port == 0:
+        return "has the port 0, which no server has"
+    if parts.fragment:
+        return "has a fragment, which no server sees: leave it out"
+    if parts.path.rstrip("/").endswith(_WHOLE_ROUTE):
+        return f"holds {_WHOLE_ROUTE}, which is added to it: leave that out"
+    return _what_is_wrong_with_host(host)
+
+
+def _what_is_wrong_with_host(host: str) -> str | None:
+    if ":" in host:
+        return None  # an IPv6 address, which urlsplit has checked
+    if _LOOKS_LIKE_IPV4.fullmatch(host):
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            return f"names the host {host!r}, which is no IP address"
+        return None
+    try:
+        host.encode("idna")
+        known = re.fullmatch(r"[^\x00-\x20!\"#$&'()*+,/;<=>?@\[\\\]^`{|}~%]+", host)
+    except UnicodeError:
+        known = None
+    return None if known else "names a host that can't be: its name has letters, digits, hyphens and dots"

@@ -1,0 +1,116 @@
+"""Reads a journal and leaves no trace: neither a file nor a lock. So it also works where nothing may be written.
+
+SQLite itself can't do that. To read a database with a write-ahead log it wants to write an index beside it, and a run
+that goes on holds a lock on all of it. So:
+
+| beside the journal      | what happens                                                                        |
+|-------------------------|-------------------------------------------------------------------------------------|
+| no log, or an empty one | it is read where it lies, as a file that nobody changes (`immutable`)               |
+| a log                   | both are copied to a temporary folder of our own, and the copy is read              |
+
+When the journal changed meanwhile, which a run does each time it moves its log into it, all is done again.
+"""
+
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from ..runs.journal_rows import readable
+
+__all__ = ["BusyError", "is_written", "read_journal"]
+
+T = TypeVar("T")
+
+_TRIES = 20
+_LOG_HEAD = 32  # bytes, which are others when the log begins anew
+_LOGS = ("-wal", "-journal")
+_LOCK_AT, _LOCK_LENGTH = 0x40000000 + 2, 510  # what SQLite locks: https://sqlite.org/lockingv3.html
+
+
+class BusyError(Exception):
+    """The journal changed each time that it was read."""
+
+
+def read_journal(path: str, read: Callable[[sqlite3.Connection], T]) -> T:
+    """What `read` makes of the journal at `path`. It may be called more than once.
+
+    Raises `OSError`, `sqlite3.Error`, `BusyError`, and what `read` raises. To be called in another process than the one
+    that writes the journal: closing a file of ours would release that one's lock.
+    """
+    failure: Exception | None = None
+    for _ in range(_TRIES):
+        before = _state(path)
+        try:
+            found = _read_copy(path, read) if _has_log(path) else _read_there(path, read)
+        except Exception as exc:  # of a copy that mixes two states, anything may be said
+            if _state(path) == before:
+                raise
+            failure = exc
+            continue
+        if _state(path) == before:
+            return found
+    raise BusyError("it changes all the time; try again") from failure
+
+
+def _read_there(path: str, read: Callable[[sqlite3.Connection], T]) -> T:
+    return _read(f"{Path(path).absolute().as_uri()}?immutable=1", read)
+
+
+def _read_copy(path: str, read: Callable[[sqlite3.Connection], T]) -> T:
+    before = _state(path)
+    with tempfile.TemporaryDirectory(prefix="manystream-", ignore_cleanup_errors=True) as folder:  # for us alone
+        copy = os.path.join(folder, "journal")
+        shutil.copyfile(path, copy)
+        for log in _LOGS:
+            with suppress(FileNotFoundError):
+                shutil.copyfile(path + log, copy + log)
+        if _state(path) != before:
+            raise BusyError("it changed while it was copied")
+        return _read(Path(copy).absolute().as_uri(), read)
+
+
+def _read(uri: str, read: Callable[[sqlite3.Connection], T]) -> T:
+    with closing(sqlite3.connect(uri, uri=True)) as journal:
+        journal.text_factory = readable
+        return read(journal)
+
+
+def _has_log(path: str) -> bool:
+    for log in _LOGS:
+        with suppress(FileNotFoundError):
+            if os.stat(path + log).st_size:
+                return True
+    return False
+
+
+def _state(path: str) -> tuple[object, ...]:
+    """What changes when the journal itself does. A log that only grew has changed nothing that it held before."""
+    found = os.stat(path)
+    heads: list[bytes] = []
+    for log in _LOGS:
+        head = b""
+        with suppress(FileNotFoundError), open(path + log, "rb") as file:
+            head = file.read(_LOG_HEAD)
+        heads.append(head)
+    return found.st_ino, found.st_size, found.st_mtime_ns, *heads
+
+
+def is_written(path: str) -> bool:
+    """Whether a run in another process is writing the journal. False where nobody can tell, as on Windows."""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    with open(path, "rb") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, _LOCK_LENGTH, _LOCK_AT)
+        except OSError:
+            return True
+        fcntl.lockf(file, fcntl.LOCK_UN, _LOCK_LENGTH, _LOCK_AT)
+    return False

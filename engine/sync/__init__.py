@@ -1,0 +1,7 @@
+"""The engine for synchronous code: its event loop runs in a thread of its own, which other threads ask for work."""
+
+from .incoming import SyncResults
+from .sync_engine import SyncEngine
+from .sync_stream import SyncHandle, SyncStream, SyncTextStream
+
+__all__ = ["SyncEngine", "SyncHandle", "SyncResults", "SyncStream", "SyncTextStream"]

@@ -1,0 +1,462 @@
+"""A small library on top of manystream, as a user with strict type checking writes it. It uses every public name."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, assert_never, assert_type
+
+import anthropic
+import anyio
+from anthropic.types import MessageParam, ToolResultBlockParam
+from anthropic.types.beta import BetaMessageParam, BetaToolResultBlockParam
+
+import manystream
+from manystream import (
+    AnthropicClient,
+    AnthropicModel,
+    ApiError,
+    AssistantTurn,
+    Attempt,
+    CacheMiss,
+    ChannelContext,
+    CitationPartDelta,
+    CompactionPart,
+    CompactionPartDelta,
+    CompletionChannel,
+    Conflate,
+    ConnectDeadlineExceeded,
+    ConnectionFailed,
+    ContainerUploadPart,
+    DeadlineExceeded,
+    Deadlines,
+    Ending,
+    Engine,
+    EngineBusy,
+    EngineStats,
+    ErrorInfo,
+    Failure,
+    FallbackPart,
+    Figures,
+    FirstContentDeadlineExceeded,
+    FirstEventDeadlineExceeded,
+    Group,
+    HedgeContext,
+    IdleDeadlineExceeded,
+    InputError,
+    Invalid,
+    InvalidRequestsError,
+    JsonObject,
+    Limits,
+    LimitsError,
+    LimitStats,
+    Lossless,
+    Mailbox,
+    MCPToolListingPart,
+    MergeChannel,
+    MessageParams,
+    MissingCredentialsError,
+    Model,
+    OnAbandon,
+    OutputError,
+    Part,
+    PartDelta,
+    PartDeltaEvent,
+    PartEndEvent,
+    PartEvent,
+    PartStartEvent,
+    Policy,
+    PoolStats,
+    Price,
+    ProtocolError,
+    QueuedDeadlineExceeded,
+    RaceContext,
+    RaceStream,
+    Reason,
+    Recovery,
+    RedactedThinkingPart,
+    RequestFile,
+    RequestLike,
+    RequestPipe,
+    RestartEvent,
+    Resumed,
+    RetryPolicy,
+    Run,
+    RunStopped,
+    ServerToolCallPart,
+    ServerToolResultPart,
+    SilenceDeadlineExceeded,
+    Simulator,
+    SnapshotEvent,
+    Snapshots,
+    Source,
+    State,
+    Stream,
+    StreamCancelled,
+    StreamContext,
+    StreamEndEvent,
+    StreamError,
+    StreamHandle,
+    StreamRequest,
+    StreamResult,
+    StreamStartEvent,
+    StreamTruncated,
+    TaggedEvent,
+    TextPart,
+    TextPartDelta,
+    TextStream,
+    ThinkingPart,
+    ThinkingPartDelta,
+    Timings,
+    ToolCallPart,
+    ToolCallPartDelta,
+    ToolResultBlock,
+    TotalDeadlineExceeded,
+    Totals,
+    UnknownEvent,
+    UnknownPart,
+    UnknownPartDelta,
+    Until,
+    Usage,
+    UsageEvent,
+    WaitingRequest,
+    decode_event,
+    encode_event,
+    open_run,
+    read_requests,
+    tool_result,
+)
+
+assert_type(manystream.__version__, str)
+
+
+# -- an engine and its requests
+
+
+def a_client() -> AnthropicClient:
+    return anthropic.AsyncAnthropic(api_key="k")
+
+
+def an_engine(name: str = "claude-opus-5-5", *, recovery: Recovery = "restart") -> Engine:
+    try:
+        model = AnthropicModel(name, api_key="k", base_url="http://127.0.0.1:1", defaults={"max_tokens": 100})
+        AnthropicModel(name, anthropic_client=a_client(), limits_pool="mine", reuse_heads=False)
+        served: Model = model
+        assert_type(served.model_name, str)
+        return Engine(
+            model,
+            max_concurrency=20,
+            max_queued=100,
+            limits={name: Limits(requests_per_minute=50, input_tokens_per_minute=1e5, output_tokens_per_minute=1e4)},
+            groups={"batch": Group(max_concurrency=5, weight=0.5, spend_cap=2)},
+            deadlines=Deadlines(connect=5, first_content=20, total=None),
+            retry=RetryPolicy(max_attempts=3, base_delay=0.1, max_delay=8, longest_wait=60),
+            recovery=recovery,
+            spend_cap=10,
+            prices={name: Price(5, 25)},
+            grace=5,
+        )
+    except MissingCredentialsError:
+        return Engine(AnthropicModel(name, api_key="k"), limits="ask", admin_key="a")
+
+
+def requests(texts: Iterable[str]) -> list[RequestLike]:
+    first: MessageParams = {"messages": [{"role": "user", "content": "Hi"}]}
+    first["temperature"] = 0.5  # it is built step by step
+    said: list[MessageParam] = [{"role": "user", "content": "Hi"}]
+    made = StreamRequest(
+        {"messages": said, "max_tokens": 50, "tools": [], "system": "Be brief.", "thinking": {"type": "adaptive"}},
+        model=AnthropicModel("claude-haiku-4-5"),
+        custom_id="one",
+        betas=["context-1m"],
+        extra_headers={"x-trace": "1"},
+        extra_body={"newer_than_this": True},
+        extra_query={"a": "b"},
+        deadlines=Deadlines(idle=3),
+        retry=RetryPolicy(),
+        recovery="continue",
+        group="batch",
+        priority=3,
+    )
+    assert_type(made.custom_id, str | None)
+    assert_type(made.betas, tuple[str, ...])
+    assert_type(made.dropped_headers, tuple[str, ...])
+    return [first, made, {"messages": said, "metadata": {"user_id": "u"}}, *texts]
+
+
+# -- one stream
+
+
+async def read(engine: Engine, request: RequestLike, policy: Policy | None = None) -> StreamResult:
+    block = engine.stream(request, policy=policy)
+    assert_type(block, StreamContext)
+    async with block as stream:
+        assert_type(stream, Stream)
+        texts = stream.text_stream
+        assert_type(texts, TextStream)
+        async for text in texts:
+            assert_type(text, str)
+        await stream.aclose()
+        return stream.result
+
+
+async def watch(handle: StreamHandle, policy: Policy, on_abandon: OnAbandon) -> Sequence[PartEvent]:
+    assert_type(handle.id, str)
+    assert_type(handle.custom_id, str | None)
+    assert_type(handle.model_name, str | None)
+    assert_type(handle.timestamp, datetime)
+    assert_type(handle.usage, Usage)
+    assert_type(handle.billed, Usage)
+    assert_type(handle.last_byte_at, float | None)
+    assert_type(handle.last_content_at, float | None)
+    assert_type(handle.snapshot(), SnapshotEvent)
+    partial: object = handle.partial_args(0)
+    seen: list[PartEvent] = []
+    async with handle.subscribe(policy, start="now", on_abandon=on_abandon) as channel:
+        assert_type(channel, Mailbox)
+        seen.append(channel.receive_nowait())
+        seen.append(await channel.receive())
+        seen.extend(await channel.receive_batch())
+        assert_type(channel.statistics().tasks_waiting_receive, int)
+        other = channel.clone()
+        other.close()
+        seen.extend([event async for event in channel])
+    async with handle.snapshots() as latest:
+        assert_type(latest, Snapshots)
+        async for state in latest:
+            assert_type(state, SnapshotEvent)
+    match handle.state:
+        case State.DONE | State.FAILED | State.CANCELLED:
+            result = handle.result
+        case _:
+            handle.cancel(reason=f"so far {partial}")
+            result = await handle.wait()
+    assert_type(result, StreamResult)
+    return seen
+
+
+# -- many
+
+
+async def many(engine: Engine, texts: Sequence[str], until: Until) -> None:
+    async with engine:
+        merged = engine.merge(requests(texts))
+        assert_type(merged, ChannelContext[MergeChannel])
+        async with merged as channel:
+            async for tagged in channel:
+                assert_type(tagged, TaggedEvent)
+                told(tagged.event, tagged.custom_id)
+        async with engine.as_completed(texts) as done:
+            assert_type(done, CompletionChannel)
+            async for result in done:
+                assert_type(result, StreamResult)
+        assert_type(await engine.gather(async_requests(texts), limit=3), list[StreamResult])
+        race = engine.race(requests(texts), until=until, policy=Conflate())
+        assert_type(race, RaceContext)
+        async with race as winner:
+            assert_type(winner, RaceStream)
+            async for event in winner:
+                told(event, winner.custom_id)
+        assert_type(winner.losers, tuple[StreamResult, ...])
+        hedge = engine.hedge("Hi", after=0.5)
+        assert_type(hedge, HedgeContext)
+        async with hedge as stream:
+            assert_type(stream, RaceStream)
+        send, _ = anyio.create_memory_object_stream[PartEvent](10)
+        assert_type(await engine.pipe("Hi", send), StreamResult)
+        try:
+            handle = engine.submit("Hi")
+        except EngineBusy:
+            return
+        assert_type(engine.get(handle.id), StreamHandle | None)
+        await watch(handle, Lossless(buffer=10, stall_timeout=2), "linger")
+        engine.cancel_group("batch", reason="enough")
+        statistics(engine.stats())
+
+
+async def by_hand(engine: Engine) -> None:
+    try:
+        await engine.open()
+    except LimitsError as error:
+        print(error)  # noqa: T201
+    finally:
+        await engine.aclose()
+
+
+async def async_requests(texts: Iterable[str]) -> AsyncIterator[str]:
+    for text in texts:
+        yield text
+
+
+def statistics(stats: EngineStats) -> Mapping[Reason, LimitStats]:
+    for wait in stats.waits:
+        assert_type(wait, WaitingRequest)
+        assert_type(wait.seconds, float | None)
+    assert_type(stats.waiting_for, Mapping[str, int])
+    assert_type(stats.spent, float | None)
+    (pool,) = stats.pools
+    assert_type(pool, PoolStats)
+    assert_type(pool.paused_until, datetime | None)
+    return pool.limits
+
+
+# -- events, parts and deltas: each match is complete
+
+
+def told(event: PartEvent, custom_id: str | None) -> str:
+    assert decode_event(encode_event(event)) == event
+    match event:
+        case StreamStartEvent():
+            return f"{custom_id}: {event.model_name} {event.message_id}"
+        case PartStartEvent(index=index, part=part) | PartEndEvent(index=index, part=part):
+            return f"{index}: {of_part(part)}"
+        case PartDeltaEvent(delta=delta):
+            return of_delta(delta)
+        case UsageEvent(usage=usage):
+            return f"{usage.output_tokens + usage.total_input_tokens}"
+        case SnapshotEvent():
+            return f"{len(event.parts)} {event.usage}"
+        case RestartEvent():
+            return f"again, after {event.attempt}"
+        case UnknownEvent():
+            return event.event_kind
+        case StreamEndEvent(result=result):
+            return result.text
+        case _:
+            assert_never(event)
+
+
+def of_part(part: Part) -> str:
+    match part:
+        case TextPart() | ThinkingPart():
+            return part.content
+        case RedactedThinkingPart():
+            return part.data
+        case ToolCallPart():
+            return str(part.args_as_dict().get("city"))
+        case ServerToolCallPart():
+            return part.tool_name
+        case ServerToolResultPart():
+            return part.tool_call_id
+        case ContainerUploadPart() | CompactionPart() | FallbackPart() | MCPToolListingPart() | UnknownPart():
+            block: JsonObject = part.to_block()
+            return str(block["type"])
+        case _:
+            assert_never(part)
+
+
+def of_delta(delta: PartDelta) -> str:
+    match delta:
+        case TextPartDelta():
+            return delta.content_delta
+        case ThinkingPartDelta():
+            return delta.content_delta or delta.signature_delta or ""
+        case ToolCallPartDelta():
+            return delta.args_delta
+        case CitationPartDelta() | CompactionPartDelta() | UnknownPartDelta():
+            return delta.part_delta_kind
+        case _:
+            assert_never(delta)
+
+
+# -- results, and the next turn
+
+
+def next_messages(messages: list[MessageParam], result: StreamResult) -> list[MessageParam]:
+    turn = result.to_message_param(keep_tools=True)
+    assert_type(turn, AssistantTurn | None)
+    if turn is not None:
+        messages.append(turn)
+    answers: list[ToolResultBlockParam] = [tool_result(call, "done") for call in result.tool_calls]
+    if answers:
+        messages.append({"role": "user", "content": answers})
+    return messages
+
+
+def next_beta_messages(messages: list[BetaMessageParam], result: StreamResult) -> list[BetaMessageParam]:
+    if (turn := result.to_message_param()) is not None:
+        messages.append(turn)
+    blocks: list[ToolResultBlock] = [
+        tool_result(call, [{"type": "text", "text": "x"}], is_error=True) for call in result.tool_calls
+    ]
+    answers: list[BetaToolResultBlockParam] = [*blocks]
+    return [*messages, {"role": "user", "content": answers}]
+
+
+def record(result: StreamResult, *, everything: bool) -> dict[str, Any]:
+    ending: Ending = result.state
+    assert_type(result.attempts, tuple[Attempt, ...])
+    assert_type(result.billed, Usage)
+    assert_type(result.cache_miss, CacheMiss | None)
+    assert_type(result.error, ErrorInfo | None)
+    assert_type(result.timings, Timings)
+    assert_type(result.timings.ttft, float | None)
+    assert_type(result.parts, tuple[Part, ...])
+    assert_type(result.to_json(), str)
+    assert_type(result.raise_for_state(), StreamResult)
+    assert_type(result.exception(), StreamError | None)
+    return {"ending": ending, **result.to_dict(request=everything)}
+
+
+def why(error: StreamError) -> str:
+    match error:
+        case ApiError():
+            return f"{error.status} {error.type} {error.request_id}"
+        case (
+            QueuedDeadlineExceeded()
+            | ConnectDeadlineExceeded()
+            | SilenceDeadlineExceeded()
+            | FirstEventDeadlineExceeded()
+            | FirstContentDeadlineExceeded()
+            | IdleDeadlineExceeded()
+            | TotalDeadlineExceeded()
+        ):
+            return error.deadline
+        case DeadlineExceeded():
+            return error.deadline
+        case StreamCancelled():
+            return error.result.cancel_reason or ""
+        case StreamTruncated() | ConnectionFailed() | ProtocolError():
+            return str(error)
+        case _:
+            return error.result.state
+
+
+# -- runs
+
+
+async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
+    try:
+        requests = read_requests("prompts.jsonl", skip_invalid=True)
+        assert_type(requests, RequestFile | RequestPipe)
+        async with open_run(engine, source, output, ordered=True, limit=5) as run:
+            assert_type(run, Run)
+            async for result in run:
+                assert_type(result, StreamResult)
+            run.drain()
+        assert_type(run.figures, Figures)
+        assert_type(run.figures.failures, tuple[Failure, ...])
+        assert_type(run.resumed, Resumed)
+        assert_type(run.invalid, Invalid)
+        return run.totals
+    except InvalidRequestsError as refused:
+        assert_type(refused.invalid, Invalid)
+        return Totals()
+    except (InputError, OutputError):
+        return Totals()
+    except RunStopped as stopped:
+        assert_type(stopped.result, StreamResult)
+        raise
+
+
+# -- tests of the library's own
+
+
+async def against_a_simulator() -> None:
+    simulator = Simulator(seed=1, tokens_per_second=100)
+    simulator.script([529, "hello"])
+    model = AnthropicModel(
+        "claude-opus-5-5", api_key="k", base_url="http://test", http_client=anthropic.DefaultAsyncHttpxClient()
+    )
+    async with simulator.serve(), Engine(model) as engine:
+        await read(engine, "Hi", Conflate())
+        print(timedelta(seconds=1), simulator.url)  # noqa: T201
