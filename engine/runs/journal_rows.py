@@ -41,9 +41,9 @@ _LATER_COLUMNS = {
     "cache_miss": "TEXT",
     "cache_missed_tokens": "INTEGER",
     "cache_missed_dollars": "REAL",
-    "shared": "INTEGER",
     "estimated": "INTEGER",
     "failure": "TEXT",
+    "shared": "INTEGER",
 }
 _LATER_TABLES = """
 CREATE TABLE IF NOT EXISTS parameters (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)

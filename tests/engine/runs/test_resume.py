@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -115,9 +115,11 @@ async def test_a_request_that_changed_is_refused(simulator: Simulator, output: P
 async def test_what_differs_is_summed_up_by_parameter(simulator: Simulator, output: Path) -> None:
     def asked(*tokens: int, temperature: float | None = None) -> list[StreamRequest]:
         ask: MessageParams = {"messages": [{"role": "user", "content": "Hello"}]}
-        if temperature is not None:
-            ask |= {"model": "claude-opus-4-6", "temperature": temperature}
-        return [StreamRequest({**ask, "max_tokens": one}, custom_id=f"p-{n}") for n, one in enumerate(tokens)]
+        own: dict[str, Any] = {} if temperature is None else {"model": "claude-opus-4-6", "temperature": temperature}
+        return [
+            StreamRequest(cast("MessageParams", {**ask, **own, "max_tokens": one}), custom_id=f"p-{n}")
+            for n, one in enumerate(tokens)
+        ]
 
     await run_all(simulator, asked(5, 5, 6, 7), output)
     for later, said in (
