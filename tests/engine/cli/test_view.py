@@ -17,8 +17,9 @@ from manystream.actors.stream.result import Ending
 from manystream.engine import LimitStats
 from manystream.engine.admission import Reason
 from manystream.engine.cli.ending import RunEnding, last_lines
+from manystream.engine.cli.session_text import outcome, summary
 from manystream.engine.cli.telling import fail, say
-from manystream.engine.cli.view import live_lines, outcome, plain_line, stopping_text, summary, waiting_text
+from manystream.engine.cli.view import live_lines, plain_line, stopping_text, waiting_text
 from manystream.engine.report.units import compact, cost, duration, plain, rate, seconds, shorten
 from manystream.engine.runs import Figures
 from manystream.engine.runs.failures import Failure
