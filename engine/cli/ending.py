@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from ...actors.stream import STATUS_OF_TYPE
 from ..report.units import cost, shorten
 from ..runs import InputError, OutputError, RunStopped
 from ..runs.figures import Figures
@@ -94,9 +95,18 @@ def _counts(ending: RunEnding) -> str:
 def _errors(figures: Figures) -> list[str]:
     """Which errors the same command runs again, and what to do about the others."""
     pieces = [f"{_by(figures.passing)}: the same command runs them again"] if figures.passing else []
-    if figures.lasting:
-        pieces.append(f"{_by(figures.lasting)}: mend the input, then --retry-errored")
+    by_remedy: dict[str, dict[str, int]] = {}
+    for name, count in figures.lasting.items():
+        by_remedy.setdefault(_remedy(name), {})[name] = count
+    pieces += [f"{_by(errors)}: {remedy}, then --retry-errored" for remedy, errors in by_remedy.items()]
     return ["; ".join(pieces)] if pieces else []
+
+
+def _remedy(name: str) -> str:
+    """What people do about a failure of this name that does not pass."""
+    if name.startswith("deadline_") or name == "expired":
+        return "give them more time"
+    return "mend the input" if name in STATUS_OF_TYPE or name == "request_error" else "look at the report"
 
 
 def _by(errors: Mapping[str, int]) -> str:

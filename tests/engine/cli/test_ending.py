@@ -44,6 +44,12 @@ def test_all_were_run(figures: Figures) -> None:
         " 3 errored by invalid_request_error: mend the input, then --retry-errored",
     ]
     assert told(figures, resumable=False) == [counts]
+    figures.lasting.update({"deadline_total": 2, "request_error": 1, "internal_error": 4})
+    assert told(figures)[-1].partition("again; ")[2] == (
+        "3 errored by invalid_request_error, 1 by request_error: mend the input, then --retry-errored;"
+        " 2 errored by deadline_total: give them more time, then --retry-errored;"
+        " 4 errored by internal_error: look at the report, then --retry-errored"
+    )
     figures.passing.clear()
     figures.lasting.clear()
     assert told(figures) == [counts]
