@@ -77,6 +77,11 @@ def test_a_spend_cap(figures: Figures) -> None:
     assert told(figures, failure=stop, spend_cap=20.0, sessions=3)[-1] == (
         "stopped: spend cap, $20.03 of $20 spent over 3 sessions; to go on: --spend-cap 40"
     )
+    dear = stopped("spend_cap", "the spend cap is reached: $1.0000 of $20 is spent, and one more may cost $64.5000; no")
+    figures.dollars = 1.0
+    assert told(figures, failure=dear, spend_cap=20.0)[-1] == (
+        "stopped: spend cap, $1.00 of $20 spent, and the next request may cost $64.50; to go on: --spend-cap 80"
+    )
     figures.dollars = 85.0
     assert told(figures, failure=stop, spend_cap=20.0)[-1].endswith("; to go on: --spend-cap 160")
     figures.dollars = 19.99
