@@ -376,6 +376,10 @@ class Engine:
         """
         return self._defaults.model_of(request).params_for(request)
 
+    def with_longest_answer(self, request: StreamRequest) -> StreamRequest:
+        """The request with the `max_tokens` that its model gives at most, unless somebody says otherwise."""
+        return self._defaults.model_of(request).with_longest_answer(request)
+
     @property
     def home(self) -> HomeLoop | None:
         """The event loop that the engine belongs to; None before it is entered."""

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from attrs import evolve
+
 from ...actors.message import EMPTY
 from ...actors.stream import StreamRequest, check_kind, check_names, own_copy
 from .connected_model import ConnectedModel, credentials_of
 from .given import check_base_url, check_key, check_name
+from .output_limits import output_limit
 from .parameters import BODY_PARAMETERS, DEFAULT_MAX_TOKENS, sdk_parameters
 from .shared_client import acquire_shared_client, client_timeout
 
@@ -146,6 +149,14 @@ class AnthropicModel:
                 hint = f"did you mean {near[0]!r}?" if near else "newer ones go into extra_body"
                 raise TypeError(f"the Messages API has no parameter {name!r}; {hint}")
         return params
+
+    def with_longest_answer(self, request: StreamRequest) -> StreamRequest:
+        """The request with the `max_tokens` that its model gives at most, unless it or the defaults say otherwise, or
+        nobody knows."""
+        if "max_tokens" in self._defaults or "max_tokens" in request.params or "max_tokens" in request.extra_body:
+            return request
+        longest = output_limit(str(request.params.get("model", self._model_name)))
+        return request if longest is None else evolve(request, params={**request.params, "max_tokens": longest})
 
     def connect(self) -> ConnectedModel:
         """The model with an SDK client for the running event loop, to be closed with `aclose`.

@@ -5,7 +5,7 @@ The first Ctrl-C (or SIGTERM) drains, the second cancels, the third ends the pro
 
 import gc
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -13,12 +13,14 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup
 
-from ...actors.stream import Recovery, RetryPolicy, StreamRequest
+from ...actors.message import EMPTY
+from ...actors.stream import Deadlines, Recovery, RetryPolicy, StreamRequest
 from ..api.model import AnthropicModel, MissingCredentialsError
 from ..engine import Engine
+from ..prices import Price
 from ..runs import InputError, OutputError, RequestFile, Run, RunStopped, open_run
-from ..runs.input import RequestPipe
 from ..runs.output import StoreError
+from ..runs.pipe import RequestPipe
 from ..runs.rates import Speed
 from .display import Display, HarmlessDisplay, display_for
 from .ending import RunEnding, last_lines
@@ -65,6 +67,9 @@ class Job:
     output: str
     concurrency: int
     limit: int | None = None
+    timeout: float | None = None
+    """Seconds for each request in all."""
+    prices: Mapping[str, Price] = EMPTY
     overwrite: bool = False
     ordered: bool = False
     retry_errored: bool = False
@@ -117,8 +122,10 @@ class _Performance:
             async with Engine(
                 job.model,
                 max_concurrency=job.concurrency,
+                deadlines=Deadlines(total=job.timeout),
                 retry=RetryPolicy(max_attempts=job.max_attempts),
                 spend_cap=job.spend_cap,
+                prices=job.prices,
             ) as engine:
                 # What is loaded by now stays loaded. Without this, each full collection would look at all of it, which
                 # delays the streams by a quarter of a second.

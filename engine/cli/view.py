@@ -9,11 +9,12 @@ from ..admission import Reason
 from ..report.units import compact, cost, duration, printable, rate, seconds, shares, shorten
 from ..runs.failures import Failure
 from ..runs.figures import Figures
-from ..runs.input import RequestPipe
+from ..runs.pipe import RequestPipe
 from ..runs.rates import Speed
 from ..runs.run import Run
 from ..runs.totals import Totals
 from ..stats import EngineStats, LimitStats, PoolStats
+from .replaced import replaced
 
 __all__ = [
     "live_lines",
@@ -409,8 +410,10 @@ def warn_of_paid_twice(figures: Figures) -> list[str]:
 
 
 def skipped(run: Run) -> list[str]:
-    """What was skipped in an input that was read as it came."""
-    return run.invalid.lines() if isinstance(run.source, RequestPipe) else []
+    """What was skipped in an input that was read as it came, and what was replaced in it."""
+    if not isinstance(run.source, RequestPipe):
+        return []
+    return [*replaced(run.source.replaced, run.source.parameters), *run.invalid.lines()]
 
 
 def outcome(figures: Figures) -> list[str]:

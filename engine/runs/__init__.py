@@ -4,10 +4,12 @@ A run that was stopped continues from its journal; `resume` says how.
 """
 
 from .again import RunAgain
-from .entries import InputError
 from .figures import Failure, Figures
-from .input import Invalid, RequestFile, RequestPipe, read_requests
+from .formats import InputError
+from .input import RequestFile, read_requests
+from .invalid import Invalid, InvalidRequestsError
 from .output import OutputError
+from .pipe import RequestPipe
 from .run import Run, RunStopped, Source, open_run
 from .stopping import StopReason
 from .stores import Resumed
@@ -18,6 +20,7 @@ __all__ = [
     "Figures",
     "InputError",
     "Invalid",
+    "InvalidRequestsError",
     "OutputError",
     "RequestFile",
     "RequestPipe",

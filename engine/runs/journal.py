@@ -9,14 +9,16 @@ thread. They raise `OutputError` when the journal can't be read or written.
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache, partial
 from typing import Any
 
 import attrs
 
 from .again import Again, RunAgain
 from .columns import as_key
+from .differences import Pair
 from .journal_rows import (
     BEGIN,
     END,
@@ -57,11 +59,15 @@ class JournalInUseError(StoreError):
 
 
 class ChangedError(Exception):
-    """`request` has an answer that was given to other parameters than it has now."""
+    """`request` has an answer that was given to other parameters than it has now. It is the first of `count`, among
+    `answered` that have answers; `pairs` says how their parameters differ."""
 
-    def __init__(self, request: Registered) -> None:
+    def __init__(self, request: Registered, count: int = 1, answered: int = 1, pairs: Sequence[Pair] = ()) -> None:
         super().__init__(f"custom_id {request.custom_id!r} has other parameters than before")
         self.request = request
+        self.count = count
+        self.answered = answered
+        self.pairs = pairs
 
 
 class Journal:
@@ -97,7 +103,7 @@ class Journal:
         if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             for statement in SCHEMA.split(";\n"):
                 db.execute(statement)
-            db.execute("INSERT INTO meta VALUES ('format', ?)", (FORMAT,))
+            db.executemany("INSERT INTO meta VALUES (?, ?)", [("format", FORMAT), ("max_tokens", "model")])
         found = format_of(db)
         if not is_readable_format(found):
             raise OutputError(
@@ -145,6 +151,11 @@ class Journal:
         with self._failures():
             return self._db.execute(query, parameters).fetchall()
 
+    def takes_longest_answers(self) -> bool:
+        """Whether `max_tokens` is the model's own limit where nobody says otherwise. A run that began with a version
+        that had a fixed default goes on with that: its answers were given to it."""
+        return bool(self.read("SELECT 1 FROM meta WHERE key = 'max_tokens'"))
+
     def totals(self) -> Totals:
         """The sums over all sessions so far."""
         with self._failures():
@@ -179,24 +190,20 @@ class Journal:
         they have an answer or have cost something. Raises `DuplicateError` and `ChangedError`; then nothing changes."""
         with self.transaction() as db:
             db.execute("DELETE FROM input")
-            for request in requests:
-                add_id(db, *attrs.astuple(request))
-            changed = db.execute(
-                "SELECT input.custom_id, input.ordinal, input.hash FROM input JOIN request USING (custom_id)"
-                " WHERE input.hash <> request.hash AND request.state = 'ended'"
-                " AND custom_id NOT IN (SELECT custom_id FROM unchecked) ORDER BY input.ordinal LIMIT 1"
-            ).fetchone()
-            if changed is not None:
-                raise ChangedError(Registered(*changed))
+            number_of = lru_cache(partial(_number_of, db))
+            for one in requests:
+                add_id(db, one.custom_id, one.ordinal, one.hash, number_of(one.shared))
+            _check_unchanged(db)
             db.execute(
                 "DELETE FROM request WHERE state = 'pending' AND lost_dollars IS NULL"
                 " AND custom_id NOT IN (SELECT custom_id FROM input)"
             )
             db.execute(
-                "INSERT INTO request (custom_id, ordinal, hash, state)"
-                " SELECT custom_id, ordinal, hash, 'pending' FROM input WHERE true"
-                " ON CONFLICT (custom_id) DO UPDATE SET ordinal = excluded.ordinal, hash = excluded.hash"
+                "INSERT INTO request (custom_id, ordinal, hash, shared, state)"
+                " SELECT custom_id, ordinal, hash, shared, 'pending' FROM input WHERE true ON CONFLICT (custom_id)"
+                " DO UPDATE SET ordinal = excluded.ordinal, hash = excluded.hash, shared = excluded.shared"
             )
+            db.execute("DELETE FROM parameters WHERE number NOT IN (SELECT shared FROM request WHERE shared NOT NULL)")
 
     def register_one(self, request: Registered) -> bool:
         """Adds one more request of the input. Returns whether it has to be run, since it has no answer yet.
@@ -204,21 +211,25 @@ class Journal:
         Raises `DuplicateError` and `ChangedError`.
         """
         with self.transaction() as db:
-            add_id(db, *attrs.astuple(request))
-            known = db.execute("SELECT hash, state FROM request WHERE custom_id = ?", (request.custom_id,)).fetchone()
+            values = (request.custom_id, request.ordinal, request.hash, _number_of(db, request.shared))
+            add_id(db, *values)
+            known = db.execute(
+                "SELECT hash, state, text FROM request LEFT JOIN parameters ON number = shared WHERE custom_id = ?",
+                (request.custom_id,),
+            ).fetchone()
             if known is None:
                 db.execute(
-                    "INSERT INTO request (custom_id, ordinal, hash, state) VALUES (?, ?, ?, 'pending')",
-                    attrs.astuple(request),
+                    "INSERT INTO request (custom_id, ordinal, hash, shared, state) VALUES (?, ?, ?, ?, 'pending')",
+                    values,
                 )
                 return True
             changed = known[1] == "ended" and known[0] is not None and known[0] != request.hash
             unchecked = "SELECT 1 FROM unchecked WHERE custom_id = ?"
             if changed and not db.execute(unchecked, (request.custom_id,)).fetchone():
-                raise ChangedError(request)
+                raise ChangedError(request, pairs=[(known[2], request.shared, 1)])
             db.execute(
-                "UPDATE request SET ordinal = ?, hash = ? WHERE custom_id = ?",
-                (request.ordinal, request.hash, request.custom_id),
+                "UPDATE request SET ordinal = ?, hash = ?, shared = ? WHERE custom_id = ?",
+                (*values[1:], request.custom_id),
             )
             return known[1] != "ended"
 
@@ -314,6 +325,31 @@ class Journal:
             (frontier, frontier, count),
         )
         return [Held(*row) for row in rows]
+
+
+def _number_of(db: sqlite3.Connection, text: str) -> int:
+    """The number of a text of parameters, which is kept if it is new."""
+    db.execute("INSERT OR IGNORE INTO parameters (text) VALUES (?)", (text,))
+    return db.execute("SELECT number FROM parameters WHERE text = ?", (text,)).fetchone()[0]
+
+
+def _check_unchanged(db: sqlite3.Connection) -> None:
+    """Raises `ChangedError` when requests of the input have answers that were given to other parameters."""
+    both = "FROM input JOIN request USING (custom_id)"
+    changed = (
+        "request.state = 'ended' AND input.hash <> request.hash AND custom_id NOT IN (SELECT custom_id FROM unchecked)"
+    )
+    first = db.execute(
+        f"SELECT input.custom_id, input.ordinal, input.hash {both} WHERE {changed} ORDER BY input.ordinal LIMIT 1"
+    ).fetchone()
+    if first is None:
+        return
+    ((answered,),) = db.execute(f"SELECT count(*) {both} WHERE request.state = 'ended'").fetchall()
+    pairs = db.execute(
+        f"SELECT was.text, now.text, count(*) {both} LEFT JOIN parameters AS was ON was.number = request.shared"
+        f" LEFT JOIN parameters AS now ON now.number = input.shared WHERE {changed} GROUP BY was.number, now.number"
+    ).fetchall()
+    raise ChangedError(Registered(*first), sum(count for _, _, count in pairs), answered, pairs)
 
 
 def remove_journal(output: str) -> None:

@@ -44,6 +44,7 @@ _LATER_COLUMNS = {
     "cache_missed_dollars": "REAL",
     "estimated": "INTEGER",
     "failure": "TEXT",
+    "shared": "INTEGER",
     "transient": "INTEGER",
     "restarts": "INTEGER",
     "restarted_dollars": "REAL",
@@ -80,13 +81,16 @@ CREATE TABLE request (
     cache_miss TEXT,        -- why the prompt cache was not read in full, where the API was asked
     cache_missed_tokens INTEGER,
     cache_missed_dollars REAL,
+    shared INTEGER,         -- its parameters other than the messages, in the table parameters
     lost_input_tokens INTEGER, lost_output_tokens INTEGER, lost_dollars REAL  -- paid for without getting an answer
 ) WITHOUT ROWID;
 CREATE INDEX unanswered ON request (ordinal) WHERE state <> 'ended';
 CREATE TABLE session (number INTEGER PRIMARY KEY, began REAL NOT NULL, ended REAL, how TEXT);
+CREATE TABLE parameters (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE held (custom_id TEXT PRIMARY KEY, line BLOB NOT NULL) WITHOUT ROWID;  -- lines whose turn has not come
 """
 _LATER_TABLES = """
+CREATE TABLE IF NOT EXISTS parameters (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS replaced (  -- answers that are asked for again, until there are others
     custom_id TEXT PRIMARY KEY, line BLOB NOT NULL, columns TEXT NOT NULL
 ) WITHOUT ROWID
@@ -111,11 +115,13 @@ def journal_path(output: str) -> str:
 
 @attrs.frozen
 class Registered:
-    """A request of the input: its id, its place, and the hash of its parameters."""
+    """A request of the input: its id, its place, and the hash of what is sent."""
 
     custom_id: str = attrs.field(converter=as_key)
     ordinal: int
     hash: bytes = attrs.field(repr=False)
+    shared: str = attrs.field(default="{}", repr=False, eq=False)
+    """Its parameters other than the messages, in short: see `differences`."""
 
 
 @attrs.frozen

@@ -20,8 +20,10 @@ from .again import Again
 from .delivery import Delivery
 from .driver import Driver
 from .figures import Figures
-from .input import Invalid, RequestFile, RequestPipe, read_requests
+from .input import RequestFile, read_requests
+from .invalid import Invalid
 from .output import OutputError, ResultFile
+from .pipe import RequestPipe
 from .stopping import StopReason
 from .stores import Options, Resumed, Stores, open_stores
 from .too_many import MaxFailures
@@ -69,7 +71,8 @@ def open_run(
 
     The journal of the run lies beside the results file, in `output` with `.journal` appended. A run with the same
     output continues where the one before stopped, however it stopped: each request is in the results once. Requests are
-    the same if their `custom_id` and their parameters are, including the model's defaults.
+    the same if their `custom_id` and what is sent for them are, including the model's defaults. A request without
+    `max_tokens`, of a model without such a default, gets as much as its model gives at most in one answer.
 
     - `overwrite` starts anew.
     - `limit` runs only the first requests, so many of them.
@@ -163,7 +166,14 @@ class Run(AsyncIterator[StreamResult]):
             self._source = await to_thread.run_sync(lambda: read_requests(path, skip_invalid=skip))
         requests, prices = self._source, self._engine.prices
         self._stores = stores = await to_thread.run_sync(
-            lambda: open_stores(requests, self._output, self._engine.params_for, self._options, prices)
+            lambda: open_stores(
+                requests,
+                self._output,
+                self._engine.params_for,
+                self._options,
+                prices,
+                complete=self._engine.with_longest_answer,
+            )
         )
         try:
             self._engine.count_spent(self.output_name, stores.before.spent)

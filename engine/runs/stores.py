@@ -13,10 +13,11 @@ from ..prices import Prices
 from .again import Again, RunAgain
 from .event_files import EventDirectory, EventOutput, open_event_files
 from .found_lines import FoundLines
-from .input import RequestFile, RequestPipe
+from .input import RequestFile
 from .journal import Journal, remove_journal
 from .journal_rows import journal_path
 from .output import OutputError, ResultFile
+from .pipe import RequestPipe
 from .registry import Registry
 from .resume import drop_chosen, reconcile
 from .too_many import MaxFailures
@@ -92,6 +93,8 @@ def open_stores(
     params_for: Callable[[StreamRequest], dict[str, Any]],
     options: Options,
     prices: Prices,
+    *,
+    complete: Callable[[StreamRequest], StreamRequest],
 ) -> Stores:
     """Opens the stores and finds out what has to be run.
 
@@ -107,7 +110,14 @@ def open_stores(
         if path is not None and continues:
             found, missing = _reconcile(path, output, journal, prices)
             journal.choose(options.again)
-        registry = Registry(requests, journal, params_for, limit=options.limit, output_name=output.name)
+        registry = Registry(
+            requests,
+            journal,
+            params_for,
+            complete=complete if journal.takes_longest_answers() else _as_it_is,
+            limit=options.limit,
+            output_name=output.name,
+        )
         registry.register()
         if found is not None:
             again = journal.chosen(known=registry.readable is not None)
@@ -137,6 +147,10 @@ def open_stores(
                 remove_journal(path)
         raise
     return stores
+
+
+def _as_it_is(request: StreamRequest) -> StreamRequest:
+    return request
 
 
 def check_output(

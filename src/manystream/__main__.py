@@ -10,19 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from . import __version__
+from .command_group import COMPLETION_VARIABLE, CommandGroup
+from .options import STATUS, Backend, Concurrency, Limit, LogFormat, LogLevel, Provider, Quiet, Seed
+from .settings import ConfigFile, EnvFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["app", "main"]
-
-_STATUS = """
-Exit status: 0 all requests succeeded; 1 all were run, and some failed; 2 the command line, the input or the
-credentials were wrong: nothing was sent, except requests that came through a pipe before; 3 the results, their journal
-or the events could not be written (a full disk, a lock): earlier answers are kept, and the same command continues the
-run; 4 something stopped the run and would stop it again (a spend cap or limit, the key, --max-failures, nobody
-reached); 129, 130, 143 interrupted by SIGHUP, Ctrl-C, SIGTERM: the same command continues the run.
-"""
 
 _SCENARIO = """
 A scenario describes the service, in TOML. Every setting may be left out:
@@ -44,29 +39,21 @@ A scenario describes the service, in TOML. Every setting may be left out:
 
 app = typer.Typer(
     name="manystream",
+    cls=CommandGroup,
     help="Runs hundreds to thousands of Claude streams at once.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Backend = Annotated[Literal["asyncio", "trio"], typer.Option(hidden=True)]
-Concurrency = Annotated[int, typer.Option(min=1, help="How many requests run at a time.")]
-LogLevel = Annotated[
-    Literal["debug", "info", "warning", "error"] | None,
-    typer.Option(help="Log what is of this level or above to standard error. Nothing is logged by default."),
-]
-LogFormat = Annotated[Literal["console", "json"], typer.Option(help="The format of the logs.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same prompts and answers.")]
 
-
-def _exit(command: "Callable[[], int]") -> None:
+def _exit(command: "Callable[[], int]", interrupted: str = "interrupted: nothing was sent", status: int = 130) -> None:
+    """Exits with the command's status. Ctrl-C may come while it is imported: then `interrupted` is said, and `status`
+    is the status."""
     try:
         status = command()
     except KeyboardInterrupt:
-        print("interrupted: nothing was sent", file=sys.stderr)  # noqa: T201
-        status = 130
+        print(interrupted, file=sys.stderr)  # noqa: T201
     raise typer.Exit(status)
 
 
@@ -80,23 +67,27 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def manystream(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        print(context.get_help())  # noqa: T201
+        raise typer.Exit(2)
 
 
-@app.command(epilog=_STATUS)
+@app.command(epilog=STATUS)
 def demo(
-    requests: Annotated[int, typer.Option(min=1, help="How many prompts.")] = 200,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many prompts.")] = 200,
     concurrency: Concurrency = 50,
     seed: Seed = 0,
     output: Annotated[
         str, typer.Option("-o", "--output", help="The results file; `-` is standard output.")
     ] = "manystream-demo.jsonl",
+    quiet: Quiet = False,
     log_level: LogLevel = None,
     log_format: LogFormat = "console",
     backend: Backend = "asyncio",
@@ -111,12 +102,12 @@ def demo(
         from .engine.cli.logs import write_logs
 
         write_logs(log_level, log_format)
-        return demo(requests=requests, concurrency=concurrency, seed=seed, output=output, backend=backend)
+        return demo(requests=limit, concurrency=concurrency, seed=seed, output=output, quiet=quiet, backend=backend)
 
     _exit(command)
 
 
-@app.command(epilog=_STATUS)
+@app.command(epilog=STATUS)
 def run(
     file: Annotated[
         str,
@@ -129,14 +120,42 @@ def run(
         str,
         typer.Option("-o", "--output", help="The results file, as Message Batches have it; `-` is standard output."),
     ],
-    model: Annotated[str | None, typer.Option(help="The model for requests that name none.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="max_tokens for requests without it. [4096]")] = None,
-    system: Annotated[str | None, typer.Option(help="The system prompt for requests without one.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", envvar="MANYSTREAM_MODEL", help="The model of all requests."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="The max_tokens of all requests. Otherwise those without their own get as much as their model gives: "
+            "128000 or 64000, and 4096 for a model that is not known.",
+        ),
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="The system prompt of all requests.")] = None,
+    provider: Provider = "anthropic",
     base_url: Annotated[
-        str | None, typer.Option(help="The base URL, if not Anthropic's. A server on this machine needs no key.")
+        str | None, typer.Option(help="The base URL, if not the provider's. A server on this machine needs no key.")
     ] = None,
     concurrency: Concurrency = 50,
-    limit: Annotated[int | None, typer.Option(min=1, help="Run only the first N requests.")] = None,
+    limit: Limit = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            metavar="SECONDS",
+            help="How long a request may take in all, from when it is drawn to its end, waits and retries included.",
+        ),
+    ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL=IN,OUT",
+            help="What a model costs, in dollars per million input and output tokens. It may be given several times.",
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    env_file: EnvFile = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew: replace the output file and its journal.")
     ] = False,
@@ -189,10 +208,11 @@ def run(
         float | None,
         typer.Option(
             min=0.0001,
+            envvar="MANYSTREAM_SPEND_CAP",
             help="In dollars, over all sessions of the run. A request that might exceed it is not begun.",
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show only errors and the last line.")] = False,
+    quiet: Quiet = False,
     log_level: LogLevel = None,
     log_format: LogFormat = "console",
     backend: Backend = "asyncio",
@@ -213,15 +233,17 @@ def run(
         from .engine.cli.logs import write_logs
 
         write_logs(log_level, log_format)
-        defaults: dict[str, Any] = {"max_tokens": max_tokens, "system": system}
+        parameters: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "system": system}
         return run_file(
             file,
             output,
-            model=model,
-            defaults={name: value for name, value in defaults.items() if value is not None},
+            parameters={name: value for name, value in parameters.items() if value is not None},
+            provider=provider,
             base_url=base_url,
             concurrency=concurrency,
             limit=limit,
+            timeout=timeout,
+            prices=price or [],
             overwrite=overwrite,
             ordered=ordered,
             retry_errored=retry_errored,
@@ -238,6 +260,22 @@ def run(
         )
 
     _exit(command)
+
+
+@app.command()
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="Which shell.")],
+) -> None:
+    """Print the script that completes commands and options.
+
+    For bash: manystream completion bash >> ~/.bashrc. For zsh: put it into a file `_manystream` in a folder of $fpath.
+    For fish: into ~/.config/fish/completions/manystream.fish.
+    """
+    from typer.completion import get_completion_script  # pyright: ignore[reportPrivateImportUsage]
+
+    print(  # noqa: T201
+        get_completion_script(prog_name="manystream", complete_var=COMPLETION_VARIABLE, shell=shell)
+    )
 
 
 @app.command()
@@ -258,7 +296,7 @@ def report(
 
         return report(output, as_json=as_json, html=html)
 
-    _exit(command)
+    _exit(command, "interrupted")
 
 
 @app.command()
@@ -320,7 +358,7 @@ def simulate(
             backend=backend,
         )
 
-    _exit(command)
+    _exit(command, "stopped", 0)
 
 
 def main() -> None:
@@ -332,7 +370,7 @@ def main() -> None:
             # The parent process closed it. No file of ours may take its number, since output would go into it. It is
             # opened for reading only, so that writing to it fails.
             os.open(os.devnull, os.O_RDONLY)
-    app()
+    app(prog_name="manystream")
 
 
 if __name__ == "__main__":

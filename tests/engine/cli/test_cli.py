@@ -104,7 +104,8 @@ def test_help_tells_the_exit_status() -> None:
         ),
         (
             ["in.jsonl", "-o", "out.jsonl", "--model", "claude-nobody-0", "--spend-cap", "1"],
-            "in.jsonl: no price is known for the model 'claude-nobody-0'; run it without --spend-cap",
+            "in.jsonl: no price is known for the model 'claude-nobody-0': give it with --price claude-nobody-0=IN,OUT,"
+            " or run without --spend-cap",
         ),
         (["in.jsonl", "-o", "out.jsonl", *MODEL], "no API key: set the environment variable ANTHROPIC_API_KEY"),
         (
@@ -158,8 +159,49 @@ def test_a_run(simulator: Simulator, backend: str) -> None:
 def test_requests_keep_their_own_parameters(simulator: Simulator) -> None:
     own = {"model": "claude-haiku-5-5", "max_tokens": 7, "messages": [{"role": "user", "content": "Hello"}]}
     Path("in.jsonl").write_text(json.dumps({"requests": [{"custom_id": "a", "params": own}]}))
-    assert run("in.jsonl", "-o", "out.jsonl", "--max-tokens", "9", "--base-url", simulator.url).exit_code == 0
+    assert run("in.jsonl", "-o", "out.jsonl", "--base-url", simulator.url).exit_code == 0
     assert simulator.requests[0].json == own | {"stream": True}
+
+
+def test_options_replace_what_requests_say_and_tell_so(simulator: Simulator) -> None:
+    ask = [{"role": "user", "content": "Hello"}]
+    lines = [{"custom_id": "a", "params": {"model": "claude-haiku-5-5", "max_tokens": 7, "messages": ask}}]
+    lines += [{"custom_id": "b", "params": {"model": "claude-opus-5-5", "max_tokens": 9, "messages": ask}}]
+    Path("in.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    args = ("in.jsonl", "-o", "out.jsonl", *MODEL, "--max-tokens", "9", "--system", "secret", "--base-url")
+    done = run(*args, simulator.url)
+    assert done.exit_code == 0
+    assert done.stderr.splitlines()[:2] == [
+        "--model claude-opus-5-5 replaces the models of 1 request",
+        "--max-tokens 9 replaces the max_tokens of 1 request",
+    ]
+    assert "secret" not in done.stderr
+    for request in simulator.requests:
+        assert (request.json["model"], request.json["max_tokens"]) == ("claude-opus-5-5", 9)
+        assert request.json["system"] == "secret"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pipes that can be waited for")
+def test_options_replace_what_comes_through_a_pipe(simulator: Simulator) -> None:
+    ask = {"model": "claude-haiku-5-5", "max_tokens": 5, "messages": [{"role": "user", "content": "Hello"}]}
+    process = start("run", "-", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, stdin=subprocess.PIPE)
+    _, told = process.communicate(json.dumps({"custom_id": "a", "params": ask}), timeout=20)
+    assert process.returncode == 0
+    assert "--model claude-opus-5-5 replaces the models of 1 request" in told.splitlines()
+    assert [request.json["model"] for request in simulator.requests] == ["claude-opus-5-5"]
+
+
+def test_all_bad_lines_are_counted_and_the_first_ten_shown() -> None:
+    Path("in.jsonl").write_text('{"prompt": "Hello"}\n' + '{"prompt": 3}\n' * 12)
+    done = run("in.jsonl", "-o", "out.jsonl", *MODEL)
+    assert done.exit_code == 2
+    *lines, last = done.stderr.splitlines()
+    assert lines == [
+        f"error: in.jsonl:{number}: prompt must be a non-empty string, not a number" for number in range(2, 12)
+    ]
+    assert last == (
+        "12 requests are not valid, of which 10 are shown: mend them, or leave them out with --skip-invalid"
+    )
 
 
 def test_some_failures(simulator: Simulator) -> None:
@@ -315,7 +357,7 @@ def test_ctrl_c_drains_and_again_cancels() -> None:
 
 
 def test_the_demo() -> None:
-    process = start("demo", "--requests", "8", "--concurrency", "8", "-o", "-")
+    process = start("demo", "-n", "8", "--concurrency", "8", "-o", "-")
     out, told = process.communicate(timeout=30)
     assert process.returncode == 0
     first, *_, last = told.splitlines()
@@ -330,7 +372,7 @@ def test_the_demo_overwrites_its_own_results_alone() -> None:
     own = "manystream-demo.jsonl"
     Path(own).write_text('{"custom_id":"demo-001","result":{}}\n')
     Path("taken").write_text("mine")
-    assert CliRunner().invoke(app, ["demo", "--requests", "1"]).exit_code == 0
+    assert CliRunner().invoke(app, ["demo", "-n", "1"]).exit_code == 0
     assert results(own)["demo-001"]["type"] == "succeeded"
     done = CliRunner().invoke(app, ["demo", "-o", "taken"])
     assert done.exit_code == 2

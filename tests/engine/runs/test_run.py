@@ -67,7 +67,8 @@ async def test_a_file_is_run(tmp_path: Path) -> None:
                 assert result.state == "complete"
                 written.append(len(lines(output)))
         client = anthropic.AsyncAnthropic(api_key="key", base_url=simulator.url)
-        answer = cast(Message, await client.messages.create(**simulator.requests[0].json | {"stream": False}))
+        asked_whole = simulator.requests[0].json | {"stream": False, "timeout": 60}
+        answer = cast(Message, await client.messages.create(**asked_whole))
         await client.close()
     # Each line is in the file when its result is given.
     assert all(count >= number for number, count in enumerate(written, 1))
