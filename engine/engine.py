@@ -57,7 +57,16 @@ __all__ = ["Engine", "EngineBusy", "EngineStats"]
 
 _ELSEWHERE = "elsewhere its streams' state, result and cancel() can be used"
 _ENOUGH_TTFTS = 20
-_FOR_COMBINATORS = {"ask_to_cancel", "home", "launch", "params_for", "prices", "request_cancel", "start_side_task"}
+_FOR_COMBINATORS = {
+    "ask_to_cancel",
+    "home",
+    "launch",
+    "params_for",
+    "prices",
+    "request_cancel",
+    "start_side_task",
+    "with_longest_answer",
+}
 
 
 @misuse("async with Engine(model) as engine", "with")

@@ -109,7 +109,8 @@ class AnthropicModel:
         return "anthropic"
 
     def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if name not in ("connect", "params_for")]  # they are for engines
+        for_engines = ("connect", "params_for", "with_longest_answer")
+        return [name for name in super().__dir__() if name not in for_engines]
 
     def __repr__(self) -> str:
         return f"AnthropicModel({self._model_name!r})"

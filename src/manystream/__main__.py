@@ -43,6 +43,7 @@ app = typer.Typer(
     help="Runs hundreds to thousands of Claude streams at once.",
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # which fills paragraphs anew
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -113,7 +114,8 @@ def run(
         str,
         typer.Argument(
             help="Requests, one JSON object per line: a Message Batches request {custom_id, params}, or {prompt}."
-            " Or one Message Batches body {requests: [...]}. `-` is standard input."
+            " Or one document: an array of these, or a Message Batches body {requests: [...]}. gzip and Zstandard are"
+            " undone. `-` is standard input."
         ),
     ],
     output: Annotated[
