@@ -6,8 +6,10 @@ from typing import Any
 from ...actors.stream import Recovery
 from ..prices import Price, Prices
 from ..runs import InputError, InvalidRequestsError, OutputError, RequestFile, read_requests
+from ..runs.again import check_failures
 from ..runs.invalid import Invalid
 from ..runs.stores import check_output
+from ..runs.too_many import MaxFailures
 from .environment import check_environment, check_url
 from .perform import Job, Status, perform
 from .providers import model_by
@@ -33,6 +35,10 @@ def run_file(
     overwrite: bool,
     ordered: bool,
     retry_errored: bool,
+    retry_only: tuple[str, ...],
+    retry_stopped: tuple[str, ...],
+    max_attempts: int,
+    max_failures: str | None,
     skip_invalid: bool,
     stream_events: str | None,
     recovery: Recovery,
@@ -50,6 +56,7 @@ def run_file(
             check_url("--base-url", base_url)
         check_environment(provider, base_url=base_url)
         known = dict(map(_price, prices))
+        _check_policy(retry_errored, retry_only, max_failures)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
         requests = read_requests(source, needs_model=model is None, skip_invalid=skip_invalid, parameters=parameters)
         if spend_cap is not None and isinstance(requests, RequestFile):
@@ -76,6 +83,10 @@ def run_file(
         overwrite=overwrite,
         ordered=ordered,
         retry_errored=retry_errored,
+        retry_only=retry_only,
+        retry_stopped=retry_stopped,
+        max_attempts=max_attempts,
+        max_failures=max_failures,
         stream_events=stream_events,
         recovery=recovery,
         spend_cap=spend_cap,
@@ -104,6 +115,20 @@ def _price(text: str) -> tuple[str, Price]:
         raise InputError(
             f"--price {text!r} is not MODEL=IN,OUT, in dollars per million tokens, such as claude-opus-5-5=4,20"
         ) from None
+
+
+def _check_policy(retry_errored: bool, retry_only: tuple[str, ...], max_failures: str | None) -> None:
+    if retry_errored and retry_only:
+        raise InputError("--retry-errored runs all errors again, --retry-only some of them: give one of the two")
+    try:
+        check_failures(frozenset(retry_only))
+    except ValueError as exc:
+        raise InputError(f"--retry-only: {exc}") from None
+    try:
+        if max_failures is not None:
+            MaxFailures.of(max_failures)
+    except ValueError as exc:
+        raise InputError(f"--max-failures is {exc}") from None
 
 
 def _check_prices(requests: RequestFile, prices: Prices) -> None:

@@ -3,6 +3,7 @@
 A run that was stopped continues from its journal; `resume` says how.
 """
 
+from .again import RunAgain
 from .figures import Failure, Figures
 from .formats import InputError
 from .input import RequestFile, read_requests
@@ -10,6 +11,7 @@ from .invalid import Invalid, InvalidRequestsError
 from .output import OutputError
 from .pipe import RequestPipe
 from .run import Run, RunStopped, Source, open_run
+from .stopping import StopReason
 from .stores import Resumed
 from .totals import Totals
 
@@ -24,8 +26,10 @@ __all__ = [
     "RequestPipe",
     "Resumed",
     "Run",
+    "RunAgain",
     "RunStopped",
     "Source",
+    "StopReason",
     "Totals",
     "open_run",
     "read_requests",

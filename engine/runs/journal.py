@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 
+from .again import Again, RunAgain
 from .columns import as_key
 from .differences import Pair
 from .journal_rows import (
@@ -40,7 +41,7 @@ from .session_clock import SessionClock
 from .totals import Totals, read_totals
 from .used_ids import add_id, create_input
 
-__all__ = ["ChangedError", "Journal", "JournalInUseError", "remove_journal"]
+__all__ = ["HOLD", "ChangedError", "Journal", "JournalInUseError", "remove_journal"]
 
 _LOCKED_SECONDS = 1.0
 _LAST = """
@@ -49,7 +50,8 @@ SELECT max(moment) FROM (
     UNION ALL SELECT max(submitted + seconds) FROM request WHERE state = 'ended'
 )
 """
-_HOLD = "INSERT OR REPLACE INTO held VALUES (?, ?)"
+HOLD = "INSERT OR REPLACE INTO held VALUES (?, ?)"
+"""Takes a `Held`."""
 
 
 class JournalInUseError(StoreError):
@@ -111,6 +113,8 @@ class Journal:
         upgrade(db)
         db.execute("COMMIT")
         create_input(db)
+        db.execute("CREATE TEMP TABLE again (custom_id TEXT PRIMARY KEY) WITHOUT ROWID")
+        db.execute("CREATE TEMP TABLE unchecked (custom_id TEXT PRIMARY KEY) WITHOUT ROWID")
 
     @contextmanager
     def _failures(self) -> Generator[None]:
@@ -219,7 +223,9 @@ class Journal:
                     values,
                 )
                 return True
-            if known[1] == "ended" and known[0] is not None and known[0] != request.hash:
+            changed = known[1] == "ended" and known[0] is not None and known[0] != request.hash
+            unchecked = "SELECT 1 FROM unchecked WHERE custom_id = ?"
+            if changed and not db.execute(unchecked, (request.custom_id,)).fetchone():
                 raise ChangedError(request, pairs=[(known[2], request.shared, 1)])
             db.execute(
                 "UPDATE request SET ordinal = ?, hash = ?, shared = ? WHERE custom_id = ?",
@@ -251,17 +257,39 @@ class Journal:
         query = "SELECT count(*) FROM request WHERE state = 'ended' AND custom_id NOT IN (SELECT custom_id FROM input)"
         return self.read(query)[0][0]
 
-    def failed(self) -> list[str]:
-        """The ids of the requests that errored or expired."""
-        query = "SELECT custom_id FROM request WHERE state = 'ended' AND kind IN ('errored', 'expired')"
-        return [custom_id for (custom_id,) in self.read(query)]
-
-    def retry(self, custom_ids: Iterable[str]) -> None:
-        """Makes these requests pending again, whose answers are no longer in the results."""
+    def choose(self, again: Again) -> None:
+        """Chooses the answers that are run again: from now on their parameters may differ, and with `again.stopped`
+        those of all answers, since more room is what such a request needs."""
+        condition, values = again.condition
         with self.transaction() as db:
-            keys = [(as_key(custom_id),) for custom_id in custom_ids]
-            db.executemany(f"{LOSE} custom_id = ?", keys)
-            db.executemany("DELETE FROM held WHERE custom_id = ?", keys)
+            db.execute(f"INSERT OR IGNORE INTO again SELECT custom_id FROM request WHERE {condition}", values)
+            db.execute(
+                "INSERT OR IGNORE INTO unchecked SELECT custom_id FROM "
+                + ("request WHERE state = 'ended'" if again.stopped else "again")
+            )
+
+    def chosen(self, *, known: bool) -> RunAgain:
+        """What is run again of what was chosen. If all of the input is `known`, what is no longer in it stays."""
+        with self.transaction() as db:
+            if known:
+                db.execute("DELETE FROM again WHERE custom_id NOT IN (SELECT custom_id FROM input)")
+            counts = "FROM request JOIN again USING (custom_id) WHERE kind {} 'succeeded' GROUP BY 1 ORDER BY 2 DESC"
+            errors = dict(db.execute(f"SELECT coalesce(failure, error, kind), count(*) {counts.format('<>')}"))
+            stopped = dict(db.execute(f"SELECT stop_reason, count(*) {counts.format('=')}"))
+            ((each,),) = db.execute("SELECT avg(dollars) FROM request WHERE state = 'ended' AND kind = 'succeeded'")
+        found = RunAgain(errors=errors, stopped=stopped)
+        return found if each is None else attrs.evolve(found, dollars=each * found.count)
+
+    def chosen_held(self) -> list[Held]:
+        """The lines that are held of answers that are run again."""
+        return [Held(*row) for row in self.read("SELECT custom_id, line FROM held JOIN again USING (custom_id)")]
+
+    def drop_chosen(self) -> None:
+        """Makes the chosen requests pending again, whose answers are no longer in the results."""
+        with self.transaction() as db:
+            db.execute(f"{LOSE} custom_id IN (SELECT custom_id FROM again)")
+            db.execute("DELETE FROM held WHERE custom_id IN (SELECT custom_id FROM again)")
+            db.execute("DELETE FROM again")
 
     # -- what happens to them
 
@@ -277,16 +305,19 @@ class Journal:
         with self.transaction() as db:
             db.executemany(BEGIN, [begun_row(one) for one in begun])
             db.executemany(END, [attrs.asdict(one) for one in ended])
-            db.executemany(_HOLD, [attrs.astuple(one) for one in held])
+            db.executemany(HOLD, [attrs.astuple(one) for one in held])
             db.executemany("DELETE FROM held WHERE custom_id = ?", [(as_key(custom_id),) for custom_id in written])
 
     def hold(self, lines: Iterable[Held]) -> None:
         """Keeps lines of the results until their turn comes again."""
         with self.transaction() as db:
-            db.executemany(_HOLD, (attrs.astuple(one) for one in lines))
+            db.executemany(HOLD, (attrs.astuple(one) for one in lines))
 
-    def due(self, count: int) -> list[Held]:
-        """The next held lines whose turn has come, at most `count`: all requests before them have their answers."""
+    def due(self, count: int, *, ordered: bool = True) -> list[Held]:
+        """The next held lines whose turn has come, at most `count`: all requests before them have their answers, or
+        there are no turns since the results are not `ordered`."""
+        if not ordered:
+            return [Held(*row) for row in self.read("SELECT custom_id, line FROM held LIMIT ?", (count,))]
         ((frontier,),) = self.read("SELECT min(ordinal) FROM request WHERE state <> 'ended'")
         rows = self.read(
             "SELECT custom_id, line FROM held JOIN request USING (custom_id)"
@@ -305,7 +336,9 @@ def _number_of(db: sqlite3.Connection, text: str) -> int:
 def _check_unchanged(db: sqlite3.Connection) -> None:
     """Raises `ChangedError` when requests of the input have answers that were given to other parameters."""
     both = "FROM input JOIN request USING (custom_id)"
-    changed = "request.state = 'ended' AND input.hash <> request.hash"
+    changed = (
+        "request.state = 'ended' AND input.hash <> request.hash AND custom_id NOT IN (SELECT custom_id FROM unchecked)"
+    )
     first = db.execute(
         f"SELECT input.custom_id, input.ordinal, input.hash {both} WHERE {changed} ORDER BY input.ordinal LIMIT 1"
     ).fetchone()

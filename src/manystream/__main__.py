@@ -58,6 +58,10 @@ def _exit(command: "Callable[[], int]", interrupted: str = "interrupted: nothing
     raise typer.Exit(status)
 
 
+def _names(said: str | None) -> tuple[str, ...]:
+    return tuple(name for name in map(str.strip, (said or "").split(",")) if name)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"manystream {__version__}")  # noqa: T201
@@ -160,8 +164,34 @@ def run(
     ordered: Annotated[bool, typer.Option("--ordered", help="Write the results in the order of the input.")] = False,
     retry_errored: Annotated[
         bool,
-        typer.Option("--retry-errored", help="Run requests again that errored or expired, and replace their results."),
+        typer.Option(
+            "--retry-errored",
+            help="Run all requests again that errored or expired, and replace their results. Without it, those whose"
+            " error passes by itself: a lost connection, an overloaded service.",
+        ),
     ] = False,
+    retry_only: Annotated[
+        str | None,
+        typer.Option(metavar="KIND[,KIND]", help="Run again only requests with these errors, such as api_error."),
+    ] = None,
+    retry_stopped: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON[,REASON]",
+            help="Run requests again whose answer stopped for this reason, such as max_tokens. They may have other"
+            " parameters then.",
+        ),
+    ] = None,
+    max_attempts: Annotated[
+        int,
+        typer.Option(min=1, help="Attempts of a request, retries and restarts together, each time it is started."),
+    ] = 4,
+    max_failures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|P%", help="Stop when so many answers are failures; or such a share of them, once 50 have come."
+        ),
+    ] = None,
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="Skip entries of the input that are not valid requests.")
     ] = False,
@@ -175,13 +205,13 @@ def run(
     recovery: Annotated[
         Literal["fail", "restart", "continue"],
         typer.Option(help="What happens to an answer that breaks off: it fails, starts anew, or is continued."),
-    ] = "fail",
+    ] = "restart",
     spend_cap: Annotated[
         float | None,
         typer.Option(
             min=0.0001,
             envvar="MANYSTREAM_SPEND_CAP",
-            help="In dollars. A request that might exceed it is not begun.",
+            help="In dollars, over all sessions of the run. A request that might exceed it is not begun.",
         ),
     ] = None,
     quiet: Quiet = False,
@@ -219,6 +249,10 @@ def run(
             overwrite=overwrite,
             ordered=ordered,
             retry_errored=retry_errored,
+            retry_only=_names(retry_only),
+            retry_stopped=_names(retry_stopped),
+            max_attempts=max_attempts,
+            max_failures=max_failures,
             skip_invalid=skip_invalid,
             stream_events=stream_events,
             recovery=recovery,

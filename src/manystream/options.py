@@ -17,10 +17,11 @@ __all__ = [
 ]
 
 STATUS = """
-Exit status: 0 all requests succeeded; 1 some failed, or one failure stopped the run; 2 the command line, the input or
-the credentials were wrong: nothing was sent, except requests that came through a pipe before; 3 the results, their
-journal or the events could not be written (a full disk, a lock): earlier answers are kept, and the same command
-continues the run; 130 interrupted.
+Exit status: 0 all requests succeeded; 1 all were run, and some failed; 2 the command line, the input or the
+credentials were wrong: nothing was sent, except requests that came through a pipe before; 3 the results, their journal
+or the events could not be written (a full disk, a lock): earlier answers are kept, and the same command continues the
+run; 4 something stopped the run and would stop it again (a spend cap or limit, the key, --max-failures, nobody
+reached); 129, 130, 143 interrupted by SIGHUP, Ctrl-C, SIGTERM: the same command continues the run.
 """
 
 Backend = Annotated[Literal["asyncio", "trio"], typer.Option(hidden=True)]

@@ -146,7 +146,7 @@ async def test_requests_of_every_source_get_the_longest_answer(simulator: Simula
 
 
 async def test_errors_are_run_again_when_asked_for(simulator: Simulator, output: Path) -> None:
-    simulator.script([Fail(400), "one", Fail(500), "three"])
+    simulator.script([Fail(400), "one", Fail(413), "three"])
     await run_all(simulator, prompts(4), output, slots=1)
     assert list(kinds(output).values()) == ["errored", "succeeded", "errored", "succeeded"]
     await run_all(simulator, prompts(4), output, slots=1)
