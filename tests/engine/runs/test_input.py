@@ -244,8 +244,8 @@ WRONG = [
      ' {"custom_id": "a", "prompt": "…"}'),
     (b"BZh9", ": is compressed with bzip2; unpack it with bunzip2, or use gzip"),
     (b"SQLite format 3\x00", ": is an SQLite database, as a run's journal is; name the file of requests"),
-    (gzip.compress(request().encode())[:-9], ": its compressed data is damaged or cut off"),
-    (gzip.compress(request().encode())[:20] + b"rubbish", ": its compressed data is damaged or cut off"),
+    (gzip.compress(request().encode(), mtime=0)[:-9], ": its compressed data is damaged or cut off"),
+    (gzip.compress(request().encode(), mtime=0)[:20] + b"rubbish", ": its compressed data is damaged or cut off"),
     ("[]", ": it contains no requests"),
     (f"[{request()}, {request()}]", ": [1]: custom_id 'a' is used already, in [0]"),
     (f"[{request()}, {{}}]", ": [1]: params is missing"),
@@ -301,7 +301,7 @@ BODY = f'{{ "requests" : [{A}, {B}]}}'.encode()
 PACKINGS: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
     "gzip": gzip.compress,
-    "gzips": lambda data: gzip.compress(data[:50]) + gzip.compress(data[50:]),
+    "gzips": lambda data: gzip.compress(data[:50], mtime=0) + gzip.compress(data[50:], mtime=0),
     "zstd": zstd_of,
     "zstds": lambda data: zstd_of(data[:50]) + zstd_of(data[50:]),
 }
@@ -342,7 +342,7 @@ async def test_the_same_through_a_pipe(content: bytes, packing: str, size: int) 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(LINES)[:-9], "stdin: its compressed data is damaged or cut off"),
+        (gzip.compress(LINES, mtime=0)[:-9], "stdin: its compressed data is damaged or cut off"),
         (A.encode("utf-16"), "stdin: is UTF-16, not UTF-8: iconv -f UTF-16 -t UTF-8 stdin > utf8.jsonl"),
         (b"a,b\n1,2", "stdin: is CSV; write each row"),
     ],
