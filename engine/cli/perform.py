@@ -134,8 +134,9 @@ class _Performance:
                 # delays the streams by a quarter of a second.
                 gc.freeze()
                 await self._with_interrupts(engine)
-        except MissingCredentialsError:
-            self._failure = MissingCredentialsError("no API key: set the environment variable ANTHROPIC_API_KEY")
+        except MissingCredentialsError as exc:
+            missing = MissingCredentialsError("no API key: set the environment variable ANTHROPIC_API_KEY")
+            self._failure = missing if exc.__cause__ is None else exc
 
     async def _with_interrupts(self, engine: Engine) -> None:
         with interruptions() as signals:
