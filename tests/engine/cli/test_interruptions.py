@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -88,10 +89,19 @@ def test_what_is_ignored_from_the_start_stays_so(
     assert lines(tmp_path) == 6
 
 
-IN_A_TERMINAL = """
-import fcntl, os, sys, termios
+SHELL = """
+import fcntl, os, signal, subprocess, sys, termios
 fcntl.ioctl(2, termios.TIOCSCTTY, 0)
-os.execv(sys.argv[1], sys.argv[1:])
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+job = subprocess.Popen(sys.argv[1:], process_group=0, preexec_fn=lambda: signal.signal(signal.SIGTTOU, signal.SIG_DFL))
+os.tcsetpgrp(2, job.pid)
+_, status = os.waitpid(job.pid, os.WUNTRACED)
+os.tcsetpgrp(2, os.getpgrp())
+os.write(2, b"<stopped>" if os.WIFSTOPPED(status) else b"<ended>")
+os.tcsetpgrp(2, job.pid)
+os.kill(job.pid, signal.SIGCONT)
+_, status = os.waitpid(job.pid, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
@@ -100,28 +110,26 @@ def test_ctrl_z_and_fg(simulator: Simulator, command: list[str], tmp_path: Path)
 
     simulator.script([Stall(1, text=LONG, seconds=0.5)] * 6)
     ours, theirs = pty.openpty()
-    shell = os.fork()
-    if shell == 0:  # a session leader, as a shell is, so that its job is no orphan, which can't be stopped
-        os.setsid()
-        job = subprocess.Popen(command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs)
-        _, status = os.waitpid(job.pid, os.WUNTRACED)
-        os.write(theirs, b"<stopped>" if os.WIFSTOPPED(status) else b"<ended>")
-        os.kill(job.pid, signal.SIGCONT)
-        os._exit(job.wait())
+    shell = subprocess.Popen(
+        [sys.executable, "-c", SHELL, *command],
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
     os.close(theirs)
     simulator.wait_until(lambda seen: len(seen.requests) == 2, timeout=30)
-    subprocess.run(["pkill", "-TSTP", "-P", str(shell)], check=True)
+    os.write(ours, b"\x1a")  # Ctrl-Z, as it is typed
     screen = b""
-    try:
+    with suppress(OSError):  # the other side is closed
         while block := os.read(ours, 1 << 16):
             screen += block
-    except OSError:  # the other side is closed
-        pass
-    assert os.waitstatus_to_exitcode(os.waitpid(shell, 0)[1]) == 0, screen
+    os.close(ours)
+    assert shell.wait(30) == 0, screen
     assert lines(tmp_path) == 6
     before, _, after = screen.partition(b"<stopped>")
-    assert after, screen
-    assert b"6 succeeded of 6" in after
+    assert b"6 succeeded of 6" in after, screen
     # The lines at the bottom were taken off before the shell got the terminal: it writes where they began.
     assert before.endswith((b"\x1b[J", b"\x1b[0J", b"\x1b[?25h", b"\x1b[K")), before[-80:]
 
