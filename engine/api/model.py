@@ -194,9 +194,11 @@ class AnthropicModel:
                 raise MissingCredentialsError(
                     "no API key: set the environment variable ANTHROPIC_API_KEY, or pass api_key= to AnthropicModel"
                 )
-        except BaseException:
+        except BaseException as exc:
             if lease is not None:
                 lease.drop()
+            if isinstance(exc, anthropic.AnthropicError):  # a profile that is not there, say
+                raise MissingCredentialsError(str(exc)) from exc
             raise
         repeatable = (
             self._reuse_heads and lease is not None and client.credentials is None and client.custom_auth is None

@@ -1,6 +1,7 @@
 """`manystream demo`: many prompts against a simulator in the same process, without a key."""
 
 import os
+import tempfile
 from random import Random
 from typing import Any
 
@@ -77,8 +78,13 @@ def _request(number: int, random: Random) -> StreamRequest:
     return StreamRequest(params, custom_id=f"demo-{number:03}")
 
 
-def demo(*, requests: int, concurrency: int, seed: int, output: str, quiet: bool = False, backend: str) -> Status:
-    """Runs the demo; returns the exit status. It overwrites the results of an earlier demo, and no other file."""
+def demo(
+    *, requests: int, concurrency: int, seed: int, output: str | None, quiet: bool = False, backend: str
+) -> Status:
+    """Runs the demo; returns the exit status. The results are in a new temporary folder if no file is named. It
+    overwrites the results of an earlier demo, and no other file."""
+    if output is None:
+        output = os.path.join(tempfile.mkdtemp(prefix="manystream-demo-"), "results.jsonl")
     simulator = Simulator(seed=seed, time_to_first_token=_FIRST_TOKEN, tokens_per_second=_TOKENS_PER_SECOND)
     try:
         ours = _is_ours(output)

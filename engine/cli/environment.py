@@ -49,10 +49,14 @@ def check_environment(
             if value := environment.get(spelling):
                 _check_proxy(spelling, value)
     _check_certificates(environment)
+    _check_headers(environment.get("ANTHROPIC_CUSTOM_HEADERS", ""))
     variables = _READ_BY[provider]
     if base_url is None and variables.base_url in environment:
         check_url(variables.base_url, environment[variables.base_url])
         base_url = environment[variables.base_url]
+    token_file = environment.get("ANTHROPIC_IDENTITY_TOKEN_FILE")
+    if provider == "anthropic" and token_file and not os.path.isfile(token_file):
+        raise InputError(f"ANTHROPIC_IDENTITY_TOKEN_FILE {token_file!r} is not a file: name one, or unset it")
     keys = {name: environment[name] for name in variables.keys if name in environment}
     for name, key in keys.items():
         if key:
@@ -70,6 +74,18 @@ def without_ways_out() -> Generator[None]:
         yield
     finally:
         os.environ.update(kept)
+
+
+def _check_headers(text: str) -> None:
+    """The SDK takes a header a line, and passes over what is none."""
+    for number, line in enumerate(filter(str.strip, text.split("\n")), 1):
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise InputError(f"ANTHROPIC_CUSTOM_HEADERS: line {number} is no header; each is NAME: VALUE")
+        if not f"{name}{value.strip()}".isprintable() or not line.isascii():
+            raise InputError(
+                f"ANTHROPIC_CUSTOM_HEADERS: the value of {name.strip()!r} holds a character that no header may have"
+            )
 
 
 def check_url(what: str, url: str) -> None:

@@ -79,5 +79,5 @@ def lines_from(data: Any) -> list[Text]:
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """A message, in one line."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    """A message, in one line. Raises `ValueError` for what JSON can't say."""
+    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n"

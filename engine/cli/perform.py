@@ -1,6 +1,7 @@
 """Performs a run for the command line: the engine, the progress, Ctrl-C, the summary and the exit status.
 
-The first Ctrl-C (or SIGTERM) drains, the second cancels, the third ends the process on the spot.
+The first Ctrl-C (or SIGTERM, or SIGHUP) drains, the second cancels, the third ends the process on the spot. A terminal
+that is closed may send SIGHUP more than once, so that one only ever drains.
 """
 
 import gc
@@ -22,10 +23,12 @@ from ..runs import InputError, OutputError, RequestFile, Run, RunStopped, open_r
 from ..runs.output import StoreError
 from ..runs.pipe import RequestPipe
 from ..runs.rates import Speed
+from .descriptors import affordable
 from .display import Display, HarmlessDisplay, display_for
 from .ending import RunEnding, last_lines
 from .event_loop import run as run_in_loop
 from .frames import ENDED, figures_now
+from .interruptions import SIGHUP, STOP, default_again, interruptions, stop_process
 from .session_text import lost, outcome, resumed, skipped, summary, warn_of_paid_twice
 from .telling import fail, say
 from .view import stopping_text
@@ -122,7 +125,7 @@ class _Performance:
             job = self._job
             async with Engine(
                 job.model,
-                max_concurrency=job.concurrency,
+                max_concurrency=affordable(job.concurrency, quiet=job.quiet),
                 deadlines=Deadlines(total=job.timeout),
                 retry=RetryPolicy(max_attempts=job.max_attempts),
                 spend_cap=job.spend_cap,
@@ -132,37 +135,43 @@ class _Performance:
                 # delays the streams by a quarter of a second.
                 gc.freeze()
                 await self._with_interrupts(engine)
-        except MissingCredentialsError:
-            self._failure = MissingCredentialsError("no API key: set the environment variable ANTHROPIC_API_KEY")
+        except MissingCredentialsError as exc:
+            missing = MissingCredentialsError("no API key: set the environment variable ANTHROPIC_API_KEY")
+            self._failure = missing if exc.__cause__ is None else exc
 
     async def _with_interrupts(self, engine: Engine) -> None:
-        try:
-            receiver = anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
-            signals = receiver.__enter__()
-        except NotImplementedError:
-            await self._drive(engine)
-            return
-        try:
+        with interruptions() as signals:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._obey, engine, signals, tasks)
+                if signals is not None:
+                    tasks.start_soon(self._obey, engine, signals, tasks)
                 await self._drive(engine)
                 tasks.cancel_scope.cancel()
-        finally:
-            receiver.__exit__(None, None, None)
 
     async def _obey(self, engine: Engine, signals: AsyncIterator[signal.Signals], tasks: TaskGroup) -> None:
         async for received in signals:
+            if received == STOP:
+                self._stop()
+                continue
             again = self.interrupted
+            if again and received == SIGHUP:
+                continue
             self.interrupted_by(received)
             if self._run is None or again:
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    signal.signal(number, signal.SIG_DFL)
+                default_again()
                 tasks.cancel_scope.cancel()
                 return
             self._run.drain()
             await anyio.sleep(_SETTLED)
             if self._display is not None:
                 self._display.note(stopping_text(engine.stats()))
+
+    def _stop(self) -> None:
+        """Ctrl-Z: gives the terminal back, and takes it again when the run goes on."""
+        if self._display is not None:
+            self._display.suspend()
+        stop_process()
+        if self._display is not None:
+            self._display.resume()
 
     async def _drive(self, engine: Engine) -> None:
         job = self._job

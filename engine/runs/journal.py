@@ -79,6 +79,10 @@ class Journal:
         self.clock = SessionClock()
         """Of the session that goes on."""
         self._lock = threading.RLock()
+        if path is not None:
+            # SQLite would make it readable for all, and gives the files beside it the same mode.
+            with suppress(OSError):  # which SQLite meets too, and tells
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         with self._failures():
             # One thread at a time uses it, but not always the same.
             self._db = sqlite3.connect(

@@ -64,13 +64,13 @@ class Writer:
     def flush(self) -> None:
         """Writes what was collected. Raises `OutputError` when that fails; what could be written is in `safe`."""
         with self._lock:
-            self._output.check_there()
             answers, self._answers = self._answers, []
             used, self._used = self._used, {}
             if self._ordered:
                 self._flush_in_order(answers, used)
             else:
                 self._flush_as_they_come(answers, used)
+            self._output.check_there()
 
     def _flush_as_they_come(self, answers: list[Answer], used: dict[str, Begun]) -> None:
         failure: OutputError | None = None

@@ -86,8 +86,9 @@ def demo(
     concurrency: Concurrency = 50,
     seed: Seed = 0,
     output: Annotated[
-        str, typer.Option("-o", "--output", help="The results file; `-` is standard output.")
-    ] = "manystream-demo.jsonl",
+        str | None,
+        typer.Option("-o", "--output", help="The results file; `-` is standard output. [a file in a new folder]"),
+    ] = None,
     quiet: Quiet = False,
     log_level: LogLevel = None,
     log_format: LogFormat = "console",
@@ -95,7 +96,7 @@ def demo(
 ) -> None:
     """Run prompts against a simulator inside this process: no key, no network.
 
-    It overwrites the results of an earlier demo.
+    The results are in a new temporary folder, unless you name a file. It overwrites the results of an earlier demo.
     """
 
     def command() -> int:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -368,11 +369,23 @@ def test_the_demo() -> None:
     assert {block["type"] for message in messages for block in message["content"]} == {"text", "thinking", "tool_use"}
 
 
+def test_the_demo_names_where_its_results_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    before = set(os.listdir())
+    done = CliRunner().invoke(app, ["demo", "-n", "1"])
+    assert done.exit_code == 0
+    (folder,) = tmp_path.glob("manystream-demo-*")
+    assert str(folder / "results.jsonl") in done.stderr.splitlines()[-1]
+    assert results(str(folder / "results.jsonl"))["demo-001"]["type"] == "succeeded"
+    assert set(os.listdir()) - before <= {folder.name, *(path.name for path in tmp_path.iterdir())}
+
+
 def test_the_demo_overwrites_its_own_results_alone() -> None:
-    own = "manystream-demo.jsonl"
+    own = "demo.jsonl"
     Path(own).write_text('{"custom_id":"demo-001","result":{}}\n')
     Path("taken").write_text("mine")
-    assert CliRunner().invoke(app, ["demo", "-n", "1"]).exit_code == 0
+    assert CliRunner().invoke(app, ["demo", "-n", "1", "-o", own]).exit_code == 0
     assert results(own)["demo-001"]["type"] == "succeeded"
     done = CliRunner().invoke(app, ["demo", "-o", "taken"])
     assert done.exit_code == 2

@@ -86,6 +86,19 @@ def test_a_key_that_can_be_none(provider: str, name: str, key: str, said: str) -
     assert "secret" not in message
 
 
+def test_headers_of_ones_own() -> None:
+    name = "ANTHROPIC_CUSTOM_HEADERS"
+    assert told({name: "a: b\nsecret"}) == f"{name}: line 2 is no header; each is NAME: VALUE"
+    for value in ("x: secret\x01", "x: s\u00e9cret"):
+        assert told({name: value}) == f"{name}: the value of 'x' holds a character that no header may have"
+    check_environment("anthropic", environment={name: "a: b\n\nc: d\r\n"})
+
+
+def test_an_identity_token_that_is_not_there() -> None:
+    name = "ANTHROPIC_IDENTITY_TOKEN_FILE"
+    assert told({name: "absent"}) == f"{name} 'absent' is not a file: name one, or unset it"
+
+
 def test_what_is_no_trouble(tmp_path: Path) -> None:
     for environment in (
         {},

@@ -94,6 +94,7 @@ def test_commands_that_are_none() -> None:
         ("SSL_CERT_FILE", "absent.pem", "SSL_CERT_FILE 'absent.pem' is not a file"),
         ("ANTHROPIC_BASE_URL", "", "ANTHROPIC_BASE_URL is empty"),
         ("ANTHROPIC_API_KEY", "", "ANTHROPIC_API_KEY is empty"),
+        ("ANTHROPIC_PROFILE", "absent", "Config file not found at "),
         ("ANTHROPIC_API_KEY", "sk-secret\n", "ANTHROPIC_API_KEY ends with a line end"),
         ("MANYSTREAM_CONCURRENCY", "x", "invalid value for '--concurrency' (env var: 'MANYSTREAM_CONCURRENCY')"),
         ("MANYSTREAM_PROVIDER", "x", "invalid value for '--provider' (env var: 'MANYSTREAM_PROVIDER')"),
