@@ -16,7 +16,7 @@ from anyio import TaskHandle
 from anyio.abc import TaskGroup
 
 from ..actors.actor import StreamActor
-from ..actors.channel import OnAbandon
+from ..actors.channel import Linger, OnAbandon
 from ..actors.response import Open, Response, ResponseFailed
 from ..actors.stream import DeadlineName, ErrorInfo, State, StreamRequest
 from .admission import Admission, Ticket
@@ -42,7 +42,6 @@ def _shared() -> Generator[None]:
         raise EngineFault(f"the engine's own state is at fault: {type(exc).__name__}: {exc}") from exc
 
 
-_LINGER_SECONDS = 10.0
 _RESOLUTION = 0.001  # seconds
 _OVERLOADED = "overloaded_error"
 
@@ -60,6 +59,8 @@ class Job:
     ticket: Ticket = attrs.field(init=False)
     """Its place in admission, for the attempt that it waits for or makes."""
     task: TaskHandle[None] | None = None
+    again_at: float | None = None
+    """While it backs off: when its next attempt may begin, on the engine's clock."""
     turn: anyio.Event | None = None
     """Set when its turn for another attempt has come."""
 
@@ -108,6 +109,10 @@ class Supervisor:
         """The stream with this id; None when it neither waits nor runs."""
         job = self._jobs.get(stream_id)
         return None if job is None else job.actor
+
+    def backing_off(self) -> list[tuple[StreamActor, float | None]]:
+        """The streams that wait before another attempt, and the moment at which it may begin."""
+        return [(job.actor, job.again_at) for job in self._jobs.values() if job.actor.life.state is State.BACKOFF]
 
     def take_in(self, job: Job, ticket: Ticket) -> None:
         """Lets a stream wait for its turn, which may come at once."""
@@ -233,7 +238,9 @@ class Supervisor:
                 if delay is not None:
                     self._observers.retrying(actor, delay)
                     self._leave(job)
+                    job.again_at = self._clock() + delay
                     await anyio.sleep(delay)
+                    job.again_at = None
                     actor.requeue()
                     await self._next_turn(job)
 
@@ -346,16 +353,17 @@ class Supervisor:
             self.start_side_task(self._held_watch.run(self))
 
     def abandoned(self, actor: StreamActor, on_abandon: OnAbandon) -> None:
-        """Cancels the stream, now or after 10 s, or lets it run, as its last consumer wanted."""
+        """Cancels the stream, now or after a while, or lets it run, as its last consumer wanted."""
         if on_abandon == "cancel":
             self.cancel(actor, "consumer", "its last consumer left")
-        elif on_abandon == "linger" and not self.closing and actor.stream_id in self._jobs:
-            self.start_side_task(self._linger(actor))
+        elif on_abandon != "detach" and not self.closing and actor.stream_id in self._jobs:
+            linger = Linger() if on_abandon == "linger" else on_abandon
+            self.start_side_task(self._linger(actor, linger.seconds))
 
-    async def _linger(self, actor: StreamActor) -> None:
+    async def _linger(self, actor: StreamActor, seconds: float) -> None:
         audience = actor.audience
         emptied = audience.emptied
-        with anyio.move_on_after(_LINGER_SECONDS):
+        with anyio.move_on_after(seconds):
             await actor.closed.wait()
         # When another consumer has joined and left meanwhile, the time counts from there.
         if not audience.subscribers and audience.emptied == emptied:

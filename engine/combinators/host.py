@@ -38,10 +38,11 @@ class Host(Protocol):
         bounded: bool = True,
         released: Callable[[StreamActor], None] | None = None,
         retry: RetryPolicy | None = None,
+        keep: bool = False,
     ) -> StreamActor:
         """Takes a request in; it starts now or in its turn. `bounded` respects `max_queued`; `released` is called when
         the stream's connection is released; `retry` is the policy of a request that brings none, in place of the
-        engine's. Raises as `Engine.submit` does."""
+        engine's. `keep` lets `get` find the stream after its end. Raises as `Engine.submit` does."""
         ...
 
     def start_side_task(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:
