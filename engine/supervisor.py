@@ -22,6 +22,7 @@ from ..actors.stream import DeadlineName, ErrorInfo, State, StreamRequest
 from .admission import Admission, Ticket
 from .finish import is_cancellation
 from .held import HeldWatch
+from .limit_watch import LimitWatch
 from .telemetry import Observers
 from .watchdog import Watchdog
 
@@ -92,6 +93,7 @@ class Supervisor:
         self._sooner = anyio.Event()
         self._emptied: anyio.Event | None = None
         self._held_watch = HeldWatch(clock, admission)
+        self._limit_watch = LimitWatch(clock, admission)
         self.closing = False
         """Whether no new work is begun any more."""
         self.crash: BaseException | None = None
@@ -196,8 +198,10 @@ class Supervisor:
         admission = self._admission
         while True:
             admission.admit()
+            self._limit_watch.look()
             self._sooner = anyio.Event()
-            with anyio.move_on_after(max(_RESOLUTION, admission.due - self._clock())):
+            seconds = min(admission.due - self._clock(), self._limit_watch.patience)
+            with anyio.move_on_after(max(_RESOLUTION, seconds)):
                 await self._sooner.wait()
 
     def wake(self) -> None:
