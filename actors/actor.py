@@ -116,6 +116,8 @@ class StreamActor:
         self.on_abandon: OnAbandon = on_abandon
         self._owner = owner
         self.deadlines = deadlines
+        self.dialling = False
+        """Whether its connection is being made, so that nothing of its request has been sent."""
         self.expired: DeadlineName | None = None
         """The deadline that passed and is not dealt with yet."""
         self._retry = retry
@@ -134,6 +136,10 @@ class StreamActor:
         """Notes who cancels the stream, and why. Only the first to ask is kept."""
         if self.cancel_request is None:
             self.cancel_request = by, reason
+
+    def tell_dialling(self, dialling: bool) -> None:
+        """Its connection begins to be made, or no longer is."""
+        self.dialling = dialling
 
     def expire(self, deadline: DeadlineName) -> bool:
         """Notes the deadline that has passed. Returns False while an earlier one is still being dealt with."""

@@ -130,6 +130,8 @@ class Engine:
         self._grace = grace
         self._keep_ended = keep_ended
         self._ended: EndedStreams | None = None
+        self.spent_for: dict[str, float] = {}
+        """Dollars that the engine's spend cap has counted for a run, by its results file. For runs."""
         self.prices = Prices(prices)
         """What models cost, the caller's own prices first. For runs."""
         self._make_admission = partial(
@@ -389,6 +391,10 @@ class Engine:
         """
         return self._defaults.model_of(request).params_for(request)
 
+    def with_longest_answer(self, request: StreamRequest) -> StreamRequest:
+        """The request with the `max_tokens` that its model gives at most, unless somebody says otherwise."""
+        return self._defaults.model_of(request).with_longest_answer(request)
+
     @property
     def home(self) -> HomeLoop | None:
         """The event loop that the engine belongs to; None before it is entered."""
@@ -398,6 +404,22 @@ class Engine:
     def max_concurrency(self) -> int:
         """How many streams run at a time."""
         return self._max_concurrency
+
+    def count_spent(self, output: str, dollars: float) -> None:
+        """Counts against the spend cap what was spent for the results file `output` before: for runs that go on. What
+        `spent_for` knows of it is counted already."""
+        more = dollars - self.spent_for.get(output, 0.0)
+        self.spent_for[output] = dollars
+        if self._admission.spend_cap is not None and more > 0:
+            self._admission.spend_cap.count(more)
+
+    @property
+    def base_url(self) -> str:
+        """Where the requests of the engine's own model go. The engine has to be entered."""
+        from .api.failures import shown_url
+
+        connection, _ = self._connect(self._defaults.model)
+        return shown_url(connection.client.base_url)
 
     @property
     def retry(self) -> RetryPolicy:
@@ -417,16 +439,19 @@ class Engine:
         bounded: bool = True,
         released: Callable[[StreamActor], None] | None = None,
         retry: RetryPolicy | None = None,
+        recovery: Recovery | None = None,
+        retrying: Callable[[StreamActor], None] | None = None,
         keep: bool = False,
     ) -> StreamActor:
         """Takes a request in; it starts now or in its turn. Applications `submit` or `stream` instead.
 
-        `keep` lets `get` find the stream after its end, as long as the engine keeps such streams.
-        `bounded` respects `max_queued`; `released` is called when the stream's connection is released; `retry` is the
-        policy of a request that brings none, in place of the engine's.
+        `bounded` respects `max_queued`; `released` is called when the stream's connection is released, and `retrying`
+        when an attempt failed and another is to follow; `retry` and `recovery` are those of a request that brings none,
+        in place of the engine's. `keep` lets `get` find the stream after its end, if the engine keeps any.
         """
         loop = self._check()
-        defaults = self._defaults if retry is None else attrs.evolve(self._defaults, retry=retry)
+        own = self._defaults
+        defaults = attrs.evolve(own, retry=retry or own.retry, recovery=recovery or own.recovery)
         submission = Submission.of(request, defaults)
         connection, send = self._connect(submission.model)
         admission, supervisor = self._admission, self._running_supervisor
@@ -445,7 +470,7 @@ class Engine:
         self._observers.submitted(actor, submission.params, connection.client.base_url, context)
         if keep and self._ended is not None:
             released = self._ended.add
-        supervisor.take_in(Job(actor, submission.opening(send), context, released), ticket)
+        supervisor.take_in(Job(actor, submission.opening(send), context, released, retrying), ticket)
         return actor
 
     def start_side_task(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:

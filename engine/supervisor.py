@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 
 from ..actors.actor import StreamActor
 from ..actors.channel import Linger, OnAbandon
-from ..actors.response import Open, Response, ResponseFailed
+from ..actors.response import Open, Response, ResponseFailed, told_of_dialling
 from ..actors.stream import DeadlineName, ErrorInfo, State, StreamRequest
 from .admission import Admission, Ticket
 from .finish import is_cancellation
@@ -57,6 +57,8 @@ class Job:
     """What its task runs in."""
     released: Callable[[StreamActor], None] | None
     """Called when its connection is released."""
+    retrying: Callable[[StreamActor], None] | None
+    """Called when an attempt failed and another is to follow."""
     ticket: Ticket = attrs.field(init=False)
     """Its place in admission, for the attempt that it waits for or makes."""
     task: TaskHandle[None] | None = None
@@ -236,11 +238,14 @@ class Supervisor:
     async def _run(self, job: Job, delay: float | None) -> None:
         """A stream's task: it makes attempts. Before each but the first it waits `delay` seconds, then for a slot."""
         actor = job.actor
+        told_of_dialling.set(actor.tell_dialling)
         handed_on = False
         try:
             while True:
                 if delay is not None:
                     self._observers.retrying(actor, delay)
+                    if job.retrying is not None:
+                        job.retrying(actor)
                     self._leave(job)
                     job.again_at = self._clock() + delay
                     await anyio.sleep(delay)

@@ -19,10 +19,12 @@ from ..actors.stream import DeadlineName
 __all__ = ["Watchdog"]
 
 _RESOLUTION = 0.02  # seconds: deadlines closer together than this are met in one look
+_LATE = 0.5  # seconds
 
 
 class Watchdog:
-    """Calls `expired(actor, deadline)` for every stream that passes a deadline, at most 50 ms late."""
+    """Calls `expired(actor, deadline)` for every stream that passes a deadline, at most 50 ms late while the loop
+    itself is on time."""
 
     def __init__(self, clock: Callable[[], float], expired: Callable[[StreamActor, DeadlineName], None]) -> None:
         self._clock = clock
@@ -54,8 +56,13 @@ class Watchdog:
             if not self._looks:
                 await self._sooner.wait()
             else:
-                with anyio.move_on_after(max(_RESOLUTION, self._looks[0][0] - self._clock())):
+                due = self._looks[0][0]
+                with anyio.move_on_after(max(_RESOLUTION, due - self._clock())):
                     await self._sooner.wait()
+                    await anyio.sleep(_RESOLUTION)
+                if self._clock() - due > _LATE:
+                    # The process was stopped, or the loop held up. What has come meanwhile waits in the sockets: it is
+                    # read before a stream is called silent.
                     await anyio.sleep(_RESOLUTION)
 
     def _prune(self) -> None:

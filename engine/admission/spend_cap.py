@@ -43,6 +43,10 @@ class SpendCap:
         """Reserves `estimate` dollars. The caller asks before whether there is room."""
         self._reserved += _exact(estimate)
 
+    def count(self, dollars: float) -> None:
+        """Counts dollars as spent for which nothing was reserved."""
+        self._spent += _exact(dollars)
+
     def settle(self, estimate: float, real: float) -> None:
         """Gives back the `estimate` that was reserved, and counts the `real` cost as spent. Raises `ValueError` when
         less is reserved."""

@@ -112,7 +112,7 @@ def sending_failed(exc: Exception, connect_seconds: float | None) -> ErrorInfo:
             body = response.text if response.is_closed and response.is_stream_consumed else None
             return refusal(response.status_code, response.headers, body, response.url, cause=exc)
         case httpx2.ConnectTimeout() if connect_seconds is not None:
-            message = f"the deadline connect of {connect_seconds:g} s passed"
+            message = f"the deadline connect of {connect_seconds:g} s passed: {_words(cause)}"
             return ErrorInfo(
                 type="deadline_exceeded", message=message, retryable=True, deadline="connect", cause=bare(exc)
             )

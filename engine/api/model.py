@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from attrs import evolve
+
 from ...actors.message import EMPTY
 from ...actors.stream import StreamRequest, check_kind, check_names, own_copy
 from .connected_model import ConnectedModel, credentials_of
 from .given import check_base_url, check_key, check_name
+from .output_limits import output_limit
 from .parameters import BODY_PARAMETERS, DEFAULT_MAX_TOKENS, sdk_parameters
 from .shared_client import acquire_shared_client, client_timeout
 
@@ -106,7 +109,8 @@ class AnthropicModel:
         return "anthropic"
 
     def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if name not in ("connect", "params_for")]  # they are for engines
+        for_engines = ("connect", "params_for", "with_longest_answer")
+        return [name for name in super().__dir__() if name not in for_engines]
 
     def __repr__(self) -> str:
         return f"AnthropicModel({self._model_name!r})"
@@ -147,6 +151,14 @@ class AnthropicModel:
                 raise TypeError(f"the Messages API has no parameter {name!r}; {hint}")
         return params
 
+    def with_longest_answer(self, request: StreamRequest) -> StreamRequest:
+        """The request with the `max_tokens` that its model gives at most, unless it or the defaults say otherwise, or
+        nobody knows."""
+        if "max_tokens" in self._defaults or "max_tokens" in request.params or "max_tokens" in request.extra_body:
+            return request
+        longest = output_limit(str(request.params.get("model", self._model_name)))
+        return request if longest is None else evolve(request, params={**request.params, "max_tokens": longest})
+
     def connect(self) -> ConnectedModel:
         """The model with an SDK client for the running event loop, to be closed with `aclose`.
 
@@ -182,9 +194,11 @@ class AnthropicModel:
                 raise MissingCredentialsError(
                     "no API key: set the environment variable ANTHROPIC_API_KEY, or pass api_key= to AnthropicModel"
                 )
-        except BaseException:
+        except BaseException as exc:
             if lease is not None:
                 lease.drop()
+            if isinstance(exc, anthropic.AnthropicError):  # a profile that is not there, say
+                raise MissingCredentialsError(str(exc)) from exc
             raise
         repeatable = (
             self._reuse_heads and lease is not None and client.credentials is None and client.custom_auth is None

@@ -1,12 +1,14 @@
 """`manystream demo`: many prompts against a simulator in the same process, without a key."""
 
 import os
+import tempfile
 from random import Random
 from typing import Any
 
 from ...actors.stream import MessageParams, StreamRequest
 from ..api.model import AnthropicModel
 from ..simulator import Simulator
+from .environment import without_ways_out
 from .perform import Job, Status, perform
 from .telling import fail, say
 
@@ -76,16 +78,22 @@ def _request(number: int, random: Random) -> StreamRequest:
     return StreamRequest(params, custom_id=f"demo-{number:03}")
 
 
-def demo(*, requests: int, concurrency: int, seed: int, output: str, backend: str) -> Status:
-    """Runs the demo; returns the exit status. It overwrites the results of an earlier demo, and no other file."""
+def demo(
+    *, requests: int, concurrency: int, seed: int, output: str | None, quiet: bool = False, backend: str
+) -> Status:
+    """Runs the demo; returns the exit status. The results are in a new temporary folder if no file is named. It
+    overwrites the results of an earlier demo, and no other file."""
+    if output is None:
+        output = os.path.join(tempfile.mkdtemp(prefix="manystream-demo-"), "results.jsonl")
     simulator = Simulator(seed=seed, time_to_first_token=_FIRST_TOKEN, tokens_per_second=_TOKENS_PER_SECOND)
     try:
         ours = _is_ours(output)
     except OSError as exc:
         fail(f"{output}: {(exc.strerror or str(exc)).lower()}")
         return Status.UNUSABLE
-    with simulator.in_thread() as served:
-        say(f"{requests:,} prompts, {concurrency:,} at once, against a simulated Messages API at {served.url}")
+    with without_ways_out(), simulator.in_thread() as served:
+        if not quiet:
+            say(f"{requests:,} prompts, {concurrency:,} at once, against a simulated Messages API at {served.url}")
         job = Job(
             model=AnthropicModel(_MODEL, api_key="demo", base_url=served.url),
             source=demo_requests(requests, seed),
@@ -93,6 +101,7 @@ def demo(*, requests: int, concurrency: int, seed: int, output: str, backend: st
             concurrency=concurrency,
             overwrite=ours,
             throwaway=True,
+            quiet=quiet,
         )
         return perform(job, backend=backend)
 

@@ -1,16 +1,19 @@
 """`manystream run`: a file of requests against the API, or against another server that speaks it."""
 
-import ipaddress
-import os
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from ...actors.stream import Recovery
-from ..api.model import AnthropicModel
-from ..prices import Prices
-from ..runs import InputError, OutputError, RequestFile, read_requests
+from ..prices import Price, Prices
+from ..runs import InputError, InvalidRequestsError, OutputError, RequestFile, read_requests
+from ..runs.again import check_failures
+from ..runs.invalid import Invalid
 from ..runs.stores import check_output
+from ..runs.too_many import MaxFailures
+from .environment import check_environment, check_url
 from .perform import Job, Status, perform
+from .providers import model_by
+from .replaced import replaced
 from .telling import fail, say
 
 __all__ = ["run_file"]
@@ -22,14 +25,20 @@ def run_file(
     source: str,
     output: str,
     *,
-    model: str | None,
-    defaults: dict[str, Any],
+    parameters: Mapping[str, Any],
+    provider: str,
     base_url: str | None,
     concurrency: int,
     limit: int | None,
+    timeout: float | None,
+    prices: Sequence[str],
     overwrite: bool,
     ordered: bool,
     retry_errored: bool,
+    retry_only: tuple[str, ...],
+    retry_stopped: tuple[str, ...],
+    max_attempts: int,
+    max_failures: str | None,
     skip_invalid: bool,
     stream_events: str | None,
     recovery: Recovery,
@@ -37,30 +46,47 @@ def run_file(
     quiet: bool,
     backend: str,
 ) -> Status:
-    """Runs all requests of `source`; returns the exit status. `model` and `defaults` hold for requests that don't have
-    their own."""
+    """Runs all requests of `source`; returns the exit status. `parameters` replace those of the requests, the model
+    among them; `prices` are as the command line has them, MODEL=IN,OUT."""
+    model = parameters.get("model")
     try:
+        if model is not None and not model.strip():
+            raise InputError("--model is empty: name a model, such as claude-opus-5-5")
         if base_url is not None:
-            _check_url(base_url)
+            check_url("--base-url", base_url)
+        check_environment(provider, base_url=base_url)
+        known = dict(map(_price, prices))
+        _check_policy(retry_errored, retry_only, max_failures)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
-        requests = read_requests(source, needs_model=model is None, skip_invalid=skip_invalid)
+        requests = read_requests(source, needs_model=model is None, skip_invalid=skip_invalid, parameters=parameters)
         if spend_cap is not None and isinstance(requests, RequestFile):
-            _check_prices(requests, model)
+            _check_prices(requests, Prices(known))
+        served = model_by(provider, model or requests.model_name or _NO_MODEL, base_url=base_url)
+    except InvalidRequestsError as exc:
+        _tell_invalid(exc.invalid)
+        return Status.UNUSABLE
     except (InputError, OutputError) as exc:
         fail(exc)
         return Status.UNUSABLE
     if requests.invalid.count:
         say(*requests.invalid.lines())
-    name = model or requests.model_name or _NO_MODEL
+    if requests.replaced and not quiet:
+        say(*replaced(requests.replaced, parameters))
     job = Job(
-        model=AnthropicModel(name, api_key=_local_key(base_url), base_url=base_url, defaults=defaults),
+        model=served,
         source=requests,
         output=output,
         concurrency=concurrency,
         limit=limit,
+        timeout=timeout,
+        prices=known,
         overwrite=overwrite,
         ordered=ordered,
         retry_errored=retry_errored,
+        retry_only=retry_only,
+        retry_stopped=retry_stopped,
+        max_attempts=max_attempts,
+        max_failures=max_failures,
         stream_events=stream_events,
         recovery=recovery,
         spend_cap=spend_cap,
@@ -69,33 +95,46 @@ def run_file(
     return perform(job, backend=backend)
 
 
-def _check_prices(requests: RequestFile, model: str | None) -> None:
-    prices = Prices()
-    for name in {str(request.params.get("model", model)) for request in requests}:
+def _tell_invalid(invalid: Invalid) -> None:
+    for line in invalid.told:
+        fail(line)
+    if invalid.count > 1:
+        shown = f", of which {len(invalid.told)} are shown" if invalid.count > len(invalid.told) else ""
+        say(f"{invalid.count:,} requests are not valid{shown}: mend them, or leave them out with --skip-invalid")
+
+
+def _price(text: str) -> tuple[str, Price]:
+    """A model and its price. Raises `InputError`."""
+    model, _, amounts = text.rpartition("=")
+    try:
+        dollars = [float(amount) for amount in amounts.split(",")]
+        if not model or len(dollars) != 2:
+            raise ValueError
+        return model, Price(*dollars)
+    except ValueError:
+        raise InputError(
+            f"--price {text!r} is not MODEL=IN,OUT, in dollars per million tokens, such as claude-opus-5-5=4,20"
+        ) from None
+
+
+def _check_policy(retry_errored: bool, retry_only: tuple[str, ...], max_failures: str | None) -> None:
+    if retry_errored and retry_only:
+        raise InputError("--retry-errored runs all errors again, --retry-only some of them: give one of the two")
+    try:
+        check_failures(frozenset(retry_only))
+    except ValueError as exc:
+        raise InputError(f"--retry-only: {exc}") from None
+    try:
+        if max_failures is not None:
+            MaxFailures.of(max_failures)
+    except ValueError as exc:
+        raise InputError(f"--max-failures is {exc}") from None
+
+
+def _check_prices(requests: RequestFile, prices: Prices) -> None:
+    for name in {str(request.params.get("model")) for request in requests}:
         if prices.price(name) is None:
-            raise InputError(f"{requests.name}: no price is known for the model {name!r}; run it without --spend-cap")
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise InputError(f"--base-url {url!r} is not a URL such as http://127.0.0.1:8765")
-
-
-def _local_key(base_url: str | None) -> str | None:
-    """A key for a server on this machine if the environment has none, since a simulator accepts any key.
-
-    None for other servers: they get the environment's credentials, without which nothing is sent.
-    """
-    if base_url is None or os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
-        return None
-    host = urlsplit(base_url).hostname or ""
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    return "local" if local else None
+            raise InputError(
+                f"{requests.name}: no price is known for the model {name!r}: give it with --price {name}=IN,OUT, or run"
+                " without --spend-cap"
+            )

@@ -23,6 +23,7 @@ def figures_now(figures: Figures, speed: Speed, stats: EngineStats) -> dict[str,
         "seconds": round(figures.seconds, 3),
         "remaining": speed.remaining,
         "stopping": figures.stopping,
+        "trouble": figures.trouble,
         "total": figures.total,
         "done": figures.done,
         "succeeded": figures.succeeded,
@@ -37,6 +38,7 @@ def figures_now(figures: Figures, speed: Speed, stats: EngineStats) -> dict[str,
         "input_tokens": figures.input_tokens,
         "output_tokens": figures.output_tokens,
         "dollars": figures.dollars,
+        "dollars_twice": figures.dollars_twice,
         "exact": not figures.estimated and not figures.unpriced,
         "requests_per_second": speed.requests,
         "events_per_second": speed.events,
@@ -77,5 +79,5 @@ def lines_from(data: Any) -> list[Text]:
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """A message, in one line."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    """A message, in one line. Raises `ValueError` for what JSON can't say."""
+    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n"

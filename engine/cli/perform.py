@@ -1,11 +1,12 @@
 """Performs a run for the command line: the engine, the progress, Ctrl-C, the summary and the exit status.
 
-The first Ctrl-C (or SIGTERM) drains, the second cancels, the third ends the process on the spot.
+The first Ctrl-C (or SIGTERM, or SIGHUP) drains, the second cancels, the third ends the process on the spot. A terminal
+that is closed may send SIGHUP more than once, so that one only ever drains.
 """
 
 import gc
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -13,21 +14,29 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup
 
-from ...actors.stream import Recovery, StreamRequest
+from ...actors.message import EMPTY
+from ...actors.stream import Deadlines, Recovery, RetryPolicy, StreamRequest
 from ..api.model import AnthropicModel, MissingCredentialsError
 from ..engine import Engine
+from ..prices import Price
 from ..runs import InputError, OutputError, RequestFile, Run, RunStopped, open_run
-from ..runs.input import RequestPipe
 from ..runs.output import StoreError
+from ..runs.pipe import RequestPipe
 from ..runs.rates import Speed
+from .descriptors import affordable
 from .display import Display, HarmlessDisplay, display_for
+from .ending import RunEnding, last_lines
 from .event_loop import run as run_in_loop
 from .frames import ENDED, figures_now
+from .interruptions import SIGHUP, STOP, default_again, interruptions, stop_process
 from .telling import fail, say
-from .view import lost, outcome, resumed, skipped, stopping_text, summary
+from .view import lost, outcome, resumed, skipped, stopping_text, summary, warn_of_paid_twice
 from .watched import Watched
 
 __all__ = ["Job", "Status", "perform"]
+
+_SOON = 0.25  # seconds
+_SETTLED = 0.05  # seconds, after which what is dropped is gone, so that what remains can be counted
 
 
 class Status(IntEnum):
@@ -36,14 +45,20 @@ class Status(IntEnum):
     SUCCEEDED = 0
     """All requests succeeded."""
     FAILED = 1
-    """Some requests failed, or a failure that concerned all of them stopped the run."""
+    """All requests were run, and some failed."""
     UNUSABLE = 2
     """Nothing was sent: the command line, the input or the credentials were wrong."""
     UNWRITTEN = 3
     """The system refused to write the results, their journal or the events. Answers that were written are kept, no
     request is marked as failed, and the same command continues the run."""
+    STOPPED = 4
+    """Something stopped the run, and would stop the same command again until people change something."""
+    HUNG_UP = 129
+    """SIGHUP left requests without an answer: the same command continues the run."""
     INTERRUPTED = 130
-    """Ctrl-C left requests without an answer."""
+    """The same by Ctrl-C (SIGINT)."""
+    TERMINATED = 143
+    """The same by SIGTERM."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,11 +70,19 @@ class Job:
     output: str
     concurrency: int
     limit: int | None = None
+    timeout: float | None = None
+    """Seconds for each request in all."""
+    prices: Mapping[str, Price] = EMPTY
     overwrite: bool = False
     ordered: bool = False
     retry_errored: bool = False
+    retry_only: tuple[str, ...] = ()
+    retry_stopped: tuple[str, ...] = ()
+    max_attempts: int = 4
+    """Attempts of a request, retries and restarts together."""
+    max_failures: str | None = None
     stream_events: str | None = None
-    recovery: Recovery = "fail"
+    recovery: Recovery = "restart"
     spend_cap: float | None = None
     throwaway: bool = False
     """Whether nobody will want to continue it."""
@@ -75,7 +98,7 @@ def perform(job: Job, *, backend: str = "asyncio") -> Status:
             run_in_loop(performance.main, backend)
         except KeyboardInterrupt:
             # Signals can't be received, as on Windows, or not yet: the first Ctrl-C cancels.
-            performance.interrupted = True
+            performance.interrupted_by(signal.SIGINT)
         return Status(watched.conclude(performance.conclude, performance.last_figures))
 
 
@@ -89,48 +112,65 @@ class _Performance:
         self._display: Display | None = None
         self._failure: Exception | None = None
         self.interrupted = False
+        self._signal = signal.SIGINT  # the last one that came
+
+    def interrupted_by(self, number: int) -> None:
+        """A signal came that ends the run."""
+        self.interrupted, self._signal = True, signal.Signals(number)
 
     async def main(self) -> None:
         """Runs the job. A failure is kept for `conclude`."""
         try:
             job = self._job
             async with Engine(
-                job.model, max_concurrency=job.concurrency, recovery=job.recovery, spend_cap=job.spend_cap
+                job.model,
+                max_concurrency=affordable(job.concurrency, quiet=job.quiet),
+                deadlines=Deadlines(total=job.timeout),
+                retry=RetryPolicy(max_attempts=job.max_attempts),
+                spend_cap=job.spend_cap,
+                prices=job.prices,
             ) as engine:
                 # What is loaded by now stays loaded. Without this, each full collection would look at all of it, which
                 # delays the streams by a quarter of a second.
                 gc.freeze()
                 await self._with_interrupts(engine)
-        except MissingCredentialsError:
-            self._failure = MissingCredentialsError("no API key: set the environment variable ANTHROPIC_API_KEY")
+        except MissingCredentialsError as exc:
+            missing = MissingCredentialsError("no API key: set the environment variable ANTHROPIC_API_KEY")
+            self._failure = missing if exc.__cause__ is None else exc
 
     async def _with_interrupts(self, engine: Engine) -> None:
-        try:
-            receiver = anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
-            signals = receiver.__enter__()
-        except NotImplementedError:
-            await self._drive(engine)
-            return
-        try:
+        with interruptions() as signals:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._obey, engine, signals, tasks)
+                if signals is not None:
+                    tasks.start_soon(self._obey, engine, signals, tasks)
                 await self._drive(engine)
                 tasks.cancel_scope.cancel()
-        finally:
-            receiver.__exit__(None, None, None)
 
     async def _obey(self, engine: Engine, signals: AsyncIterator[signal.Signals], tasks: TaskGroup) -> None:
-        async for _ in signals:
-            if self._run is None or self.interrupted:
-                self.interrupted = True
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    signal.signal(number, signal.SIG_DFL)
+        async for received in signals:
+            if received == STOP:
+                self._stop()
+                continue
+            again = self.interrupted
+            if again and received == SIGHUP:
+                continue
+            self.interrupted_by(received)
+            if self._run is None or again:
+                default_again()
                 tasks.cancel_scope.cancel()
                 return
-            self.interrupted = True
             self._run.drain()
+            await anyio.sleep(_SETTLED)
             if self._display is not None:
                 self._display.note(stopping_text(engine.stats()))
+
+    def _stop(self) -> None:
+        """Ctrl-Z: gives the terminal back, and takes it again when the run goes on."""
+        if self._display is not None:
+            self._display.suspend()
+        stop_process()
+        if self._display is not None:
+            self._display.resume()
 
     async def _drive(self, engine: Engine) -> None:
         job = self._job
@@ -142,7 +182,11 @@ class _Performance:
                 overwrite=job.overwrite,
                 limit=job.limit,
                 ordered=job.ordered,
+                recovery=job.recovery,
                 retry_errored=job.retry_errored,
+                retry_only=job.retry_only,
+                retry_stopped=job.retry_stopped,
+                max_failures=job.max_failures,
                 stream_events=job.stream_events,
             ) as run:
                 self._run = run
@@ -156,6 +200,7 @@ class _Performance:
                         if run.resumable:
                             self._watched.open(job.output)
                             tasks.start_soon(self._watched.keep_telling, run.figures, engine.stats)
+                        tasks.start_soon(self._tell_trouble, self._display, run)
                         await self._exhaust(run)
                         tasks.cancel_scope.cancel()
         except (InputError, OutputError) as exc:
@@ -177,29 +222,53 @@ class _Performance:
         """What those who watch are told at the end."""
         return None if self._run is None else figures_now(self._run.figures, Speed(), ENDED)
 
+    async def _tell_trouble(self, display: Display, run: Run) -> None:
+        """Says at once what keeps the requests from being answered, where the figures are shown only now and then."""
+        told = None
+        while display.interval > _SOON:
+            await anyio.sleep(_SOON)
+            if (trouble := run.figures.trouble) != told:
+                told = trouble
+                display.note(trouble or "the API answers again")
+
     def conclude(self) -> Status:
         """Prints the summary; returns the exit status."""
-        failure = self._failure
-        if failure is not None:
-            fail(f"stopped by {failure}" if isinstance(failure, RunStopped) else failure)
-        if self._run is None:
+        failure, run, job = self._failure, self._run, self._job
+        if failure is not None and not isinstance(failure, RunStopped):
+            fail(failure)
+        if run is None:
             if failure is None:
                 say("interrupted: nothing was sent")
             if isinstance(failure, StoreError):
                 return Status.UNWRITTEN
-            return Status.UNUSABLE if failure is not None else Status.INTERRUPTED
-        figures = self._run.figures
-        interrupted = self.interrupted and (figures.not_run > 0 or figures.total is None)
-        *lines, last = outcome(
-            figures, self._run.output_name, resumable=self._run.resumable and not self._job.throwaway
+            return Status.UNUSABLE if failure is not None else _status_of(self._signal)
+        figures = run.figures
+        interrupted = failure is None and self.interrupted and (figures.not_run > 0 or figures.total is None)
+        if not job.quiet:
+            say(*summary(figures), *lost(run.totals, figures.before), *skipped(run))
+        ending = RunEnding(
+            figures=figures,
+            output=run.output_name,
+            resumable=run.resumable and not job.throwaway,
+            sessions=run.totals.sessions,
+            spend_cap=job.spend_cap,
+            failure=failure,
+            interrupted=interrupted,
         )
-        if not self._job.quiet:
-            lines = [*summary(figures), *lost(self._run.totals), *skipped(self._run), *lines]
-        say(*lines, f"interrupted: {last}" if interrupted else last)
-        if isinstance(failure, OutputError):
-            return Status.UNWRITTEN
-        if isinstance(failure, InputError):
-            return Status.UNUSABLE
-        if interrupted:
-            return Status.INTERRUPTED
-        return Status.FAILED if failure is not None or figures.failed or figures.not_run else Status.SUCCEEDED
+        say(*outcome(figures), *warn_of_paid_twice(figures), *last_lines(ending))
+        match failure:
+            case OutputError():
+                return Status.UNWRITTEN
+            case InputError():
+                return Status.UNUSABLE
+            case RunStopped():
+                return Status.STOPPED
+            case _:
+                if interrupted:
+                    return _status_of(self._signal)
+                return Status.FAILED if figures.failed or figures.not_run else Status.SUCCEEDED
+
+
+def _status_of(number: signal.Signals) -> Status:
+    """The exit status of a process that a signal ends: 128 and its number."""
+    return Status(128 + number)

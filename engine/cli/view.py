@@ -9,22 +9,25 @@ from ..admission import Reason
 from ..report.units import compact, cost, duration, printable, rate, seconds, shares, shorten
 from ..runs.failures import Failure
 from ..runs.figures import Figures
-from ..runs.input import RequestPipe
+from ..runs.pipe import RequestPipe
 from ..runs.rates import Speed
 from ..runs.run import Run
 from ..runs.totals import Totals
 from ..stats import EngineStats, LimitStats, PoolStats
+from .replaced import replaced
 
 __all__ = [
     "live_lines",
     "lost",
     "outcome",
+    "paid_twice",
     "plain_line",
     "resumed",
     "skipped",
     "stopping_text",
     "summary",
     "waiting_text",
+    "warn_of_paid_twice",
 ]
 
 _WAITS = {
@@ -58,6 +61,7 @@ _MESSAGES_AT_THE_END = 5
 _KIND = 60
 _USUAL_STOPS = ("end_turn", "stop_sequence", "tool_use")
 _LONG_PAUSE = 60.0  # seconds
+_MUCH = 0.05  # of the cost
 
 
 # -- the live view
@@ -67,6 +71,8 @@ def live_lines(figures: Figures, speed: Speed, stats: EngineStats, width: int) -
     """The run in lines of less than `width` columns: first what concerns all of it, then what went wrong, then how fast
     it goes. No line breaks a figure in two."""
     lines = _progress(figures, speed, width)
+    if figures.trouble is not None:
+        lines += _flow("", [Text(shorten(figures.trouble, _MESSAGE), "bold red")], width)
     rows: list[tuple[str, Sequence[Text | str]]] = [
         ("running", [Text(f"{stats.running:,}", "bold cyan"), *_waits(stats)]),
         (
@@ -90,6 +96,7 @@ def live_lines(figures: Figures, speed: Speed, stats: EngineStats, width: int) -
                 _cost(figures),
             ],
         ),
+        *([] if (twice := paid_twice(figures)) is None else [("paid twice", [twice])]),
         (
             "a second",
             [
@@ -279,6 +286,8 @@ def plain_line(figures: Figures, speed: Speed, stats: EngineStats) -> str:
     if figures.failures:
         pieces.append(f"most often {_told(figures.failures[0])}")
     pieces += [*_stops(figures), f"{stats.running:,} running"]
+    if figures.trouble is not None:
+        pieces.insert(0, shorten(figures.trouble, _MESSAGE))
     if stats.waits:
         pieces.append(waiting_text(stats))
     pieces += [f"{printable(pool.name)} {_pause(pool)}" for pool in stats.pools if pool.pause >= _LONG_PAUSE]
@@ -333,6 +342,8 @@ def summary(figures: Figures) -> list[str]:
     ]
     if (between := figures.between_contents()) is not None:
         lines.append(f"between contents   {shares(between)}  (the median stream's own percentiles)")
+    if (twice := paid_twice(figures)) is not None:
+        lines.append(f"paid twice         {twice}")
     if figures.retries:
         lines.append(f"retried            {figures.retries.total():,}{_in_brackets(_counts(figures.retries))}")
     return lines
@@ -347,38 +358,66 @@ def _why_inexact(figures: Figures) -> str:
 
 def resumed(run: Run) -> list[str]:
     """What earlier sessions did, for the beginning of a run."""
-    before = run.figures.before
+    before, again = run.figures.before, run.resumed.again
     lines: list[str] = []
-    if before.done or before.lost:
+    if before.done or before.lost or again.count:
         lines.append(f"continuing: {before.done:,} done before{_in_brackets(_before(run))}")
-    lines += lost(before)
-    return lines
+    if again.count:
+        price = "" if again.dollars is None else f", for about {cost(again.dollars)} at what the answers cost so far"
+        kinds = [f"errored by {shorten(kind, _KIND)} {count:,}" for kind, count in again.errors.items()]
+        kinds += [f"stopped at {shorten(reason, _KIND)} {count:,}" for reason, count in again.stopped.items()]
+        lines.append(f"run again: {', '.join(kinds)}{price}")
+    return lines + lost(before)
 
 
 def _before(run: Run) -> list[str]:
     counts = [
         (run.resumed.gone, "of requests that are no longer in the input"),
-        (run.resumed.retried, "errored and are run again"),
         (run.resumed.missing, "missing from the results are run again"),
     ]
     return [f"{count:,} {what}" for count, what in counts if count]
 
 
-def lost(totals: Totals) -> list[str]:
-    """What was paid for without getting an answer, in all sessions."""
-    if not totals.lost_input_tokens and not totals.lost_output_tokens:
+def lost(totals: Totals, before: Totals | None = None) -> list[str]:
+    """What was paid for without getting an answer, in all sessions; or in those since `before`."""
+    before = before or Totals()
+    tokens_in = totals.lost_input_tokens - before.lost_input_tokens
+    tokens_out = totals.lost_output_tokens - before.lost_output_tokens
+    if tokens_in <= 0 and tokens_out <= 0:
         return []
-    tokens = f"{totals.lost_input_tokens:,} in, {totals.lost_output_tokens:,} out"
+    dollars = cost(max(0.0, totals.lost_dollars - before.lost_dollars), exact=False)
     why = "estimated; paid for without getting an answer"
-    return [f"lost               {tokens}, {cost(totals.lost_dollars, exact=False)}  ({why})"]
+    return [f"lost               {tokens_in:,} in, {tokens_out:,} out, {dollars}  ({why})"]
+
+
+def paid_twice(figures: Figures) -> str | None:
+    """What was paid for and asked for again, and why; None when nothing was."""
+    counts = [("restarts", figures.restarts), ("resumes", figures.resumes)]
+    why = ", ".join(f"{name} {count:,}" for name, count in counts if count)
+    if not why:
+        return None
+    twice = cost(figures.dollars_twice, exact=not figures.estimated, known=figures.price_known)
+    share = figures.dollars_twice / figures.dollars if figures.dollars else 0.0
+    return f"{twice} ({why})" + (f", {100 * share:.0f} % of the cost" if share > _MUCH else "")
+
+
+def warn_of_paid_twice(figures: Figures) -> list[str]:
+    """A warning when more than 5 % of the cost was paid twice."""
+    if not figures.dollars or figures.dollars_twice / figures.dollars <= _MUCH:
+        return []
+    share = 100 * figures.dollars_twice / figures.dollars
+    return [f"warning: {share:.0f} % of the cost was paid twice: look at what breaks the connections, or the sessions"]
 
 
 def skipped(run: Run) -> list[str]:
-    """What was skipped in an input that was read as it came."""
-    return run.invalid.lines() if isinstance(run.source, RequestPipe) else []
+    """What was skipped in an input that was read as it came, and what was replaced in it."""
+    if not isinstance(run.source, RequestPipe):
+        return []
+    return [*replaced(run.source.replaced, run.source.parameters), *run.invalid.lines()]
 
 
-def _errored(figures: Figures) -> list[str]:
+def outcome(figures: Figures) -> list[str]:
+    """What went wrong, the most frequent first."""
     told = figures.failures[:_MESSAGES_AT_THE_END]
     lines = [f"errored            {_told(failure)}" for failure in told]
     rest = figures.errors - sum((Counter({one.type: one.count}) for one in told), Counter[str]())
@@ -387,16 +426,3 @@ def _errored(figures: Figures) -> list[str]:
         f"errored            {count:,} {'more ' if kind in others else ''}{shorten(kind, _KIND)}"
         for kind, count in rest.most_common()
     ]
-
-
-def outcome(figures: Figures, output: str, *, resumable: bool) -> list[str]:
-    """How the requests ended: what went wrong, the most frequent first, and the last line."""
-    lines = _errored(figures)
-    counts = [f"{count:,} {ending}" for ending, count in figures.endings.most_common()]
-    if figures.not_run:
-        counts.append(f"{figures.not_run:,} not run")
-    total = figures.done + figures.not_run
-    last = f"{', '.join(counts) or 'nothing done'} of {total:,}; results in {output}"
-    if resumable and (figures.not_run or (figures.total is None and figures.stopping)):
-        last += "; run the same command again to continue"
-    return [*lines, last]

@@ -12,18 +12,18 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import anyio
 
 from ..runs.figures import Figures
-from ..runs.rates import Rates
+from ..runs.rates import Rates, Speed
 from ..stats import EngineStats
 from .frames import encode, figures_now, lines_to
-from .telling import heard
+from .telling import heard, say
 from .view import live_lines, plain_line
 from .watch_place import new_socket
 
@@ -45,7 +45,7 @@ _LAST_WORDS = 0.3  # seconds for all watchers together to take the end
 
 class Watched:
     """A run that can be watched, from `open` until the block is left. Without a safe place for the socket, as on
-    Windows, it can't be watched, and goes on all the same."""
+    Windows, it can't be watched, and goes on all the same; so it does when anything fails here."""
 
     def __init__(self) -> None:
         self._room: _Room | None = None
@@ -56,50 +56,69 @@ class Watched:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if self._room is not None:
-            self._room.close(None)
-            self._room = None
+        self._close(None)
+
+    def _close(self, end: bytes | None) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            room.close(end)
+
+    @contextmanager
+    def _harmless(self) -> Generator[None]:
+        try:
+            yield
+        except Exception as exc:
+            with suppress(Exception):
+                self._close(None)
+            say(f"the run can't be watched any more: {type(exc).__name__}; it continues")
 
     def open(self, output: str) -> None:
         """Opens the socket of a run that writes `output` and has locked its journal: so any socket that lies there was
         left by a run that was killed."""
         if sys.platform == "win32":
             return
-        path = new_socket(output)
-        if path is not None:
-            with suppress(OSError):
+        with self._harmless(), suppress(OSError):
+            path = new_socket(output)
+            if path is not None:
                 self._room = _Room(path)
 
     async def keep_telling(self, figures: Figures, stats: Callable[[], EngineStats]) -> None:
-        """Tells those who watch. Runs until it is cancelled."""
+        """Tells those who watch. Runs until it is cancelled, or fails."""
         rates = Rates(figures)
         figures_at = 0.0
         while self._room is not None:
             await anyio.sleep(_TICK)
-            speed = rates.sample()
-            wanted = self._room.wanted
-            if not wanted:
-                continue
-            now = stats()
-            told: dict[Wanted, bytes] = {}
-            if "figures" in wanted and anyio.current_time() - figures_at >= _FIGURES - _TICK / 2:
-                figures_at = anyio.current_time()
-                told["figures"] = encode({"figures": figures_now(figures, speed, now)})
-            for width in wanted:
-                if not isinstance(width, str):
-                    lines = lines_to(live_lines(figures, speed, now, width))
-                    plain = plain_line(figures, speed, now)
-                    told[width] = encode({"lines": lines, "plain": plain, "seconds": figures.seconds})
-            self._room.tell(told)
+            with self._harmless():
+                speed = rates.sample()
+                wanted = self._room.wanted
+                if not wanted:
+                    continue
+                due = anyio.current_time() - figures_at >= _FIGURES - _TICK / 2
+                if due and "figures" in wanted:
+                    figures_at = anyio.current_time()
+                wanted = [one for one in wanted if due or one != "figures"]
+                self._room.tell(_told(wanted, figures, speed, stats()))
 
     def conclude(self, conclude: Callable[[], int], figures: Callable[[], dict[str, Any] | None]) -> int:
         """Calls what prints the run's last words and returns its exit status, and tells them to those who watch."""
         with heard() as said:
             status = conclude()
         if self._room is not None:
-            self._room.close(encode({"end": {"status": int(status), "said": said, "figures": figures()}}))
-            self._room = None
+            with self._harmless():
+                self._close(encode({"end": {"status": int(status), "said": said, "figures": figures()}}))
         return status
+
+
+def _told(wanted: Iterable[Wanted], figures: Figures, speed: Speed, stats: EngineStats) -> dict[Wanted, bytes]:
+    told: dict[Wanted, bytes] = {}
+    for one in wanted:
+        if isinstance(one, str):
+            told[one] = encode({"figures": figures_now(figures, speed, stats)})
+        else:
+            lines = lines_to(live_lines(figures, speed, stats, one))
+            plain = plain_line(figures, speed, stats)
+            told[one] = encode({"lines": lines, "plain": plain, "seconds": figures.seconds})
+    return told
 
 
 class _Watcher:

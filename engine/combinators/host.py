@@ -7,7 +7,7 @@ from anyio import TaskHandle
 
 from ...actors.actor import StreamActor
 from ...actors.channel import Home, OnAbandon
-from ...actors.stream import RequestLike, RetryPolicy
+from ...actors.stream import Recovery, RequestLike, RetryPolicy
 
 __all__ = ["Host", "Requests", "Until"]
 
@@ -38,11 +38,14 @@ class Host(Protocol):
         bounded: bool = True,
         released: Callable[[StreamActor], None] | None = None,
         retry: RetryPolicy | None = None,
+        recovery: Recovery | None = None,
+        retrying: Callable[[StreamActor], None] | None = None,
         keep: bool = False,
     ) -> StreamActor:
         """Takes a request in; it starts now or in its turn. `bounded` respects `max_queued`; `released` is called when
-        the stream's connection is released; `retry` is the policy of a request that brings none, in place of the
-        engine's. `keep` lets `get` find the stream after its end. Raises as `Engine.submit` does."""
+        the stream's connection is released, and `retrying` when an attempt failed and another is to follow; `retry`
+        and `recovery` are those of a request that brings none, in place of the engine's. `keep` lets `get` find the
+        stream after its end. Raises as `Engine.submit` does."""
         ...
 
     def start_side_task(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:

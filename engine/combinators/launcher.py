@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 
 from ...actors.actor import StreamActor
 from ...actors.channel import misuse
-from ...actors.stream import RequestLike, RetryPolicy, State
+from ...actors.stream import Recovery, RequestLike, RetryPolicy, State
 from ..finish import uninterrupted
 from .fan_in import FanIn
 from .host import Host, Requests
@@ -26,7 +26,8 @@ _WAITING = (State.NEW, State.QUEUED, State.BACKOFF)
 class Launcher:
     """The streams that a combinator has started. At most `limit` of them are held at a time, each until the combinator
     says that it is `done` with it. `released` is called with each stream whose connection is released; by returning
-    True it says that the combinator is done with that stream. `retry` is the policy of requests that bring none."""
+    True it says that the combinator is done with that stream. `retrying` is called with each stream of which an attempt
+    failed and another is to follow. `retry` and `recovery` are those of requests that bring none."""
 
     def __init__(
         self,
@@ -35,8 +36,13 @@ class Launcher:
         released: Callable[[StreamActor], bool] | None = None,
         *,
         retry: RetryPolicy | None = None,
+        recovery: Recovery | None = None,
+        retrying: Callable[[StreamActor], None] | None = None,
     ) -> None:
         self._retry = retry
+        self._recovery: Recovery | None = recovery
+        self._on_retrying = retrying
+        self._dropping: str | None = None
         self._host = host
         self._limit = limit
         self._on_released = released
@@ -58,7 +64,14 @@ class Launcher:
         await checkpoint()
         while len(self._held) >= self._limit:
             await self._wait()
-        actor = self._host.launch(request, bounded=False, released=self._released, retry=self._retry)
+        actor = self._host.launch(
+            request,
+            bounded=False,
+            released=self._released,
+            retry=self._retry,
+            recovery=self._recovery,
+            retrying=self._retrying,
+        )
         self._held.add(actor)
         self._running.add(actor)
         started(actor)
@@ -68,6 +81,12 @@ class Launcher:
         self._changed.set()
         if self._on_released is not None and self._on_released(actor):
             self._held.discard(actor)
+
+    def _retrying(self, actor: StreamActor) -> None:
+        if self._on_retrying is not None:
+            self._on_retrying(actor)
+        if self._dropping is not None:
+            self._host.request_cancel(actor, "engine", self._dropping)
 
     def done(self, actor: StreamActor) -> None:
         """The combinator is done with this stream: another may start in its place."""
@@ -84,8 +103,10 @@ class Launcher:
             await self._wait()
 
     def cancel_waiting(self, reason: str) -> None:
-        """Cancels the streams that wait: for a slot, or for another attempt."""
-        waiting = [actor for actor in self._running if actor.life.state in _WAITING]
+        """Cancels the streams that wait, for a slot, a connection or another attempt; and from now on each that would
+        wait for another attempt. A request that was sent goes on."""
+        self._dropping = reason
+        waiting = [actor for actor in self._running if actor.life.state in _WAITING or actor.dialling]
         # The last one first: cancelling an earlier one could give its slot to one behind it.
         for actor in sorted(waiting, key=lambda actor: actor.watch.submitted, reverse=True):
             self._host.request_cancel(actor, "engine", reason)

@@ -7,7 +7,7 @@ import anyio
 
 from ...actors.actor import StreamActor
 from ...actors.channel import Conflate, Cursor, Subscriber
-from ...actors.stream import RetryPolicy, StreamEndEvent, TaggedEvent
+from ...actors.stream import Recovery, RetryPolicy, StreamEndEvent, TaggedEvent
 from .arguments import check_requests
 from .fan_in import FanIn
 from .host import Host, Requests
@@ -107,8 +107,15 @@ class MergeChannel(FanIn[TaggedEvent]):
         self._ready.clear()
 
 
-def merge(host: Host, requests: Requests, *, retry: RetryPolicy | None = None) -> ChannelContext[MergeChannel]:
+def merge(
+    host: Host,
+    requests: Requests,
+    *,
+    retry: RetryPolicy | None = None,
+    recovery: Recovery | None = None,
+    retrying: Callable[[StreamActor], None] | None = None,
+) -> ChannelContext[MergeChannel]:
     """The block in which requests are launched on `host` and their events flow into a channel."""
     check_requests(requests)
-    launcher = Launcher(host, host.max_concurrency, retry=retry)
+    launcher = Launcher(host, host.max_concurrency, retry=retry, recovery=recovery, retrying=retrying)
     return ChannelContext(host, requests, launcher, MergeChannel(launcher.done))

@@ -17,7 +17,8 @@ __all__ = ["page"]
 _KINDS = 5  # of errors that have a colour of their own
 _TICKS = 6
 _MARKS = 20
-_FEWEST = 3  # columns: with fewer, a plot shows nothing that the table doesn't
+_FEWEST = 3  # columns that are not empty: with fewer, a plot shows nothing that the table doesn't
+_FEWEST_BINS = 6  # of a plot over time
 _TOKENS = (
     ("input", "in", "input_tokens"),
     ("cache writes", "write", "cache_write_tokens"),
@@ -107,7 +108,8 @@ def _over_time(
     told: Callable[[float], str] = "{:,.0f}".format,
     legend: bool = False,
 ) -> list[Element]:
-    if len(times.bins) < _FEWEST:
+    filled = sum(1 for column in zip(*(one.values for one in series), strict=True) if any(column))
+    if len(times.bins) < _FEWEST_BINS or filled < _FEWEST:
         return []
     width, count = times.width, len(times.bins)
     step = -(-count // _TICKS)

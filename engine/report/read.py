@@ -145,6 +145,8 @@ def _why(exc: sqlite3.Error) -> str:
 def _no_journal(output: str, path: str) -> str:
     if output.endswith(".journal") and os.path.isfile(output):
         return f"{output}: this is the journal; name the results file, {output.removesuffix('.journal')}"
+    if os.path.isdir(output):
+        return f"{output}: is a folder; name the results file in it"
     if os.path.exists(output):
         return f"{path}: no such file, and the report is read from it"
     return f"{output}: no such results"

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import attrs
 
+from ..runs.totals import Totals
 from .distribution import Distribution
 from .read import Report
 from .units import cost, duration, plain, rate, seconds
@@ -213,7 +214,16 @@ def _attempts(report: Report) -> tuple[tuple[str, str], ...]:
         ("attempts", f"{totals.attempts:,}"),
         ("requests that took more than one", f"{totals.retried:,} ({_share(totals.retried, totals.done)})"),
         ("requests cut by an interruption", f"{totals.lost:,}"),
+        ("attempts that were paid for and begun anew", f"{totals.restarts:,}"),
+        (
+            "paid twice",
+            cost(totals.restarted_dollars + totals.lost_dollars, exact=False) if _twice(totals) else "$0.00",
+        ),
     )
+
+
+def _twice(totals: Totals) -> bool:
+    return bool(totals.restarted_dollars or totals.lost_dollars)
 
 
 def _sessions(report: Report) -> tuple[tuple[str, ...], ...]:

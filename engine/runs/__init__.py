@@ -3,11 +3,15 @@
 A run that was stopped continues from its journal; `resume` says how.
 """
 
-from .entries import InputError
+from .again import RunAgain
 from .figures import Failure, Figures
-from .input import Invalid, RequestFile, RequestPipe, read_requests
+from .formats import InputError
+from .input import RequestFile, read_requests
+from .invalid import Invalid, InvalidRequestsError
 from .output import OutputError
+from .pipe import RequestPipe
 from .run import Run, RunStopped, Source, open_run
+from .stopping import StopReason
 from .stores import Resumed
 from .totals import Totals
 
@@ -16,13 +20,16 @@ __all__ = [
     "Figures",
     "InputError",
     "Invalid",
+    "InvalidRequestsError",
     "OutputError",
     "RequestFile",
     "RequestPipe",
     "Resumed",
     "Run",
+    "RunAgain",
     "RunStopped",
     "Source",
+    "StopReason",
     "Totals",
     "open_run",
     "read_requests",

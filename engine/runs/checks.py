@@ -5,37 +5,53 @@ An entry is a Message Batches request, `{"custom_id": …, "params": {…}}`, or
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, cast
 
+from ...actors.message import EMPTY
 from ...actors.stream import MessageParams, StreamRequest
-from .entries import Entry, InputError, kind_of
+from .entries import Entry, kind_of
+from .formats import InputError
 
-__all__ = ["check_params", "request_of"]
+__all__ = ["WholeFileError", "check_params", "request_of"]
 
 _CUSTOM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SHAPE = '{"custom_id": …, "params": {…}}'
+# What else people have in files of lines: the keys that show it, what it is, and what to do.
+_FOREIGN = (
+    (
+        ("body", "url"),
+        "is a line of an OpenAI batch",
+        f"a request is {_SHAPE}, whose params are what `body` holds, with the system prompt in params.system",
+    ),
+    (("result", "custom_id"), "is a line of results", "name the file of requests"),
+    (("response", "custom_id"), "is a line of an OpenAI batch's results", "name the file of requests"),
+    (("messages",), "has the parameters of a request alone", f"a request is {_SHAPE}"),
+    (("requests",), "is a Message Batches body with more than requests", 'it is {"requests": […]}, and nothing else'),
+)
 
 
-def request_of(entry: Entry) -> StreamRequest:
-    """The request that an entry is. Raises `InputError` when it isn't one."""
+class WholeFileError(InputError):
+    """What is wrong with the entry is most likely wrong with all of its file."""
+
+
+def request_of(
+    entry: Entry, parameters: Mapping[str, Any] = EMPTY, replaced: Counter[str] | None = None
+) -> StreamRequest:
+    """The request that an entry is, with `parameters` in place of its own. Counts in `replaced` which of its own were
+    others. Raises `InputError` when it isn't a request."""
     where = entry.where
     fields = _object(where, entry.read(), "a request")
-    known = ("custom_id", "prompt" if "prompt" in fields and "params" not in fields else "params")
-    for name in fields:
-        if name not in known:
-            near = get_close_matches(name, ("custom_id", "params", "prompt"), 1)
-            hint = f"did you mean {near[0]!r}?" if near else "a request has custom_id and params, or prompt"
-            if name == "prompt":
-                hint = "a request has params or prompt, not both"
-            raise InputError(f"{where}: unknown key {name!r}; {hint}")
-    custom_id = fields.get("custom_id")
+    custom_id = fields.get("custom_id", entry.default_id)
+    where = _where(entry, custom_id)
+    _check_keys(where, fields)
     if "prompt" in fields:
         prompt = fields["prompt"]
         if not isinstance(prompt, str) or not prompt:
             raise InputError(f"{where}: prompt must be a non-empty string, not {kind_of(prompt)}")
         params: Mapping[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
-        custom_id = fields.get("custom_id", entry.default_id)
     else:
         for name in ("params", "custom_id"):
             if name not in fields:
@@ -47,17 +63,67 @@ def request_of(entry: Entry) -> StreamRequest:
         raise InputError(
             f"{where}: custom_id must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-', not {_short(custom_id)}"
         )
+    if not isinstance(params.get("stream", False), bool):  # a request does not keep it
+        raise InputError(f"{where}: params.stream must be true or false, not {kind_of(params['stream'])}")
+    if replaced is not None:
+        replaced.update(name for name, value in parameters.items() if name in params and params[name] != value)
     try:
-        return StreamRequest(cast("MessageParams", params), custom_id=custom_id)
-    except TypeError as exc:
+        return StreamRequest(cast("MessageParams", {**params, **parameters}), custom_id=custom_id)
+    except (TypeError, ValueError) as exc:
         raise InputError(f"{where}: params: {exc}") from None
 
 
-def check_params(where: str, request: StreamRequest, *, needs_model: bool) -> None:
+def check_params(entry: Entry, request: StreamRequest, *, needs_model: bool) -> None:
     """Checks what can be known of the parameters before the API sees them. With `needs_model` they have to name a
     model. Raises `InputError`."""
+    where = _where(entry, request.custom_id)
     params = request.params
-    messages: object = params["messages"]
+    _check_messages(where, params["messages"])
+    if "model" in params and (not isinstance(params["model"], str) or not params["model"]):
+        raise InputError(f"{where}: params.model must be the name of a model, not {kind_of(params['model'])}")
+    if needs_model and "model" not in params:
+        raise WholeFileError(f"{where}: no model: name one in params, or give --model")
+    tokens = params.get("max_tokens", 1)
+    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
+        raise InputError(f"{where}: params.max_tokens must be a number of tokens, not {_short(tokens)}")
+    # Imported here, so that the mistakes above are told before `anthropic` is imported.
+    from ..api.model import AnthropicModel
+    from .parameter_kinds import wanted_kinds
+
+    try:
+        AnthropicModel("any").params_for(request)
+    except TypeError as exc:
+        # Requests of a file have no extra_body to put newer parameters into.
+        raise InputError(f"{where}: params: {exc}".removesuffix("; newer ones go into extra_body")) from None
+    for name, value in params.items():
+        if (wanted := wanted_kinds(name, value)) is not None:
+            raise InputError(f"{where}: params.{name} must be {wanted}, not {kind_of(value)}")
+
+
+def _where(entry: Entry, custom_id: object) -> str:
+    """The place of an entry, with its id if it brings a good one."""
+    if not isinstance(custom_id, str) or custom_id == entry.default_id or not _CUSTOM_ID.fullmatch(custom_id):
+        return entry.where
+    return f"{entry.where} ({custom_id})"
+
+
+def _check_keys(where: str, fields: Mapping[str, Any]) -> None:
+    known = ("custom_id", "prompt" if "prompt" in fields and "params" not in fields else "params")
+    for name in fields:
+        if name in known:
+            continue
+        if "params" not in fields and "prompt" not in fields:
+            for keys, what, to_do in _FOREIGN:
+                if all(key in fields for key in keys):
+                    raise WholeFileError(f"{where}: {what}; {to_do}")
+        near = get_close_matches(name, ("custom_id", "params", "prompt"), 1)
+        hint = f"did you mean {near[0]!r}?" if near else "a request has custom_id and params, or prompt"
+        if name == "prompt":
+            hint = "a request has params or prompt, not both"
+        raise InputError(f"{where}: unknown key {name!r}; {hint}")
+
+
+def _check_messages(where: str, messages: object) -> None:
     if not isinstance(messages, list) or not messages:
         kind = kind_of(cast(object, messages))
         raise InputError(f"{where}: params.messages must be an array of at least one message, not {kind}")
@@ -67,20 +133,15 @@ def check_params(where: str, request: StreamRequest, *, needs_model: bool) -> No
         for name in ("role", "content"):
             if name not in fields:
                 raise InputError(f"{where}: {place}.{name} is missing")
-    if "model" in params and (not isinstance(params["model"], str) or not params["model"]):
-        raise InputError(f"{where}: params.model must be the name of a model, not {kind_of(params['model'])}")
-    if needs_model and "model" not in params:
-        raise InputError(f"{where}: no model: name one in params, or give --model")
-    tokens = params.get("max_tokens", 1)
-    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
-        raise InputError(f"{where}: params.max_tokens must be a number of tokens, not {_short(tokens)}")
-    from ..api.model import AnthropicModel  # here, so that the mistakes above are told before `anthropic` is imported
-
-    try:
-        AnthropicModel("any").params_for(request)
-    except TypeError as exc:
-        # Requests of a file have no extra_body to put newer parameters into.
-        raise InputError(f"{where}: params: {exc}".removesuffix("; newer ones go into extra_body")) from None
+        role: object = fields["role"]
+        content: object = fields["content"]
+        if not isinstance(role, str):
+            raise InputError(f"{where}: {place}.role must be a string, not {kind_of(role)}")
+        if not isinstance(content, str | list):
+            kind = kind_of(content)
+            raise InputError(f"{where}: {place}.content must be a string or an array of blocks, not {kind}")
+        for index, block in enumerate(cast("list[object]", content) if isinstance(content, list) else ()):
+            _object(where, block, f"{place}.content[{index}]")
 
 
 def _object(where: str, value: object, what: str) -> Mapping[str, Any]:

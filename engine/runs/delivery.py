@@ -13,7 +13,6 @@ from anyio import to_thread
 
 from ...actors.stream import StreamResult
 from ..finish import uninterrupted
-from .failures import kind_of
 from .figures import Figures, is_estimated
 from .journal_rows import Begun, Ended, columns_of
 from .live import LiveStreams
@@ -21,6 +20,7 @@ from .output import OutputError
 from .results import batch_result, encode_line
 from .session_clock import SessionClock
 from .stopping import Over
+from .transient import failure_name, passes
 from .writer import Answer, Writer
 
 __all__ = ["Delivery", "ended_row"]
@@ -50,6 +50,7 @@ class Delivery:
             if answer is None:
                 self.lose(over)
                 continue
+            self._figures.answered += 1
             if not self.waiting:
                 self.write_at = anyio.current_time() + _WRITE_SECONDS
             line = encode_line(str(result.custom_id), answer)
@@ -113,13 +114,15 @@ def ended_row(over: Over, answer: dict[str, Any], submitted: float | None = None
     """The journal's row for an answer: `answer` is its Message Batches result, `submitted` in Unix seconds."""
     result = over.result
     timings, miss = result.timings, result.cache_miss
+    failed = result.error if answer["type"] == "errored" else None
     error: dict[str, Any] = answer["error"]["error"] if answer["type"] == "errored" else {}
     return Ended(
         custom_id=str(result.custom_id),
         kind=answer["type"],
         error=error.get("type"),
         message=error.get("message"),
-        failure=kind_of(result.error) if answer["type"] == "errored" else None,
+        failure=None if failed is None else failure_name(failed),
+        transient=None if failed is None else passes(failed),
         model=result.model_name,
         stop_reason=result.stop_reason,
         submitted=result.timestamp.timestamp() if submitted is None else submitted,
@@ -134,6 +137,8 @@ def ended_row(over: Over, answer: dict[str, Any], submitted: float | None = None
         **columns_of(result.billed),
         dollars=over.dollars,
         estimated=int(is_estimated(result)),
+        restarts=over.restarts,
+        restarted_dollars=over.restarted_dollars,
         cache_miss=None if miss is None else miss.reason,
         cache_missed_tokens=None if miss is None else miss.missed_input_tokens,
         cache_missed_dollars=over.missed_dollars,

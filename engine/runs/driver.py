@@ -9,7 +9,8 @@ import anyio
 import attrs
 from anyio import to_thread
 
-from ...actors.stream import StreamEndEvent, StreamRequest, StreamStartEvent, TaggedEvent
+from ...actors.actor import StreamActor
+from ...actors.stream import RestartEvent, StreamEndEvent, StreamRequest, StreamStartEvent, TaggedEvent
 from ..combinators.merge import MergeChannel, merge
 from ..engine import Engine
 from ..finish import uninterrupted
@@ -18,8 +19,8 @@ from .delivery import Delivery
 from .feed import Feed
 from .figures import Figures
 from .live import LiveStreams
-from .stopping import Over, Stopping
-from .stores import Stores
+from .stopping import Stopping
+from .stores import Options, Stores
 
 __all__ = ["Driver"]
 
@@ -34,23 +35,32 @@ class Driver:
         delivery: Delivery,
         figures: Figures,
         prices: Prices,
-        *,
-        limit: int | None,
+        options: Options,
     ) -> None:
         self._figures = figures
         self._delivery = delivery
         self._events = stores.events
         self._feed = Feed(
             stores.registry,
-            limit=limit,
+            limit=options.limit,
             slots=engine.max_concurrency,
             drew=self._drew,
         )
         # Nobody waits for a run's answers one by one: it waits as long as the API asks it to.
-        self._merge = merge(engine, self._feed, retry=attrs.evolve(engine.retry, longest_wait=math.inf))
+        self._merge = merge(
+            engine,
+            self._feed,
+            retry=attrs.evolve(engine.retry, longest_wait=math.inf),
+            recovery=options.recovery,
+            retrying=self._retrying,
+        )
         self._channel: MergeChannel | None = None
         self.live = LiveStreams(engine, prices, stores.journal.clock)
-        self.stopping = Stopping()
+        before = figures.before
+        self.stopping = Stopping(
+            url=engine.base_url, max_failures=options.max_failures, done=before.done, failed=before.failed
+        )
+        self._restarted: dict[str, int] = {}  # by the stream's id: the first attempt that counts
 
     async def __aenter__(self) -> Self:
         self._channel = await self._merge.__aenter__()
@@ -83,6 +93,7 @@ class Driver:
         """
         assert self._channel is not None
         batch: list[TaggedEvent] = []
+        until = min(until, self.stopping.due)
         if until == math.inf:
             batch = await self._channel.receive_batch()
         else:
@@ -90,6 +101,9 @@ class Driver:
                 batch = await self._channel.receive_batch()
         for tagged in batch:
             self._take(tagged)
+        if anyio.current_time() >= self.stopping.due:
+            self.stopping.look(anyio.current_time())
+        self._obey()
         if (events := self._events) is not None and events.waiting:
             await uninterrupted(lambda: to_thread.run_sync(events.flush))
 
@@ -107,25 +121,38 @@ class Driver:
 
     def _drew(self, request: StreamRequest) -> None:
         self._figures.started += 1
-        self.stopping.model(request.params.get("model"))
+        self.stopping.sent(request.params.get("model"), anyio.current_time())
+
+    def _retrying(self, actor: StreamActor) -> None:
+        """An attempt failed, and another is to follow."""
+        error = actor.attempts[-1].error
+        if error is not None:
+            self._delivery.add(*self.stopping.failed_attempt(error, anyio.current_time()))
+            self._obey()
+
+    def _obey(self) -> None:
+        """Shows what was decided, and drains a run that is to stop."""
+        self._figures.trouble = self.stopping.trouble
+        if self.stopping.stop is not None and not self._figures.stopping:
+            self.drain()
 
     def _take(self, tagged: TaggedEvent) -> None:
         event = tagged.event
         self._figures.events += event.seq - event.first_seq + 1
         if self._events is not None:
             self._events.add(tagged)
-        if isinstance(event, StreamStartEvent) and tagged.custom_id is not None:
+        if isinstance(event, RestartEvent):
+            self._restarted[event.stream_id] = event.attempt
+        elif isinstance(event, StreamStartEvent) and tagged.custom_id is not None:
             self.live.began(tagged.custom_id, event.stream_id)
             self._delivery.add(*self.stopping.began())
         if not isinstance(event, StreamEndEvent):
             return
         result = event.result
         self.live.ended(str(result.custom_id))
-        over = Over(result, self._figures.ended(result), self._figures.missed(result))
+        over = self._figures.over_with(result, self._restarted.pop(result.stream_id, 1))
         self._feed.ended()
-        if answers := self.stopping.ended(over):
+        if answers := self.stopping.ended(over, anyio.current_time()):
             self._delivery.add(*answers)
         else:
             self._delivery.lose(over)  # unless it becomes an answer later
-        if self.stopping.stopped_by is not None:
-            self.drain()

@@ -1,40 +1,30 @@
 """Raw entries out of a file of requests: JSON values with their places, before anybody asks whether they are requests.
 
-A file holds JSON Lines, or one Message Batches body, `{"requests": […]}`. Errors say where they were met.
+A file holds JSON Lines, or one document: a Message Batches body, `{"requests": […]}`, or an array. Errors say where
+they were met.
 """
 
 import json
 import re
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO, Any, cast
 
 import attrs
 
 from ...actors.wire import refuse_constant
+from .formats import HEAD_BYTES, Form, InputError, check_head, form_of, without_bom
 
 __all__ = [
     "Entry",
-    "InputError",
-    "body_entries",
+    "document_entries",
     "entries_of",
-    "is_body",
-    "is_body_file",
+    "form_of_file",
     "kind_of",
     "line_entry",
-    "opened",
     "place",
     "used_already",
 ]
-
-_BODY = re.compile(rb'\s*\{\s*"requests"\s*:')
-_HEAD_BYTES = 4096
-_BOM = b"\xef\xbb\xbf"
-
-
-class InputError(ValueError):
-    """The input can't be run. The message is one line: which file, where in it, and what is wrong."""
 
 
 @attrs.frozen
@@ -44,38 +34,29 @@ class Entry:
     where: str
     """File and place, as errors name them."""
     number: int
-    """The number of its line, or of its place in a Batches body, from 1."""
+    """The number of its line, or of its place in a document, from 1."""
     default_id: str
     """The `custom_id` it gets if it has none and needs none."""
     read: Callable[[], object]
     """Returns the JSON value. Raises `InputError` when the text is not JSON."""
 
 
-@contextmanager
-def opened(name: str, open_file: Callable[[], IO[bytes]]) -> Generator[IO[bytes]]:
-    """A file, closed at the end of the block. Raises `InputError` when it can't be opened or read."""
-    try:
-        with open_file() as file:
-            yield file
-    except OSError as exc:
-        raise InputError(f"{name}: {(exc.strerror or str(exc)).lower()}") from exc
-
-
-def is_body(head: bytes) -> bool:
-    """Whether a file that begins so is a Batches body."""
-    return _BODY.match(head.removeprefix(_BOM)) is not None
-
-
-def is_body_file(file: IO[bytes]) -> bool:
-    """Whether an open file is a Batches body. Goes back to the file's beginning."""
-    head = file.read(_HEAD_BYTES)
+def form_of_file(file: IO[bytes]) -> Form:
+    """What an open file holds. Goes back to the file's beginning."""
+    head = file.read(HEAD_BYTES)
     file.seek(0)
-    return is_body(head)
+    return form_of(head)
 
 
-def place(name: str, number: int, *, in_body: bool) -> str:
+def place(name: str, number: int, form: Form) -> str:
     """A place as errors name it."""
-    return f"{name}: requests[{number - 1}]" if in_body else f"{name}:{number}"
+    match form:
+        case "lines":
+            return f"{name}:{number}"
+        case "body":
+            return f"{name}: requests[{number - 1}]"
+        case "array":
+            return f"{name}: [{number - 1}]"
 
 
 def used_already(where: str, custom_id: str, first: str) -> InputError:
@@ -85,8 +66,11 @@ def used_already(where: str, custom_id: str, first: str) -> InputError:
 
 def entries_of(name: str, file: IO[bytes]) -> Iterator[Entry]:
     """All entries of an open file. Raises `InputError`."""
-    if is_body_file(file):
-        yield from body_entries(name, file.read())
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    check_head(name, head)
+    if (form := form_of(head)) != "lines":
+        yield from document_entries(name, form, file.read())
         return
     for number, line in enumerate(file, 1):
         if line.strip():
@@ -96,29 +80,49 @@ def entries_of(name: str, file: IO[bytes]) -> Iterator[Entry]:
 def line_entry(name: str, number: int, line: bytes) -> Entry:
     """The entry on a line."""
     if number == 1:
-        line = line.removeprefix(_BOM)
-    where = place(name, number, in_body=False)
-    return Entry(where, number, f"line-{number}", lambda: _json(name, number, line.rstrip()))
+        line = without_bom(line)
+    return Entry(place(name, number, "lines"), number, f"line-{number}", lambda: _json(name, number, line.rstrip()))
 
 
-def body_entries(name: str, data: bytes) -> Iterator[Entry]:
-    """The entries of a Batches body. Raises `InputError` when it is not one."""
-    body: Any = _json(name, 1, data.removeprefix(_BOM))
-    requests = body["requests"]
+def document_entries(name: str, form: Form, data: bytes) -> Iterator[Entry]:
+    """The entries of a Batches body or of an array. Raises `InputError` when it is not one."""
+    document: Any = _json(name, 1, without_bom(data))
+    requests = document["requests"] if form == "body" else document
     if not isinstance(requests, list):
         raise InputError(f"{name}: requests must be an array, not {kind_of(requests)}")
     for number, value in enumerate(cast("list[object]", requests), 1):
-        yield Entry(place(name, number, in_body=True), number, f"request-{number - 1}", partial(_itself, value))
+        yield Entry(place(name, number, form), number, f"request-{number - 1}", partial(_itself, value))
 
 
 def _itself(value: object) -> object:
     return value
 
 
+class _RepeatedKeyError(Exception):
+    """An object has a key twice."""
+
+
+def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _RepeatedKeyError(next(name for name in names if names.count(name) > 1))
+    return found
+
+
+_STRICT = json.JSONDecoder(parse_constant=refuse_constant, object_pairs_hook=_object_of)
+_LENIENT = json.JSONDecoder(parse_constant=refuse_constant)
+_MAY_BE_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
 def _json(name: str, first_line: int, data: bytes) -> object:
     where = f"{name}:{first_line}"
     try:
-        return json.loads(data.decode(), parse_constant=refuse_constant)
+        text = data.decode()
+        try:
+            value = _STRICT.decode(text)
+        except _RepeatedKeyError as exc:
+            raise InputError(f"{where}{_id_in(text)}: the key {str(exc)!r} stands twice in one object") from None
     except UnicodeDecodeError as exc:
         raise InputError(f"{where}: not UTF-8: {exc.reason} at byte {exc.start + 1}") from None
     except json.JSONDecodeError as exc:
@@ -126,8 +130,42 @@ def _json(name: str, first_line: int, data: bytes) -> object:
         raise InputError(f"{where}: not JSON: {exc.msg} at column {exc.colno}") from None
     except RecursionError:
         raise InputError(f"{where}: nested too deeply") from None
+    except InputError:
+        raise
     except ValueError as exc:
         raise InputError(f"{where}: not JSON: {exc}") from None
+    if _MAY_BE_HALF.search(data) and (path := _half_character(value, "")) is not None:
+        raise InputError(
+            f"{where}{_id_in(text)}: {path.lstrip('.')} holds half of a surrogate pair, which is no character: an emoji"
+            " was cut in two"
+        )
+    return value
+
+
+def _id_in(text: str) -> str:
+    """The id of the request in a text, as places name it; nothing if it has none, or many."""
+    value: object = _LENIENT.decode(text)
+    custom_id = cast("dict[str, object]", value).get("custom_id") if isinstance(value, dict) else None
+    return f" ({custom_id})" if isinstance(custom_id, str) and custom_id.isascii() else ""
+
+
+def _half_character(value: object, path: str) -> str | None:
+    """The path to the first text with a lone surrogate."""
+    match value:
+        case str():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                return path
+            return None
+        case dict():
+            inner = [(one, f"{path}.{name}") for name, one in cast("dict[str, object]", value).items()]
+            inner += [(name, f"{path} (a key)") for name in cast("dict[str, object]", value)]
+        case list():
+            inner = [(one, f"{path}[{number}]") for number, one in enumerate(cast("list[object]", value))]
+        case _:
+            return None
+    return next((found for one, where in inner if (found := _half_character(one, where)) is not None), None)
 
 
 def kind_of(value: object) -> str:

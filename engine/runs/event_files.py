@@ -120,6 +120,8 @@ def open_event_files(where: str) -> EventOutput | EventDirectory:
         return EventOutput()
     try:
         os.makedirs(where, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise OutputError(f"{where}: is no directory: name one for the files of events, or `-`") from None
     except OSError as exc:
         raise OutputError(f"{where}: {(exc.strerror or str(exc)).lower()}") from exc
     if not os.access(where, os.W_OK | os.X_OK):

@@ -1,4 +1,4 @@
-"""What went wrong in a run: one name for each kind of failure, and what was said, grouped and counted.
+"""What went wrong in a run: what the errors said, grouped and counted. `transient` has the names of failures.
 
 Messages that differ only in their numbers or in a request id count as one.
 """
@@ -9,11 +9,9 @@ from collections.abc import Iterable
 
 import attrs
 
-from ...actors.stream import ErrorInfo
-from .columns import as_text
 from .journal_rows import columns_in, failure_in
 
-__all__ = ["Failure", "Failures", "kind_of", "read_failures"]
+__all__ = ["Failure", "Failures", "read_failures"]
 
 _TOLD = 10  # different failures that are handed out
 _KEPT = 200  # different failures that are counted
@@ -30,14 +28,6 @@ class Failure:
     count: int = 1
     custom_id: str | None = None
     """One of the requests."""
-
-
-def kind_of(info: ErrorInfo | None) -> str:
-    """The one name of a failure in all that is shown of a run: the type of the error, or `deadline_` and the name of
-    the deadline that passed."""
-    if info is None:
-        return "truncated"
-    return f"deadline_{info.deadline}" if info.deadline is not None else as_text(info.type) or "api_error"
 
 
 class Failures:

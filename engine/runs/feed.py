@@ -7,7 +7,7 @@ import anyio
 from anyio import to_thread
 
 from ...actors.stream import StreamRequest
-from .input import RequestPipe
+from .pipe import RequestPipe
 from .registry import Registry, named
 
 __all__ = ["Feed"]
@@ -91,6 +91,6 @@ class Feed(AsyncIterator[StreamRequest]):
                 return None
             self._seen += 1
             number, request = item if isinstance(stream, RequestPipe) else (self._seen, named(item, self._seen))
-            if await to_thread.run_sync(self._registry.register_one, number, request):
-                return request
+            if (to_run := await to_thread.run_sync(self._registry.register_one, number, request)) is not None:
+                return to_run
         return None

@@ -9,12 +9,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from ...actors.stream import StreamResult
+from ...actors.stream import Attempt, StreamResult
 from ..prices import Prices
-from .failures import Failure, Failures, kind_of
+from .columns import as_text
+from .failures import Failure, Failures
 from .histogram import Histogram
 from .journal_rows import Ended
+from .stopping import Over
 from .totals import Totals
+from .transient import failure_name
 
 __all__ = ["Figures", "is_estimated"]
 
@@ -50,12 +53,22 @@ class Figures:
         """Requests handed to the engine in this session."""
         self.over = 0
         """Streams of this session that have ended, whether or not their ending is an answer."""
+        self.answered = 0
+        """Answers of this session, whether or not they are written."""
+        self.trouble: str | None = None
+        """What keeps the requests from being answered at the moment, in a line; None while they are answered."""
+        self.restarts = before.restarts
+        """Attempts that were paid for and begun anew, in all sessions."""
         self.endings: Counter[str] = Counter(before.endings)
         """Answers written, by their type: `succeeded`, `errored`, `canceled`, `expired`."""
         self.errors: Counter[str] = Counter(before.errors)
         """Errored answers, by the failure's name."""
         self.stop_reasons: Counter[str] = Counter(before.stop_reasons)
         """Messages, by the reason why they stopped."""
+        self.passing: Counter[str] = Counter(before.passing)
+        """Errored answers whose error passes by itself, by the failure's name: a run that goes on asks again."""
+        self.lasting: Counter[str] = Counter(before.lasting)
+        """The other answers that errored or expired, by the failure's name."""
         self.retries: Counter[str] = Counter()
         """Attempts of this session that failed and were followed by another, by their error's type."""
         self.events = 0
@@ -70,6 +83,8 @@ class Figures:
         """Whether some of the tokens, and so the dollars, are estimates, since attempts were cut."""
         self.unpriced = before.unpriced
         """Requests that used tokens at an unknown price."""
+        self.dollars_twice = before.restarted_dollars + before.lost_dollars
+        """What was paid for and asked for again, by restarts and by sessions that went on after an interruption."""
         self._priced = before.done > before.unpriced
         self._failures = Failures(before.failures)
         self._first_contents = Histogram()
@@ -99,7 +114,17 @@ class Figures:
     @property
     def not_run(self) -> int:
         """Requests without an answer: never begun, interrupted, or refused for a reason that stops the whole run."""
-        return max(self.total or 0, self.before.done + self.started) - self.done
+        return max(self.total or 0, self.before.done + self.started) - self.done - self.unwritten
+
+    @property
+    def unwritten(self) -> int:
+        """Requests whose answer has come and is not in the results."""
+        return self.before.done + self.answered - self.done
+
+    @property
+    def resumes(self) -> int:
+        """Requests that an earlier session had paid for without keeping an answer, so that they are asked again."""
+        return self.before.lost
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -117,6 +142,16 @@ class Figures:
         """How long this session has taken."""
         return (self._clock() if self._ended is None else self._ended) - self._begun
 
+    def over_with(self, result: StreamResult, first: int) -> Over:
+        """Counts a stream that has ended. Its attempts before number `first` were begun anew: the answer has nothing of
+        them."""
+        costs = [self._cost(result, attempt) for attempt in result.attempts if attempt.number < first]
+        paid = [cost for cost in costs if cost != 0.0]
+        dollars = sum(cost for cost in paid if cost is not None)
+        self.restarts += len(paid)
+        self.dollars_twice += dollars
+        return Over(result, self.ended(result), self.missed(result), len(paid), dollars)
+
     def ended(self, result: StreamResult) -> float | None:
         """Counts a stream that has ended. Returns what its attempts cost, in dollars; None when a price is unknown."""
         self.over += 1
@@ -131,7 +166,7 @@ class Figures:
                 histogram.add(gap)
         for attempt in result.attempts[:-1]:
             if attempt.error is not None:
-                self.retries[kind_of(attempt.error)] += 1
+                self.retries[as_text(failure_name(attempt.error)) or "api_error"] += 1
         return self._bill(result)
 
     def written(self, ended: Ended) -> None:
@@ -143,6 +178,9 @@ class Figures:
             self._failures.add(Failure(name, ended.message or "", custom_id=ended.custom_id))
         elif ended.kind == "succeeded" and ended.stop_reason is not None:
             self.stop_reasons[ended.stop_reason] += 1
+        if ended.kind in ("errored", "expired"):
+            counts = self.passing if ended.transient else self.lasting
+            counts[name or ended.kind] += 1
 
     def missed(self, result: StreamResult) -> float | None:
         """What a cache miss cost, in dollars; None without one, or when its size or the price is unknown."""
@@ -152,8 +190,6 @@ class Figures:
         return self._prices.missed(name, result.usage, miss.missed_input_tokens)
 
     def _bill(self, result: StreamResult) -> float | None:
-        asked = result.request.params.get("model") if result.request is not None else None
-        names = [name for name in (result.model_name, asked) if isinstance(name, str)]
         costs: list[float | None] = []
         self.estimated |= is_estimated(result)
         for attempt in result.attempts:
@@ -161,7 +197,7 @@ class Figures:
             self.input_tokens += usage.total_input_tokens
             self.output_tokens += usage.output_tokens
             if usage.total_input_tokens or usage.output_tokens:
-                costs.append(next((c for name in names if (c := self._prices.cost(name, usage)) is not None), None))
+                costs.append(self._cost(result, attempt))
         known = [cost for cost in costs if cost is not None]
         self.dollars += sum(known)
         self._priced |= bool(known)
@@ -169,6 +205,15 @@ class Figures:
             self.unpriced += 1
             return None
         return sum(known)
+
+    def _cost(self, result: StreamResult, attempt: Attempt) -> float | None:
+        """What an attempt cost; None when its price is unknown."""
+        usage = attempt.known_usage
+        if not usage.total_input_tokens and not usage.output_tokens:
+            return 0.0
+        asked = result.request.params.get("model") if result.request is not None else None
+        names = [name for name in (result.model_name, asked) if isinstance(name, str)]
+        return next((cost for name in names if (cost := self._prices.cost(name, usage)) is not None), None)
 
     def stop_clock(self) -> None:
         """Ends the session's time."""

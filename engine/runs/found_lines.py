@@ -61,9 +61,7 @@ class FoundLines:
                 " AND custom_id NOT IN (SELECT custom_id FROM held)"
             ).rowcount
 
-    def failed(self) -> frozenset[int]:
-        """The numbers of the lines whose requests errored or expired."""
-        rows = self._journal.read(
-            "SELECT line FROM found JOIN request USING (custom_id) WHERE kind IN ('errored', 'expired')"
-        )
+    def chosen(self) -> frozenset[int]:
+        """The numbers of the lines whose requests the journal was told to run again."""
+        rows = self._journal.read("SELECT line FROM found JOIN again USING (custom_id)")
         return frozenset(number for (number,) in rows)

@@ -9,13 +9,16 @@ thread. They raise `OutputError` when the journal can't be read or written.
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache, partial
 from typing import Any
 
 import attrs
 
+from .again import Again, RunAgain
 from .columns import as_key
+from .differences import Pair
 from .journal_rows import (
     BEGIN,
     END,
@@ -38,7 +41,7 @@ from .session_clock import SessionClock
 from .totals import Totals, read_totals
 from .used_ids import add_id, create_input
 
-__all__ = ["ChangedError", "Journal", "JournalInUseError", "remove_journal"]
+__all__ = ["HOLD", "ChangedError", "Journal", "JournalInUseError", "remove_journal"]
 
 _LOCKED_SECONDS = 1.0
 _LAST = """
@@ -47,7 +50,8 @@ SELECT max(moment) FROM (
     UNION ALL SELECT max(submitted + seconds) FROM request WHERE state = 'ended'
 )
 """
-_HOLD = "INSERT OR REPLACE INTO held VALUES (?, ?)"
+HOLD = "INSERT OR REPLACE INTO held VALUES (?, ?)"
+"""Takes a `Held`."""
 
 
 class JournalInUseError(StoreError):
@@ -55,11 +59,15 @@ class JournalInUseError(StoreError):
 
 
 class ChangedError(Exception):
-    """`request` has an answer that was given to other parameters than it has now."""
+    """`request` has an answer that was given to other parameters than it has now. It is the first of `count`, among
+    `answered` that have answers; `pairs` says how their parameters differ."""
 
-    def __init__(self, request: Registered) -> None:
+    def __init__(self, request: Registered, count: int = 1, answered: int = 1, pairs: Sequence[Pair] = ()) -> None:
         super().__init__(f"custom_id {request.custom_id!r} has other parameters than before")
         self.request = request
+        self.count = count
+        self.answered = answered
+        self.pairs = pairs
 
 
 class Journal:
@@ -71,6 +79,10 @@ class Journal:
         self.clock = SessionClock()
         """Of the session that goes on."""
         self._lock = threading.RLock()
+        if path is not None:
+            # SQLite would make it readable for all, and gives the files beside it the same mode.
+            with suppress(OSError):  # which SQLite meets too, and tells
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         with self._failures():
             # One thread at a time uses it, but not always the same.
             self._db = sqlite3.connect(
@@ -95,7 +107,7 @@ class Journal:
         if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             for statement in SCHEMA.split(";\n"):
                 db.execute(statement)
-            db.execute("INSERT INTO meta VALUES ('format', ?)", (FORMAT,))
+            db.executemany("INSERT INTO meta VALUES (?, ?)", [("format", FORMAT), ("max_tokens", "model")])
         found = format_of(db)
         if not is_readable_format(found):
             raise OutputError(
@@ -105,6 +117,8 @@ class Journal:
         upgrade(db)
         db.execute("COMMIT")
         create_input(db)
+        db.execute("CREATE TEMP TABLE again (custom_id TEXT PRIMARY KEY) WITHOUT ROWID")
+        db.execute("CREATE TEMP TABLE unchecked (custom_id TEXT PRIMARY KEY) WITHOUT ROWID")
 
     @contextmanager
     def _failures(self) -> Generator[None]:
@@ -141,6 +155,11 @@ class Journal:
         with self._failures():
             return self._db.execute(query, parameters).fetchall()
 
+    def takes_longest_answers(self) -> bool:
+        """Whether `max_tokens` is the model's own limit where nobody says otherwise. A run that began with a version
+        that had a fixed default goes on with that: its answers were given to it."""
+        return bool(self.read("SELECT 1 FROM meta WHERE key = 'max_tokens'"))
+
     def totals(self) -> Totals:
         """The sums over all sessions so far."""
         with self._failures():
@@ -175,23 +194,20 @@ class Journal:
         they have an answer or have cost something. Raises `DuplicateError` and `ChangedError`; then nothing changes."""
         with self.transaction() as db:
             db.execute("DELETE FROM input")
-            for request in requests:
-                add_id(db, *attrs.astuple(request))
-            changed = db.execute(
-                "SELECT input.custom_id, input.ordinal, input.hash FROM input JOIN request USING (custom_id)"
-                " WHERE input.hash <> request.hash AND request.state = 'ended' ORDER BY input.ordinal LIMIT 1"
-            ).fetchone()
-            if changed is not None:
-                raise ChangedError(Registered(*changed))
+            number_of = lru_cache(partial(_number_of, db))
+            for one in requests:
+                add_id(db, one.custom_id, one.ordinal, one.hash, number_of(one.shared))
+            _check_unchanged(db)
             db.execute(
                 "DELETE FROM request WHERE state = 'pending' AND lost_dollars IS NULL"
                 " AND custom_id NOT IN (SELECT custom_id FROM input)"
             )
             db.execute(
-                "INSERT INTO request (custom_id, ordinal, hash, state)"
-                " SELECT custom_id, ordinal, hash, 'pending' FROM input WHERE true"
-                " ON CONFLICT (custom_id) DO UPDATE SET ordinal = excluded.ordinal, hash = excluded.hash"
+                "INSERT INTO request (custom_id, ordinal, hash, shared, state)"
+                " SELECT custom_id, ordinal, hash, shared, 'pending' FROM input WHERE true ON CONFLICT (custom_id)"
+                " DO UPDATE SET ordinal = excluded.ordinal, hash = excluded.hash, shared = excluded.shared"
             )
+            db.execute("DELETE FROM parameters WHERE number NOT IN (SELECT shared FROM request WHERE shared NOT NULL)")
 
     def register_one(self, request: Registered) -> bool:
         """Adds one more request of the input. Returns whether it has to be run, since it has no answer yet.
@@ -199,19 +215,25 @@ class Journal:
         Raises `DuplicateError` and `ChangedError`.
         """
         with self.transaction() as db:
-            add_id(db, *attrs.astuple(request))
-            known = db.execute("SELECT hash, state FROM request WHERE custom_id = ?", (request.custom_id,)).fetchone()
+            values = (request.custom_id, request.ordinal, request.hash, _number_of(db, request.shared))
+            add_id(db, *values)
+            known = db.execute(
+                "SELECT hash, state, text FROM request LEFT JOIN parameters ON number = shared WHERE custom_id = ?",
+                (request.custom_id,),
+            ).fetchone()
             if known is None:
                 db.execute(
-                    "INSERT INTO request (custom_id, ordinal, hash, state) VALUES (?, ?, ?, 'pending')",
-                    attrs.astuple(request),
+                    "INSERT INTO request (custom_id, ordinal, hash, shared, state) VALUES (?, ?, ?, ?, 'pending')",
+                    values,
                 )
                 return True
-            if known[1] == "ended" and known[0] is not None and known[0] != request.hash:
-                raise ChangedError(request)
+            changed = known[1] == "ended" and known[0] is not None and known[0] != request.hash
+            unchecked = "SELECT 1 FROM unchecked WHERE custom_id = ?"
+            if changed and not db.execute(unchecked, (request.custom_id,)).fetchone():
+                raise ChangedError(request, pairs=[(known[2], request.shared, 1)])
             db.execute(
-                "UPDATE request SET ordinal = ?, hash = ? WHERE custom_id = ?",
-                (request.ordinal, request.hash, request.custom_id),
+                "UPDATE request SET ordinal = ?, hash = ?, shared = ? WHERE custom_id = ?",
+                (*values[1:], request.custom_id),
             )
             return known[1] != "ended"
 
@@ -239,17 +261,39 @@ class Journal:
         query = "SELECT count(*) FROM request WHERE state = 'ended' AND custom_id NOT IN (SELECT custom_id FROM input)"
         return self.read(query)[0][0]
 
-    def failed(self) -> list[str]:
-        """The ids of the requests that errored or expired."""
-        query = "SELECT custom_id FROM request WHERE state = 'ended' AND kind IN ('errored', 'expired')"
-        return [custom_id for (custom_id,) in self.read(query)]
-
-    def retry(self, custom_ids: Iterable[str]) -> None:
-        """Makes these requests pending again, whose answers are no longer in the results."""
+    def choose(self, again: Again) -> None:
+        """Chooses the answers that are run again: from now on their parameters may differ, and with `again.stopped`
+        those of all answers, since more room is what such a request needs."""
+        condition, values = again.condition
         with self.transaction() as db:
-            keys = [(as_key(custom_id),) for custom_id in custom_ids]
-            db.executemany(f"{LOSE} custom_id = ?", keys)
-            db.executemany("DELETE FROM held WHERE custom_id = ?", keys)
+            db.execute(f"INSERT OR IGNORE INTO again SELECT custom_id FROM request WHERE {condition}", values)
+            db.execute(
+                "INSERT OR IGNORE INTO unchecked SELECT custom_id FROM "
+                + ("request WHERE state = 'ended'" if again.stopped else "again")
+            )
+
+    def chosen(self, *, known: bool) -> RunAgain:
+        """What is run again of what was chosen. If all of the input is `known`, what is no longer in it stays."""
+        with self.transaction() as db:
+            if known:
+                db.execute("DELETE FROM again WHERE custom_id NOT IN (SELECT custom_id FROM input)")
+            counts = "FROM request JOIN again USING (custom_id) WHERE kind {} 'succeeded' GROUP BY 1 ORDER BY 2 DESC"
+            errors = dict(db.execute(f"SELECT coalesce(failure, error, kind), count(*) {counts.format('<>')}"))
+            stopped = dict(db.execute(f"SELECT stop_reason, count(*) {counts.format('=')}"))
+            ((each,),) = db.execute("SELECT avg(dollars) FROM request WHERE state = 'ended' AND kind = 'succeeded'")
+        found = RunAgain(errors=errors, stopped=stopped)
+        return found if each is None else attrs.evolve(found, dollars=each * found.count)
+
+    def chosen_held(self) -> list[Held]:
+        """The lines that are held of answers that are run again."""
+        return [Held(*row) for row in self.read("SELECT custom_id, line FROM held JOIN again USING (custom_id)")]
+
+    def drop_chosen(self) -> None:
+        """Makes the chosen requests pending again, whose answers are no longer in the results."""
+        with self.transaction() as db:
+            db.execute(f"{LOSE} custom_id IN (SELECT custom_id FROM again)")
+            db.execute("DELETE FROM held WHERE custom_id IN (SELECT custom_id FROM again)")
+            db.execute("DELETE FROM again")
 
     # -- what happens to them
 
@@ -265,16 +309,19 @@ class Journal:
         with self.transaction() as db:
             db.executemany(BEGIN, [begun_row(one) for one in begun])
             db.executemany(END, [attrs.asdict(one) for one in ended])
-            db.executemany(_HOLD, [attrs.astuple(one) for one in held])
+            db.executemany(HOLD, [attrs.astuple(one) for one in held])
             db.executemany("DELETE FROM held WHERE custom_id = ?", [(as_key(custom_id),) for custom_id in written])
 
     def hold(self, lines: Iterable[Held]) -> None:
         """Keeps lines of the results until their turn comes again."""
         with self.transaction() as db:
-            db.executemany(_HOLD, (attrs.astuple(one) for one in lines))
+            db.executemany(HOLD, (attrs.astuple(one) for one in lines))
 
-    def due(self, count: int) -> list[Held]:
-        """The next held lines whose turn has come, at most `count`: all requests before them have their answers."""
+    def due(self, count: int, *, ordered: bool = True) -> list[Held]:
+        """The next held lines whose turn has come, at most `count`: all requests before them have their answers, or
+        there are no turns since the results are not `ordered`."""
+        if not ordered:
+            return [Held(*row) for row in self.read("SELECT custom_id, line FROM held LIMIT ?", (count,))]
         ((frontier,),) = self.read("SELECT min(ordinal) FROM request WHERE state <> 'ended'")
         rows = self.read(
             "SELECT custom_id, line FROM held JOIN request USING (custom_id)"
@@ -282,6 +329,31 @@ class Journal:
             (frontier, frontier, count),
         )
         return [Held(*row) for row in rows]
+
+
+def _number_of(db: sqlite3.Connection, text: str) -> int:
+    """The number of a text of parameters, which is kept if it is new."""
+    db.execute("INSERT OR IGNORE INTO parameters (text) VALUES (?)", (text,))
+    return db.execute("SELECT number FROM parameters WHERE text = ?", (text,)).fetchone()[0]
+
+
+def _check_unchanged(db: sqlite3.Connection) -> None:
+    """Raises `ChangedError` when requests of the input have answers that were given to other parameters."""
+    both = "FROM input JOIN request USING (custom_id)"
+    changed = (
+        "request.state = 'ended' AND input.hash <> request.hash AND custom_id NOT IN (SELECT custom_id FROM unchecked)"
+    )
+    first = db.execute(
+        f"SELECT input.custom_id, input.ordinal, input.hash {both} WHERE {changed} ORDER BY input.ordinal LIMIT 1"
+    ).fetchone()
+    if first is None:
+        return
+    ((answered,),) = db.execute(f"SELECT count(*) {both} WHERE request.state = 'ended'").fetchall()
+    pairs = db.execute(
+        f"SELECT was.text, now.text, count(*) {both} LEFT JOIN parameters AS was ON was.number = request.shared"
+        f" LEFT JOIN parameters AS now ON now.number = input.shared WHERE {changed} GROUP BY was.number, now.number"
+    ).fetchall()
+    raise ChangedError(Registered(*first), sum(count for _, _, count in pairs), answered, pairs)
 
 
 def remove_journal(output: str) -> None:

@@ -11,6 +11,7 @@ import attrs
 
 from ...actors.message import Usage
 from .columns import as_key, as_number, as_text, as_whole
+from .transient import line_passes
 
 __all__ = [
     "BEGIN",
@@ -43,6 +44,10 @@ _LATER_COLUMNS = {
     "cache_missed_dollars": "REAL",
     "estimated": "INTEGER",
     "failure": "TEXT",
+    "shared": "INTEGER",
+    "transient": "INTEGER",
+    "restarts": "INTEGER",
+    "restarted_dollars": "REAL",
 }
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -55,6 +60,7 @@ CREATE TABLE request (
     error TEXT,             -- the error's type
     message TEXT,           -- the error's message, in at most 300 characters
     failure TEXT,           -- the failure's own name, where it is known: results have fewer types
+    transient INTEGER,      -- 1 if it passes by itself: a run that goes on makes the request again
     model TEXT,
     stop_reason TEXT,
     submitted REAL,         -- Unix seconds; the other times are in seconds
@@ -70,17 +76,28 @@ CREATE TABLE request (
     output_tokens INTEGER,
     dollars REAL,           -- null when the price is unknown
     estimated INTEGER,      -- 1 when some of the output tokens, and so the dollars, are an estimate
+    restarts INTEGER,       -- attempts that were paid for and begun anew
+    restarted_dollars REAL, -- what those cost: a part of the dollars
     cache_miss TEXT,        -- why the prompt cache was not read in full, where the API was asked
     cache_missed_tokens INTEGER,
     cache_missed_dollars REAL,
+    shared INTEGER,         -- its parameters other than the messages, in the table parameters
     lost_input_tokens INTEGER, lost_output_tokens INTEGER, lost_dollars REAL  -- paid for without getting an answer
 ) WITHOUT ROWID;
 CREATE INDEX unanswered ON request (ordinal) WHERE state <> 'ended';
 CREATE TABLE session (number INTEGER PRIMARY KEY, began REAL NOT NULL, ended REAL, how TEXT);
+CREATE TABLE parameters (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE held (custom_id TEXT PRIMARY KEY, line BLOB NOT NULL) WITHOUT ROWID;  -- lines whose turn has not come
+"""
+_LATER_TABLES = """
+CREATE TABLE IF NOT EXISTS parameters (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS replaced (  -- answers that are asked for again, until there are others
+    custom_id TEXT PRIMARY KEY, line BLOB NOT NULL, columns TEXT NOT NULL
+) WITHOUT ROWID
 """
 LOSE = """
 UPDATE request SET state = 'pending', kind = NULL, error = NULL, message = NULL, failure = NULL,
+    transient = NULL, restarts = NULL, restarted_dollars = NULL,
     lost_input_tokens = coalesce(lost_input_tokens, 0) + coalesce(input_tokens, 0) + coalesce(cache_write_tokens, 0)
         + coalesce(cache_read_tokens, 0),
     lost_output_tokens = coalesce(lost_output_tokens, 0) + coalesce(output_tokens, 0),
@@ -98,11 +115,13 @@ def journal_path(output: str) -> str:
 
 @attrs.frozen
 class Registered:
-    """A request of the input: its id, its place, and the hash of its parameters."""
+    """A request of the input: its id, its place, and the hash of what is sent."""
 
     custom_id: str = attrs.field(converter=as_key)
     ordinal: int
     hash: bytes = attrs.field(repr=False)
+    shared: str = attrs.field(default="{}", repr=False, eq=False)
+    """Its parameters other than the messages, in short: see `differences`."""
 
 
 @attrs.frozen
@@ -124,6 +143,7 @@ class Ended:
     error: str | None = attrs.field(default=None, converter=as_text)
     message: str | None = attrs.field(default=None, converter=as_text)
     failure: str | None = attrs.field(default=None, converter=as_text)
+    transient: int | None = attrs.field(default=None, converter=as_whole)
     model: str | None = attrs.field(default=None, converter=as_text)
     stop_reason: str | None = attrs.field(default=None, converter=as_text)
     submitted: float | None = attrs.field(default=None, converter=as_number)
@@ -141,6 +161,8 @@ class Ended:
     output_tokens: int | None = attrs.field(default=None, converter=as_whole)
     dollars: float | None = attrs.field(default=None, converter=as_number)
     estimated: int | None = attrs.field(default=None, converter=as_whole)
+    restarts: int | None = attrs.field(default=None, converter=as_whole)
+    restarted_dollars: float | None = attrs.field(default=None, converter=as_number)
     cache_miss: str | None = attrs.field(default=None, converter=as_text)
     cache_missed_tokens: int | None = attrs.field(default=None, converter=as_whole)
     cache_missed_dollars: float | None = attrs.field(default=None, converter=as_number)
@@ -239,6 +261,11 @@ def upgrade(journal: sqlite3.Connection) -> None:
     for name, kind in _LATER_COLUMNS.items():
         if name not in found:
             journal.execute(f"ALTER TABLE request ADD COLUMN {name} {kind}")
+    if "transient" not in found:
+        journal.create_function("line_passes", 2, line_passes, deterministic=True)
+        journal.execute("UPDATE request SET transient = line_passes(error, message) WHERE kind = 'errored'")
+    for statement in _LATER_TABLES.split(";\n"):
+        journal.execute(statement)
     if session_table(journal) != "session":
         journal.execute("ALTER TABLE sitting RENAME TO session")
         journal.execute("UPDATE meta SET value = ? WHERE key = 'format'", (FORMAT,))

@@ -1,12 +1,14 @@
 """The results file: whole lines, never half a line at the end.
 
-Lines are only appended. When a killed run is continued, its lines are read again and a torn last line is cut off.
+Lines are only appended. When a killed run is continued, its lines are read again and a torn last line is cut off. What
+was written to a file that somebody removes or replaces meanwhile is saved beside it.
 """
 
 import contextlib
 import json
 import os
 import stat
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -37,6 +39,8 @@ class ResultFile:
         self._descriptor = -1
         self._regular = False
         self._size = 0
+        self._loss: str | None = None  # what became of the file, once that is known
+        self._rescue: tuple[str, int] | None = None  # where its lines are saved
         self._waiting: deque[bytes] = deque()
         self._lock = threading.Lock()
         self.written = 0
@@ -85,14 +89,13 @@ class ResultFile:
 
     def open(self, *, resumable: bool = False) -> None:
         """Opens the file; with `resumable` its content is kept. Raises `OutputError` when that fails."""
-        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
         if self._path != "-":
             self.check(resumable=resumable)
         try:
             if self._path == "-":
                 self._descriptor = os.dup(_STDOUT)
                 return
-            self._descriptor = os.open(self._path, flags, 0o666)
+            self._descriptor = self._open_file()
             self._regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
             if self._regular and not resumable:
                 os.ftruncate(self._descriptor, 0)
@@ -100,6 +103,15 @@ class ResultFile:
                 self._size = os.lseek(self._descriptor, 0, os.SEEK_END)
         except OSError as exc:
             raise self._failure(exc) from exc
+
+    def _open_file(self) -> int:
+        flags = os.O_CREAT | getattr(os, "O_BINARY", 0)
+        with contextlib.suppress(OSError):
+            if not stat.S_ISREG(os.stat(self._path).st_mode):
+                return os.open(self._path, flags | os.O_WRONLY)
+        with contextlib.suppress(PermissionError):
+            return os.open(self._path, flags | os.O_RDWR, 0o666)  # to read, so that its lines can be saved
+        return os.open(self._path, flags | os.O_WRONLY, 0o666)
 
     def lines(self) -> Iterator[bytes]:
         """The lines of the file, one after another. What follows the last line feed gets its own if it is JSON, and is
@@ -124,16 +136,20 @@ class ResultFile:
 
     def rewrite(self, lines: Iterable[bytes]) -> None:
         """Replaces the content by `lines`, which may come from the file itself, in one step. Raises `OutputError`; then
-        the file is unchanged."""
-        beside = f"{self._path}.tmp"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+        the file is unchanged. A symbolic link stays one: the file that it names is replaced."""
+        path = os.path.realpath(self._path)
+        beside = f"{path}.tmp"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         try:
+            # What has this name was left by a run that was killed, or put there for us to write through it.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(beside)
             descriptor = os.open(beside, flags, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
             try:
                 with open(descriptor, "wb", closefd=False) as file:
                     file.writelines(lines)
                 os.fsync(descriptor)
-                os.replace(beside, self._path)
+                os.replace(beside, path)
             except BaseException:
                 os.close(descriptor)
                 with contextlib.suppress(OSError):
@@ -175,9 +191,50 @@ class ResultFile:
             self.written += len(lines)
 
     def check_there(self) -> None:
-        """Raises `StoreError` when the file was removed: what is written to it now is lost when it is closed."""
-        if self._regular and not os.fstat(self._descriptor).st_nlink:
-            raise StoreError(f"{self.name}: was removed while it was written")
+        """Raises `StoreError` when the file is no longer where it was. Closing it saves its lines then, if it was
+        removed or replaced; the message says where."""
+        if not self._regular:
+            return
+        if self._loss is None:
+            ours = os.fstat(self._descriptor)
+            try:
+                now = os.stat(self._path)
+            except FileNotFoundError:
+                now = None
+            except OSError:
+                return  # who knows: a directory above may be locked for a while
+            if now is not None and os.path.samestat(now, ours):
+                return
+            how = "removed" if now is None else "replaced"
+            if ours.st_nlink:
+                self._loss = "was moved while it was written: its results are where it is now"
+            elif rescue := self._begin_rescue():
+                self._loss = f"was {how} while it was written: its results are saved in {rescue}"
+            else:
+                self._loss = f"was {how} while it was written: its results are lost"
+        raise StoreError(f"{self.name}: {self._loss}")
+
+    def _begin_rescue(self) -> str | None:
+        """Makes a file to save the lines in; returns its name."""
+        name = os.path.basename(self._path)
+        for directory in (os.path.dirname(self._path) or ".", tempfile.gettempdir()):
+            with contextlib.suppress(OSError):
+                descriptor, path = tempfile.mkstemp(prefix=f"{name}.saved-", suffix=".jsonl", dir=directory)
+                self._rescue = path, descriptor
+                return path
+        return None
+
+    def _finish_rescue(self) -> None:
+        assert self._rescue is not None
+        path, descriptor = self._rescue
+        self._rescue = None
+        with open(descriptor, "wb") as file:
+            try:
+                os.lseek(self._descriptor, 0, os.SEEK_SET)
+                while block := os.read(self._descriptor, 1 << 20):
+                    file.write(block)
+            except OSError as exc:
+                raise StoreError(f"{path}: the results could not be saved: {exc.strerror or exc}".lower()) from exc
 
     def sync(self) -> None:
         """Waits until the system has put what was written onto the disk. Raises `OutputError` when that fails."""
@@ -190,6 +247,13 @@ class ResultFile:
 
     def close(self) -> None:
         """Closes the file. Raises `OutputError` when the system reports only now that something was not written."""
+        try:
+            if self._rescue is not None:
+                self._finish_rescue()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             try:

@@ -4,15 +4,15 @@ A source that can be read more than once is registered in the journal as a whole
 are read from it by their places. The requests of other sources are registered one by one, as they come.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sized
-from hashlib import blake2b
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
 from ...actors.stream import RequestLike, StreamRequest
-from .entries import InputError, used_already
+from .differences import digest, shared_text, what_differs
+from .entries import used_already
+from .formats import InputError
 from .journal import ChangedError, Journal
 from .journal_rows import Registered
 from .used_ids import DuplicateError
@@ -54,8 +54,8 @@ def named(item: RequestLike, number: int) -> StreamRequest:
 
 
 class Registry:
-    """The requests of a run, registered in its journal. `params_for` returns what is sent for a request; only the first
-    `limit` requests belong to the run.
+    """The requests of a run, registered in its journal. `complete` gives a request what a run adds to it, and
+    `params_for` returns what is sent for it then; only the first `limit` requests belong to the run.
 
     All methods block. They raise `InputError` for an id that is used twice and for a request that was answered with
     other parameters, and `OutputError` when the journal can't be read or written.
@@ -67,6 +67,7 @@ class Registry:
         journal: Journal,
         params_for: Callable[[StreamRequest], dict[str, Any]],
         *,
+        complete: Callable[[StreamRequest], StreamRequest],
         limit: int | None,
         output_name: str,
     ) -> None:
@@ -78,6 +79,7 @@ class Registry:
         self.source = source
         self._journal = journal
         self._params_for = params_for
+        self._complete = complete
         self._limit = limit
         self._output_name = output_name
         self._where: Callable[[int], str] = getattr(source, "where", lambda number: f"request {number}")
@@ -88,17 +90,18 @@ class Registry:
         """Registers the whole source, if it can be read again."""
         if self.readable is None:
             return
-        seen = self.readable.numbered()
+        seen = self._completed()
         count = self._limit if self._limit is not None else len(self.readable)
         try:
             self._journal.register(self._registered(*one) for one, _ in zip(seen, range(count), strict=False))
         except (DuplicateError, ChangedError) as exc:
             raise self._refused(exc) from None
 
-    def register_one(self, number: int, request: StreamRequest) -> bool:
-        """Registers one more request. Returns whether it has to be run."""
+    def register_one(self, number: int, request: StreamRequest) -> StreamRequest | None:
+        """Registers one more request. Returns it as it has to be run; None when it has its answer."""
+        request = self._complete(request)
         try:
-            return self._journal.register_one(self._registered(number, request))
+            return request if self._journal.register_one(self._registered(number, request)) else None
         except (DuplicateError, ChangedError) as exc:
             raise self._refused(exc) from None
 
@@ -112,8 +115,7 @@ class Registry:
             return []
         self._after = max(wanted)
         if self._numbered is None:
-            assert self.readable is not None
-            self._numbered = self.readable.numbered()
+            self._numbered = self._completed()
         found: list[StreamRequest] = []
         for number, request in self._numbered:
             if number in wanted:
@@ -127,20 +129,27 @@ class Registry:
             raise InputError(f"{self._where(self._after)}: was truncated during the run")
         return found
 
+    def _completed(self) -> Iterator[Numbered]:
+        assert self.readable is not None
+        return ((number, self._complete(request)) for number, request in self.readable.numbered())
+
     def _registered(self, number: int, request: StreamRequest) -> Registered:
         assert request.custom_id is not None
         params = self._params_for(request)
-        what = [params, request.betas, dict(request.extra_body)]
-        text = json.dumps(what, sort_keys=True, separators=(",", ":"), default=str)
-        return Registered(request.custom_id, number, blake2b(text.encode(), digest_size=16).digest())
+        return Registered(request.custom_id, number, digest(params, request), shared_text(params, request))
 
     def _refused(self, exc: DuplicateError | ChangedError) -> InputError:
         if isinstance(exc, DuplicateError):
             first = self._where(exc.first).rpartition(": ")[2]
             return used_already(self._where(exc.ordinal), exc.custom_id, first)
-        where, custom_id = self._where(exc.request.ordinal), exc.request.custom_id
+        first = self._where(exc.request.ordinal)
+        what = what_differs(exc.pairs)
+        because = f" ({what})" if what else ""
+        if self.readable is None:
+            which = f"{exc.request.custom_id!r} differs from what was"
+        else:
+            which = f"{exc.count:,} of {exc.answered:,} {'differs' if exc.count == 1 else 'differ'} from those"
         return InputError(
-            f"{where}: the request {custom_id!r} has changed since it was answered in {self._output_name}: its"
-            " parameters (or the model, --max-tokens, --system) are not the same; give it another id, or start anew"
-            " with --overwrite"
+            f"{first}: {which} answered in {self._output_name}{because}: name another output, or start anew with"
+            " --overwrite"
         )

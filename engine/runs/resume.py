@@ -6,6 +6,7 @@
 | a line                | begun, pending, unknown  | adopted: the run was killed before it could note the answer      |
 | a torn last line      |                          | cut off, and run again; kept if only its line feed is missing    |
 | no line               | ended                    | pending again, and its cost is lost, unless the line is held     |
+| no line               | set aside                | put back: it was run again, and no other answer came             |
 | no line               | begun                    | pending again, and what it had cost so far is lost               |
 | two lines with one id |                          | refused: something else has written to the file                  |
 | a foreign line        |                          | refused                                                          |
@@ -25,8 +26,10 @@ from .found_lines import FoundLines
 from .journal import Journal
 from .journal_rows import Ended, Held, columns_of
 from .output import OutputError, ResultFile
+from .replaced import put_back, set_aside
+from .transient import line_passes
 
-__all__ = ["drop_failed", "reconcile"]
+__all__ = ["drop_chosen", "reconcile"]
 
 # How our own lines begin. The ids of other lines are found by parsing their JSON.
 _HEAD = re.compile(rb'\{"custom_id":("(?:[^"\\]|\\.)*"),"result":\{"type":"(succeeded|errored|canceled|expired)"')
@@ -54,18 +57,24 @@ def reconcile(output: ResultFile, journal: Journal, prices: Prices) -> tuple[Fou
             for number, line in enumerate(output.lines(), 1)
             if number in unknown
         )
-    return found, found.lose_others()
+    missing = found.lose_others()
+    put_back(journal)
+    return found, missing
 
 
-def drop_failed(output: ResultFile, journal: Journal, found: FoundLines, *, ordered: bool) -> int:
-    """Removes the answers that are errors from the results, and makes their requests pending again. Returns how many.
+def drop_chosen(output: ResultFile, journal: Journal, found: FoundLines, *, ordered: bool) -> None:
+    """Removes the answers that are run again from the results, and makes their requests pending again.
 
-    A kill halfway is harmless: what the results have lost by then is run again. With `ordered`, the lines behind the
-    first removed one wait in the journal until that one has its new answer.
+    They are set aside before, so that a kill halfway loses none of them. With `ordered`, the lines behind the first
+    removed one wait in the journal until that one has its new answer.
     """
-    failed = journal.failed()
-    numbers = found.failed()
+    numbers = found.chosen()
+    set_aside(journal, journal.chosen_held())
     if numbers:
+        numbered = enumerate(output.lines(), 1)
+        set_aside(
+            journal, (Held(_id(output.name, number, line), line) for number, line in numbered if number in numbers)
+        )
         first = min(numbers)
         if ordered:
             journal.hold(
@@ -75,8 +84,7 @@ def drop_failed(output: ResultFile, journal: Journal, found: FoundLines, *, orde
             )
         gone = range(first, sys.maxsize) if ordered else numbers
         output.rewrite(line for number, line in enumerate(output.lines(), 1) if number not in gone)
-    journal.retry(failed)
-    return len(failed)
+    journal.drop_chosen()
 
 
 def _ids(output: ResultFile) -> Iterator[tuple[str, int]]:
@@ -130,7 +138,9 @@ def _ended(name: str, number: int, line: bytes, prices: Prices) -> Ended:
         error = result.get("error")
         inner = _object(error).get("error", error)
         said = _object(inner) or {"message": inner}
-        return Ended(custom_id=custom_id, kind=kind, error=said.get("type"), message=said.get("message"))
+        error, message = said.get("type"), said.get("message")
+        passing = line_passes(error, message) if isinstance(error, str) and isinstance(message, str | None) else False
+        return Ended(custom_id=custom_id, kind=kind, error=error, message=message, transient=passing)
     return Ended(custom_id=custom_id, kind=kind)
 
 

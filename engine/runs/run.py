@@ -13,15 +13,20 @@ from typing import Any, Self
 import anyio
 from anyio import TaskHandle, to_thread
 
-from ...actors.stream import RequestLike, StreamResult, revive
+from ...actors.stream import Recovery, RequestLike, StreamResult, revive
 from ..engine import Engine
 from ..finish import uninterrupted
+from .again import Again
 from .delivery import Delivery
 from .driver import Driver
 from .figures import Figures
-from .input import Invalid, RequestFile, RequestPipe, read_requests
+from .input import RequestFile, read_requests
+from .invalid import Invalid
 from .output import OutputError, ResultFile
+from .pipe import RequestPipe
+from .stopping import StopReason
 from .stores import Options, Resumed, Stores, open_stores
+from .too_many import MaxFailures
 from .totals import Totals
 
 __all__ = ["Run", "RunStopped", "Source", "open_run"]
@@ -32,11 +37,12 @@ Source = str | os.PathLike[str] | RequestFile | RequestPipe | Iterable[RequestLi
 
 class RunStopped(Exception):
     """A failure that would have failed every request, or that all the first answers had. The message says in one plain
-    line what it was; `result` is the ending that had it."""
+    line what it was; `result` is an ending that had it, and `reason` says it in a word."""
 
-    def __init__(self, message: str, result: StreamResult) -> None:
+    def __init__(self, message: str, result: StreamResult, reason: StopReason) -> None:
         super().__init__(message)
         self.result = result
+        self.reason: StopReason = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
         return revive, (type(self), self.args, self.__dict__)
@@ -50,7 +56,11 @@ def open_run(
     overwrite: bool = False,
     limit: int | None = None,
     ordered: bool = False,
+    recovery: Recovery = "restart",
     retry_errored: bool = False,
+    retry_only: Iterable[str] = (),
+    retry_stopped: Iterable[str] = (),
+    max_failures: int | str | None = None,
     skip_invalid: bool = False,
     stream_events: str | None = None,
 ) -> "Run":
@@ -61,12 +71,22 @@ def open_run(
 
     The journal of the run lies beside the results file, in `output` with `.journal` appended. A run with the same
     output continues where the one before stopped, however it stopped: each request is in the results once. Requests are
-    the same if their `custom_id` and their parameters are, including the model's defaults.
+    the same if their `custom_id` and what is sent for them are, including the model's defaults. A request without
+    `max_tokens`, of a model without such a default, gets as much as its model gives at most in one answer.
 
     - `overwrite` starts anew.
     - `limit` runs only the first requests, so many of them.
     - `ordered` writes the results in the order of the input; those that have to wait are kept in the journal.
-    - `retry_errored` runs requests again that errored or expired.
+    - `recovery` says what becomes of an answer that breaks off after content has come. A request's own counts before
+      it, the engine's doesn't.
+    - `retry_errored` runs requests again that errored or expired: all of them. Unless it is given, those are run again
+      whose error passes by itself (a lost connection, an overloaded service, see the table of error types).
+    - `retry_only` names the errors that are run again, and no others are: by `result.error.type`, `deadline_silence`
+      and the like for deadlines, or the type that the results have.
+    - `retry_stopped` names stop reasons: answers that stopped for one of them, such as `max_tokens`, are run again. The
+      requests may have other parameters then.
+    - `max_failures` stops the run when so many answers are failures, such as 20; or such a share of them, as "5%", once
+      50 have come. Those of earlier sessions count.
     - `skip_invalid` skips entries of a file that are not requests.
     - `stream_events` is a directory, in which each request gets a file of its part events, or `-` for standard output.
 
@@ -86,7 +106,9 @@ def open_run(
         Options(
             limit=limit,
             ordered=ordered,
-            retry_errored=retry_errored,
+            recovery=recovery,
+            again=Again(errored=retry_errored, only=frozenset(retry_only), stopped=frozenset(retry_stopped)),
+            max_failures=None if max_failures is None else MaxFailures.of(max_failures),
             skip_invalid=skip_invalid,
             stream_events=stream_events,
         ),
@@ -144,12 +166,20 @@ class Run(AsyncIterator[StreamResult]):
             self._source = await to_thread.run_sync(lambda: read_requests(path, skip_invalid=skip))
         requests, prices = self._source, self._engine.prices
         self._stores = stores = await to_thread.run_sync(
-            lambda: open_stores(requests, self._output, self._engine.params_for, self._options, prices)
+            lambda: open_stores(
+                requests,
+                self._output,
+                self._engine.params_for,
+                self._options,
+                prices,
+                complete=self._engine.with_longest_answer,
+            )
         )
         try:
+            self._engine.count_spent(self.output_name, stores.before.spent)
             self.figures = Figures(stores.total, before=stores.before, prices=prices)
             delivery = Delivery(stores.writer, self.figures, stores.journal.clock)
-            driver = Driver(self._engine, stores, delivery, self.figures, prices, limit=self._options.limit)
+            driver = Driver(self._engine, stores, delivery, self.figures, prices, options=self._options)
             await driver.__aenter__()
         except BaseException:
             self._close("failed")
@@ -180,7 +210,7 @@ class Run(AsyncIterator[StreamResult]):
 
     async def _close_in_thread(self) -> None:
         assert self._driver is not None
-        stopped, drained = self._driver.stopping.stopped_by is not None, self.figures.stopping
+        stopped, drained = self._driver.stopping.stop is not None, self.figures.stopping
         how = "stopped" if stopped else "interrupted" if drained else "cancelled"
         await to_thread.run_sync(self._close, "finished" if self._finished else how)
 
@@ -188,6 +218,7 @@ class Run(AsyncIterator[StreamResult]):
         assert self._stores is not None
         try:
             self.totals = self._stores.close(how)
+            self._engine.spent_for[self.output_name] = self.totals.spent
         finally:
             if isinstance(self._source, RequestPipe):
                 self._source.close()
@@ -220,8 +251,9 @@ class Run(AsyncIterator[StreamResult]):
     def _end(self, driver: Driver) -> None:
         """Raises what ended the run early, if anything did."""
         self.figures.stop_clock()
-        if (result := driver.stopping.stopped_by) is not None:
-            raise RunStopped(driver.stopping.why, result) from None
+        stop, result = driver.stopping.stop, driver.stopping.stopped_by
+        if stop is not None and result is not None:
+            raise RunStopped(stop.why, result, stop.reason) from None
         if driver.failure is not None:
             raise driver.failure from None
         self._finished = not self.figures.stopping

@@ -7,15 +7,20 @@ from typing import Any
 
 import attrs
 
-from ...actors.stream import RequestLike, StreamRequest
+from ...actors.stream import Recovery, RequestLike, StreamRequest
+from ...actors.stream.recovery import check_recovery
 from ..prices import Prices
+from .again import Again, RunAgain
 from .event_files import EventDirectory, EventOutput, open_event_files
-from .input import RequestFile, RequestPipe
+from .found_lines import FoundLines
+from .input import RequestFile
 from .journal import Journal, remove_journal
 from .journal_rows import journal_path
 from .output import OutputError, ResultFile
+from .pipe import RequestPipe
 from .registry import Registry
-from .resume import drop_failed, reconcile
+from .resume import drop_chosen, reconcile
+from .too_many import MaxFailures
 from .totals import Totals
 from .writer import Writer
 
@@ -30,7 +35,9 @@ class Options:
 
     limit: int | None = None
     ordered: bool = False
-    retry_errored: bool = False
+    recovery: Recovery = attrs.field(default="restart", validator=check_recovery)
+    max_failures: MaxFailures | None = None
+    again: Again = Again()
     skip_invalid: bool = False
     stream_events: str | None = None
 
@@ -43,8 +50,13 @@ class Resumed:
     """Answers that the journal knew of and that were not in the results. Their requests are run again."""
     gone: int = 0
     """Answers in the results whose requests are no longer in the input."""
-    retried: int = 0
-    """Answers that were errors. Their requests are run again."""
+    again: RunAgain = RunAgain()
+    """Answers that are run again, since they were errors that pass or it was asked for."""
+
+    @property
+    def retried(self) -> int:
+        """How many answers are run again."""
+        return self.again.count
 
 
 @attrs.frozen(kw_only=True)
@@ -81,6 +93,8 @@ def open_stores(
     params_for: Callable[[StreamRequest], dict[str, Any]],
     options: Options,
     prices: Prices,
+    *,
+    complete: Callable[[StreamRequest], StreamRequest],
 ) -> Stores:
     """Opens the stores and finds out what has to be run.
 
@@ -92,11 +106,22 @@ def open_stores(
         remove_journal(path)
     journal = Journal(None if path is None else journal_path(path))
     try:
-        missing = retried = 0
+        missing, found, again = 0, None, RunAgain()
         if path is not None and continues:
-            missing, retried = _resume(path, output, journal, options, prices)
-        registry = Registry(requests, journal, params_for, limit=options.limit, output_name=output.name)
+            found, missing = _reconcile(path, output, journal, prices)
+            journal.choose(options.again)
+        registry = Registry(
+            requests,
+            journal,
+            params_for,
+            complete=complete if journal.takes_longest_answers() else _as_it_is,
+            limit=options.limit,
+            output_name=output.name,
+        )
         registry.register()
+        if found is not None:
+            again = journal.chosen(known=registry.readable is not None)
+            drop_chosen(output, journal, found, ordered=options.ordered)
         events = None if options.stream_events is None else open_event_files(options.stream_events)
         if not continues:
             output.open()
@@ -109,7 +134,7 @@ def open_stores(
             writer=writer,
             events=events,
             registry=registry,
-            resumed=Resumed(missing=missing, gone=journal.gone() if known else 0, retried=retried),
+            resumed=Resumed(missing=missing, gone=journal.gone() if known else 0, again=again),
             before=journal.totals(),
             total=journal.count() if known else None,
         )
@@ -122,6 +147,10 @@ def open_stores(
                 remove_journal(path)
         raise
     return stores
+
+
+def _as_it_is(request: StreamRequest) -> StreamRequest:
+    return request
 
 
 def check_output(
@@ -140,13 +169,12 @@ def _check(output: ResultFile, source: str | None, stream_events: str | None) ->
     return continues
 
 
-def _resume(path: str, output: ResultFile, journal: Journal, options: Options, prices: Prices) -> tuple[int, int]:
-    """Returns how many answers are missing, and how many were dropped to be run again."""
+def _reconcile(path: str, output: ResultFile, journal: Journal, prices: Prices) -> tuple[FoundLines, int]:
+    """Returns the lines that were found, and how many answers are missing."""
     known = journal.ended_count()
     if known and not os.path.exists(path):
         raise OutputError(
             f"{path}: does not exist, though its journal knows of {known:,} results in it; --overwrite starts anew"
         )
     output.open(resumable=True)
-    found, missing = reconcile(output, journal, prices)
-    return missing, drop_failed(output, journal, found, ordered=options.ordered) if options.retry_errored else 0
+    return reconcile(output, journal, prices)

@@ -8,7 +8,7 @@ import attrs
 
 from ...actors.message import EMPTY
 from .failures import Failure, read_failures
-from .journal_rows import columns_in, failure_in
+from .journal_rows import columns_in, failure_in, session_table
 
 __all__ = ["Totals", "read_totals"]
 
@@ -25,6 +25,10 @@ class Totals:
     """What errored answers were told, the most frequent first; at most ten."""
     stop_reasons: Mapping[str, int] = EMPTY
     """Messages by the reason why they stopped, the most frequent first."""
+    passing: Mapping[str, int] = EMPTY
+    """Errored answers whose error passes by itself, by the failure's name: a run that goes on asks again."""
+    lasting: Mapping[str, int] = EMPTY
+    """The other answers that errored or expired, by the failure's name."""
     pending: int = 0
     """Requests without an answer; those that were never read from the input are not among them."""
     attempts: int = 0
@@ -54,11 +58,27 @@ class Totals:
     """What the lost tokens cost."""
     lost: int = 0
     """Requests that lost tokens."""
+    restarts: int = 0
+    """Attempts that were paid for and begun anew, of requests that have an answer."""
+    restarted_dollars: float = 0.0
+    """What those cost: a part of the dollars."""
+    sessions: int = 0
+    """How often the run was begun or continued."""
 
     @property
     def done(self) -> int:
         """Requests that have an answer."""
         return sum(self.endings.values())
+
+    @property
+    def failed(self) -> int:
+        """Answers that errored or expired."""
+        return self.endings.get("errored", 0) + self.endings.get("expired", 0)
+
+    @property
+    def spent(self) -> float:
+        """Dollars of answers and of what was lost, as far as prices are known."""
+        return self.dollars + self.lost_dollars
 
     @property
     def total_input_tokens(self) -> int:
@@ -91,12 +111,25 @@ SELECT stop_reason, count(*) AS times FROM request
 WHERE state = 'ended' AND kind = 'succeeded' AND stop_reason IS NOT NULL GROUP BY stop_reason ORDER BY times DESC
 """
 _ESTIMATED = "SELECT count(*) FROM request WHERE state = 'ended' AND estimated"
+# Of journals that have these columns.
+_SUMS_OF_RESTARTS = """
+SELECT cast(total(restarts) AS INTEGER) AS restarts, total(restarted_dollars) AS restarted_dollars
+FROM request WHERE state = 'ended'
+"""
+_FAILED_BY = """
+SELECT coalesce(failure, error, kind), count(*) FROM request
+WHERE state = 'ended' AND kind IN ('errored', 'expired') AND coalesce(transient, 0) = ? GROUP BY 1 ORDER BY 2 DESC
+"""
 
 
 def read_totals(journal: sqlite3.Connection) -> Totals:
     """The sums over an open journal. Raises `sqlite3.Error`."""
     sums: dict[str, Any] = {}
-    for query in (_SUMS, _SUMS_OF_ENDED):
+    later, passing, lasting = (), dict[str, int](), dict[str, int]()
+    if "restarts" in columns_in(journal):
+        later = (_SUMS_OF_RESTARTS,)
+        passing, lasting = (dict(journal.execute(_FAILED_BY, (passes,))) for passes in (1, 0))
+    for query in (_SUMS, _SUMS_OF_ENDED, *later):
         found = journal.execute(query)
         sums |= dict(zip((column[0] for column in found.description), found.fetchone(), strict=True))
     return Totals(
@@ -110,5 +143,8 @@ def read_totals(journal: sqlite3.Connection) -> Totals:
         failures=read_failures(journal).top(),
         stop_reasons=dict(journal.execute(_STOP_REASONS)),
         estimated=journal.execute(_ESTIMATED).fetchone()[0] if "estimated" in columns_in(journal) else 0,
+        passing=passing,
+        lasting=lasting,
+        sessions=journal.execute(f"SELECT count(*) FROM {session_table(journal)}").fetchone()[0],
         **sums,
     )

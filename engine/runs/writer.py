@@ -13,6 +13,7 @@ import attrs
 from ...actors.stream import StreamResult
 from .journal import Begun, Ended, Held, Journal
 from .output import OutputError, ResultFile
+from .replaced import put_back
 
 __all__ = ["Answer", "Writer"]
 
@@ -63,13 +64,13 @@ class Writer:
     def flush(self) -> None:
         """Writes what was collected. Raises `OutputError` when that fails; what could be written is in `safe`."""
         with self._lock:
-            self._output.check_there()
             answers, self._answers = self._answers, []
             used, self._used = self._used, {}
             if self._ordered:
                 self._flush_in_order(answers, used)
             else:
                 self._flush_as_they_come(answers, used)
+            self._output.check_there()
 
     def _flush_as_they_come(self, answers: list[Answer], used: dict[str, Begun]) -> None:
         failure: OutputError | None = None
@@ -101,7 +102,10 @@ class Writer:
         self._write_due()
 
     def _write_due(self) -> None:
-        while due := self._journal.due(_DUE):
+        if self._written:
+            self._journal.commit((), (), (), self._written)
+            self._written = []
+        while due := self._journal.due(_DUE, ordered=self._ordered):
             before = self._output.written
             for held in due:
                 self._output.add(held.line)
@@ -113,10 +117,9 @@ class Writer:
             self._written = []
 
     def begin(self) -> None:
-        """Writes the held lines of an earlier session whose turn has come."""
+        """Writes the held lines of an earlier session whose turn has come: all of them, where there are no turns."""
         with self._lock:
-            if self._ordered:
-                self._write_due()
+            self._write_due()
 
     def close(self, how: str) -> None:
         """Writes the rest, and notes how the session ended. Raises `OutputError`."""
@@ -127,5 +130,7 @@ class Writer:
                 if self._noted:
                     self._journal.commit((), self._noted)
                     self._noted = []
+                if put_back(self._journal):
+                    self._write_due()
                 self._output.sync()
                 self._journal.end_session(how)

@@ -10,18 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from . import __version__
+from .command_group import COMPLETION_VARIABLE, CommandGroup
+from .options import STATUS, Backend, Concurrency, Limit, LogFormat, LogLevel, Provider, Quiet, Seed
+from .settings import ConfigFile, EnvFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["app", "main"]
-
-_STATUS = """
-Exit status: 0 all requests succeeded; 1 some failed, or one failure stopped the run; 2 the command line, the input or
-the credentials were wrong: nothing was sent, except requests that came through a pipe before; 3 the results, their
-journal or the events could not be written (a full disk, a lock): earlier answers are kept, and the same command
-continues the run; 130 interrupted.
-"""
 
 _SCENARIO = """
 A scenario describes the service, in TOML. Every setting may be left out:
@@ -43,30 +39,27 @@ A scenario describes the service, in TOML. Every setting may be left out:
 
 app = typer.Typer(
     name="manystream",
+    cls=CommandGroup,
     help="Runs hundreds to thousands of Claude streams at once.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # which fills paragraphs anew
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Backend = Annotated[Literal["asyncio", "trio"], typer.Option(hidden=True)]
-Concurrency = Annotated[int, typer.Option(min=1, help="How many requests run at a time.")]
-LogLevel = Annotated[
-    Literal["debug", "info", "warning", "error"] | None,
-    typer.Option(help="Log what is of this level or above to standard error. Nothing is logged by default."),
-]
-LogFormat = Annotated[Literal["console", "json"], typer.Option(help="The format of the logs.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same prompts and answers.")]
 
-
-def _exit(command: "Callable[[], int]") -> None:
+def _exit(command: "Callable[[], int]", interrupted: str = "interrupted: nothing was sent", status: int = 130) -> None:
+    """Exits with the command's status. Ctrl-C may come while it is imported: then `interrupted` is said, and `status`
+    is the status."""
     try:
         status = command()
     except KeyboardInterrupt:
-        print("interrupted: nothing was sent", file=sys.stderr)  # noqa: T201
-        status = 130
+        print(interrupted, file=sys.stderr)  # noqa: T201
     raise typer.Exit(status)
+
+
+def _names(said: str | None) -> tuple[str, ...]:
+    return tuple(name for name in map(str.strip, (said or "").split(",")) if name)
 
 
 def _version(wanted: bool) -> None:
@@ -75,30 +68,35 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def manystream(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        print(context.get_help())  # noqa: T201
+        raise typer.Exit(2)
 
 
-@app.command(epilog=_STATUS)
+@app.command(epilog=STATUS)
 def demo(
-    requests: Annotated[int, typer.Option(min=1, help="How many prompts.")] = 200,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many prompts.")] = 200,
     concurrency: Concurrency = 50,
     seed: Seed = 0,
     output: Annotated[
-        str, typer.Option("-o", "--output", help="The results file; `-` is standard output.")
-    ] = "manystream-demo.jsonl",
+        str | None,
+        typer.Option("-o", "--output", help="The results file; `-` is standard output. [a file in a new folder]"),
+    ] = None,
+    quiet: Quiet = False,
     log_level: LogLevel = None,
     log_format: LogFormat = "console",
     backend: Backend = "asyncio",
 ) -> None:
     """Run prompts against a simulator inside this process: no key, no network.
 
-    It overwrites the results of an earlier demo.
+    The results are in a new temporary folder, unless you name a file. It overwrites the results of an earlier demo.
     """
 
     def command() -> int:
@@ -106,40 +104,95 @@ def demo(
         from .engine.cli.logs import write_logs
 
         write_logs(log_level, log_format)
-        return demo(requests=requests, concurrency=concurrency, seed=seed, output=output, backend=backend)
+        return demo(requests=limit, concurrency=concurrency, seed=seed, output=output, quiet=quiet, backend=backend)
 
     _exit(command)
 
 
-@app.command(epilog=_STATUS)
+@app.command(epilog=STATUS)
 def run(
     file: Annotated[
         str,
         typer.Argument(
             help="Requests, one JSON object per line: a Message Batches request {custom_id, params}, or {prompt}."
-            " Or one Message Batches body {requests: [...]}. `-` is standard input."
+            " Or one document: an array of these, or a Message Batches body {requests: [...]}. gzip and Zstandard are"
+            " undone. `-` is standard input."
         ),
     ],
     output: Annotated[
         str,
         typer.Option("-o", "--output", help="The results file, as Message Batches have it; `-` is standard output."),
     ],
-    model: Annotated[str | None, typer.Option(help="The model for requests that name none.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="max_tokens for requests without it. [4096]")] = None,
-    system: Annotated[str | None, typer.Option(help="The system prompt for requests without one.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", envvar="MANYSTREAM_MODEL", help="The model of all requests."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="The max_tokens of all requests. Otherwise those without their own get as much as their model gives: "
+            "128000 or 64000, and 4096 for a model that is not known.",
+        ),
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="The system prompt of all requests.")] = None,
+    provider: Provider = "anthropic",
     base_url: Annotated[
-        str | None, typer.Option(help="The base URL, if not Anthropic's. A server on this machine needs no key.")
+        str | None, typer.Option(help="The base URL, if not the provider's. A server on this machine needs no key.")
     ] = None,
     concurrency: Concurrency = 50,
-    limit: Annotated[int | None, typer.Option(min=1, help="Run only the first N requests.")] = None,
+    limit: Limit = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            metavar="SECONDS",
+            help="How long a request may take in all, from when it is drawn to its end, waits and retries included.",
+        ),
+    ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL=IN,OUT",
+            help="What a model costs, in dollars per million input and output tokens. It may be given several times.",
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    env_file: EnvFile = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew: replace the output file and its journal.")
     ] = False,
     ordered: Annotated[bool, typer.Option("--ordered", help="Write the results in the order of the input.")] = False,
     retry_errored: Annotated[
         bool,
-        typer.Option("--retry-errored", help="Run requests again that errored or expired, and replace their results."),
+        typer.Option(
+            "--retry-errored",
+            help="Run all requests again that errored or expired, and replace their results. Without it, those whose"
+            " error passes by itself: a lost connection, an overloaded service.",
+        ),
     ] = False,
+    retry_only: Annotated[
+        str | None,
+        typer.Option(metavar="KIND[,KIND]", help="Run again only requests with these errors, such as api_error."),
+    ] = None,
+    retry_stopped: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON[,REASON]",
+            help="Run requests again whose answer stopped for this reason, such as max_tokens. They may have other"
+            " parameters then.",
+        ),
+    ] = None,
+    max_attempts: Annotated[
+        int,
+        typer.Option(min=1, help="Attempts of a request, retries and restarts together, each time it is started."),
+    ] = 4,
+    max_failures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|P%", help="Stop when so many answers are failures; or such a share of them, once 50 have come."
+        ),
+    ] = None,
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="Skip entries of the input that are not valid requests.")
     ] = False,
@@ -153,11 +206,16 @@ def run(
     recovery: Annotated[
         Literal["fail", "restart", "continue"],
         typer.Option(help="What happens to an answer that breaks off: it fails, starts anew, or is continued."),
-    ] = "fail",
+    ] = "restart",
     spend_cap: Annotated[
-        float | None, typer.Option(min=0.0001, help="In dollars. A request that might exceed it is not begun.")
+        float | None,
+        typer.Option(
+            min=0.0001,
+            envvar="MANYSTREAM_SPEND_CAP",
+            help="In dollars, over all sessions of the run. A request that might exceed it is not begun.",
+        ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show only errors and the last line.")] = False,
+    quiet: Quiet = False,
     log_level: LogLevel = None,
     log_format: LogFormat = "console",
     backend: Backend = "asyncio",
@@ -178,18 +236,24 @@ def run(
         from .engine.cli.logs import write_logs
 
         write_logs(log_level, log_format)
-        defaults: dict[str, Any] = {"max_tokens": max_tokens, "system": system}
+        parameters: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "system": system}
         return run_file(
             file,
             output,
-            model=model,
-            defaults={name: value for name, value in defaults.items() if value is not None},
+            parameters={name: value for name, value in parameters.items() if value is not None},
+            provider=provider,
             base_url=base_url,
             concurrency=concurrency,
             limit=limit,
+            timeout=timeout,
+            prices=price or [],
             overwrite=overwrite,
             ordered=ordered,
             retry_errored=retry_errored,
+            retry_only=_names(retry_only),
+            retry_stopped=_names(retry_stopped),
+            max_attempts=max_attempts,
+            max_failures=max_failures,
             skip_invalid=skip_invalid,
             stream_events=stream_events,
             recovery=recovery,
@@ -199,6 +263,22 @@ def run(
         )
 
     _exit(command)
+
+
+@app.command()
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="Which shell.")],
+) -> None:
+    """Print the script that completes commands and options.
+
+    For bash: manystream completion bash >> ~/.bashrc. For zsh: put it into a file `_manystream` in a folder of $fpath.
+    For fish: into ~/.config/fish/completions/manystream.fish.
+    """
+    from typer.completion import get_completion_script  # pyright: ignore[reportPrivateImportUsage]
+
+    print(  # noqa: T201
+        get_completion_script(prog_name="manystream", complete_var=COMPLETION_VARIABLE, shell=shell)
+    )
 
 
 @app.command()
@@ -219,7 +299,7 @@ def report(
 
         return report(output, as_json=as_json, html=html)
 
-    _exit(command)
+    _exit(command, "interrupted")
 
 
 @app.command()
@@ -281,7 +361,7 @@ def simulate(
             backend=backend,
         )
 
-    _exit(command)
+    _exit(command, "stopped", 0)
 
 
 def main() -> None:
@@ -293,7 +373,7 @@ def main() -> None:
             # The parent process closed it. No file of ours may take its number, since output would go into it. It is
             # opened for reading only, so that writing to it fails.
             os.open(os.devnull, os.O_RDONLY)
-    app()
+    app(prog_name="manystream")
 
 
 if __name__ == "__main__":

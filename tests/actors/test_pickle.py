@@ -229,7 +229,7 @@ def every_error() -> dict[str, Exception]:
     infos["connect"] = attrs.evolve(infos["connect"], cause=ConnectionResetError(104, "reset"))
     for kind in ("connection_error", "protocol_error", "request_error", "truncated", "overloaded_error"):
         infos[kind] = ErrorInfo(kind, "it went wrong", status=529, request_id="r", cause=OSError(1, "two"))
-    errors: list[Exception] = [EngineBusy("full"), RunStopped("all would fail", a_result("failed"))]
+    errors: list[Exception] = [EngineBusy("full"), RunStopped("all would fail", a_result("failed"), "key")]
     errors += [manystream.MissingCredentialsError("no key"), manystream.LimitsError("not told"), TypeError("misuse")]
     results = [a_result("failed", error=info) for info in infos.values()]
     results += [a_result("truncated"), attrs.evolve(a_result("cancelled"), cancelled_by="handle", cancel_reason="r")]

@@ -134,7 +134,9 @@ class Floor:
 
         pool = self.admission.pool("key", "model")
         ticket = Ticket(model_name="model", prompt=Prompt(1), max_tokens=1, stream_id=name, pool=pool)
-        self.supervisor.take_in(Job(actor, open_response, context or contextvars.copy_context(), released), ticket)
+        self.supervisor.take_in(
+            Job(actor, open_response, context or contextvars.copy_context(), released, None), ticket
+        )
         return actor
 
     def ticket(self, name: str) -> Ticket:

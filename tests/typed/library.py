@@ -44,6 +44,7 @@ from manystream import (
     IdleDeadlineExceeded,
     InputError,
     Invalid,
+    InvalidRequestsError,
     JsonObject,
     Limits,
     LimitsError,
@@ -444,6 +445,9 @@ async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
         assert_type(run.resumed, Resumed)
         assert_type(run.invalid, Invalid)
         return run.totals
+    except InvalidRequestsError as refused:
+        assert_type(refused.invalid, Invalid)
+        return Totals()
     except (InputError, OutputError):
         return Totals()
     except RunStopped as stopped:

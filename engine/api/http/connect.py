@@ -11,6 +11,7 @@ import httpx2
 from .connection import Connection
 from .http1.protocol import ResponseReader, request_head
 from .tls import TlsLayer
+from .unconnected import why_unconnected
 
 __all__ = ["Destination", "OpenConnection", "connect", "proxy_headers"]
 
@@ -59,9 +60,10 @@ async def connect(
     `ssl.SSLCertVerificationError`, is the cause of a `ConnectError`. Cancelled, it leaves nothing open.
     """
     connection: Connection | None = None
+    first = destination if proxy is None else _proxy_destination(proxy)
+    name = first.authority if proxy is None else f"the proxy {first.authority}"
     try:
         with anyio.move_on_after(seconds):
-            first = destination if proxy is None else _proxy_destination(proxy)
             connection = await open_connection(first.host, first.port)
             below: TlsLayer | None = None
             if proxy is not None and first.secure:
@@ -77,11 +79,11 @@ async def connect(
         if connection is not None:
             connection.abort()
         if isinstance(exc, _FAILURES):
-            raise httpx2.ConnectError(str(exc) or "the connection could not be made") from exc
+            raise httpx2.ConnectError(why_unconnected(exc, first.host, name)) from exc
         raise
     if connection is not None:
         connection.abort()
-    raise httpx2.ConnectTimeout("the connection was not made in time")
+    raise httpx2.ConnectTimeout(f"{name} did not answer in time")
 
 
 def _proxy_destination(proxy: httpx2.Proxy) -> Destination:

@@ -59,7 +59,7 @@ async def _race(loop: asyncio.AbstractEventLoop, addresses: list[_Address]) -> s
             winner.close()
         raise
     if winner is None:
-        raise OSError("; ".join(dict.fromkeys(str(failure) for failure in failures)))
+        raise OSError("; ".join(dict.fromkeys(str(failure) for failure in failures))) from failures[0]
     return winner
 
 

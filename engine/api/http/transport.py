@@ -7,6 +7,7 @@ import attrs
 import httpx2
 from anyio.lowlevel import checkpoint
 
+from ....actors.response import told_of_dialling
 from ...event_loop import HomeLoop
 from .connect import OpenConnection, connect
 from .connection import READ_SIZE, Connection
@@ -78,13 +79,7 @@ class HttpTransport(httpx2.AsyncBaseTransport):
             connection = self._pool.take(outgoing.key, home.loop.clock())
             used_before = connection is not None
             if connection is None:
-                connection = await connect(
-                    home.open_connection,
-                    outgoing.destination,
-                    ssl_context=self._ssl_context,
-                    proxy=self._proxy,
-                    seconds=outgoing.timeouts.get("connect"),
-                )
+                connection = await self._connect(home, outgoing)
             exchange = Exchange(outgoing, connection, self._over)
             if self._closed:
                 exchange.abort()
@@ -96,6 +91,22 @@ class HttpTransport(httpx2.AsyncBaseTransport):
             except _BROKEN:
                 if not (used_before and outgoing.repeatable) or exchange.reader.started:
                     raise
+
+    async def _connect(self, home: "_Home", outgoing: OutgoingRequest) -> Connection:
+        tell = told_of_dialling.get(None)
+        if tell is not None:
+            tell(True)
+        try:
+            return await connect(
+                home.open_connection,
+                outgoing.destination,
+                ssl_context=self._ssl_context,
+                proxy=self._proxy,
+                seconds=outgoing.timeouts.get("connect"),
+            )
+        finally:
+            if tell is not None:
+                tell(False)
 
     async def aclose(self) -> None:
         """Drops all connections."""

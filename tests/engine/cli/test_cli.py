@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,14 @@ def test_help_is_light() -> None:
 def test_help_tells_the_exit_status() -> None:
     for command in ("run", "demo"):
         told = " ".join(CliRunner().invoke(app, [command, "--help"]).output.split())
-        for words in ("0 all requests succeeded", "1 some failed", "2 the command line", "3 the results", "130 interr"):
+        for words in (
+            "0 all requests succeeded",
+            "1 all were run",
+            "2 the command line",
+            "3 the results",
+            "4 something stopped",
+            "129, 130, 143",
+        ):
             assert words in told
 
 
@@ -97,9 +105,18 @@ def test_help_tells_the_exit_status() -> None:
         ),
         (
             ["in.jsonl", "-o", "out.jsonl", "--model", "claude-nobody-0", "--spend-cap", "1"],
-            "in.jsonl: no price is known for the model 'claude-nobody-0'; run it without --spend-cap",
+            "in.jsonl: no price is known for the model 'claude-nobody-0': give it with --price claude-nobody-0=IN,OUT,"
+            " or run without --spend-cap",
         ),
         (["in.jsonl", "-o", "out.jsonl", *MODEL], "no API key: set the environment variable ANTHROPIC_API_KEY"),
+        (
+            ["in.jsonl", "-o", "out.jsonl", *MODEL, "--max-failures", "some"],
+            "--max-failures is a number of failures such as 20, or a share of the answers such as 5%, not 'some'",
+        ),
+        (
+            ["in.jsonl", "-o", "out.jsonl", *MODEL, "--retry-errored", "--retry-only", "api_error"],
+            "--retry-errored runs all errors again, --retry-only some of them: give one of the two",
+        ),
         (
             ["in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", "localhost:80"],
             "--base-url 'localhost:80' is not a URL such as http://127.0.0.1:8765",
@@ -143,33 +160,118 @@ def test_a_run(simulator: Simulator, backend: str) -> None:
 def test_requests_keep_their_own_parameters(simulator: Simulator) -> None:
     own = {"model": "claude-haiku-5-5", "max_tokens": 7, "messages": [{"role": "user", "content": "Hello"}]}
     Path("in.jsonl").write_text(json.dumps({"requests": [{"custom_id": "a", "params": own}]}))
-    assert run("in.jsonl", "-o", "out.jsonl", "--max-tokens", "9", "--base-url", simulator.url).exit_code == 0
+    assert run("in.jsonl", "-o", "out.jsonl", "--base-url", simulator.url).exit_code == 0
     assert simulator.requests[0].json == own | {"stream": True}
+
+
+def test_options_replace_what_requests_say_and_tell_so(simulator: Simulator) -> None:
+    ask = [{"role": "user", "content": "Hello"}]
+    lines = [{"custom_id": "a", "params": {"model": "claude-haiku-5-5", "max_tokens": 7, "messages": ask}}]
+    lines += [{"custom_id": "b", "params": {"model": "claude-opus-5-5", "max_tokens": 9, "messages": ask}}]
+    Path("in.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    args = ("in.jsonl", "-o", "out.jsonl", *MODEL, "--max-tokens", "9", "--system", "secret", "--base-url")
+    done = run(*args, simulator.url)
+    assert done.exit_code == 0
+    assert done.stderr.splitlines()[:2] == [
+        "--model claude-opus-5-5 replaces the models of 1 request",
+        "--max-tokens 9 replaces the max_tokens of 1 request",
+    ]
+    assert "secret" not in done.stderr
+    for request in simulator.requests:
+        assert (request.json["model"], request.json["max_tokens"]) == ("claude-opus-5-5", 9)
+        assert request.json["system"] == "secret"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pipes that can be waited for")
+def test_options_replace_what_comes_through_a_pipe(simulator: Simulator) -> None:
+    ask = {"model": "claude-haiku-5-5", "max_tokens": 5, "messages": [{"role": "user", "content": "Hello"}]}
+    process = start("run", "-", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, stdin=subprocess.PIPE)
+    _, told = process.communicate(json.dumps({"custom_id": "a", "params": ask}), timeout=20)
+    assert process.returncode == 0
+    assert "--model claude-opus-5-5 replaces the models of 1 request" in told.splitlines()
+    assert [request.json["model"] for request in simulator.requests] == ["claude-opus-5-5"]
+
+
+def test_all_bad_lines_are_counted_and_the_first_ten_shown() -> None:
+    Path("in.jsonl").write_text('{"prompt": "Hello"}\n' + '{"prompt": 3}\n' * 12)
+    done = run("in.jsonl", "-o", "out.jsonl", *MODEL)
+    assert done.exit_code == 2
+    *lines, last = done.stderr.splitlines()
+    assert lines == [
+        f"error: in.jsonl:{number}: prompt must be a non-empty string, not a number" for number in range(2, 12)
+    ]
+    assert last == (
+        "12 requests are not valid, of which 10 are shown: mend them, or leave them out with --skip-invalid"
+    )
 
 
 def test_some_failures(simulator: Simulator) -> None:
     simulator.script(["fine", 400])
     done = run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, "--limit", "3")
     assert done.exit_code == 1
-    said, last = done.stderr.splitlines()[-2:]
+    said, *last = done.stderr.splitlines()[-3:]
     assert said.startswith("errored            1 invalid_request_error: ")
     assert " (such as line-" in said
-    assert last == "2 succeeded, 1 errored of 3; results in out.jsonl"
+    assert last == [
+        "2 succeeded, 1 errored of 3; results in out.jsonl",
+        "1 errored by invalid_request_error: mend the input, then --retry-errored",
+    ]
     assert sorted(result["type"] for result in results().values()) == ["errored", "succeeded", "succeeded"]
 
 
 def test_a_wrong_key_stops_at_once(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "invalid")
     done = run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, "--concurrency", "2")
-    assert done.exit_code == 1
-    first, last = done.stderr.splitlines()
-    assert first.startswith("error: stopped by 401 authentication_error: ")
-    assert last == "10 not run of 10; results in out.jsonl; run the same command again to continue"
+    assert done.exit_code == 4
+    counts, last = done.stderr.splitlines()
+    assert counts == "10 not run of 10; results in out.jsonl"
+    assert last.startswith("stopped: 401 authentication_error: ")
+    assert last.endswith("; put the key right (ANTHROPIC_API_KEY), then run the same command again")
     assert results() == {}
     assert len(simulator.requests) <= 4
     # Nothing was lost, so that the same command may be given again.
     monkeypatch.setenv("ANTHROPIC_API_KEY", "right")
     assert run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url).exit_code == 0
+
+
+def test_an_unknown_error_to_run_again_is_told_with_those_that_there_are() -> None:
+    done = run("in.jsonl", "-o", "out.jsonl", *MODEL, "--retry-only", "api_error,overload")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: --retry-only: no error is called 'overload'; there are api_error, ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_host_that_nobody_answers_at_is_told_and_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "any")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    cause = f"the API can't be reached: 127.0.0.1:{port}: connection refused"
+    done = run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", f"http://127.0.0.1:{port}")
+    assert done.exit_code == 4
+    assert done.stderr.splitlines()[0] == cause  # at once
+    assert done.stderr.splitlines()[-1] == (
+        f"stopped: {cause}; look at the network and at the base URL, then run the same command again"
+    )
+
+
+def test_errors_that_pass_are_run_again_by_the_same_command(simulator: Simulator) -> None:
+    simulator.script(["fine", 529, 400])
+    args = ("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, "--max-attempts", "1", "--limit", "3")
+    done = run(*args, "--concurrency", "1")
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (
+        1,
+        "1 errored by overloaded_error: the same command runs them again;"
+        " 1 errored by invalid_request_error: mend the input, then --retry-errored",
+    )
+    done = run(*args)
+    assert done.exit_code == 1
+    assert re.search(
+        r"^run again: errored by overloaded_error 1, for about (<)?\$[\d.]+ at what the", done.stderr, re.MULTILINE
+    )
+    assert len(simulator.requests) == 4
+    done = run(*args, "--retry-only", "invalid_request_error")
+    assert done.exit_code == 0
+    assert len(simulator.requests) == 5
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs pipes that can be waited for")
@@ -200,7 +302,8 @@ def test_results_that_cannot_be_written(simulator: Simulator) -> None:
     done = run("in.jsonl", "-o", "/dev/full", *MODEL, "--base-url", simulator.url)
     assert done.exit_code == 3
     assert done.stderr.splitlines()[0] == "error: /dev/full: no space left on device"
-    assert done.stderr.splitlines()[-1] == "10 not run of 10; results in /dev/full"
+    counts = r"\d+ answers not written(, \d not run)? of 10; results in /dev/full"
+    assert re.fullmatch(counts, done.stderr.splitlines()[-1])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
@@ -221,7 +324,7 @@ def test_ctrl_c_drains_and_again_cancels() -> None:
         slow.wait_until(lambda it: len(it.requests) == 3, timeout=20)
         once.send_signal(signal.SIGTERM)  # as whoever stops a service does; to a run it is the same
         _, told = once.communicate(timeout=20)
-        assert once.returncode == 130
+        assert once.returncode == 143
         assert "stopping: 3 still running will finish; Ctrl-C again cancels them" in told
         assert told.splitlines()[-1] == (
             "interrupted: 3 succeeded, 7 not run of 10; results in once.jsonl; run the same command again to continue"
@@ -255,7 +358,7 @@ def test_ctrl_c_drains_and_again_cancels() -> None:
 
 
 def test_the_demo() -> None:
-    process = start("demo", "--requests", "8", "--concurrency", "8", "-o", "-")
+    process = start("demo", "-n", "8", "--concurrency", "8", "-o", "-")
     out, told = process.communicate(timeout=30)
     assert process.returncode == 0
     first, *_, last = told.splitlines()
@@ -266,11 +369,23 @@ def test_the_demo() -> None:
     assert {block["type"] for message in messages for block in message["content"]} == {"text", "thinking", "tool_use"}
 
 
+def test_the_demo_names_where_its_results_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    before = set(os.listdir())
+    done = CliRunner().invoke(app, ["demo", "-n", "1"])
+    assert done.exit_code == 0
+    (folder,) = tmp_path.glob("manystream-demo-*")
+    assert str(folder / "results.jsonl") in done.stderr.splitlines()[-1]
+    assert results(str(folder / "results.jsonl"))["demo-001"]["type"] == "succeeded"
+    assert set(os.listdir()) - before <= {folder.name, *(path.name for path in tmp_path.iterdir())}
+
+
 def test_the_demo_overwrites_its_own_results_alone() -> None:
-    own = "manystream-demo.jsonl"
+    own = "demo.jsonl"
     Path(own).write_text('{"custom_id":"demo-001","result":{}}\n')
     Path("taken").write_text("mine")
-    assert CliRunner().invoke(app, ["demo", "--requests", "1"]).exit_code == 0
+    assert CliRunner().invoke(app, ["demo", "-n", "1", "-o", own]).exit_code == 0
     assert results(own)["demo-001"]["type"] == "succeeded"
     done = CliRunner().invoke(app, ["demo", "-o", "taken"])
     assert done.exit_code == 2
@@ -306,8 +421,9 @@ def test_simulate_says_when_the_port_is_taken() -> None:
 
 def test_a_spend_cap_leaves_the_rest_for_another_time(simulator: Simulator) -> None:
     done = run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url, "--spend-cap", "0.03")
-    assert done.exit_code == 1
-    assert "error: stopped by spend_cap_reached: the spend cap is reached: $0.0" in done.stderr
+    assert done.exit_code == 4
+    last = done.stderr.splitlines()[-1]
+    assert re.fullmatch(r"stopped: spend cap, \$0\.\d+ of \$0\.03 spent; to go on: --spend-cap 0\.06", last)
     answered = results()
     assert 0 < len(answered) < 10
     assert {result["type"] for result in answered.values()} == {"succeeded"}

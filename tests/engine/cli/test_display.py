@@ -121,6 +121,9 @@ def test_quiet_leaves_errors_and_the_last_line(backend: str, tmp_path: Path, mon
         args = ["run", "in.jsonl", "-o", "out", "--model", "claude-opus-5-5", "--base-url", simulator.url]
         done = CliRunner().invoke(app, [*args, "--quiet", "--backend", backend])
     assert done.exit_code == 1
-    said, last = done.stderr.splitlines()
+    said, *last = done.stderr.splitlines()
     assert said.startswith("errored            1 invalid_request_error: Invalid request (such as line-")
-    assert last == "2 succeeded, 1 errored of 3; results in out"
+    assert last == [
+        "2 succeeded, 1 errored of 3; results in out",
+        "1 errored by invalid_request_error: mend the input, then --retry-errored",
+    ]

@@ -16,6 +16,7 @@ from manystream import Attempt, EngineStats, ErrorInfo, PoolStats, StreamResult,
 from manystream.actors.stream.result import Ending
 from manystream.engine import LimitStats
 from manystream.engine.admission import Reason
+from manystream.engine.cli.ending import RunEnding, last_lines
 from manystream.engine.cli.telling import fail, say
 from manystream.engine.cli.view import live_lines, outcome, plain_line, stopping_text, summary, waiting_text
 from manystream.engine.report.units import compact, cost, duration, plain, rate, seconds, shorten
@@ -216,9 +217,10 @@ def test_no_word_of_a_server_is_acted_upon() -> None:
     figures.stop_reasons[EVIL] = 1
     pool = PoolStats(name=EVIL, running=1, concurrency=2, pause=0.0, limits={})
     shown = [line.plain for line in live_lines(figures, PACE, stats(pools=(pool,)), 200)]
+    ending = RunEnding(figures=figures, output=f"out{EVIL}", resumable=True)
     told = io.StringIO()
     with contextlib.redirect_stderr(told):
-        say(plain_line(figures, PACE, stats()), *summary(figures), *outcome(figures, f"out{EVIL}", resumable=True))
+        say(plain_line(figures, PACE, stats()), *summary(figures), *outcome(figures), *last_lines(ending))
         fail(f"stopped by {EVIL}")
     shown += told.getvalue().splitlines()
     assert sum("[red]x[/red]" in line for line in shown) >= 7
@@ -275,15 +277,12 @@ def test_the_summary(figures: Figures) -> None:
     assert summary(figures)[2] == (
         "cost               ~$2.40  (no price is known for 7 requests; interrupted answers are estimated)"
     )
-    assert outcome(figures, "out.jsonl", resumable=True) == [
+    assert outcome(figures) == [
         "errored            31 overloaded_error: Overloaded (such as line-17)",
         f"errored            4 api_error: {LONG} (such as line-3)",
         "errored            2 more api_error",
-        "12,300 succeeded, 37 errored, 3 canceled, 37,660 not run of 50,000; results in out.jsonl;"
-        " run the same command again to continue",
     ]
     assert summary(Figures()) == []
-    assert outcome(Figures(), "out.jsonl", resumable=True) == ["nothing done of 0; results in out.jsonl"]
 
 
 # -- numbers

@@ -51,6 +51,10 @@ def test_no_plot_of_one_bar() -> None:
     same = {"kind": "succeeded", "model": "m", "ttft": 0.5, "gap_p50": 0.02, "output_tokens": 9, "dollars": 1.0}
     rows = [{**same, "custom_id": str(n), "submitted": BEGAN, "queued": 0.0, "seconds": 1.5} for n in range(50)]
     assert titles(page_of(rows, seconds=2.0)) == []
+    Path("out.jsonl.journal").unlink()
+    rows = [one | {"submitted": BEGAN + n} for n, one in enumerate(rows)]
+    rows[20] |= {"kind": "errored", "error": "api_error"}  # the plot of answers shows when
+    assert titles(page_of(rows)) == ["Answers over time", "Output tokens a second", "Requests at once"]
 
 
 def test_requests_at_once_and_tokens_a_second() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import importlib
 import json
 import os
+import pickle
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,8 @@ import anyio.to_thread
 import pytest
 
 from manystream import StreamRequest
-from manystream.engine.runs import InputError, RequestFile, read_requests
-from manystream.engine.runs.input import RequestPipe
+from manystream.engine.runs import InputError, InvalidRequestsError, RequestFile, read_requests
+from manystream.engine.runs.pipe import RequestPipe
 
 ASK = [{"role": "user", "content": "Hello"}]
 
@@ -158,19 +162,19 @@ WRONG = [
     (request() + '\n{"prompt": NaN}', ":2: not JSON: NaN is not a JSON value"),
     (b'{"prompt": "\xff"}', ":1: not UTF-8: invalid start byte at byte 13"),
     ("[" * 100_000, ":1: nested too deeply"),
-    ('["a"]', ":1: a request must be an object, not an array"),
+    ('["a"]', ": [0]: a request must be an object, not a string"),
     ("null", ":1: a request must be an object, not null"),
     ('{"prompt": ""}', ":1: prompt must be a non-empty string, not an empty string"),
     ('{"prompt": 3}', ":1: prompt must be a non-empty string, not a number"),
     ('{"promt": "Hello"}', ":1: unknown key 'promt'; did you mean 'prompt'?"),
     (
-        '{"url": "/v1", "body": {}}',
-        ":1: unknown key 'url'; a request has custom_id and params, or prompt",
+        '{"uri": "/v1", "temperature": 1}',
+        ":1: unknown key 'uri'; a request has custom_id and params, or prompt",
     ),
     ('{"prompt": "Hello", "params": {}}', ":1: unknown key 'prompt'; a request has params or prompt, not both"),
-    ('{"custom_id": "a"}', ":1: params is missing"),
+    ('{"custom_id": "a"}', ":1 (a): params is missing"),
     ('{"params": {}}', ":1: custom_id is missing"),
-    ('{"custom_id": "a", "params": []}', ":1: params must be an object, not an empty array"),
+    ('{"custom_id": "a", "params": []}', ":1 (a): params must be an object, not an empty array"),
     ('{"custom_id": 3, "params": {}}', ":1: custom_id must be a string, not a number"),
     (request("a b"), ":1: custom_id must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-', not \"a b\""),
     (request("a" * 65), f":1: custom_id must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-', not \"{'a' * 65}\""),
@@ -178,17 +182,75 @@ WRONG = [
     (f"{request()}\n\n{request()}", ":3: custom_id 'a' is used already, in line 1"),
     ('{"custom_id": "line-2", "params": {"messages": [{"role": "user", "content": "Hello"}]}}\n{"prompt": "Hello"}',
      ":2: custom_id 'line-2' is used already, in line 1"),
-    ('{"custom_id": "a", "params": {}}', ":1: params: a request needs `messages`"),
-    (request(messages="Hello"), ":1: params.messages must be an array of at least one message, not a string"),
-    (request(messages=[]), ":1: params.messages must be an array of at least one message, not an empty array"),
-    (request(messages=["Hello"]), ":1: params.messages[0] must be an object, not a string"),
-    (request(messages=[*ASK, {"role": "user"}]), ":1: params.messages[1].content is missing"),
-    (request(model=""), ":1: params.model must be the name of a model, not an empty string"),
-    (request(max_tokens="10"), ":1: params.max_tokens must be a number of tokens, not \"10\""),
-    (request(max_tokens=True), ":1: params.max_tokens must be a number of tokens, not true"),
-    (request(max_token=1), ":1: params: the Messages API has no parameter 'max_token'; did you mean 'max_tokens'?"),
-    (request(qwertz=1), ":1: params: the Messages API has no parameter 'qwertz'"),
-    (request(timeout=1), ":1: params: a request takes no timeout: streams end by deadlines, see `deadlines`"),
+    ('{"custom_id": "a", "params": {}}', ":1 (a): params: a request needs `messages`"),
+    (request(messages="Hello"), ":1 (a): params.messages must be an array of at least one message, not a string"),
+    (request(messages=[]), ":1 (a): params.messages must be an array of at least one message, not an empty array"),
+    (request(messages=["Hello"]), ":1 (a): params.messages[0] must be an object, not a string"),
+    (request(messages=[*ASK, {"role": "user"}]), ":1 (a): params.messages[1].content is missing"),
+    (request(model=""), ":1 (a): params.model must be the name of a model, not an empty string"),
+    (request(max_tokens="10"), ":1 (a): params.max_tokens must be a number of tokens, not \"10\""),
+    (request(max_tokens=True), ":1 (a): params.max_tokens must be a number of tokens, not true"),
+    (request(max_token=1), ":1 (a): params: the Messages API has no parameter 'max_token'; did you mean 'max_tokens'?"),
+    (request(qwertz=1), ":1 (a): params: the Messages API has no parameter 'qwertz'"),
+    # wrong plain types, which the API would refuse one by one
+    (request(temperature=[1]), ":1 (a): params.temperature must be a number, not an array"),
+    (request(top_k=1.5), ":1 (a): params.top_k must be a whole number, not a number"),
+    (request(system=3), ":1 (a): params.system must be a string or an array, not a number"),
+    (request(stream="yes"), ":1 (a): params.stream must be true or false, not a string"),
+    (request(stop_sequences="end"), ":1 (a): params.stop_sequences must be an array, not a string"),
+    (request(tools={}), ":1 (a): params.tools must be an array, not an object"),
+    (request(metadata="me"), ":1 (a): params.metadata must be an object, not a string"),
+    (request(thinking=True), ":1 (a): params.thinking must be an object, not true"),
+    (request(service_tier=1), ":1 (a): params.service_tier must be a string, not a number"),
+    (request(messages=[{"role": 1, "content": "Hello"}]),
+     ":1 (a): params.messages[0].role must be a string, not a number"),
+    (request(messages=[{"role": "user", "content": 3}]),
+     ":1 (a): params.messages[0].content must be a string or an array of blocks, not a number"),
+    (request(messages=[{"role": "user", "content": ["Hello"]}]),
+     ":1 (a): params.messages[0].content[0] must be an object, not a string"),
+    # what JSON allows and nobody means
+    ('{"prompt": "Hello", "prompt": "Hi"}', ":1: the key 'prompt' stands twice in one object"),
+    ('{"custom_id": "a", "params": {"max_tokens": 1, "max_tokens": 2}}',
+     ":1 (a): the key 'max_tokens' stands twice in one object"),
+    ('{"custom_id": "a", "prompt": "Hello \\ud83d"}',
+     ":1 (a): prompt holds half of a surrogate pair, which is no character: an emoji was cut in two"),
+    (request(system="\udc00"),
+     ":1 (a): params.system holds half of a surrogate pair, which is no character: an emoji was cut in two"),
+    (request(metadata={"\ud83d": 1}),
+     ":1 (a): params.metadata (a key) holds half of a surrogate pair, which is no character: an emoji was cut in two"),
+    # files of other kinds
+    ('{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt"}}',
+     ':1 (a): is a line of an OpenAI batch; a request is {"custom_id": …, "params": {…}}, whose params are what `body`'
+     " holds, with the system prompt in params.system"),
+    ('{"custom_id": "a", "result": {"type": "succeeded"}}',
+     ":1 (a): is a line of results; name the file of requests"),
+    ('{"id": "1", "custom_id": "a", "response": {}, "error": null}',
+     ":1 (a): is a line of an OpenAI batch's results; name the file of requests"),
+    ('{"messages": [], "model": "m"}',
+     ':1: has the parameters of a request alone; a request is {"custom_id": …, "params": {…}}'),
+    ('{"model": "m", "requests": []}',
+     ':1: is a Message Batches body with more than requests; it is {"requests": […]}, and nothing else'),
+    ("custom_id,prompt\na,Hello",
+     ': is CSV; write each row as a JSON object on a line, such as {"custom_id": "a", "prompt": "…"}'),
+    ("id\tprompt\n1\tHello",
+     ': is CSV; write each row as a JSON object on a line, such as {"custom_id": "a", "prompt": "…"}'),
+    ("Tell me of rivers.\nAnd of lakes.",
+     ": begins with 'Tell me of rivers.', which is no JSON; requests are one JSON object a line, such as"
+     ' {"custom_id": "a", "prompt": "…"}'),
+    ("<!DOCTYPE html>",
+     ': is XML or HTML; requests are one JSON object a line, such as {"custom_id": "a", "prompt": "…"}'),
+    (b"PK\x03\x04rest", ": is a zip archive, as .xlsx files are too; unpack it, or write its rows as JSON Lines"),
+    (bytes(range(256)), ": is binary; requests are one JSON object a line, such as"
+     ' {"custom_id": "a", "prompt": "…"}'),
+    (b"BZh9", ": is compressed with bzip2; unpack it with bunzip2, or use gzip"),
+    (b"SQLite format 3\x00", ": is an SQLite database, as a run's journal is; name the file of requests"),
+    (gzip.compress(request().encode(), mtime=0)[:-9], ": its compressed data is damaged or cut off"),
+    (gzip.compress(request().encode(), mtime=0)[:20] + b"rubbish", ": its compressed data is damaged or cut off"),
+    ("[]", ": it contains no requests"),
+    (f"[{request()}, {request()}]", ": [1]: custom_id 'a' is used already, in [0]"),
+    (f"[{request()}, {{}}]", ": [1]: params is missing"),
+    ("[\n1", ":2: not JSON: Expecting ',' delimiter at column 2"),
+    (request(timeout=1), ":1 (a): params: a request takes no timeout: streams end by deadlines, see `deadlines`"),
 ]  # fmt: skip
 
 
@@ -207,3 +269,118 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_requests(tmp_path / "absent")
     with pytest.raises(InputError, match=r": is a directory$"):
         read_requests(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_another_encoding_is_named_with_what_to_do(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "in.jsonl"
+    said = told(path, A.encode(encoding))
+    name = encoding.upper().replace("-LE", "LE").replace("-BE", "BE")
+    assert said == f": is {name}, not UTF-8: iconv -f {name} -t UTF-8 {path} > utf8.jsonl"
+    path.write_bytes(path.read_bytes().decode(encoding).encode())  # as iconv does it
+    assert [one.custom_id for one in read(path)] == ["a"]
+
+
+def test_an_object_over_several_lines(tmp_path: Path) -> None:
+    path = tmp_path / "in.json"
+    assert told(path, json.dumps(json.loads(A), indent=2)) == (
+        f": an object goes over several lines; it has to be on one: jq -c . {path} > out.jsonl"
+    )
+
+
+def zstd_of(data: bytes) -> bytes:
+    for name in ("compression.zstd", "backports.zstd"):
+        with suppress(ImportError):
+            return importlib.import_module(name).compress(data)
+    pytest.skip("nothing here knows Zstandard")
+
+
+LINES = f"{A}\n\n{B}\n".encode()
+ARRAY = f" [{A},\n{B}]".encode()
+BODY = f'{{ "requests" : [{A}, {B}]}}'.encode()
+PACKINGS: dict[str, Callable[[bytes], bytes]] = {
+    "plain": bytes,
+    "gzip": gzip.compress,
+    "gzips": lambda data: gzip.compress(data[:50], mtime=0) + gzip.compress(data[50:], mtime=0),
+    "zstd": zstd_of,
+    "zstds": lambda data: zstd_of(data[:50]) + zstd_of(data[50:]),
+}
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("content", [LINES, ARRAY, BODY], ids=["lines", "array", "body"])
+def test_compressed_files_and_arrays(tmp_path: Path, content: bytes, packing: str) -> None:
+    path = tmp_path / "in.jsonl"  # its name says nothing
+    path.write_bytes(PACKINGS[packing](content))
+    requests = read(path)
+    assert [one.custom_id for one in requests] == ["a", "b"]
+    assert list(requests) == list(requests)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("content", [LINES, ARRAY, BODY], ids=["lines", "array", "body"])
+async def test_the_same_through_a_pipe(content: bytes, packing: str, size: int) -> None:
+    packed = PACKINGS[packing](content)
+    end, begin = os.pipe()
+
+    def write() -> None:
+        for at in range(0, len(packed), size):
+            os.write(begin, packed[at : at + size])
+        os.close(begin)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    pipe = RequestPipe("stdin", end, needs_model=True, skip_invalid=False)
+    assert [one.custom_id async for _, one in pipe] == ["a", "b"]
+    writer.join()
+    pipe.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(LINES, mtime=0)[:-9], "stdin: its compressed data is damaged or cut off"),
+        (A.encode("utf-16"), "stdin: is UTF-16, not UTF-8: iconv -f UTF-16 -t UTF-8 stdin > utf8.jsonl"),
+        (b"a,b\n1,2", "stdin: is CSV; write each row"),
+    ],
+)
+async def test_what_is_wrong_with_all_of_a_pipe(content: bytes, message: str) -> None:
+    end, begin = os.pipe()
+    os.write(begin, content)
+    os.close(begin)
+    pipe = RequestPipe("stdin", end, needs_model=True, skip_invalid=False)
+    with pytest.raises(InputError) as caught:
+        _ = [one async for one in pipe]
+    assert str(caught.value).startswith(message)
+    pipe.close()
+
+
+def test_zstandard_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("compression.zstd", "backports.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert told(tmp_path / "in", b"\x28\xb5\x2f\xfdrest") == (
+        ": reading Zstandard needs another package: pip install 'manystream[zstd]'"
+    )
+
+
+def test_all_that_is_wrong_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "in"
+    path.write_text("\n".join(["{", A, A, *["{}"] * 20, B]))
+    with pytest.raises(InvalidRequestsError) as caught:
+        read_requests(path)
+    invalid = caught.value.invalid
+    assert (invalid.count, len(invalid.told)) == (22, 10)
+    assert str(caught.value) == f"{invalid.told[0]} (and 21 more)"
+    assert pickle.loads(pickle.dumps(caught.value)).invalid == invalid
+
+
+def test_parameters_for_all_requests_replace_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "in"
+    path.write_text("\n".join([request("a", max_tokens=5), request("b", max_tokens=7), '{"prompt": "Hello"}']))
+    requests = read(path, needs_model=True, parameters={"model": "claude-opus-5-5", "max_tokens": 5})
+    assert [one.params["max_tokens"] for one in requests] == [5, 5, 5]
+    assert {one.params["model"] for one in requests} == {"claude-opus-5-5"}
+    assert requests.replaced == {"max_tokens": 1}  # what is the same already is not replaced

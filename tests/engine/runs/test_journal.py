@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from manystream import Usage
+from manystream.engine.runs.again import Again
+from manystream.engine.runs.columns import as_key
 from manystream.engine.runs.failures import Failure
 from manystream.engine.runs.journal import ChangedError, Journal, JournalInUseError, remove_journal
 from manystream.engine.runs.journal_rows import Begun, Ended, Held, Registered
 from manystream.engine.runs.output import OutputError, StoreError
-from manystream.engine.runs.totals import Totals
+from manystream.engine.runs.totals import Totals, read_totals
 from manystream.engine.runs.used_ids import DuplicateError
 
 
@@ -48,6 +50,12 @@ def end(journal: Journal, *custom_ids: str, **columns: Any) -> None:
     journal.commit((), [answer(custom_id, **columns) for custom_id in custom_ids])
 
 
+def run_again(journal: Journal, *custom_ids: str) -> None:
+    with journal.transaction() as db:
+        db.executemany("INSERT INTO again VALUES (?)", [(as_key(custom_id),) for custom_id in custom_ids])
+    journal.drop_chosen()
+
+
 def states(journal: Journal) -> dict[str, str]:
     return dict(journal.read("SELECT custom_id, state FROM request ORDER BY ordinal"))
 
@@ -67,7 +75,7 @@ def test_a_whole_input_is_registered(journal: Journal) -> None:
     journal.register(registered("b", "a", "c"))
     assert states(journal) == {"b": "pending", "a": "pending", "c": "pending"}
     assert journal.unanswered(0, 9) == registered("b", "a", "c")
-    assert (journal.count(), journal.ended_count(), journal.gone(), journal.failed()) == (3, 0, 0, [])
+    assert (journal.count(), journal.ended_count(), journal.gone()) == (3, 0, 0)
 
 
 def test_an_id_may_not_be_used_twice(journal: Journal) -> None:
@@ -175,7 +183,8 @@ def test_what_was_begun_and_how_it_ended(journal: Journal) -> None:
     assert journal.read("SELECT kind, attempts, output_tokens, dollars, stop_reason FROM request LIMIT 1") == [
         ("succeeded", 2, 9, 0.5, "end_turn")
     ]
-    assert sorted(journal.failed()) == ["b", "c"]
+    journal.choose(Again(errored=True))
+    assert journal.chosen(known=False).errors == {"api_error": 1, "expired": 1}
     assert (journal.count(), journal.ended_count()) == (4, 3)
     begin(journal, "a")  # told late: an answer stays an answer
     assert states(journal)["a"] == "ended"
@@ -184,6 +193,7 @@ def test_what_was_begun_and_how_it_ended(journal: Journal) -> None:
         errors={"api_error": 1},
         failures=(Failure("api_error", "what was said", 1, "b"),),
         stop_reasons={"end_turn": 1},
+        lasting={"api_error": 1, "expired": 1},
         pending=1,
         attempts=2,
         retried=1,
@@ -222,7 +232,7 @@ def test_ids_are_stored_the_same_way_everywhere(journal: Journal) -> None:
     journal.commit((), (), (), ["\ud83d"])
     assert due(journal) == []
     journal.hold([Held("\ud83d", b"line")])
-    journal.retry(["\ud83d"])
+    run_again(journal, "\ud83d")
     assert states(journal) == {"\\ud83d": "pending"}
     end(journal, "\ud83d")
     assert due(journal) == []  # the old line is gone
@@ -233,14 +243,14 @@ def test_an_answer_that_is_gone_is_asked_for_again_and_was_paid_for(journal: Jou
     used = {"input_tokens": 1, "cache_write_tokens": 2, "cache_read_tokens": 3, "output_tokens": 4, "dollars": 0.5}
     end(journal, "a", "b", "c", **used)
     journal.hold([Held("a", b"A"), Held("b", b"B"), Held("c", b"C")])
-    journal.retry(["a", "b"])
+    run_again(journal, "a", "b")
     assert states(journal) == {"a": "pending", "b": "pending", "c": "ended"}
     assert journal.read("SELECT custom_id FROM held") == [("c",)]
     totals = journal.totals()
     assert (totals.done, totals.lost, totals.lost_input_tokens, totals.lost_output_tokens) == (1, 2, 12, 8)
     assert (totals.dollars, totals.lost_dollars) == (0.5, 1.0)
     end(journal, "a", **used)
-    journal.retry(["a"])
+    run_again(journal, "a")
     assert journal.totals().lost_dollars == 1.5  # each time
 
 
@@ -377,6 +387,35 @@ def test_a_format_that_cannot_be_brought_up_to_date_stays_as_it_is(path: str) ->
         Journal(path)
     with closing(sqlite3.connect(path)) as db:
         assert "message" not in {row[1] for row in db.execute("PRAGMA table_info(request)")}
+
+
+def test_errors_of_an_older_release_are_known_to_pass_by_what_they_say(path: str) -> None:
+    said = {
+        "a": ("errored", "overloaded_error", "Overloaded"),
+        "b": ("errored", "timeout_error", "the deadline silence of 120 s passed"),
+        "c": ("errored", "timeout_error", "the deadline idle of 9 s passed"),
+        "d": ("errored", "invalid_request_error", "no"),
+        "e": ("expired", None, None),
+        "f": ("succeeded", None, None),
+    }
+    with closing(Journal(path)) as journal:
+        journal.register(registered(*said))
+        journal.commit(
+            (), [answer(name, kind, error=error, message=words) for name, (kind, error, words) in said.items()]
+        )
+    with closing(sqlite3.connect(path)) as db:
+        for column in ("failure", "transient", "restarts", "restarted_dollars"):
+            db.execute(f"ALTER TABLE request DROP COLUMN {column}")
+        db.execute("DROP TABLE replaced")
+        db.commit()
+        assert read_totals(db).passing == {}  # it is read all the same
+    with closing(Journal(path)) as journal:
+        journal.choose(Again())
+        assert journal.chosen(known=False).errors == {"overloaded_error": 1, "timeout_error": 1}
+        totals = journal.totals()
+        assert totals.passing == {"overloaded_error": 1, "timeout_error": 1}
+        assert totals.lasting == {"timeout_error": 1, "invalid_request_error": 1, "expired": 1}
+        assert (totals.restarts, totals.failed) == (0, 5)
 
 
 def test_bytes_that_are_no_text_are_read(path: str) -> None:

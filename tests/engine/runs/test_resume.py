@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
 
-from manystream import AnthropicModel, Engine, RetryPolicy, StreamRequest
+from manystream import AnthropicModel, Engine, MessageParams, RetryPolicy, StreamRequest
 from manystream.engine.report import read_report
 from manystream.engine.runs import InputError, OutputError, Run, open_run
 from manystream.engine.runs.journal import Journal
@@ -91,15 +91,19 @@ async def test_a_request_that_changed_is_refused(simulator: Simulator, output: P
     source.write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
     await run_all(simulator, source, output, limit=1)
     before = output.read_bytes()
-    changes: list[tuple[str, dict[str, Any]]] = [
-        ('{"prompt": "A"}\n{"prompt": "b"}\n', {}),
-        ('{"prompt": "a"}\n{"prompt": "b"}\n', {"defaults": {"max_tokens": 7}}),
+    changes: list[tuple[str, dict[str, Any], str]] = [
+        ('{"prompt": "A"}\n{"prompt": "b"}\n', {}, "messages differ"),
+        ('{"prompt": "a"}\n{"prompt": "b"}\n', {"defaults": {"max_tokens": 7}}, "max_tokens was 128000, is 7"),
     ]
-    for text, options in changes:
+    for text, options, what in changes:
         source.write_text(text)
-        with pytest.raises(InputError, match=r"in\.jsonl:1: the request 'line-1' has changed .*--overwrite$"):
+        with pytest.raises(InputError) as caught:
             await run_all(simulator, source, output, **options)
-        with pytest.raises(InputError, match=r"request 1: the request 'line-1' has changed"):
+        assert str(caught.value) == (
+            f"{source}:1: 1 of 1 differs from those answered in {output} ({what}): name another output, or start anew"
+            " with --overwrite"
+        )
+        with pytest.raises(InputError, match=r"request 1: 'line-1' differs from what was answered .*\(messages differ"):
             await run_all(simulator, iter([StreamRequest("A", custom_id="line-1")]), output)
     assert output.read_bytes() == before
     assert len(simulator.requests) == 1
@@ -108,8 +112,41 @@ async def test_a_request_that_changed_is_refused(simulator: Simulator, output: P
     assert len(kinds(output)) == 2
 
 
+async def test_what_differs_is_summed_up_by_parameter(simulator: Simulator, output: Path) -> None:
+    def asked(*tokens: int, temperature: float | None = None) -> list[StreamRequest]:
+        ask: MessageParams = {"messages": [{"role": "user", "content": "Hello"}]}
+        own: dict[str, Any] = {} if temperature is None else {"model": "claude-opus-4-6", "temperature": temperature}
+        return [
+            StreamRequest(cast("MessageParams", {**ask, **own, "max_tokens": one}), custom_id=f"p-{n}")
+            for n, one in enumerate(tokens)
+        ]
+
+    await run_all(simulator, asked(5, 5, 6, 7), output)
+    for later, said in (
+        (asked(8, 9, 6, 7), "request 1: 2 of 4 differ from those .* \\(max_tokens differs\\)"),
+        (asked(5, 8, 9, 9), "request 2: 3 of 4 differ from those .* \\(max_tokens differs\\)"),
+        (asked(5, 5, 9, 7), "request 3: 1 of 4 differs from those .* \\(max_tokens was 6, is 9\\)"),
+        (
+            asked(5, 5, 6, 7, temperature=0.5),
+            "4 of 4 .* \\(model was claude-opus-5-5, is claude-opus-4-6; temperature was not given, is 0.5\\)",
+        ),
+    ):
+        with pytest.raises(InputError, match=said):
+            await run_all(simulator, later, output)
+    # What was not answered may change.
+    assert (await run_all(simulator, asked(5, 5, 6, 7, 10), output, limit=4)).figures.total == 4
+    await run_all(simulator, asked(5, 5, 6, 7, 11), output)
+    assert len(simulator.requests) == 5
+
+
+async def test_requests_of_every_source_get_the_longest_answer(simulator: Simulator, output: Path) -> None:
+    for number, source in enumerate((prompts(2), iter(prompts(2)))):
+        await run_all(simulator, source, output.with_suffix(f".{number}"))
+    assert [request.json["max_tokens"] for request in simulator.requests] == [128_000] * 4
+
+
 async def test_errors_are_run_again_when_asked_for(simulator: Simulator, output: Path) -> None:
-    simulator.script([Fail(400), "one", Fail(500), "three"])
+    simulator.script([Fail(400), "one", Fail(413), "three"])
     await run_all(simulator, prompts(4), output, slots=1)
     assert list(kinds(output).values()) == ["errored", "succeeded", "errored", "succeeded"]
     await run_all(simulator, prompts(4), output, slots=1)
@@ -226,7 +263,8 @@ async def test_a_journal_of_an_older_release_is_continued_and_reported(
     simulator: Simulator, output: Path, with_messages: bool
 ) -> None:
     simulator.script(["fine", Fail(400, message="planted words")])
-    await run_all(simulator, prompts(3), output, slots=1, limit=2)
+    # It had a fixed default, which the run keeps.
+    await run_all(simulator, prompts(3), output, slots=1, limit=2, defaults={"max_tokens": 4096})
     make_older(output, with_messages=with_messages)
     before = journal(output).read_bytes()
     report = read_report(str(output))
@@ -243,6 +281,10 @@ async def test_a_journal_of_an_older_release_is_continued_and_reported(
     assert len(read_report(str(output)).timeline.sessions) == 2
     assert (await run_all(simulator, prompts(3), output, retry_errored=True)).resumed.retried == 1
     assert read_report(str(output)).messages == ()
+    assert {request.json["max_tokens"] for request in simulator.requests} == {4096}
+    # An older journal doesn't know the parameters of what is answered: it is told them now.
+    with pytest.raises(InputError, match=r"3 of 3 .* \(max_tokens was 4096, is 9\)"):
+        await run_all(simulator, prompts(3), output, defaults={"max_tokens": 9})
 
 
 async def test_lines_that_are_gone_are_run_again_and_torn_ones_too(simulator: Simulator, output: Path) -> None:

@@ -67,7 +67,8 @@ async def test_a_file_is_run(tmp_path: Path) -> None:
                 assert result.state == "complete"
                 written.append(len(lines(output)))
         client = anthropic.AsyncAnthropic(api_key="key", base_url=simulator.url)
-        answer = cast(Message, await client.messages.create(**simulator.requests[0].json | {"stream": False}))
+        asked_whole = simulator.requests[0].json | {"stream": False, "timeout": 60}
+        answer = cast(Message, await client.messages.create(**asked_whole))
         await client.close()
     # Each line is in the file when its result is given.
     assert all(count >= number for number, count in enumerate(written, 1))
@@ -132,9 +133,9 @@ async def test_a_server_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
     async with Simulator().serve() as simulator:
         url = simulator.url
     async with engine_at(url, slots=2) as engine, open_run(engine, prompts(1000), tmp_path / "out") as run:
-        with pytest.raises(RunStopped, match="connection_error"):
+        with pytest.raises(RunStopped, match=r"^the API can't be reached: 127\.0\.0\.1:[0-9]+: connection refused$"):
             _ = [result async for result in run]
-    assert run.figures.started < 8
+    assert run.figures.started < 20
     assert lines(tmp_path / "out") == []
 
 

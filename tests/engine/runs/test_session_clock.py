@@ -62,7 +62,7 @@ def test_sessions_do_not_overlap_in_the_journal(tmp_path: Path, monkeypatch: pyt
     """The wall clock is set back between two sessions of which the first was killed."""
     wall = [2000.0]
 
-    def session(*, after: float) -> SessionClock:
+    def session(*, after: float = 0.0) -> SessionClock:
         return SessionClock(after=after, wall=lambda: wall[0])
 
     monkeypatch.setattr("manystream.engine.runs.journal.SessionClock", session)

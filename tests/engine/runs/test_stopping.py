@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -11,11 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from manystream import AnthropicModel, Engine, ErrorInfo, RetryPolicy, StreamRequest, StreamResult
+from manystream import AnthropicModel, Attempt, Engine, ErrorInfo, RetryPolicy, StreamRequest, StreamResult
 from manystream.engine.runs import Run, RunStopped, open_run
 from manystream.engine.runs.stopping import Over, Stopping
+from manystream.engine.runs.too_many import MaxFailures
 from manystream.engine.simulator import Conditions, Cut, Fail, Simulator, SpendLimit
 from manystream.engine.simulator.service.conditions import SpendKind
 
@@ -70,6 +73,108 @@ def test_nobody_reached() -> None:
     stopping, _ = told(LOST)  # all there was
     assert stopping.exhausted() == []
     assert stopping.stopped_by is not None
+    stopping, answers = told(LOST, LOST, OVERLOADED, LOST, LOST)  # a refusal comes from somebody, too
+    assert (stopping.stop, answers) == (None, [0, 0, 3, 1, 1])
+
+
+def test_attempts_that_reach_nobody_count_across_requests() -> None:
+    """A server that is just starting has three seconds to come up."""
+    stopping = Stopping(url="https://api.example")
+    stopping.sent("m", 10.0)
+    refused = attrs.evolve(LOST, message="nobody there", retryable=True)
+    for _ in range(20):
+        assert stopping.failed_attempt(refused, 11.0) == []
+    assert (stopping.stop, stopping.trouble, stopping.due) == (None, "the API can't be reached: nobody there", 13.0)
+    stopping.look(12.9)
+    assert stopping.stop is None
+    stopping.look(13.0)
+    assert stopping.stop is not None
+    assert stopping.due == math.inf
+    assert (stopping.stop.reason, stopping.why) == (
+        "unreachable",
+        "the API can't be reached at https://api.example: nobody there",
+    )
+    # What was dropped for it is the ending that tells.
+    dropped = StreamResult(
+        state="cancelled", stream_id="s", attempts=(Attempt(1, 0, 1, error=refused),), timestamp=datetime.now(UTC)
+    )
+    assert stopping.ended(Over(dropped, 0.0)) == [Over(dropped, 0.0)]
+    assert stopping.stopped_by is not None
+    assert (stopping.stopped_by.state, stopping.stopped_by.error) == ("failed", refused)
+
+
+def test_two_that_reach_nobody_are_too_few() -> None:
+    stopping = Stopping()
+    stopping.sent("m", 0.0)
+    for moment in (0.0, 9.0):
+        stopping.failed_attempt(attrs.evolve(LOST, retryable=True), moment)
+    stopping.look(20.0)
+    assert (stopping.stop, stopping.due) == (None, 21.0)
+
+
+def test_what_no_time_can_mend_is_not_waited_for() -> None:
+    stopping = Stopping()
+    stopping.sent("m", 0.0)
+    for _ in range(3):
+        stopping.failed_attempt(LOST, 0.1)  # such as a certificate that is not trusted
+    assert stopping.stop is not None
+
+
+def test_once_somebody_answered_lost_connections_stop_nothing() -> None:
+    stopping = Stopping()
+    stopping.sent("m", 0.0)
+    stopping.failed_attempt(LOST, 0.0)
+    assert stopping.trouble == "the API can't be reached: refused"
+    stopping.failed_attempt(OVERLOADED, 1.0)
+    assert stopping.trouble is None
+    for _ in range(9):
+        stopping.failed_attempt(LOST, 9.0)
+    assert (stopping.stop, stopping.trouble, stopping.due) == (None, "the API can't be reached: refused", math.inf)
+    stopping.began()
+    assert stopping.trouble is None
+
+
+def test_an_outage_is_told_and_stops_nothing() -> None:
+    stopping = Stopping()
+    for _ in range(4):
+        stopping.failed_attempt(OVERLOADED, 0.0)
+    assert stopping.trouble is None
+    for _ in range(4):
+        stopping.failed_attempt(OVERLOADED, 0.0)
+        assert stopping.trouble == "the API refuses: 529 overloaded_error: Overloaded"
+    stopping.began()
+    assert (stopping.trouble, stopping.stop) == (None, None)
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_url_under_which_there_is_nothing(status: int) -> None:
+    nothing = ErrorInfo("not_found_error", "Not Found", status)
+    stopping = Stopping(url="https://api.example/v1")
+    for _ in range(4):
+        assert stopping.ended(over(nothing)) == []
+    assert stopping.stop is None
+    assert stopping.ended(over(nothing)) == []
+    assert stopping.stop is not None
+    assert stopping.stop.reason == "wrong_url"
+    for words in (f"{status} not_found_error: Not Found", "https://api.example/v1", "/v1, which is added"):
+        assert words in stopping.why
+
+
+def test_files_that_are_missing_are_their_requests_own_matter() -> None:
+    missing = [ErrorInfo("not_found_error", f"File not found: {chr(97 + n)}", 404) for n in range(30)]
+    assert told(*missing)[0].stop is None
+    stopping, answers = told(missing[0], missing[0], OK, *missing[:1] * 9)
+    assert (stopping.stop, sum(answers)) == (None, 12)
+
+
+def test_too_many_failures() -> None:
+    stopping = Stopping(max_failures=MaxFailures(3), done=10, failed=1)
+    assert len(stopping.ended(over(OVERLOADED))) == 1
+    assert stopping.stop is None
+    assert len(stopping.ended(over(OVERLOADED))) == 1  # it is an answer all the same
+    assert stopping.stop is not None
+    assert stopping.stop.reason == "failures"
+    assert stopping.why == "3 of 12 answers are failures, --max-failures is 3"
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -219,7 +324,7 @@ async def test_a_few_that_break_are_errored(simulator: Simulator, tmp_path: Path
     simulator.script([Cut(1, "garbage", text=LONG)] * 3 + ["fine", Fail(400)])
     run = await run_all(simulator, prompts(5), output, slots=1)
     assert sorted(kinds(output)) == ["errored"] * 4 + ["succeeded"]
-    assert run.figures.errors == {"api_error": 3, "invalid_request_error": 1}
+    assert run.figures.errors == {"protocol_error": 3, "invalid_request_error": 1}
     simulator.script([Cut(1, "garbage", text=LONG)] * 2)
     await run_all(simulator, prompts(2), tmp_path / "few.jsonl", slots=1)
     assert kinds(tmp_path / "few.jsonl") == ["errored"] * 2

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -157,8 +159,81 @@ def test_a_directory_that_is_removed_meanwhile(simulator: Simulator, ordered: tu
     shutil.rmtree("there")
     _, told = process.communicate(timeout=60)
     assert process.returncode == 3
-    assert errors(told) == ["error: there/out.jsonl: was removed while it was written"]
+    (error,) = errors(told)
+    saved = re.fullmatch(
+        r"error: there/out.jsonl: was removed while it was written: its results are saved in (\S+)", error
+    )
+    assert saved is not None
     assert "Traceback" not in told
+    assert len(answers(saved[1])) >= 1
+    os.unlink(saved[1])  # it is in the temporary directory, since its own is gone
+
+
+@pytest.mark.parametrize("ordered", [(), ("--ordered",)], ids=["as they come", "ordered"])
+@pytest.mark.parametrize("how", ["removed", "replaced", "moved"])
+def test_results_that_are_gone_are_saved_and_told(simulator: Simulator, how: str, ordered: tuple[str, ...]) -> None:
+    process = subprocess.Popen([*command(simulator, *ordered), "--quiet"], text=True, stderr=subprocess.PIPE)
+    simulator.wait_until(lambda it: len(it.requests) >= 4, timeout=30)
+    if how == "removed":
+        Path("out.jsonl").unlink()
+    elif how == "replaced":
+        Path("other").write_text("other\n")
+        Path("other").replace("out.jsonl")
+    else:
+        Path("out.jsonl").rename("elsewhere")
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 3
+    (error,) = errors(told)
+    where = "elsewhere"
+    if how == "moved":
+        assert error.endswith("out.jsonl: was moved while it was written: its results are where it is now")
+    else:
+        text, _, where = error.rpartition(" ")
+        assert text == f"error: out.jsonl: was {how} while it was written: its results are saved in"
+        assert stat.S_IMODE(os.stat(where).st_mode) == 0o600
+    if how == "replaced":
+        assert Path("out.jsonl").read_text() == "other\n"
+    known = len(answers(where))
+    assert known >= 1
+    # Put back, they are the results, and the run goes on behind them.
+    Path(where).replace("out.jsonl")
+    done = run(simulator, *ordered)
+    assert done.exit_code == 0, done.stderr
+    assert len(answers()) == COUNT
+    assert len(simulator.requests) <= 2 * COUNT
+
+
+def test_the_journal_is_its_owner_s(simulator: Simulator) -> None:
+    before = os.umask(0)
+    try:
+        assert run(simulator, "--limit", "1").exit_code == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat("out.jsonl.journal").st_mode) == 0o600
+
+
+def test_results_behind_a_link_stay_there_when_they_are_rewritten() -> None:
+    Path("far").mkdir()
+    Path("out.jsonl").symlink_to("far/results")
+    Path("victim").write_text("mine\n")
+    with Simulator().in_thread() as simulator:
+        simulator.script([400])
+        assert run(simulator, "--limit", "2").exit_code == 1
+        Path("far/results.tmp").symlink_to("../victim")  # as somebody would who wants it to be written through
+        assert run(simulator, "--limit", "2", "--retry-errored").exit_code == 0
+    assert Path("out.jsonl").is_symlink()
+    assert len(answers("far/results")) == 2
+    assert Path("victim").read_text() == "mine\n"
+    assert not os.path.lexists("far/results.tmp")
+
+
+def test_events_go_to_a_directory(simulator: Simulator) -> None:
+    Path("taken").write_text("mine")
+    for where in ("taken", "taken/below"):
+        done = run(simulator, "--stream-events", where)
+        assert done.exit_code == 2
+        assert errors(done.stderr) == [f"error: {where}: is no directory: name one for the files of events, or `-`"]
+        assert not os.path.exists("out.jsonl.journal")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

@@ -17,12 +17,13 @@ import pytest
 from manystream import ErrorInfo, StreamResult, Usage
 from manystream.engine.prices import Prices
 from manystream.engine.report import page, read_report, tables
+from manystream.engine.runs.again import Again
 from manystream.engine.runs.delivery import ended_row
 from manystream.engine.runs.journal import Journal
 from manystream.engine.runs.journal_rows import Begun, Ended, Held, Registered, columns_of
 from manystream.engine.runs.output import OutputError, ResultFile
 from manystream.engine.runs.results import batch_result, encode_line
-from manystream.engine.runs.resume import drop_failed, reconcile
+from manystream.engine.runs.resume import drop_chosen, reconcile
 from manystream.engine.runs.stopping import Over
 from manystream.engine.runs.writer import Answer, Writer
 
@@ -154,7 +155,9 @@ def test_an_id(path: str, value: Any) -> None:
     found, missing = reconcile(output, journal, Prices())
     assert missing == 0
     journal.hold([Held(custom_id, line)])
-    assert drop_failed(output, journal, found, ordered=False) == 1
+    journal.choose(Again(errored=True))
+    assert journal.chosen(known=False).errors == {"errored": 1}
+    drop_chosen(output, journal, found, ordered=False)
     assert Path(path).read_bytes() == b""
     assert journal.unanswered(0, 9) == [registered]
     journal.close()

@@ -1,0 +1,212 @@
+"""What kind of file the input is, by its first bytes: compressed or not, lines or one document, or no requests at all.
+
+| the file                                  | what happens                                             |
+|-------------------------------------------|----------------------------------------------------------|
+| JSON objects, one a line                  | read line by line                                        |
+| a Message Batches body, a JSON array      | read as a whole                                          |
+| gzip or Zstandard around one of these     | decompressed as it is read                               |
+| UTF-16, an archive, CSV, prose and so on  | refused, in words that say what it is and what to do     |
+"""
+
+import csv
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import IO, Any, Literal, cast
+
+__all__ = [
+    "HEAD_BYTES",
+    "Form",
+    "InputError",
+    "Unpacking",
+    "check_head",
+    "form_of",
+    "is_undecided",
+    "opened",
+    "unpacking_of",
+    "without_bom",
+]
+
+HEAD_BYTES = 4096
+"""How much of a file is looked at."""
+
+Form = Literal["lines", "body", "array"]
+
+_BOM = b"\xef\xbb\xbf"
+_BODY = re.compile(rb'\s*\{\s*"requests"\s*:')
+_ARRAY = re.compile(rb"\s*\[")
+_UNDECIDED = re.compile(rb'\s*(\{\s*("[a-z]*"?\s*)?)?')
+_SPREAD = re.compile(rb'\{\s*\n\s*"')
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_MARK_BYTES = 4
+_ENCODINGS = (
+    (b"\xff\xfe\x00\x00", "UTF-32"),
+    (b"\x00\x00\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+    (b"{\x00", "UTF-16LE"),
+    (b"[\x00", "UTF-16LE"),
+    (b"\x00{", "UTF-16BE"),
+    (b"\x00[", "UTF-16BE"),
+)
+_OTHERS = (
+    (b"PK\x03\x04", "a zip archive, as .xlsx files are too", "unpack it, or write its rows as JSON Lines"),
+    (b"BZh", "compressed with bzip2", "unpack it with bunzip2, or use gzip"),
+    (b"\xfd7zXZ\x00", "compressed with xz", "unpack it with unxz, or use gzip"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it"),
+    (b"PAR1", "a Parquet file", "write its rows as JSON Lines"),
+    (b"ARROW1", "an Arrow file", "write its rows as JSON Lines"),
+    (b"%PDF", "a PDF", "write requests, one JSON object a line"),
+    (b"SQLite format 3\x00", "an SQLite database, as a run's journal is", "name the file of requests"),
+)
+_EXAMPLE = '{"custom_id": "a", "prompt": "…"}'
+
+
+class InputError(ValueError):
+    """The input can't be run. The message is one line: which file, where in it, and what is wrong."""
+
+
+def without_bom(data: bytes) -> bytes:
+    """The text without the mark that some editors put before it."""
+    return data.removeprefix(_BOM)
+
+
+def form_of(head: bytes) -> Form:
+    """What a file that begins so holds."""
+    head = without_bom(head)
+    if _BODY.match(head):
+        return "body"
+    return "array" if _ARRAY.match(head) else "lines"
+
+
+def is_undecided(head: bytes) -> bool:
+    """Whether more has to be read before it is known what a file holds that begins so."""
+    return len(head) < HEAD_BYTES and _UNDECIDED.fullmatch(without_bom(head)) is not None
+
+
+def check_head(name: str, head: bytes) -> None:
+    """Raises `InputError` for a file that begins as no file of requests does."""
+    for mark, encoding in _ENCODINGS:
+        if head.startswith(mark):
+            raise InputError(f"{name}: is {encoding}, not UTF-8: iconv -f {encoding} -t UTF-8 {name} > utf8.jsonl")
+    for mark, what, to_do in _OTHERS:
+        if head.startswith(mark):
+            raise InputError(f"{name}: is {what}; {to_do}")
+    if form_of(head) != "lines":
+        return
+    text = without_bom(head).lstrip()
+    if _SPREAD.match(text):
+        raise InputError(f"{name}: an object goes over several lines; it has to be on one: jq -c . {name} > out.jsonl")
+    line = text.partition(b"\n")[0].rstrip().decode(errors="replace")
+    if line and not line.startswith("{") and not _is_json(line):
+        raise InputError(f"{name}: {_what_text(line)}")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _what_text(line: str) -> str:
+    """What a file is whose first line is no JSON, and what to do."""
+    if not line.replace("\t", "").isprintable():
+        return f"is binary; requests are one JSON object a line, such as {_EXAMPLE}"
+    if line.startswith("<"):
+        return f"is XML or HTML; requests are one JSON object a line, such as {_EXAMPLE}"
+    for delimiter in (",", "\t", ";"):
+        names = next(iter(csv.reader([line], delimiter=delimiter)))
+        if len(names) > 1 and all(re.fullmatch(r"[\w .-]{1,40}", one.strip()) for one in names):
+            return f"is CSV; write each row as a JSON object on a line, such as {_EXAMPLE}"
+    start = line if len(line) <= 40 else f"{line[:37]}..."
+    return f"begins with {start!r}, which is no JSON; requests are one JSON object a line, such as {_EXAMPLE}"
+
+
+# -- compressed input
+
+
+class Unpacking:
+    """Undoes a compression piece by piece. Files may be made of several compressed ones, one behind the other."""
+
+    def __init__(self, make: Callable[[], Any], errors: tuple[type[Exception], ...]) -> None:
+        self._make = make
+        self._errors = errors
+        self._current: Any = None
+
+    def feed(self, data: bytes) -> bytes:
+        """What the next piece adds. Raises `EOFError` when it is damaged."""
+        parts: list[bytes] = []
+        while data:
+            if self._current is None:
+                self._current = self._make()
+            try:
+                parts.append(self._current.decompress(data))
+            except self._errors as exc:
+                raise EOFError(str(exc)) from None
+            data = b""
+            if self._current.eof:
+                data, self._current = self._current.unused_data, None
+        return b"".join(parts)
+
+    def end(self) -> None:
+        """Notes that no more comes. Raises `EOFError` when it has to."""
+        if self._current is not None:
+            raise EOFError("it is cut off")
+
+
+def unpacking_of(name: str, head: bytes) -> Unpacking | None:
+    """How to undo the compression of a file that begins so, if it has one. Raises `InputError` without the package that
+    undoes it."""
+    if head.startswith(_GZIP):
+        return Unpacking(lambda: zlib.decompressobj(wbits=31), (zlib.error,))
+    if head.startswith(_ZSTD):
+        zstd = _zstd(name)
+        return Unpacking(zstd.ZstdDecompressor, (zstd.ZstdError,))
+    return None
+
+
+@contextmanager
+def opened(name: str, open_file: Callable[[], IO[bytes]]) -> Generator[IO[bytes]]:
+    """A file, decompressed, and closed at the end of the block. Raises `InputError` when it can't be opened or read."""
+    damaged: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile)
+    try:
+        with open_file() as raw:
+            head = raw.read(_MARK_BYTES)
+            raw.seek(0)
+            if head.startswith(_GZIP):
+                with gzip.GzipFile(fileobj=raw) as file:
+                    yield cast("IO[bytes]", file)
+            elif head.startswith(_ZSTD):
+                zstd = _zstd(name)
+                damaged = (*damaged, zstd.ZstdError)
+                with zstd.ZstdFile(raw) as file:
+                    yield file
+            else:
+                yield raw
+    except damaged:
+        raise InputError(f"{name}: its compressed data is damaged or cut off") from None
+    except OSError as exc:
+        raise InputError(f"{name}: {(exc.strerror or str(exc)).lower()}") from exc
+
+
+def _zstd(name: str) -> Any:
+    """The module that knows Zstandard: Python's own from 3.14 on."""
+    for module in _zstd_modules():
+        return module
+    raise InputError(f"{name}: reading Zstandard needs another package: pip install 'manystream[zstd]'")
+
+
+def _zstd_modules() -> Iterator[Any]:
+    from importlib import import_module
+
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            yield import_module(name)
+        except ImportError:
+            continue

@@ -1,0 +1,48 @@
+"""The options that several commands have: one spelling, one meaning, one variable of the environment."""
+
+from typing import Annotated, Literal
+
+import typer
+
+__all__ = [
+    "STATUS",
+    "Backend",
+    "Concurrency",
+    "Limit",
+    "LogFormat",
+    "LogLevel",
+    "Provider",
+    "Quiet",
+    "Seed",
+]
+
+STATUS = """
+Exit status: 0 all requests succeeded; 1 all were run, and some failed; 2 the command line, the input or the
+credentials were wrong: nothing was sent, except requests that came through a pipe before; 3 the results, their journal
+or the events could not be written (a full disk, a lock): earlier answers are kept, and the same command continues the
+run; 4 something stopped the run and would stop it again (a spend cap or limit, the key, --max-failures, nobody
+reached); 129, 130, 143 interrupted by SIGHUP, Ctrl-C, SIGTERM: the same command continues the run.
+"""
+
+Backend = Annotated[Literal["asyncio", "trio"], typer.Option(hidden=True)]
+Concurrency = Annotated[
+    int, typer.Option(min=1, envvar="MANYSTREAM_CONCURRENCY", help="How many requests run at a time.")
+]
+Limit = Annotated[int | None, typer.Option("-n", "--limit", min=1, help="Run only the first N requests.")]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"] | None,
+    typer.Option(
+        envvar="MANYSTREAM_LOG_LEVEL",
+        help="Log what is of this level or above to standard error. Nothing is logged by default.",
+    ),
+]
+LogFormat = Annotated[Literal["console", "json"], typer.Option(help="The format of the logs.")]
+Provider = Annotated[
+    Literal["anthropic", "bedrock", "vertex", "foundry"],
+    typer.Option(
+        envvar="MANYSTREAM_PROVIDER",
+        help="Who serves the model. The credentials are read from the variables that Anthropic's SDK reads.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show only errors and the last line.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same prompts and answers.")]
