@@ -6,7 +6,7 @@ and the mailboxes that read it). Above them, `assembler` puts the message togeth
 `actor` owns a stream from submission to end, and `handle` and `snapshots` are what its users hold.
 """
 
-from .channel import Conflate, Lossless, Mailbox, OnAbandon, Policy
+from .channel import Conflate, Linger, Lossless, Mailbox, OnAbandon, Policy
 from .handle import StreamHandle
 from .message import (
     AssistantTurn,
@@ -100,6 +100,7 @@ __all__ = [
     "FirstEventDeadlineExceeded",
     "IdleDeadlineExceeded",
     "JsonObject",
+    "Linger",
     "Lossless",
     "MCPToolListingPart",
     "Mailbox",

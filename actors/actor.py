@@ -6,6 +6,7 @@ the connection to close. It decides about attempts, and leaves slots and waiting
 """
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -450,12 +451,28 @@ class StreamActor:
         )
         self.log.add(StreamEndEvent, self.result)
         # A consumer that joins from now on gets a snapshot and the terminal event. Only cursors keep the log alive.
-        ended = EventLog(self.stream_id, self.log.seq - 1)
-        ended.add(StreamEndEvent, self.result)
-        self.log = ended
+        self.log = self._ended_log(self.result)
         self._reading.drop()
         self._next_request = self.request
         self.audience.end()
+
+    def _ended_log(self, result: StreamResult) -> EventLog:
+        log = EventLog(self.stream_id, self.log.seq - 1)
+        log.add(StreamEndEvent, result)
+        return log
+
+    def without_request(self) -> "StreamActor":
+        """A stream that has ended, as it is, but without its request: for those who keep it for others to find."""
+        assert self.result is not None
+        kept = copy(self)
+        kept.request = kept._next_request = StreamRequest(
+            "", custom_id=self.request.custom_id, group=self.request.group
+        )
+        kept.result = attrs.evolve(self.result, request=None)
+        kept.log = self._ended_log(kept.result)
+        kept.assembler = self.assembler.with_log(kept.log)
+        kept._reading, kept._bills_dropped = Reading(kept.assembler, None), None
+        return kept
 
     def snapshot(self) -> SnapshotEvent:
         """All there is up to now; after the end, all but the terminal event."""

@@ -9,6 +9,7 @@ copies more of `message_delta` than the stable one.
 """
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, cast
 
 import attrs
@@ -94,6 +95,12 @@ class Assembler:
         self.usage_is_final = False
         self.extra: JsonObject = {}
         """Fields of `message_delta` and `message_stop` that nothing else stands for."""
+
+    def with_log(self, log: EventLog) -> "Assembler":
+        """A copy that would add to another log: the parts, and not the events that they came in."""
+        other = copy(self)
+        other._log = log
+        return other
 
     def feed(self, event: wire.WireEvent) -> None:
         """Takes one wire event in; its part events are in the log when this returns."""

@@ -2,12 +2,23 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import attrs
 
 from .actor import StreamActor
-from .channel import Conflate, Cursor, Home, Mailbox, OnAbandon, Policy, Subscriber, check_policy, misuse
+from .channel import (
+    Conflate,
+    Cursor,
+    Home,
+    Mailbox,
+    OnAbandon,
+    Policy,
+    Subscriber,
+    check_on_abandon,
+    check_policy,
+    misuse,
+)
 from .message import Usage
 from .snapshots import Snapshots
 from .stream import PartStartEvent, SnapshotEvent, State, StreamResult, as_given
@@ -147,13 +158,13 @@ class StreamHandle(StreamView):
         anything has been); with `"now"` each open part is told by a `PartStartEvent`; a number gives every event after
         that one, or a snapshot when an answer that was begun anew no longer has it. After the end there are the
         snapshot and the terminal event. `on_abandon` says what becomes of the stream if this consumer is the last to
-        leave; by default `submit`'s streams run on and `stream`'s are cancelled.
+        leave (`Linger(30)` cancels it when no other has come for 30 seconds); by default `submit`'s streams run on and
+        `stream`'s are cancelled.
 
         Raises `ValueError` for a number that lies ahead, and `RuntimeError` outside of the engine's event loop.
         """
         check_policy(policy)
-        if on_abandon is not None and on_abandon not in get_args(OnAbandon):
-            raise ValueError(f'on_abandon is "cancel", "linger" or "detach", not {as_given(on_abandon)}')
+        check_on_abandon(on_abandon)
         self._check_home()
         actor = self._actor
         first, cursor = _join(actor, start)

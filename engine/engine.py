@@ -40,6 +40,7 @@ from .combinators.launcher import ChannelContext
 from .combinators.merge import MergeChannel, merge
 from .combinators.race import HedgeContext, RaceContext, Until
 from .combinators.single import StreamContext
+from .ended import EndedStreams
 from .event_loop import HomeLoop
 from .opened import BlockTask
 from .prices import Price, Prices
@@ -57,16 +58,10 @@ __all__ = ["Engine", "EngineBusy", "EngineStats"]
 
 _ELSEWHERE = "elsewhere its streams' state, result and cancel() can be used"
 _ENOUGH_TTFTS = 20
-_FOR_COMBINATORS = {
-    "ask_to_cancel",
-    "home",
-    "launch",
-    "params_for",
-    "prices",
-    "request_cancel",
-    "start_side_task",
-    "with_longest_answer",
-}
+_FOR_THE_REST = frozenset(  # of the engine: combinators, runs, the synchronous face
+    {"ask_to_cancel", "base_url", "count_spent", "find", "home", "launch", "params_for", "prices", "request_cancel"}
+    | {"spent_for", "start_side_task", "with_longest_answer"}
+)
 
 
 @misuse("async with Engine(model) as engine", "with")
@@ -85,6 +80,8 @@ class Engine:
 
     `spend_cap` is in dollars. A request that would exceed it is not begun: it ends as failed, without an attempt, with
     the error type `spend_cap_reached`. What runs finishes. `prices` come before the known prices, by the model's name.
+
+    `keep_ended` is in seconds: so long `get` finds a stream after its end, without its request. At most 1,000 are kept.
 
     Leaving the block refuses new work, cancels what waits, and lets what runs finish for `grace` seconds before that is
     cancelled, too. Leaving it with an exception cancels at once. In either case nothing of the engine runs any more
@@ -112,6 +109,7 @@ class Engine:
         spend_cap: float | None = None,
         prices: Mapping[str, Price] | None = None,
         grace: float = 30.0,
+        keep_ended: float = 0.0,
     ) -> None:
         check_settings(
             model,
@@ -124,11 +122,14 @@ class Engine:
             spend_cap=spend_cap,
             prices=prices,
             grace=grace,
+            keep_ended=keep_ended,
         )
         self._defaults = Defaults(model, deadlines or Deadlines(), retry or RetryPolicy(), recovery)
         self._admin_key = admin_key_for(limits, admin_key)
         self._max_concurrency = max_concurrency
         self._grace = grace
+        self._keep_ended = keep_ended
+        self._ended: EndedStreams | None = None
         self.spent_for: dict[str, float] = {}
         """Dollars that the engine's spend cap has counted for a run, by its results file. For runs."""
         self.prices = Prices(prices)
@@ -149,7 +150,7 @@ class Engine:
         self._ttfts: deque[float] = deque(maxlen=1000)
 
     def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if name not in _FOR_COMBINATORS]
+        return [name for name in super().__dir__() if name not in _FOR_THE_REST]
 
     # -- entering and leaving
 
@@ -166,6 +167,8 @@ class Engine:
         self._observers = find_observers()
         self._supervisor = supervisor = Supervisor(tasks, loop.clock, admission, self._released, self._observers)
         supervisor.begin()
+        if self._keep_ended:
+            self._ended = EndedStreams(self._keep_ended, loop.clock, supervisor.start_side_task)
         return self
 
     async def __aexit__(
@@ -191,6 +194,8 @@ class Engine:
             await self._tasks.__aexit__(type(cancelled) if cancelled else None, cancelled, None)
         finally:
             supervisor.end_unstarted(*why)
+            if self._ended is not None:
+                self._ended.clear()
             with anyio.CancelScope(shield=True):
                 for connection, _ in self._connections.values():
                     await connection.aclose()
@@ -270,7 +275,7 @@ class Engine:
         a pickle, or has no known price under a spend cap; `EngineBusy` when `max_queued` requests wait already; and
         `RuntimeError` when the engine is not running, or belongs to another event loop.
         """
-        return StreamHandle(self.launch(request), self.ask_to_cancel, self._loop)
+        return StreamHandle(self.launch(request, keep=True), self.ask_to_cancel, self._loop)
 
     def stream(self, request: RequestLike, *, policy: Policy | None = None) -> StreamContext:
         """One stream to read directly: `async with engine.stream(request) as stream`, then iterate `stream` or
@@ -284,7 +289,8 @@ class Engine:
         return StreamContext(self, request, policy)
 
     def get(self, stream_id: str) -> StreamHandle | None:
-        """The handle of a stream that waits or runs. None for any other: the engine forgets streams that have ended."""
+        """The handle of a stream that waits or runs, or that `submit` or `stream` began and that ended less than
+        `keep_ended` seconds ago: that one holds no request. None for any other, and when the engine has been left."""
         actor = self.find(stream_id)
         return None if actor is None else StreamHandle(actor, self.ask_to_cancel, self._loop)
 
@@ -422,7 +428,8 @@ class Engine:
 
     def find(self, stream_id: str) -> StreamActor | None:
         """The stream that `get` gives the handle of."""
-        return None if self._supervisor is None else self._supervisor.get(stream_id)
+        found = None if self._supervisor is None else self._supervisor.get(stream_id)
+        return self._ended.get(stream_id) if found is None and self._ended is not None else found
 
     def launch(
         self,
@@ -434,12 +441,13 @@ class Engine:
         retry: RetryPolicy | None = None,
         recovery: Recovery | None = None,
         retrying: Callable[[StreamActor], None] | None = None,
+        keep: bool = False,
     ) -> StreamActor:
         """Takes a request in; it starts now or in its turn. Applications `submit` or `stream` instead.
 
         `bounded` respects `max_queued`; `released` is called when the stream's connection is released, and `retrying`
         when an attempt failed and another is to follow; `retry` and `recovery` are those of a request that brings none,
-        in place of the engine's.
+        in place of the engine's. `keep` lets `get` find the stream after its end, if the engine keeps any.
         """
         loop = self._check()
         own = self._defaults
@@ -460,6 +468,8 @@ class Engine:
         )
         context = contextvars.copy_context()
         self._observers.submitted(actor, submission.params, connection.client.base_url, context)
+        if keep and self._ended is not None:
+            released = self._ended.add
         supervisor.take_in(Job(actor, submission.opening(send), context, released, retrying), ticket)
         return actor
 

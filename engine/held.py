@@ -5,20 +5,18 @@ and those consumers themselves wait for a slot, for other streams that they have
 can solve that; the engine logs it once.
 """
 
-import logging
 from collections.abc import Callable, Iterable
 
 import anyio
 
 from ..actors.actor import StreamActor
 from .admission import Admission
+from .telemetry import warn
 
 __all__ = ["HeldWatch", "held_streams"]
 
 _SECONDS = 5.0  # so long all must have been held back
 _LEAST = 1.0  # seconds between two looks
-
-_log = logging.getLogger("manystream")
 
 
 def held_streams(actors: Iterable[StreamActor]) -> list[StreamActor]:
@@ -28,7 +26,7 @@ def held_streams(actors: Iterable[StreamActor]) -> list[StreamActor]:
 
 class HeldWatch:
     """Looks at the streams now and then while one is held back, and not at all otherwise. It warns once in an engine's
-    life, by the standard library's logger `manystream`."""
+    life."""
 
     def __init__(self, clock: Callable[[], float], admission: Admission) -> None:
         self._clock = clock
@@ -60,14 +58,9 @@ class HeldWatch:
         )
 
     def _tell(self, held: int) -> None:
-        try:
-            _log.warning(
-                "nothing goes on: all %d running streams have been held back by full Lossless consumers for %g s, and"
-                " %d requests wait for their slots. A consumer that waits for another stream must not hold one back:"
-                " read on meanwhile, use Conflate, give Lossless a stall_timeout, or raise max_concurrency",
-                held,
-                _SECONDS,
-                self._admission.waiting,
-            )
-        except Exception:
-            return  # the app's log handler failed: that must harm no stream
+        warn(
+            f"nothing goes on: all {held} running streams have been held back by full Lossless consumers for"
+            f" {_SECONDS:g} s, and {self._admission.waiting} requests wait for their slots. A consumer that waits for"
+            " another stream must not hold one back: read on meanwhile, use Conflate, give Lossless a stall_timeout, or"
+            " raise max_concurrency"
+        )

@@ -25,6 +25,7 @@ def check_settings(
     spend_cap: object,
     prices: object,
     grace: object,
+    keep_ended: object,
 ) -> None:
     """Raises `TypeError` for what is of another kind than it has to be, and `ValueError` for what makes no sense."""
     check_kind("model", model, AnthropicModel, 'an AnthropicModel, as in Engine(AnthropicModel("claude-…"))')
@@ -46,6 +47,7 @@ def check_settings(
         check_number("spend_cap is a number of dollars above 0, or None", spend_cap, above=0)
     if prices is not None:
         _check_mapping("prices", prices, Price, "Price(input=…, output=…)")
+    check_number("keep_ended is a finite number of seconds, 0 or more", keep_ended, least=0)
     check_number("grace is a number of seconds, 0 or more", grace, least=0, infinite=True)
 
 

@@ -7,7 +7,6 @@ from typing import Literal
 
 import attrs
 
-from ..actors.stream import State
 from .admission import Admission, Reason
 from .admission.pool import Pool
 from .held import held_streams
@@ -96,10 +95,16 @@ def engine_stats(admission: Admission, supervisor: Supervisor, now: float) -> En
         for ticket, (reason, until) in admission.waits()
     ]
     held = [now - actor.watch.paused_since for actor in held_streams(supervisor)]
-    backoffs = [actor for actor in supervisor if actor.life.state is State.BACKOFF]
+    backoffs = supervisor.backing_off()
     waits += [
-        WaitingRequest(actor.stream_id, actor.request.custom_id, actor.request.group, "backoff", None)
-        for actor in backoffs
+        WaitingRequest(
+            actor.stream_id,
+            actor.request.custom_id,
+            actor.request.group,
+            "backoff",
+            None if until is None else max(0.0, until - now),
+        )
+        for actor, until in backoffs
     ]
     return EngineStats(
         running=admission.running,

@@ -5,7 +5,7 @@ stream's actor, its ticket for admission, and the way in which each of its attem
 """
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 import attrs
@@ -74,10 +74,10 @@ class Submission:
         model = defaults.model_of(request)
         params = model.params_for(request)
         sent = {**params, **request.extra_body} if request.extra_body else params
-        if isinstance(sent["messages"], str | Mapping):
-            raise TypeError(
-                f"messages is a list of messages, not one {type(cast('object', sent['messages'])).__name__}"
-            )
+        messages: object = sent["messages"]
+        if isinstance(messages, str | Mapping):
+            kind = "string" if isinstance(messages, str) else "mapping"
+            raise TypeError(f"messages is a list of messages, not one {kind}")
         name, max_tokens = sent["model"], sent["max_tokens"]
         if not isinstance(name, str):
             raise TypeError(f"model is a model's name, not a {type(name).__name__}")

@@ -17,12 +17,13 @@ from anyio import TaskHandle
 from anyio.abc import TaskGroup
 
 from ..actors.actor import StreamActor
-from ..actors.channel import OnAbandon
+from ..actors.channel import Linger, OnAbandon
 from ..actors.response import Open, Response, ResponseFailed, told_of_dialling
 from ..actors.stream import DeadlineName, ErrorInfo, State, StreamRequest
 from .admission import Admission, Ticket
 from .finish import is_cancellation
 from .held import HeldWatch
+from .limit_watch import LimitWatch
 from .telemetry import Observers
 from .watchdog import Watchdog
 
@@ -43,7 +44,6 @@ def _shared() -> Generator[None]:
         raise EngineFault(f"the engine's own state is at fault: {type(exc).__name__}: {exc}") from exc
 
 
-_LINGER_SECONDS = 10.0
 _RESOLUTION = 0.001  # seconds
 _OVERLOADED = "overloaded_error"
 
@@ -63,6 +63,8 @@ class Job:
     ticket: Ticket = attrs.field(init=False)
     """Its place in admission, for the attempt that it waits for or makes."""
     task: TaskHandle[None] | None = None
+    again_at: float | None = None
+    """While it backs off: when its next attempt may begin, on the engine's clock."""
     turn: anyio.Event | None = None
     """Set when its turn for another attempt has come."""
 
@@ -94,6 +96,7 @@ class Supervisor:
         self._sooner = anyio.Event()
         self._emptied: anyio.Event | None = None
         self._held_watch = HeldWatch(clock, admission)
+        self._limit_watch = LimitWatch(clock, admission)
         self.closing = False
         """Whether no new work is begun any more."""
         self.crash: BaseException | None = None
@@ -111,6 +114,10 @@ class Supervisor:
         """The stream with this id; None when it neither waits nor runs."""
         job = self._jobs.get(stream_id)
         return None if job is None else job.actor
+
+    def backing_off(self) -> list[tuple[StreamActor, float | None]]:
+        """The streams that wait before another attempt, and the moment at which it may begin."""
+        return [(job.actor, job.again_at) for job in self._jobs.values() if job.actor.life.state is State.BACKOFF]
 
     def take_in(self, job: Job, ticket: Ticket) -> None:
         """Lets a stream wait for its turn, which may come at once."""
@@ -194,8 +201,10 @@ class Supervisor:
         admission = self._admission
         while True:
             admission.admit()
+            self._limit_watch.look()
             self._sooner = anyio.Event()
-            with anyio.move_on_after(max(_RESOLUTION, admission.due - self._clock())):
+            seconds = min(admission.due - self._clock(), self._limit_watch.patience)
+            with anyio.move_on_after(max(_RESOLUTION, seconds)):
                 await self._sooner.wait()
 
     def wake(self) -> None:
@@ -239,7 +248,9 @@ class Supervisor:
                     if job.retrying is not None:
                         job.retrying(actor)
                     self._leave(job)
+                    job.again_at = self._clock() + delay
                     await anyio.sleep(delay)
+                    job.again_at = None
                     actor.requeue()
                     await self._next_turn(job)
 
@@ -352,16 +363,17 @@ class Supervisor:
             self.start_side_task(self._held_watch.run(self))
 
     def abandoned(self, actor: StreamActor, on_abandon: OnAbandon) -> None:
-        """Cancels the stream, now or after 10 s, or lets it run, as its last consumer wanted."""
+        """Cancels the stream, now or after a while, or lets it run, as its last consumer wanted."""
         if on_abandon == "cancel":
             self.cancel(actor, "consumer", "its last consumer left")
-        elif on_abandon == "linger" and not self.closing and actor.stream_id in self._jobs:
-            self.start_side_task(self._linger(actor))
+        elif on_abandon != "detach" and not self.closing and actor.stream_id in self._jobs:
+            linger = Linger() if on_abandon == "linger" else on_abandon
+            self.start_side_task(self._linger(actor, linger.seconds))
 
-    async def _linger(self, actor: StreamActor) -> None:
+    async def _linger(self, actor: StreamActor, seconds: float) -> None:
         audience = actor.audience
         emptied = audience.emptied
-        with anyio.move_on_after(_LINGER_SECONDS):
+        with anyio.move_on_after(seconds):
             await actor.closed.wait()
         # When another consumer has joined and left meanwhile, the time counts from there.
         if not audience.subscribers and audience.emptied == emptied:

@@ -36,6 +36,7 @@ NOT_RUN = {
     "README.md": 2,
     "CONTRIBUTING.md": 1,
     "docs/guides/fastapi.md": 1,
+    "docs/guides/telemetry.md": 1,
     "docs/guides/testing.md": 1,
     "docs/moving/from_inspect_ai.md": 1,
     "docs/moving/from_litellm.md": 1,

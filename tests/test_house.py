@@ -24,7 +24,7 @@ LAYERS = [
     ["engine.api"],
     ["engine.admission"],
     ["engine.telemetry"],
-    ["engine.watchdog", "engine.held"],
+    ["engine.watchdog", "engine.held", "engine.ended", "engine.limit_watch"],
     ["engine.supervisor"],
     ["engine.settings", "engine.submission", "engine.stats"],
     ["engine.combinators"],

@@ -2,7 +2,18 @@
 
 from .audience import Audience
 from .log import Cursor, EventLog, MakeDelta
-from .mailbox import Conflate, Lossless, Mailbox, OnAbandon, Parked, Policy, Subscriber, check_policy
+from .mailbox import (
+    Conflate,
+    Linger,
+    Lossless,
+    Mailbox,
+    OnAbandon,
+    Parked,
+    Policy,
+    Subscriber,
+    check_on_abandon,
+    check_policy,
+)
 from .misuse import Use, misuse
 from .receiving import Home, Receiving
 
@@ -12,6 +23,7 @@ __all__ = [
     "Cursor",
     "EventLog",
     "Home",
+    "Linger",
     "Lossless",
     "Mailbox",
     "MakeDelta",
@@ -21,6 +33,7 @@ __all__ = [
     "Receiving",
     "Subscriber",
     "Use",
+    "check_on_abandon",
     "check_policy",
     "misuse",
 ]

@@ -18,12 +18,24 @@ import attrs
 from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectStreamStatistics
 
-from ..stream import PartEvent, StreamEndEvent, check_kind, number
+from ..stream import PartEvent, StreamEndEvent, as_given, check_kind, number
 from .log import Cursor, EventLog
 from .receiving import Home, Receiving
 from .wake import Wake, wake_factory
 
-__all__ = ["Conflate", "Lossless", "Mailbox", "OnAbandon", "Parked", "Policy", "Producer", "Subscriber", "check_policy"]
+__all__ = [
+    "Conflate",
+    "Linger",
+    "Lossless",
+    "Mailbox",
+    "OnAbandon",
+    "Parked",
+    "Policy",
+    "Producer",
+    "Subscriber",
+    "check_on_abandon",
+    "check_policy",
+]
 
 
 @attrs.frozen
@@ -59,9 +71,26 @@ def check_policy(policy: object) -> None:
         check_kind("policy", policy, (Conflate, Lossless), "Conflate() or Lossless()")
 
 
-OnAbandon = Literal["cancel", "linger", "detach"]
-"""What becomes of a stream when its last consumer leaves: it is cancelled, cancelled unless another consumer joins
-within ten seconds, or runs on."""
+@attrs.frozen
+class Linger:
+    """A stream whose last consumer has left is cancelled unless another joins within so many seconds."""
+
+    seconds: float = attrs.field(default=10.0, validator=number("{} is a number of seconds, 0 or more", least=0))
+
+
+OnAbandon = Literal["cancel", "linger", "detach"] | Linger
+"""What becomes of a stream when its last consumer leaves: it is cancelled; cancelled unless another consumer joins
+within ten seconds, or within those of a `Linger`; or runs on."""
+
+
+def check_on_abandon(on_abandon: object) -> None:
+    """Raises `ValueError` for what is no `OnAbandon`."""
+    if (
+        on_abandon is not None
+        and not isinstance(on_abandon, Linger)
+        and on_abandon not in ("cancel", "linger", "detach")
+    ):
+        raise ValueError(f'on_abandon is "cancel", "linger", "detach" or Linger(seconds), not {as_given(on_abandon)}')
 
 
 class Parked(Protocol):

@@ -6,6 +6,7 @@ from typing import TypeVar
 import anyio
 
 from ..own_loop import loop_options
+from .exported import exported
 
 __all__ = ["run"]
 
@@ -13,5 +14,7 @@ T = TypeVar("T")
 
 
 def run(main: Callable[[], Awaitable[T]], backend: str) -> T:
-    """Runs `main` on asyncio, with uvloop if it is installed, or on trio. Returns what it returns."""
-    return anyio.run(main, backend=backend, backend_options=loop_options(backend))
+    """Runs `main` on asyncio, with uvloop if it is installed, or on trio; traced if the environment asks for that.
+    Returns what it returns."""
+    with exported():
+        return anyio.run(main, backend=backend, backend_options=loop_options(backend))

@@ -1,5 +1,6 @@
 """The logs of the commands, on standard error: none by default, else lines for people or JSON."""
 
+import logging
 import sys
 from typing import Literal
 
@@ -12,8 +13,10 @@ LogFormat = Literal["console", "json"]
 
 
 def write_logs(level: LogLevel | None, style: LogFormat) -> None:
-    """Makes structlog write what is of this level or above. Does nothing for None, and when standard error is closed:
-    structlog would use standard output instead, which is for results."""
+    """Makes structlog write what is of this level or above. Nothing is written for None, and when standard error is
+    closed: structlog would use standard output instead, which is for results."""
+    # Else warnings that have no handler would go to standard error, into the live display.
+    logging.getLogger("manystream").addHandler(logging.NullHandler())
     if level is None or sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
         return
     render = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)

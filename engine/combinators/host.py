@@ -40,11 +40,12 @@ class Host(Protocol):
         retry: RetryPolicy | None = None,
         recovery: Recovery | None = None,
         retrying: Callable[[StreamActor], None] | None = None,
+        keep: bool = False,
     ) -> StreamActor:
         """Takes a request in; it starts now or in its turn. `bounded` respects `max_queued`; `released` is called when
         the stream's connection is released, and `retrying` when an attempt failed and another is to follow; `retry`
-        and `recovery` are those of a request that brings none, in place of the engine's. Raises as `Engine.submit`
-        does."""
+        and `recovery` are those of a request that brings none, in place of the engine's. `keep` lets `get` find the
+        stream after its end. Raises as `Engine.submit` does."""
         ...
 
     def start_side_task(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:

@@ -103,7 +103,7 @@ class StreamContext:
         if self._stream is not None:
             raise RuntimeError("a stream is entered once; ask the engine for another")
         host = self._host
-        actor = host.launch(self._request, on_abandon="cancel")
+        actor = host.launch(self._request, on_abandon="cancel", keep=True)
         self._stream = Stream(actor, host.ask_to_cancel, self._policy, host.home)
         return self._stream
 

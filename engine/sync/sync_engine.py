@@ -37,6 +37,7 @@ class EngineSettings(TypedDict, total=False):
     spend_cap: float | None
     prices: Mapping[str, Price] | None
     grace: float
+    keep_ended: float
 
 
 class SyncEngine:

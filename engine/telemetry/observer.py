@@ -9,8 +9,6 @@ from ...actors.actor import StreamActor
 
 __all__ = ["Observer", "Observers"]
 
-_log = logging.getLogger("manystream")
-
 
 class Observer(Protocol):
     """Is told of an engine's requests. It is called in the middle of a step, and returns at once."""
@@ -36,8 +34,8 @@ class Observers:
     """All observers of an engine.
 
     They call code of the app's (its log's processors, its exporters), which may raise: a full disk, a closed pipe. A
-    stream must end all the same. The first failure is logged by the standard library's logger `manystream`, by its type
-    alone, since its message may quote anything.
+    stream must end all the same. The first failure is logged by the standard library's logger, by its type alone, since
+    its message may quote anything.
     """
 
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
@@ -67,7 +65,7 @@ class Observers:
             except Exception as exc:
                 if not self._told:
                     self._told = True
-                    _log.warning(
+                    logging.getLogger("manystream.engine").warning(
                         "%s failed with %s: requests go on, some are missing in what is logged or traced",
                         type(observer).__name__,
                         type(exc).__name__,

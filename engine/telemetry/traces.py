@@ -3,10 +3,10 @@ as of November 2026; in development, so names may change).
 
 Each request has one span, `chat {model}`, from its submission to its end. Its parent is the submitter's span, and it is
 current while the request runs; failed attempts are events of it. Input tokens include cached ones, as the conventions
-ask, and those of all attempts. A stream that was cut or failed has the status ERROR and its error's type. One that was
-cancelled has the `error.type` `cancelled` and no status, since that was wanted. Nothing of a prompt or an answer
-is recorded, nor an error's message. Names that others chose are made plain: half a surrogate pair would fail the
-exporter, and with it other spans.
+ask. Tokens are those of all attempts as far as anybody knows, as in `result.billed`: an estimate where one was cut.
+A stream that was cut or failed has the status ERROR and its error's type. One that was cancelled has the `error.type`
+`cancelled` and no status, since that was wanted. Nothing of a prompt or an answer is recorded, nor an error's message.
+Names that others chose are made plain: half a surrogate pair would fail the exporter, and with it other spans.
 """
 
 import contextvars
@@ -118,7 +118,7 @@ class TraceObserver:
         common = watched.common
         if result.model_name is not None:
             common["gen_ai.response.model"] = plain_text(str(result.model_name))
-        usage = sum((attempt.usage for attempt in result.attempts), Usage())
+        usage = result.billed
         for kind, count in (("input", usage.total_input_tokens), ("output", usage.output_tokens)):
             if count:
                 self._tokens.record(count, {**common, "gen_ai.token.type": kind})

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from tests.support.virtual import virtual_backends
 
-from manystream import AnthropicModel, Engine, State
+from manystream import AnthropicModel, Engine, Linger, State
 from manystream.engine.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -59,3 +59,14 @@ async def test_a_second_leaving_begins_the_wait_anew() -> None:
         left = anyio.current_time()
         await handle.wait()
         assert 10 <= anyio.current_time() - left <= 10.05
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 42])
+async def test_linger_takes_seconds(seconds: float) -> None:
+    async with slow_engine() as engine:
+        handle = engine.submit("hi")
+        handle.subscribe(on_abandon=Linger(seconds)).close()
+        left = anyio.current_time()
+        result = await handle.wait()
+        assert (result.state, result.cancelled_by) == ("cancelled", "consumer")
+        assert seconds <= anyio.current_time() - left <= seconds + 0.05

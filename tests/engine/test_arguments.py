@@ -17,6 +17,7 @@ from manystream import (
     Engine,
     Group,
     Limits,
+    Linger,
     Lossless,
     Price,
     RetryPolicy,
@@ -72,6 +73,7 @@ WRONG: dict[Callable[..., object], dict[str, list[object]]] = {
         "spend_cap": AMOUNT_ABOVE_0,
         "prices": [5.0, "5", {"a": 5.0}, {5: Price(1, 2)}, Price(1, 2)],
         "grace": [*NOT_NUMBERS, -1, None],
+        "keep_ended": [*NOT_NUMBERS, -1, None, math.inf],
     },
     model: {
         "model_name": ["", " ", "claude opus", "claude\n", "\x00", None, *NOT_NAMES],
@@ -157,6 +159,7 @@ WRONG: dict[Callable[..., object], dict[str, list[object]]] = {
     },
     Limits: {field.name: AMOUNT_ABOVE_0 for field in attrs.fields(Limits)},
     Group: {"max_concurrency": COUNT_ABOVE_0, "weight": [*AMOUNT_ABOVE_0, None], "spend_cap": AMOUNT_ABOVE_0},
+    Linger: {"seconds": [*NOT_NUMBERS, -1, None, math.inf]},
     Lossless: {"buffer": [*COUNT_ABOVE_0, None], "stall_timeout": SECONDS_ABOVE_0},
 }
 PRICES: dict[str, list[object]] = {
@@ -351,7 +354,7 @@ METHODS: list[tuple[Callable[[Any], object], str]] = [
     (lambda running: running.submit("Hi").subscribe(start="begin"), 'start is "start", "now" or the number'),
     (lambda running: running.submit("Hi").subscribe(start=True), 'start is "start", "now" or the number'),
     (lambda running: running.submit("Hi").subscribe(start=None), 'start is "start", "now" or the number'),
-    (lambda running: running.submit("Hi").subscribe(on_abandon="stop"), '"cancel", "linger" or "detach"'),
+    (lambda running: running.submit("Hi").subscribe(on_abandon="stop"), 'on_abandon is "cancel", "linger", "detach"'),
     (lambda running: running.race(["Hi"], until="first"), 'until is "first_content" or "complete"'),
     (lambda running: running.race(aiter_of("Hi")), "a race starts all requests at once"),
     (lambda running: running.hedge("Hi", after="1"), "after is a number of seconds"),

@@ -49,6 +49,7 @@ from manystream import (
     Limits,
     LimitsError,
     LimitStats,
+    Linger,
     Lossless,
     Mailbox,
     MCPToolListingPart,
@@ -100,6 +101,11 @@ from manystream import (
     StreamResult,
     StreamStartEvent,
     StreamTruncated,
+    SyncEngine,
+    SyncHandle,
+    SyncResults,
+    SyncStream,
+    SyncTextStream,
     TaggedEvent,
     TextPart,
     TextPartDelta,
@@ -154,6 +160,7 @@ def an_engine(name: str = "claude-opus-5-5", *, recovery: Recovery = "restart") 
             spend_cap=10,
             prices={name: Price(5, 25)},
             grace=5,
+            keep_ended=60,
         )
     except MissingCredentialsError:
         return Engine(AnthropicModel(name, api_key="k"), limits="ask", admin_key="a")
@@ -268,7 +275,7 @@ async def many(engine: Engine, texts: Sequence[str], until: Until) -> None:
         except EngineBusy:
             return
         assert_type(engine.get(handle.id), StreamHandle | None)
-        await watch(handle, Lossless(buffer=10, stall_timeout=2), "linger")
+        await watch(handle, Lossless(buffer=10, stall_timeout=2), Linger(30))
         engine.cancel_group("batch", reason="enough")
         statistics(engine.stats())
 
@@ -446,6 +453,26 @@ async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
     except RunStopped as stopped:
         assert_type(stopped.result, StreamResult)
         raise
+
+
+# -- without an event loop
+
+
+def in_a_script(model: AnthropicModel) -> list[StreamResult]:
+    with SyncEngine(model, backend="trio", max_concurrency=5, keep_ended=3) as engine:
+        with engine.stream("Hi", policy=Conflate()) as stream:
+            assert_type(stream, SyncStream)
+            assert_type(stream.text_stream, SyncTextStream)
+            for event in stream:
+                told(event, stream.custom_id)
+        handle = engine.submit({"messages": [], "max_tokens": 5})
+        assert_type(handle, SyncHandle)
+        assert_type(handle.wait(timeout=5), StreamResult)
+        assert_type(engine.get(handle.id), SyncHandle | None)
+        statistics(engine.stats())
+        done = engine.as_completed(["Hi"])
+        assert_type(done, SyncResults)
+        return [*done, *engine.gather(["Hi"], limit=2)]
 
 
 # -- tests of the library's own

@@ -9,7 +9,7 @@ import anyio
 import manystream
 import manystream.actors
 import manystream.engine
-from manystream import AnthropicModel, Deadlines, Engine, Price, RetryPolicy, StreamRequest, StreamResult
+from manystream import AnthropicModel, Deadlines, Engine, Price, RetryPolicy, StreamRequest, StreamResult, SyncEngine
 from manystream import Engin  # wrong
 from manystream.actors import StreamResul  # wrong
 from manystream.engine import Simulatr  # wrong
@@ -72,6 +72,14 @@ async def streams(engine: Engine) -> None:
     engine.stats().runnin  # wrong
     send, _ = anyio.create_memory_object_stream[int](1)
     await engine.pipe("Hi", send)  # wrong
+
+
+def in_a_script(model: AnthropicModel, engine: SyncEngine) -> None:
+    SyncEngine("claude-opus-5-5")  # wrong
+    SyncEngine(model, max_concurency=5)  # wrong
+    SyncEngine(model, backend="curio")  # wrong
+    engine.submit({"messages": [], "max_token": 5})  # wrong
+    engine.streem("Hi")  # wrong
 
 
 def results(result: StreamResult) -> None:

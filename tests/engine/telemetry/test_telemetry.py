@@ -29,7 +29,7 @@ EXPORTER = InMemorySpanExporter()
 READER = InMemoryMetricReader()
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def provided() -> None:
     """The providers can be set but once in a process."""
     provider = TracerProvider()
@@ -298,7 +298,7 @@ async def test_a_log_that_fails_harms_no_stream(
     finally:
         structlog.reset_defaults()
     assert [result.state for result in results] == ["complete", "complete"]
-    (told,) = [record.getMessage() for record in caplog.records if record.name == "manystream"]
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "manystream.engine"]
     assert "OSError" in told
     assert "planted-words" not in told
 
