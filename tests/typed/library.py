@@ -452,6 +452,7 @@ async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
         return Totals()
     except RunStopped as stopped:
         assert_type(stopped.result, StreamResult)
+        assert_type(stopped.reason, StopReason)
         raise
 
 
