@@ -226,6 +226,11 @@ def test_dir_of_the_module_is_what_users_need() -> None:
     assert {"__version__", "__doc__", "__file__"} <= set(dir(manystream))
 
 
+def test_what_dir_offers_is_there_from_the_start() -> None:
+    program = "import manystream\nfor name in dir(manystream): getattr(manystream, name)"
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(SOURCES)}, check=True)
+
+
 def test_dir_of_an_object_leaves_out_what_is_not_for_users() -> None:
     model = AnthropicModel("claude-opus-5-5", api_key="k")
     for one in (Engine(model), model):
