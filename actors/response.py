@@ -3,14 +3,16 @@
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Protocol
+from weakref import WeakMethod
 
 from .stream import ErrorInfo, StreamRequest
 
 __all__ = ["Open", "Response", "ResponseFailed", "Sink", "told_of_dialling"]
 
-told_of_dialling: ContextVar[Callable[[bool], None]] = ContextVar("told_of_dialling")
+told_of_dialling: ContextVar["WeakMethod[Callable[[bool], None]]"] = ContextVar("told_of_dialling")
 """In a stream's task: what is told True when a connection is begun to be made for its request, and False when it is
-made. Nothing of the request has been sent meanwhile. A transport that does not tell may have sent it."""
+made. Nothing of the request has been sent meanwhile. A transport that does not tell may have sent it. It is a weak
+reference, since the connection keeps the context in which it was made."""
 
 
 class ResponseFailed(Exception):

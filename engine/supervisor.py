@@ -9,6 +9,7 @@ import contextvars
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakMethod
 
 import anyio
 import attrs
@@ -57,7 +58,7 @@ class Job:
     """What its task runs in."""
     released: Callable[[StreamActor], None] | None
     """Called when its connection is released."""
-    retrying: Callable[[StreamActor], None] | None
+    retrying: Callable[[StreamActor], None] | None = None
     """Called when an attempt failed and another is to follow."""
     ticket: Ticket = attrs.field(init=False)
     """Its place in admission, for the attempt that it waits for or makes."""
@@ -240,7 +241,7 @@ class Supervisor:
     async def _run(self, job: Job, delay: float | None) -> None:
         """A stream's task: it makes attempts. Before each but the first it waits `delay` seconds, then for a slot."""
         actor = job.actor
-        told_of_dialling.set(actor.tell_dialling)
+        told_of_dialling.set(WeakMethod(actor.tell_dialling))
         handed_on = False
         try:
             while True:

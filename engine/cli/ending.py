@@ -10,10 +10,12 @@
 """
 
 import math
+import re
 from collections.abc import Mapping
 
 import attrs
 
+from ...actors.stream import STATUS_OF_TYPE
 from ..report.units import cost, shorten
 from ..runs import InputError, OutputError, RunStopped
 from ..runs.figures import Figures
@@ -22,6 +24,8 @@ from ..runs.stopping import StopReason
 __all__ = ["RunEnding", "last_lines"]
 
 _KIND = 60
+_NEARLY = 0.9  # of a cap: when less is spent, what stopped the run is that one more costs so much
+_NEXT = re.compile(r"one more may cost \$([0-9.]+)")  # as admission says it
 _GO_ON = "run the same command again to continue"
 
 _TO_DO: dict[StopReason, str] = {
@@ -94,9 +98,18 @@ def _counts(ending: RunEnding) -> str:
 def _errors(figures: Figures) -> list[str]:
     """Which errors the same command runs again, and what to do about the others."""
     pieces = [f"{_by(figures.passing)}: the same command runs them again"] if figures.passing else []
-    if figures.lasting:
-        pieces.append(f"{_by(figures.lasting)}: mend the input, then --retry-errored")
+    by_remedy: dict[str, dict[str, int]] = {}
+    for name, count in figures.lasting.items():
+        by_remedy.setdefault(_remedy(name), {})[name] = count
+    pieces += [f"{_by(errors)}: {remedy}, then --retry-errored" for remedy, errors in by_remedy.items()]
     return ["; ".join(pieces)] if pieces else []
+
+
+def _remedy(name: str) -> str:
+    """What people do about a failure of this name that does not pass."""
+    if name.startswith("deadline_") or name == "expired":
+        return "give them more time"
+    return "mend the input" if name in STATUS_OF_TYPE or name == "request_error" else "look at the report"
 
 
 def _by(errors: Mapping[str, int]) -> str:
@@ -109,7 +122,7 @@ def _by(errors: Mapping[str, int]) -> str:
 def _stopped(ending: RunEnding, stopped: RunStopped) -> str:
     match stopped.reason:
         case "spend_cap" if ending.spend_cap is not None:
-            return _spend_cap(ending, ending.spend_cap)
+            return _spend_cap(ending, ending.spend_cap, str(stopped))
         case "failures":
             again = "mend what fails, then --retry-errored; or raise --max-failures"
             return f"{stopped}; to go on: {again}" if ending.resumable else str(stopped)
@@ -118,12 +131,16 @@ def _stopped(ending: RunEnding, stopped: RunStopped) -> str:
             return _with(str(stopped), f"{_TO_DO[reason]}{then}" if reason in _TO_DO else "")
 
 
-def _spend_cap(ending: RunEnding, cap: float) -> str:
+def _spend_cap(ending: RunEnding, cap: float, why: str) -> str:
     figures = ending.figures
     spent = cost(figures.dollars, exact=not figures.estimated and not figures.unpriced, known=True)
     over = f" over {ending.sessions:,} sessions" if ending.sessions > 1 else ""
     line = f"spend cap, {spent} of ${cap:g} spent{over}"
-    return f"{line}; to go on: --spend-cap {_more(cap, figures.dollars):g}" if ending.resumable else line
+    found = _NEXT.search(why)
+    following = 0.0 if found is None else float(found[1])
+    if figures.dollars < _NEARLY * cap and following:
+        line += f", and the next request may cost {cost(following)}"
+    return f"{line}; to go on: --spend-cap {_more(cap, figures.dollars + following):.10g}" if ending.resumable else line
 
 
 def _more(cap: float, spent: float) -> float:

@@ -29,8 +29,9 @@ from .ending import RunEnding, last_lines
 from .event_loop import run as run_in_loop
 from .frames import ENDED, figures_now
 from .interruptions import SIGHUP, STOP, default_again, interruptions, stop_process
+from .session_text import lost, outcome, resumed, skipped, summary, warn_of_paid_twice
 from .telling import fail, say
-from .view import lost, outcome, resumed, skipped, stopping_text, summary, warn_of_paid_twice
+from .view import stopping_text
 from .watched import Watched
 
 __all__ = ["Job", "Status", "perform"]

@@ -1,7 +1,10 @@
 """The entries of an input that are no valid requests: counted, and the first ten told."""
 
+from typing import Any
+
 import attrs
 
+from ...actors.stream import revive
 from .formats import InputError
 
 __all__ = ["Invalid", "InvalidRequestsError"]
@@ -37,5 +40,5 @@ class InvalidRequestsError(InputError):
         super().__init__(invalid.told[0] + (f" (and {more:,} more)" if more else ""))
         self.invalid = invalid
 
-    def __reduce__(self) -> tuple[type["InvalidRequestsError"], tuple[Invalid]]:
-        return type(self), (self.invalid,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return revive, (type(self), self.args, self.__dict__)

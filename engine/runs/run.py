@@ -90,6 +90,9 @@ def open_run(
     - `skip_invalid` skips entries of a file that are not requests.
     - `stream_events` is a directory, in which each request gets a file of its part events, or `-` for standard output.
 
+    What earlier sessions spent counts against the engine's `spend_cap`. An answer that is run again is kept in the
+    journal, and comes back into the results at the end, unless there is another by then.
+
     Entering the block raises `InputError` and `OutputError` before anything is sent: among others for a request that
     was answered with other parameters, and for an output that another run is writing. Iterating drives the run. Each
     result is in the file when it is given, or with `ordered` in the journal. Iterating raises `OutputError` when that

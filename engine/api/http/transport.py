@@ -93,7 +93,8 @@ class HttpTransport(httpx2.AsyncBaseTransport):
                     raise
 
     async def _connect(self, home: "_Home", outgoing: OutgoingRequest) -> Connection:
-        tell = told_of_dialling.get(None)
+        told = told_of_dialling.get(None)
+        tell = None if told is None else told()
         if tell is not None:
             tell(True)
         try:

@@ -159,6 +159,16 @@ def test_a_cap_is_used_up() -> None:
     assert cap.reached_by(0)
 
 
+def test_what_was_spent_elsewhere_counts() -> None:
+    cap = SpendCap(1)
+    cap.count(0.7)
+    assert (cap.spent, cap.reserved) == (0.7, 0)
+    assert cap.room_for(0.3)
+    assert cap.reached_by(0.31)
+    with pytest.raises(ValueError, match="an amount is a number of dollars"):
+        cap.count(-1)
+
+
 @pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf")])
 def test_a_cap_is_above_zero(wrong: float) -> None:
     with pytest.raises(ValueError, match="a number of dollars above 0"):

@@ -44,6 +44,12 @@ def test_all_were_run(figures: Figures) -> None:
         " 3 errored by invalid_request_error: mend the input, then --retry-errored",
     ]
     assert told(figures, resumable=False) == [counts]
+    figures.lasting.update({"deadline_total": 2, "request_error": 1, "internal_error": 4})
+    assert told(figures)[-1].partition("again; ")[2] == (
+        "3 errored by invalid_request_error, 1 by request_error: mend the input, then --retry-errored;"
+        " 2 errored by deadline_total: give them more time, then --retry-errored;"
+        " 4 errored by internal_error: look at the report, then --retry-errored"
+    )
     figures.passing.clear()
     figures.lasting.clear()
     assert told(figures) == [counts]
@@ -70,6 +76,11 @@ def test_a_spend_cap(figures: Figures) -> None:
     stop = stopped("spend_cap")
     assert told(figures, failure=stop, spend_cap=20.0, sessions=3)[-1] == (
         "stopped: spend cap, $20.03 of $20 spent over 3 sessions; to go on: --spend-cap 40"
+    )
+    dear = stopped("spend_cap", "the spend cap is reached: $1.0000 of $20 is spent, and one more may cost $64.5000; no")
+    figures.dollars = 1.0
+    assert told(figures, failure=dear, spend_cap=20.0)[-1] == (
+        "stopped: spend cap, $1.00 of $20 spent, and the next request may cost $64.50; to go on: --spend-cap 80"
     )
     figures.dollars = 85.0
     assert told(figures, failure=stop, spend_cap=20.0)[-1].endswith("; to go on: --spend-cap 160")

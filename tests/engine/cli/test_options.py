@@ -179,7 +179,7 @@ def test_a_price_of_ones_own(simulator: Simulator) -> None:
     assert run(*MODEL, *args[2:], "--price", "other=1,1").exit_code == 0
     # The price counts: a million dollars for a million tokens.
     dear = run(*MODEL, *args[2:], "--overwrite", "--price", "claude-opus-5-5=0,1000000")
-    assert "spend cap" in dear.stderr.splitlines()[-1]
+    assert "stopped: spend cap, $0.00 of $1 spent, and the next request may cost $" in dear.stderr
 
 
 def test_a_request_ends_by_its_timeout() -> None:

@@ -11,19 +11,23 @@ import attrs
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
 from manystream import Attempt, EngineStats, ErrorInfo, PoolStats, StreamResult, Timings, Usage, WaitingRequest
 from manystream.actors.stream.result import Ending
 from manystream.engine import LimitStats
 from manystream.engine.admission import Reason
 from manystream.engine.cli.ending import RunEnding, last_lines
+from manystream.engine.cli.pieces import paid_twice
+from manystream.engine.cli.session_text import lost, outcome, summary, warn_of_paid_twice
 from manystream.engine.cli.telling import fail, say
-from manystream.engine.cli.view import live_lines, outcome, plain_line, stopping_text, summary, waiting_text
+from manystream.engine.cli.view import live_lines, plain_line, stopping_text, waiting_text
 from manystream.engine.report.units import compact, cost, duration, plain, rate, seconds, shorten
 from manystream.engine.runs import Figures
 from manystream.engine.runs.failures import Failure
 from manystream.engine.runs.journal_rows import Ended
 from manystream.engine.runs.rates import Rates, Speed
+from manystream.engine.runs.totals import Totals
 
 LONG = "messages.0.content: Input should be a valid list, got 213,456 tokens"
 IDLE = EngineStats(running=0, waiting=0, backoff=0, waits=(), pools=(), spent=None)
@@ -283,6 +287,40 @@ def test_the_summary(figures: Figures) -> None:
         "errored            2 more api_error",
     ]
     assert summary(Figures()) == []
+
+
+def test_what_was_paid_twice(figures: Figures) -> None:
+    assert paid_twice(figures) is None
+    figures.restarts, figures.dollars_twice = 12, 0.11
+    assert paid_twice(figures) == "$0.1100 (restarts 12)"
+    assert "paid twice         $0.1100 (restarts 12)" in summary(figures)
+    assert warn_of_paid_twice(figures) == []
+    figures.before = Totals(lost=3)
+    figures.dollars_twice = 0.24
+    assert paid_twice(figures) == "$0.2400 (restarts 12, resumes 3), 10 % of the cost"
+    assert any("paid twice        $0.2400 (restarts 12, resumes 3)" in one.plain for one in shown(figures))
+    (warning,) = warn_of_paid_twice(figures)
+    assert warning.startswith("warning: 10 % of the cost was paid twice")
+
+
+def test_what_an_earlier_session_lost_is_told_once() -> None:
+    before = Totals(lost=1, lost_input_tokens=5, lost_output_tokens=50, lost_dollars=0.5)
+    assert lost(before) == [
+        "lost               5 in, 50 out, ~$0.5000  (estimated; paid for without getting an answer)"
+    ]
+    assert lost(before, before) == []
+    (more,) = lost(attrs.evolve(before, lost_output_tokens=60, lost_dollars=0.6), before)
+    assert more.startswith("lost               0 in, 10 out, ~$0.1000")
+
+
+def test_what_keeps_the_requests_from_being_answered_stands_first(figures: Figures) -> None:
+    figures.trouble = "the API can't be reached: a.example:443: connection refused"
+    assert shown(figures)[1].plain == figures.trouble
+    assert plain_line(figures, PACE, stats()).startswith(figures.trouble)
+
+
+def shown(figures: Figures) -> list[Text]:
+    return live_lines(figures, PACE, stats(), 100)
 
 
 # -- numbers
