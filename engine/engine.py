@@ -168,7 +168,10 @@ class Engine:
         self._supervisor = supervisor = Supervisor(tasks, loop.clock, admission, self._released, self._observers)
         supervisor.begin()
         if self._keep_ended:
-            self._ended = EndedStreams(self._keep_ended, loop.clock, supervisor.start_side_task)
+            # The task is started by a stream's end, whose context holds the stream: it gets this one.
+            here = contextvars.copy_context()
+            start = partial(here.run, supervisor.start_side_task)
+            self._ended = EndedStreams(self._keep_ended, loop.clock, start)
         return self
 
     async def __aexit__(

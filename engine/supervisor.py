@@ -202,10 +202,12 @@ class Supervisor:
         while True:
             admission.admit()
             self._limit_watch.look()
-            self._sooner = anyio.Event()
-            seconds = min(admission.due - self._clock(), self._limit_watch.patience)
-            with anyio.move_on_after(max(_RESOLUTION, seconds)):
-                await self._sooner.wait()
+            sooner = self._sooner = anyio.Event()
+            with anyio.move_on_after(max(_RESOLUTION, admission.due - self._clock())):
+                while not sooner.is_set():
+                    with anyio.move_on_after(self._limit_watch.patience):
+                        await sooner.wait()
+                    self._limit_watch.look()
 
     def wake(self) -> None:
         """Asks admission again now: `due` has moved to an earlier moment."""

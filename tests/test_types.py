@@ -119,8 +119,18 @@ def test_the_library_uses_what_the_objects_that_users_hold_have(kind: type[objec
 # -- what can be imported
 
 
-ENGINE_S = {"ask_to_cancel", "base_url", "connect", "count_spent", "find", "launch", "params_for", "prices"}
-RUN_S = {"ended", "request_cancel", "spent_for", "start_side_task", "with_longest_answer", "written"}
+ENGINE_S = {
+    "ask_to_cancel",
+    "base_url",
+    "connect",
+    "count_spent",
+    "find",
+    "launch",
+    "over_with",
+    "params_for",
+    "prices",
+}
+RUN_S = {"ended", "over_with", "request_cancel", "spent_for", "start_side_task", "with_longest_answer", "written"}
 CHANNEL_S = {"add", "done", "exhaust", "home", "queue", "released", "wake"}
 NOT_FOR_USERS = ENGINE_S | RUN_S | CHANNEL_S
 """Names without an underscore that the rest of the engine uses: `dir` leaves them out."""
@@ -214,6 +224,11 @@ def test_dir_of_the_module_is_what_users_need() -> None:
     assert set(actors.__all__) <= set(dir(actors))
     assert set(engine.__all__) <= set(dir(engine))
     assert {"__version__", "__doc__", "__file__"} <= set(dir(manystream))
+
+
+def test_what_dir_offers_is_there_from_the_start() -> None:
+    program = "import manystream\nfor name in dir(manystream): getattr(manystream, name)"
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(SOURCES)}, check=True)
 
 
 def test_dir_of_an_object_leaves_out_what_is_not_for_users() -> None:

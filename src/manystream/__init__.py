@@ -21,6 +21,8 @@ if not TYPE_CHECKING:  # a type checker that saw it would take every name
     def __getattr__(name: str) -> Any:
         if name == "__all__":
             return _names()
+        if name in _FACES:
+            return import_module(f".{name}", __name__)
         if not name.startswith("_"):
             for face in _FACES:
                 module = import_module(f".{face}", __name__)

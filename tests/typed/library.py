@@ -82,6 +82,7 @@ from manystream import (
     Resumed,
     RetryPolicy,
     Run,
+    RunAgain,
     RunStopped,
     ServerToolCallPart,
     ServerToolResultPart,
@@ -91,6 +92,7 @@ from manystream import (
     Snapshots,
     Source,
     State,
+    StopReason,
     Stream,
     StreamCancelled,
     StreamContext,
@@ -443,6 +445,7 @@ async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
         assert_type(run.figures, Figures)
         assert_type(run.figures.failures, tuple[Failure, ...])
         assert_type(run.resumed, Resumed)
+        assert_type(run.resumed.again, RunAgain)
         assert_type(run.invalid, Invalid)
         return run.totals
     except InvalidRequestsError as refused:
@@ -452,6 +455,7 @@ async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
         return Totals()
     except RunStopped as stopped:
         assert_type(stopped.result, StreamResult)
+        assert_type(stopped.reason, StopReason)
         raise
 
 
