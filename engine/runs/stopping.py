@@ -100,7 +100,8 @@ class Stopping:
         self._look_at = math.inf
         self._reached = False
         self._any_stream = False
-        self._any_complete = done > failed  # in earlier sessions: what runs again is what failed, and may all fail again
+        # Earlier sessions count: what runs again is what failed, and may all fail again.
+        self._any_complete = done > failed
         self._unconnected = 0
         self._last_unconnected: ErrorInfo | None = None
         self._unreached: list[Over] = []

@@ -92,7 +92,7 @@ def run(folder: Path, *given: str, **variables: str) -> subprocess.CompletedProc
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     environment |= {"PYTHONPATH": str(SOURCES), "ANTHROPIC_API_KEY": KEY, **variables}
     return subprocess.run(
-        [sys.executable, "-m", "manystream", "demo", "--requests", "12", "-o", "out.jsonl", *given],
+        [sys.executable, "-m", "manystream", "demo", "-n", "12", "-o", "out.jsonl", *given],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -101,7 +101,7 @@ def test_ids_of_any_kind(tmp_path: Path, capfdbinary: pytest.CaptureFixture[byte
 
 def test_what_cant_be_written_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OutputError, match=r"file: file exists"):
+    with pytest.raises(OutputError, match=r"file: is no directory"):
         open_event_files(str(tmp_path / "file"))
     (tmp_path / "a.jsonl").mkdir()
     files = EventDirectory(str(tmp_path))
