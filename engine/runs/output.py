@@ -138,27 +138,35 @@ class ResultFile:
         """Replaces the content by `lines`, which may come from the file itself, in one step. Raises `OutputError`; then
         the file is unchanged. A symbolic link stays one: the file that it names is replaced."""
         path = os.path.realpath(self._path)
-        beside = f"{path}.tmp"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        beside = f"{path}.manystream-new"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         try:
             # What has this name was left by a run that was killed, or put there for us to write through it.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(beside)
-            descriptor = os.open(beside, flags, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
             try:
-                with open(descriptor, "wb", closefd=False) as file:
+                descriptor = os.open(beside, flags, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
+                with open(descriptor, "wb") as file:
                     file.writelines(lines)
-                os.fsync(descriptor)
-                os.replace(beside, path)
+                    file.flush()
+                    os.fsync(descriptor)
+                self._replace(beside, path)
             except BaseException:
-                os.close(descriptor)
                 with contextlib.suppress(OSError):
                     os.unlink(beside)
                 raise
         except OSError as exc:
             raise self._failure(exc) from exc
-        os.close(self._descriptor)
-        self._descriptor, self._size = descriptor, os.lseek(descriptor, 0, os.SEEK_END)
+
+    def _replace(self, beside: str, path: str) -> None:
+        """Puts the file `beside` in place of ours, which is closed meanwhile: Windows replaces no open file."""
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+        try:
+            os.replace(beside, path)
+        finally:
+            self._descriptor = self._open_file()
+            self._size = os.lseek(self._descriptor, 0, os.SEEK_END)
 
     def add(self, line: bytes) -> None:
         """Adds a line, which the next `flush` writes."""
