@@ -110,8 +110,8 @@ def open_stream(engine: Engine, loop: LoopThread, request: RequestLike, policy: 
             except anyio.get_cancelled_exc_class():
                 engine.request_cancel(actor, "consumer", "its last consumer left")
                 await uninterrupted(actor.closed.wait)
+                # The task ends here, cancelled or not: how the stream ended is what its reader is told.
                 exchange.give_last(_rest(mailbox))
-                raise
 
     exchange.start(bring)
     try:

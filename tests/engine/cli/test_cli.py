@@ -306,6 +306,30 @@ def test_results_that_cannot_be_written(simulator: Simulator) -> None:
     assert re.fullmatch(counts, done.stderr.splitlines()[-1])
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "command", [["--help"], ["--version"], ["report", "out.jsonl"], ["report", "out.jsonl", "--json"]]
+)
+def test_what_a_command_prints_cannot_be_written(simulator: Simulator, command: list[str]) -> None:
+    assert run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url).exit_code == 0
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "manystream", *line.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (3, "error: stdout: no space left on device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs descriptors that are passed on")
+def test_standard_input_that_is_closed(simulator: Simulator) -> None:
+    command = [sys.executable, "-m", "manystream", "run", "-", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url]
+    done = subprocess.run(["sh", "-c", '"$@" 0<&-', "sh", *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: stdin: is closed\n")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_ctrl_c_drains_and_again_cancels() -> None:
     slow = Simulator(time_to_first_token=2.0)

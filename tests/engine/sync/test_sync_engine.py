@@ -102,6 +102,11 @@ def test_what_is_no_request_is_told_where_it_is_given(engine: SyncEngine) -> Non
         list(engine.as_completed([7]))  # type: ignore[list-item]
     with pytest.raises(ValueError, match="limit"):
         engine.gather(["hi"], limit=0)
+    wrongs: list[Any] = ["hi", {"messages": []}, StreamRequest("hi"), 3, None]
+    for wrong in wrongs:
+        for call in (engine.gather, engine.as_completed):
+            with pytest.raises(TypeError, match="requests is an iterable of requests, not"):
+                call(wrong)
 
 
 def test_a_stream_that_is_dropped_is_cancelled(simulator: Simulator, engine: SyncEngine) -> None:
