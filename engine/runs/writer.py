@@ -130,7 +130,7 @@ class Writer:
                 if self._noted:
                     self._journal.commit((), self._noted)
                     self._noted = []
-                if put_back(self._journal):
-                    self._write_due()
+                put_back(self._journal)
+                self._write_due()
                 self._output.sync()
                 self._journal.end_session(how)
