@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from manystream import __version__
 from manystream.__main__ import app
+from manystream.engine.runs import Figures
 from manystream.engine.simulator import Cut, Simulator, Stall
 
 PROMPTS = "".join(f'{{"prompt": "Tell me of {number}"}}\n' for number in range(10))
@@ -304,6 +305,15 @@ def test_results_that_cannot_be_written(simulator: Simulator) -> None:
     assert done.stderr.splitlines()[0] == "error: /dev/full: no space left on device"
     counts = r"\d+ answers not written(, \d not run)? of 10; results in /dev/full"
     assert re.fullmatch(counts, done.stderr.splitlines()[-1])
+
+
+def test_answers_that_are_not_in_the_results_fail_the_run(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Figures, "unwritten", 2)
+    done = run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url)
+    assert done.exit_code == 3
+    assert done.stderr.splitlines()[-1].endswith("run the same command again to continue")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
