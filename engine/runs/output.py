@@ -42,6 +42,7 @@ class ResultFile:
         self._loss: str | None = None  # what became of the file, once that is known
         self._rescue: tuple[str, int] | None = None  # where its lines are saved
         self._waiting: deque[bytes] = deque()
+        self._torn = 0  # how many bytes of the next line are written already, where they can't be cut off
         self._lock = threading.Lock()
         self.written = 0
         """How many lines have been written whole."""
@@ -174,6 +175,7 @@ class ResultFile:
 
     def flush(self) -> None:
         """Writes the lines that wait. Raises `OutputError` when that fails; `written` says how many lines were written.
+        The others no longer wait: to write them later, add them again in the same order, before any other.
 
         It may be called from any thread, and again after an interruption: no line is written twice.
         """
@@ -181,7 +183,7 @@ class ResultFile:
             lines: list[bytes] = []
             while self._waiting:
                 lines.append(self._waiting.popleft())
-            data = memoryview(b"".join(lines))
+            data = memoryview(b"".join(lines))[self._torn if lines else 0 :]
             written = 0
             try:
                 while written < len(data):
@@ -189,14 +191,22 @@ class ResultFile:
             except OSError as exc:
                 whole = bytes(data[:written]).rfind(b"\n") + 1
                 self.written += bytes(data[:whole]).count(b"\n")
-                if self._regular:
-                    self._size += whole
-                    with contextlib.suppress(OSError):
-                        os.ftruncate(self._descriptor, self._size)
-                        os.lseek(self._descriptor, self._size, os.SEEK_SET)
+                self._size += written
+                self._cut_off(written - whole + (0 if whole else self._torn))
                 raise self._failure(exc) from exc
+            if lines:
+                self._torn = 0
             self._size += written
             self.written += len(lines)
+
+    def _cut_off(self, torn: int) -> None:
+        """Removes the beginning of a line, which has so many bytes, from the end of a regular file."""
+        if self._regular:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size - torn)
+                self._size = os.lseek(self._descriptor, self._size - torn, os.SEEK_SET)
+                torn = 0
+        self._torn = torn
 
     def check_there(self) -> None:
         """Raises `StoreError` when the file is no longer where it was. Closing it saves its lines then, if it was
