@@ -2,7 +2,9 @@
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from .shown_url import shown_url
 
 __all__ = ["check_base_url", "check_key", "check_name"]
 
@@ -43,13 +45,8 @@ def check_base_url(what: str, value: object) -> str:
         raise ValueError(f"{what} is empty: give a URL such as https://api.anthropic.com, or leave it out")
     wrong = _what_is_wrong(value)
     if wrong is not None:
-        raise ValueError(f"{what} {_shown(value)!r} {wrong}")
+        raise ValueError(f"{what} {shown_url(value)!r} {wrong}")
     return value
-
-
-def _shown(url: str) -> str:
-    before, at, after = url.partition("?")[0].partition("#")[0].rpartition("@")
-    return (f"***@{after}" if at and before else after)[:100]
 
 
 def _what_is_wrong(url: str) -> str | None:
@@ -57,22 +54,32 @@ def _what_is_wrong(url: str) -> str | None:
         return "holds a space or a line end: strip it"
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError as exc:
-        return f"can't be read: {exc}"
+        host = parts.hostname or ""
+    except ValueError:  # its words would show a password
+        return "can't be read as a URL"
     if parts.scheme not in ("http", "https"):
         return (
-            f"has no scheme: write https://{_shown(url)}" if "://" not in url else "is no URL with http:// or https://"
+            f"has no scheme: write https://{shown_url(url)}"
+            if "://" not in url
+            else "is no URL with http:// or https://"
         )
     if not host:
         return "names no host: write one such as https://api.anthropic.com"
-    if port == 0:
-        return "has the port 0, which no server has"
+    if not _has_port(parts):
+        return "has a port that is no number from 1 to 65535"
     if parts.fragment:
         return "has a fragment, which no server sees: leave it out"
     if parts.path.rstrip("/").endswith(_WHOLE_ROUTE):
         return f"holds {_WHOLE_ROUTE}, which is added to it: leave that out"
     return _what_is_wrong_with_host(host)
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether there is a port that a server may have, or none."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _what_is_wrong_with_host(host: str) -> str | None:
@@ -82,7 +89,7 @@ def _what_is_wrong_with_host(host: str) -> str | None:
         try:
             ipaddress.ip_address(host)
         except ValueError:
-            return f"names the host {host!r}, which is no IP address"
+            return "names a host that looks like an IP address, but is none"
         return None
     try:
         host.encode("idna")
