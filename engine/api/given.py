@@ -1,4 +1,4 @@
-"""What a model is given, checked before anything is sent: names, keys and base URLs. No error shows a key."""
+"""What a model is given, checked before anything is sent: names, keys and URLs. No error shows a key."""
 
 import ipaddress
 import re
@@ -6,9 +6,11 @@ from urllib.parse import SplitResult, urlsplit
 
 from .shown_url import shown_url
 
-__all__ = ["check_base_url", "check_key", "check_name"]
+__all__ = ["check_base_url", "check_key", "check_name", "check_proxy"]
 
 _WHOLE_ROUTE = "/v1/messages"  # the SDK adds it
+_SCHEMES = ("http", "https")
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _LOOKS_LIKE_IPV4 = re.compile(r"[\d.]+")
 
 
@@ -28,7 +30,7 @@ def check_key(what: str, value: object) -> str:
     if not value:
         raise ValueError(f"{what} is empty: give a key, or leave it out")
     if value != value.rstrip("\r\n"):
-        raise ValueError(f"{what} ends with a line end: strip it, as in key.strip()")
+        raise ValueError(f"{what} ends with a line end: leave it out, as key.strip() and $(cat FILE) do")
     if any(char.isspace() for char in value):
         raise ValueError(f"{what} holds a space or a line end: copy the key again without")
     if not value.isascii() or not value.isprintable():
@@ -43,13 +45,24 @@ def check_base_url(what: str, value: object) -> str:
         raise TypeError(f"{what} is a URL as a string, not a {type(value).__name__}")
     if not value:
         raise ValueError(f"{what} is empty: give a URL such as https://api.anthropic.com, or leave it out")
-    wrong = _what_is_wrong(value)
+    wrong = _what_is_wrong(value, _SCHEMES)
     if wrong is not None:
         raise ValueError(f"{what} {shown_url(value)!r} {wrong}")
     return value
 
 
-def _what_is_wrong(url: str) -> str | None:
+def check_proxy(what: str, value: str) -> str:
+    """The URL of a proxy, with its scheme, which may be left out. Raises `ValueError`, which shows no password."""
+    url = value if "://" in value else f"http://{value}"
+    if _what_is_wrong(url, _PROXY_SCHEMES) is not None:
+        raise ValueError(
+            f"{what} {shown_url(value)!r} is not the URL of a proxy: set it to one such as http://host:3128, or unset"
+            " it"
+        )
+    return url
+
+
+def _what_is_wrong(url: str, schemes: tuple[str, ...]) -> str | None:
     if not url.isprintable() or " " in url:
         return "holds a space or a line end: strip it"
     try:
@@ -57,7 +70,7 @@ def _what_is_wrong(url: str) -> str | None:
         host = parts.hostname or ""
     except ValueError:  # its words would show a password
         return "can't be read as a URL"
-    if parts.scheme not in ("http", "https"):
+    if parts.scheme not in schemes:
         return (
             f"has no scheme: write https://{shown_url(url)}"
             if "://" not in url
