@@ -419,7 +419,7 @@ class Engine:
     @property
     def base_url(self) -> str:
         """Where the requests of the engine's own model go. The engine has to be entered."""
-        from .api.failures import shown_url
+        from .api.shown_url import shown_url
 
         connection, _ = self._connect(self._defaults.model)
         return shown_url(connection.client.base_url)

@@ -13,9 +13,10 @@ import httpx2
 from ...actors.response import Response, ResponseFailed, Sink
 from ...actors.stream import ErrorInfo
 from ...actors.wire import plain_text, read_error_body
-from .failures import refusal, shown_url, words_of
+from .failures import refusal, words_of
 from .http.httpx2_internals import content_decoders
 from .responses import WITHOUT_BODY
+from .shown_url import shown_url
 from .whole_message import BOM, message_as_sse
 
 __all__ = ["accepted", "read_bounded"]

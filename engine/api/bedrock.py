@@ -11,9 +11,10 @@ from typing import Any
 import httpx2
 
 from ...actors.response import ResponseFailed
-from .failures import AWS_TYPES, aws_name, corrupt, reading_failed, shown_url, unexpected
+from .failures import AWS_TYPES, aws_name, corrupt, reading_failed, unexpected
 from .responses import WITHOUT_BODY
 from .sdk_internals import eventstream_decoder
+from .shown_url import shown_url
 
 __all__ = ["eventstream_as_sse", "holds_eventstream"]
 

@@ -17,6 +17,7 @@ import httpx2
 
 from ...actors.stream import STATUS_OF_TYPE, ErrorInfo, bare, is_retryable, retry_after
 from ...actors.wire import plain_text, read_error_body, text_of_html
+from .shown_url import shown_url
 
 __all__ = [
     "AWS_TYPES",
@@ -26,7 +27,6 @@ __all__ = [
     "reading_failed",
     "refusal",
     "sending_failed",
-    "shown_url",
     "unexpected",
     "words_of",
 ]
@@ -255,7 +255,7 @@ def _redirect(status: int, headers: Mapping[str, str], url: httpx2.URL, cause: E
         try:
             message += f" to {shown_url(url.join(location))} (not followed)"
         except (httpx2.InvalidURL, ValueError):
-            message += f" to {_without_query(location)} (not followed)"
+            message += f" to {shown_url(location)} (not followed)"
     else:
         message += ", not an event stream"
     return ErrorInfo(
@@ -266,16 +266,6 @@ def _redirect(status: int, headers: Mapping[str, str], url: httpx2.URL, cause: E
         rate_limits=rate_limits_in(headers),
         cause=None if cause is None else bare(cause),
     )
-
-
-def shown_url(url: httpx2.URL) -> str:
-    """A URL that is safe to show: without credentials, query and fragment."""
-    shown = _without_query(str(url.copy_with(userinfo=b"") if url.userinfo else url))
-    return plain_text(shown, 150)
-
-
-def _without_query(url: str) -> str:
-    return url.partition("#")[0].partition("?")[0]
 
 
 def _status_within(body: object) -> int | None:

@@ -1,12 +1,16 @@
-"""What a model is given, checked before anything is sent: names, keys and base URLs. No error shows a key."""
+"""What a model is given, checked before anything is sent: names, keys and URLs. No error shows a key."""
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["check_base_url", "check_key", "check_name"]
+from .shown_url import shown_url
+
+__all__ = ["check_base_url", "check_key", "check_name", "check_proxy"]
 
 _WHOLE_ROUTE = "/v1/messages"  # the SDK adds it
+_SCHEMES = ("http", "https")
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _LOOKS_LIKE_IPV4 = re.compile(r"[\d.]+")
 
 
@@ -26,7 +30,7 @@ def check_key(what: str, value: object) -> str:
     if not value:
         raise ValueError(f"{what} is empty: give a key, or leave it out")
     if value != value.rstrip("\r\n"):
-        raise ValueError(f"{what} ends with a line end: strip it, as in key.strip()")
+        raise ValueError(f"{what} ends with a line end: leave it out, as key.strip() and $(cat FILE) do")
     if any(char.isspace() for char in value):
         raise ValueError(f"{what} holds a space or a line end: copy the key again without")
     if not value.isascii() or not value.isprintable():
@@ -41,38 +45,54 @@ def check_base_url(what: str, value: object) -> str:
         raise TypeError(f"{what} is a URL as a string, not a {type(value).__name__}")
     if not value:
         raise ValueError(f"{what} is empty: give a URL such as https://api.anthropic.com, or leave it out")
-    wrong = _what_is_wrong(value)
+    wrong = _what_is_wrong(value, _SCHEMES)
     if wrong is not None:
-        raise ValueError(f"{what} {_shown(value)!r} {wrong}")
+        raise ValueError(f"{what} {shown_url(value)!r} {wrong}")
     return value
 
 
-def _shown(url: str) -> str:
-    before, at, after = url.partition("?")[0].partition("#")[0].rpartition("@")
-    return (f"***@{after}" if at and before else after)[:100]
+def check_proxy(what: str, value: str) -> str:
+    """The URL of a proxy, with its scheme, which may be left out. Raises `ValueError`, which shows no password."""
+    url = value if "://" in value else f"http://{value}"
+    if _what_is_wrong(url, _PROXY_SCHEMES) is not None:
+        raise ValueError(
+            f"{what} {shown_url(value)!r} is not the URL of a proxy: set it to one such as http://host:3128, or unset"
+            " it"
+        )
+    return url
 
 
-def _what_is_wrong(url: str) -> str | None:
+def _what_is_wrong(url: str, schemes: tuple[str, ...]) -> str | None:
     if not url.isprintable() or " " in url:
         return "holds a space or a line end: strip it"
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError as exc:
-        return f"can't be read: {exc}"
-    if parts.scheme not in ("http", "https"):
+        host = parts.hostname or ""
+    except ValueError:  # its words would show a password
+        return "can't be read as a URL"
+    if parts.scheme not in schemes:
         return (
-            f"has no scheme: write https://{_shown(url)}" if "://" not in url else "is no URL with http:// or https://"
+            f"has no scheme: write https://{shown_url(url)}"
+            if "://" not in url
+            else "is no URL with http:// or https://"
         )
     if not host:
         return "names no host: write one such as https://api.anthropic.com"
-    if port == 0:
-        return "has the port 0, which no server has"
+    if not _has_port(parts):
+        return "has a port that is no number from 1 to 65535"
     if parts.fragment:
         return "has a fragment, which no server sees: leave it out"
     if parts.path.rstrip("/").endswith(_WHOLE_ROUTE):
         return f"holds {_WHOLE_ROUTE}, which is added to it: leave that out"
     return _what_is_wrong_with_host(host)
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether there is a port that a server may have, or none."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _what_is_wrong_with_host(host: str) -> str | None:
@@ -82,7 +102,7 @@ def _what_is_wrong_with_host(host: str) -> str | None:
         try:
             ipaddress.ip_address(host)
         except ValueError:
-            return f"names the host {host!r}, which is no IP address"
+            return "names a host that looks like an IP address, but is none"
         return None
     try:
         host.encode("idna")

@@ -5,18 +5,18 @@ What is wrong in it would fail every request, most of it late and in words that 
 
 import os
 import ssl
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import attrs
 
+from ..api.given import check_base_url, check_key, check_proxy
 from ..runs import InputError
 
-__all__ = ["check_environment", "check_url", "is_local", "without_ways_out"]
+__all__ = ["check_environment", "checked", "installed", "is_local", "without_ways_out"]
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _LOCAL_HOSTS = ("localhost",)
 
 
@@ -52,7 +52,7 @@ def check_environment(
     _check_headers(environment.get("ANTHROPIC_CUSTOM_HEADERS", ""))
     variables = _READ_BY[provider]
     if base_url is None and variables.base_url in environment:
-        check_url(variables.base_url, environment[variables.base_url])
+        checked(check_base_url, variables.base_url, environment[variables.base_url])
         base_url = environment[variables.base_url]
     token_file = environment.get("ANTHROPIC_IDENTITY_TOKEN_FILE")
     if provider == "anthropic" and token_file and not os.path.isfile(token_file):
@@ -60,7 +60,7 @@ def check_environment(
     keys = {name: environment[name] for name in variables.keys if name in environment}
     for name, key in keys.items():
         if key:
-            _check_key(name, key)
+            checked(check_key, name, key)
         elif not any(keys.values()) and not is_local(base_url):
             raise InputError(f"{name} is empty: set it to a key, or unset it")
 
@@ -88,12 +88,23 @@ def _check_headers(text: str) -> None:
             )
 
 
-def check_url(what: str, url: str) -> None:
-    """Raises `InputError` for what is no URL of a server. `what` is the option or the variable that says so."""
-    if not url:
-        raise InputError(f"{what} is empty: set it to a URL such as https://api.anthropic.com, or unset it")
-    if not _is_url(url, ("http", "https")):
-        raise InputError(f"{what} {_shown(url)} is not a URL such as http://127.0.0.1:8765")
+def checked(check: Callable[[str, str], str], what: str, value: str) -> str:
+    """What `check` returns for a value of the command line or the environment. Its `ValueError` becomes an
+    `InputError`. `what` is the option or the variable."""
+    try:
+        return check(what, value)
+    except ValueError as exc:
+        raise InputError(str(exc)) from None
+
+
+def installed(package: str) -> bool:
+    """Whether an optional package is there, which is not imported for that."""
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # its parent
+        return False
 
 
 def is_local(base_url: str | None) -> bool:
@@ -108,12 +119,8 @@ def is_local(base_url: str | None) -> bool:
 
 
 def _check_proxy(name: str, value: str) -> None:
-    url = value if "://" in value else f"http://{value}"
-    if not _is_url(url, _PROXY_SCHEMES):
-        raise InputError(
-            f"{name} {_shown(value)} is not the URL of a proxy: set it to one such as http://host:3128, or unset it"
-        )
-    if url.startswith("socks") and not _installed("socksio"):
+    url = checked(check_proxy, name, value)
+    if url.startswith("socks") and not installed("socksio"):
         raise InputError(f"{name} names a SOCKS proxy, which needs another package: pip install 'httpx2[socks]'")
 
 
@@ -133,34 +140,3 @@ def _check_certificates(environment: Mapping[str, str]) -> None:
             raise InputError(f"SSL_CERT_FILE {file!r} can't be used: {said}") from None
     if folder and not all(os.path.isdir(part) for part in folder.split(os.pathsep)):
         raise InputError(f"SSL_CERT_DIR {folder!r} is not a folder: set it to a folder of certificates, or unset it")
-
-
-def _check_key(name: str, key: str) -> None:
-    if key != key.rstrip("\r\n"):
-        raise InputError(f'{name} ends with a line end: set it again without, e.g. export {name}="$(cat FILE)"')
-    if any(character.isspace() for character in key):
-        raise InputError(f"{name} holds a space or a line end: set it again without")
-    if not key.isascii() or not key.isprintable():
-        raise InputError(f"{name} holds a character that no key has (it is not ASCII): copy the key again")
-
-
-def _is_url(url: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    host = parts.hostname or ""
-    return parts.scheme in schemes and bool(host) and port != 0 and url.isprintable() and " " not in url
-
-
-def _shown(url: str) -> str:
-    """A URL for an error, without the password that may stand in it."""
-    before, at, after = url.rpartition("@")
-    return repr(f"***@{after}" if at and before else url)
-
-
-def _installed(module: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(module) is not None

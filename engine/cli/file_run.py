@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...actors.stream import Recovery
+from ..api.given import check_base_url, check_name
 from ..prices import Price, Prices
-from ..runs import InputError, InvalidRequestsError, OutputError, RequestFile, read_requests
+from ..runs import InputError, InvalidRequestsError, OutputError, RequestFile, RequestPipe, read_requests
 from ..runs.again import check_failures
 from ..runs.invalid import Invalid
 from ..runs.stores import check_output
 from ..runs.too_many import MaxFailures
-from .environment import check_environment, check_url
+from .environment import check_environment, checked
 from .perform import Job, Status, perform
 from .providers import model_by
 from .replaced import replaced
@@ -50,17 +51,17 @@ def run_file(
     among them; `prices` are as the command line has them, MODEL=IN,OUT."""
     model = parameters.get("model")
     try:
-        if model is not None and not model.strip():
-            raise InputError("--model is empty: name a model, such as claude-opus-5-5")
+        if model is not None:
+            checked(check_name, "--model", model)
         if base_url is not None:
-            check_url("--base-url", base_url)
+            checked(check_base_url, "--base-url", base_url)
         check_environment(provider, base_url=base_url)
         known = dict(map(_price, prices))
         _check_policy(retry_errored, retry_only, max_failures)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
         requests = read_requests(source, needs_model=model is None, skip_invalid=skip_invalid, parameters=parameters)
-        if spend_cap is not None and isinstance(requests, RequestFile):
-            _check_prices(requests, Prices(known))
+        if spend_cap is not None:
+            _check_prices(requests, model, Prices(known))
         served = model_by(provider, model or requests.model_name or _NO_MODEL, base_url=base_url)
     except InvalidRequestsError as exc:
         _tell_invalid(exc.invalid)
@@ -131,8 +132,14 @@ def _check_policy(retry_errored: bool, retry_only: tuple[str, ...], max_failures
         raise InputError(f"--max-failures is {exc}") from None
 
 
-def _check_prices(requests: RequestFile, prices: Prices) -> None:
-    for name in {str(request.params.get("model")) for request in requests}:
+def _check_prices(requests: RequestFile | RequestPipe, model: str | None, prices: Prices) -> None:
+    if model is not None:
+        names = {model}
+    elif isinstance(requests, RequestFile):
+        names = {str(request.params.get("model")) for request in requests}
+    else:
+        return  # what a pipe's requests name isn't known yet
+    for name in names:
         if prices.price(name) is None:
             raise InputError(
                 f"{requests.name}: no price is known for the model {name!r}: give it with --price {name}=IN,OUT, or run"

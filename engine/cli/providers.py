@@ -5,12 +5,11 @@ The client is made here so that what it lacks (a package, a region, a project, a
 
 import os
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from ..api.model import AnthropicModel
 from ..runs import InputError
-from .environment import is_local
+from .environment import installed, is_local
 
 __all__ = ["model_by"]
 
@@ -35,7 +34,7 @@ def model_by(provider: str, name: str, *, base_url: str | None) -> AnthropicMode
     if provider == "anthropic":
         return AnthropicModel(name, api_key=_local_key(base_url), base_url=base_url)
     for package in _PACKAGES.get(provider, ()):
-        if not _installed(package):
+        if not installed(package):
             raise InputError(f"--provider {provider} needs {package}: pip install 'anthropic[{provider}]'")
     import anthropic
 
@@ -92,10 +91,3 @@ def _local_key(base_url: str | None) -> str | None:
     if os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
         return None
     return "local" if is_local(base_url or os.environ.get("ANTHROPIC_BASE_URL")) else None
-
-
-def _installed(package: str) -> bool:
-    try:
-        return find_spec(package) is not None
-    except ModuleNotFoundError:  # its parent
-        return False

@@ -56,7 +56,8 @@ class Watched:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._close(None)
+        with self._harmless():
+            self._close(None)
 
     def _close(self, end: bytes | None) -> None:
         room, self._room = self._room, None
@@ -205,13 +206,16 @@ class _Room:
         self._told: Mapping[Wanted, bytes] = {}
         self._end: bytes | None = None
         self._closing = False
+        self._failure: Exception | None = None
         self.wanted: frozenset[Wanted] = frozenset()
         """What those who watch want; empty when nobody does."""
         self._thread = threading.Thread(target=self._serve, name="manystream watch", daemon=True)
         self._thread.start()
 
     def tell(self, told: Mapping[Wanted, bytes]) -> None:
-        """Tells each watcher what it wants of this. Returns at once."""
+        """Tells each watcher what it wants of this. Returns at once. Raises what has ended the thread."""
+        if self._failure is not None:
+            raise self._failure
         with self._lock:
             self._told = told
         self._wake()
@@ -220,33 +224,49 @@ class _Room:
         """Says a last word to those who watch, if there is one, and closes the socket. Waits only for who listens."""
         with self._lock:
             self._end, self._closing = end, True
-        self._wake()
-        self._thread.join(2 * _LAST_WORDS + 1)
-        with suppress(OSError):
-            if _identity(self._path) == self._identity:  # it may be a later run's by now
-                os.unlink(self._path)
+        try:
+            self._wake()
+            self._thread.join(2 * _LAST_WORDS + 1)
+        finally:
+            with suppress(OSError):
+                if _identity(self._path) == self._identity:  # it may be a later run's by now
+                    os.unlink(self._path)
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # it is awake
+        with suppress(OSError):  # it is awake, or has ended
             self._ring.send(b"!")
 
     # -- in the thread
 
     def _serve(self) -> None:
-        with selectors.DefaultSelector() as selector, self._listener, self._bell, self._ring:
-            selector.register(self._listener, selectors.EVENT_READ)
-            selector.register(self._bell, selectors.EVENT_READ)
-            while not self._closing:
-                for key, events in selector.select():
-                    if key.fileobj is self._listener:
-                        self._welcome(selector)
-                    elif key.fileobj is self._bell:
-                        self._hand_out(selector)
-                    else:
-                        self._attend(selector, self._watchers[key.fileobj], events)  # pyright: ignore[reportArgumentType]
-            self._say_goodbye(selector)
-            for watcher in list(self._watchers.values()):
-                self._dismiss(selector, watcher)
+        try:
+            with self._listener, self._bell, self._ring, selectors.DefaultSelector() as selector:
+                self._serve_with(selector)
+        except Exception as exc:
+            self._failure = exc
+        finally:
+            for watcher in self._watchers.values():
+                watcher.connection.close()
+
+    def _serve_with(self, selector: selectors.BaseSelector) -> None:
+        selector.register(self._listener, selectors.EVENT_READ)
+        selector.register(self._bell, selectors.EVENT_READ)
+        while not self._closing:
+            self._answer(selector, selector.select())
+        self._say_goodbye(selector)
+
+    def _answer(self, selector: selectors.BaseSelector, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
+        for key, events in ready:
+            if key.fileobj is self._listener:
+                self._welcome(selector)
+            elif key.fileobj is self._bell:
+                self._hand_out(selector)
+            elif (watcher := self._watcher(key)) is not None:
+                self._attend(selector, watcher, events)
+
+    def _watcher(self, key: selectors.SelectorKey) -> _Watcher | None:
+        """None for one who was sent away since the selector saw it ready."""
+        return self._watchers.get(key.fileobj)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     def _welcome(self, selector: selectors.BaseSelector) -> None:
         try:
@@ -304,8 +324,7 @@ class _Room:
         until = time.monotonic() + _LAST_WORDS
         while (left := until - time.monotonic()) > 0 and any(one.waits for one in self._watchers.values()):
             for key, _ in selector.select(left):
-                watcher = self._watchers.get(key.fileobj)  # pyright: ignore[reportArgumentType, reportCallIssue]
-                if watcher is not None:
+                if (watcher := self._watcher(key)) is not None:
                     self._attend(selector, watcher, selectors.EVENT_WRITE)
 
 

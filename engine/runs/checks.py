@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from ...actors.message import EMPTY
 from ...actors.stream import MessageParams, StreamRequest
+from ..api.given import check_name
 from .entries import Entry, kind_of
 from .formats import InputError
 
@@ -81,6 +82,11 @@ def check_params(entry: Entry, request: StreamRequest, *, needs_model: bool) -> 
     _check_messages(where, params["messages"])
     if "model" in params and (not isinstance(params["model"], str) or not params["model"]):
         raise InputError(f"{where}: params.model must be the name of a model, not {kind_of(params['model'])}")
+    if "model" in params:
+        try:
+            check_name("params.model", params["model"])
+        except ValueError as exc:
+            raise InputError(f"{where}: {exc}") from None
     if needs_model and "model" not in params:
         raise WholeFileError(f"{where}: no model: name one in params, or give --model")
     tokens = params.get("max_tokens", 1)

@@ -109,6 +109,11 @@ def test_help_tells_the_exit_status() -> None:
             "in.jsonl: no price is known for the model 'claude-nobody-0': give it with --price claude-nobody-0=IN,OUT,"
             " or run without --spend-cap",
         ),
+        (
+            ["/dev/null", "-o", "out.jsonl", "--model", "claude-nobody-0", "--spend-cap", "1"],
+            "/dev/null: no price is known for the model 'claude-nobody-0': give it with --price claude-nobody-0=IN,OUT,"
+            " or run without --spend-cap",
+        ),
         (["in.jsonl", "-o", "out.jsonl", *MODEL], "no API key: set the environment variable ANTHROPIC_API_KEY"),
         (
             ["in.jsonl", "-o", "out.jsonl", *MODEL, "--max-failures", "some"],
@@ -120,7 +125,7 @@ def test_help_tells_the_exit_status() -> None:
         ),
         (
             ["in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", "localhost:80"],
-            "--base-url 'localhost:80' is not a URL such as http://127.0.0.1:8765",
+            "--base-url 'localhost:80' has no scheme: write https://localhost:80",
         ),
     ],
 )

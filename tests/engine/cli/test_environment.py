@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.support.secret_urls import SECRET, SECRET_URLS
 
 from manystream.engine.cli.environment import check_environment
 from manystream.engine.runs import InputError
@@ -18,7 +19,7 @@ def told(environment: dict[str, str], provider: str = "anthropic", base_url: str
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize(
     "value",
-    ["http://", "ftp://host:21", "http://host:port", "http://host:99999", "http://ho st:1", "http://[::1", ":3128"],
+    ["http://", "ftp://host:21", "http://host:99999", "http://ho st:1", "http://[::1", ":3128", "http://1.2.3"],
 )
 def test_a_proxy_that_is_none(name: str, value: str) -> None:
     assert told({name: value}) == (
@@ -27,7 +28,21 @@ def test_a_proxy_that_is_none(name: str, value: str) -> None:
 
 
 def test_a_proxy_s_password_is_not_shown() -> None:
-    assert told({"HTTPS_PROXY": "http://me:secret@host:port"}).startswith("HTTPS_PROXY '***@host:port' is not")
+    assert told({"HTTPS_PROXY": "http://me:secret@host:0"}).startswith("HTTPS_PROXY '***@host:0' is not")
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "ANTHROPIC_BASE_URL"])
+@pytest.mark.parametrize("url", SECRET_URLS)
+def test_no_secret_of_a_url_is_told(name: str, url: str) -> None:
+    said = None
+    try:
+        check_environment("anthropic", environment={name: url})
+    except InputError as exc:
+        said = f"{exc} {exc.__context__}"
+    if said is None:
+        assert name == "HTTPS_PROXY"  # whose scheme may be left out
+    else:
+        assert SECRET not in said
 
 
 def test_certificates_that_are_not_there(tmp_path: Path) -> None:
@@ -53,9 +68,12 @@ def test_certificates_that_are_not_there(tmp_path: Path) -> None:
 )
 def test_a_base_url_that_is_none(provider: str, name: str) -> None:
     assert told({name: ""}, provider) == (
-        f"{name} is empty: set it to a URL such as https://api.anthropic.com, or unset it"
+        f"{name} is empty: give a URL such as https://api.anthropic.com, or leave it out"
     )
-    assert told({name: "localhost:80"}, provider).startswith(f"{name} 'localhost:80' is not a URL")
+    assert told({name: "localhost:80"}, provider) == (
+        f"{name} 'localhost:80' has no scheme: write https://localhost:80"
+    )
+    assert told({name: "https://gw.example/v1/messages"}, provider).endswith("leave that out")
     check_environment(provider, base_url="http://127.0.0.1:1", environment={name: "nonsense"})  # it does not count
 
 
@@ -72,17 +90,17 @@ def test_a_base_url_that_is_none(provider: str, name: str) -> None:
     ("key", "said"),
     [
         ("", "is empty: set it to a key, or unset it"),
-        ("sk-secret\n", 'ends with a line end: set it again without, e.g. export {name}="$(cat FILE)"'),
-        ("sk-secret\r\n", 'ends with a line end: set it again without, e.g. export {name}="$(cat FILE)"'),
-        ("sk secret", "holds a space or a line end: set it again without"),
-        (" sk-secret", "holds a space or a line end: set it again without"),
-        ("sk-secret\u2026", "holds a character that no key has (it is not ASCII): copy the key again"),
-        ("sk-secret\x00", "holds a character that no key has (it is not ASCII): copy the key again"),
+        ("sk-secret\n", "ends with a line end: leave it out, as key.strip() and $(cat FILE) do"),
+        ("sk-secret\r\n", "ends with a line end: leave it out, as key.strip() and $(cat FILE) do"),
+        ("sk secret", "holds a space or a line end: copy the key again without"),
+        (" sk-secret", "holds a space or a line end: copy the key again without"),
+        ("sk-secret\u2026", "holds a character that no key has: copy the key again"),
+        ("sk-secret\x00", "holds a character that no key has: copy the key again"),
     ],
 )
 def test_a_key_that_can_be_none(provider: str, name: str, key: str, said: str) -> None:
     message = told({name: key}, provider)
-    assert message == f"{name} {said.format(name=name)}"
+    assert message == f"{name} {said}"
     assert "secret" not in message
 
 

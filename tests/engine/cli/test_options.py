@@ -62,8 +62,9 @@ def told(*args: str) -> str:
         (["-n", "-1"], "invalid value for '-n'"),
         (["--provider", "azure"], "invalid value for '--provider'"),
         (["extra"], "got unexpected extra argument"),
-        (["--model", ""], "--model is empty: name a model, such as claude-opus-5-5"),
-        (["--model", " "], "--model is empty: name a model, such as claude-opus-5-5"),
+        (["--model", ""], "--model is a name such as \"claude-opus-5-5\", without spaces, not ''"),
+        (["--model", " "], "--model is a name such as \"claude-opus-5-5\", without spaces, not ' '"),
+        (["--model", "claude opus"], "--model is a name such as"),
         ([*MODEL, "--price", "a"], "--price 'a' is not MODEL=IN,OUT, in dollars per million tokens"),
         ([*MODEL, "--price", "=1,2"], "--price '=1,2' is not MODEL=IN,OUT"),
         ([*MODEL, "--price", "a=1"], "--price 'a=1' is not MODEL=IN,OUT"),
@@ -71,7 +72,12 @@ def told(*args: str) -> str:
         ([*MODEL, "--price", "a=1,-2"], "--price 'a=1,-2' is not MODEL=IN,OUT"),
         ([*MODEL, "--price", "a=1,nan"], "--price 'a=1,nan' is not MODEL=IN,OUT"),
         ([*MODEL, "--base-url", ""], "--base-url is empty: "),
-        ([*MODEL, "--base-url", "http://:80"], "--base-url 'http://:80' is not a URL"),
+        ([*MODEL, "--base-url", "http://:80"], "--base-url 'http://:80' names no host"),
+        ([*MODEL, "--base-url", "http://h/v1/messages"], "--base-url 'http://h/v1/messages' holds /v1/messages"),
+        ([*MODEL, "--base-url", "http://h/#x"], "--base-url 'http://h/' has a fragment"),
+        ([*MODEL, "--base-url", "http://exa..mple"], "--base-url 'http://exa..mple' names a host that can't be"),
+        ([*MODEL, "--base-url", "http://1.2.3"], "--base-url 'http://1.2.3' names a host that looks like"),
+        ([*MODEL, "--provider", "foundry", "--base-url", "http://1.2.3"], "--base-url 'http://1.2.3' names a host"),
         (["--config", "absent.toml"], "invalid value for '--config': absent.toml: no such file or directory"),
         (["--env-file", "absent.env"], "invalid value for '--env-file': "),
     ],
@@ -93,6 +99,7 @@ def test_commands_that_are_none() -> None:
         ("HTTPS_PROXY", "nonsense://", "HTTPS_PROXY 'nonsense://' is not the URL of a proxy"),
         ("SSL_CERT_FILE", "absent.pem", "SSL_CERT_FILE 'absent.pem' is not a file"),
         ("ANTHROPIC_BASE_URL", "", "ANTHROPIC_BASE_URL is empty"),
+        ("ANTHROPIC_BASE_URL", "http://h/v1/messages", "ANTHROPIC_BASE_URL 'http://h/v1/messages' holds /v1/messages"),
         ("ANTHROPIC_API_KEY", "", "ANTHROPIC_API_KEY is empty"),
         ("ANTHROPIC_PROFILE", "absent", "Config file not found at "),
         ("ANTHROPIC_API_KEY", "sk-secret\n", "ANTHROPIC_API_KEY ends with a line end"),
@@ -212,7 +219,7 @@ def test_what_a_provider_lacks(
         def installed(package: str) -> bool:
             return package != hidden
 
-        monkeypatch.setattr("manystream.engine.cli.providers._installed", installed)
+        monkeypatch.setattr("manystream.engine.cli.providers.installed", installed)
     assert told(*MODEL, "--provider", provider).startswith(message)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import selectors
 import signal
 import socket
 import stat
@@ -252,6 +253,106 @@ def test_what_fails_here_harms_no_run(backend: str, tmp_path: Path, capsys: pyte
 
     with room(tmp_path / "out") as watched:
         assert watched.conclude(lambda: 3, no_figures) == 3
+
+
+class HeldSelector(selectors.DefaultSelector):
+    """Gives what is ready only while the gate is open, the bell first."""
+
+    gate = threading.Event()
+    first: object = None
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        super().select(timeout)
+        assert self.gate.wait(10)
+        ready = super().select(0)
+        return ready if self.first is None else sorted(ready, key=lambda one: one[0].fileobj is not self.first)
+
+
+def test_watchers_leave_as_the_bell_rings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selectors.DefaultSelector", HeldSelector)
+    HeldSelector.gate.set()
+    with room(tmp_path / "out") as watched:
+        inside: Any = watched._room  # pyright: ignore[reportPrivateUsage]
+        leaving = [Watcher(tmp_path / "out").ask(figures=True) for _ in range(3)]
+        while inside.wanted != {"figures"} or any(one.wanted is None for one in list(inside._watchers.values())):
+            pass
+        HeldSelector.gate.clear()
+        monkeypatch.setattr(HeldSelector, "first", inside._bell)
+        for watcher in leaving:
+            watcher.close()
+        inside.tell({"figures": encode({"number": 1})})
+        HeldSelector.gate.set()
+        staying = Watcher(tmp_path / "out").ask(figures=True)
+        while inside.wanted != {"figures"} or len(inside._watchers) != 1:
+            assert inside._thread.is_alive()
+        inside.tell({"figures": encode({"number": 2})})
+        assert staying.hear() == {"number": 2}
+        staying.close()
+
+
+@pytest.mark.parametrize("fails", ["select", "register"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_thread_that_fails_harms_no_run(
+    fails: str, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = threading.Event()
+
+    class Broken(selectors.DefaultSelector):
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            if broken.is_set() and fails == "select":
+                raise OSError("no memory")
+            return super().select(timeout)
+
+        def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+            if broken.is_set() and fails == "register":
+                raise OSError("no memory")
+            return super().register(fileobj, events, data)
+
+    async def main() -> None:
+        with room(tmp_path / "out") as watched:
+            inside: Any = watched._room  # pyright: ignore[reportPrivateUsage]
+            watcher = Watcher(tmp_path / "out").ask(figures=True)
+            while not inside.wanted:
+                pass
+            broken.set()
+            (path,) = found_sockets(str(tmp_path / "out"))
+            with socket.socket(socket.AF_UNIX) as other:
+                other.connect(path)
+                inside._thread.join(10)
+            assert watcher.hear() is None
+            watcher.close()
+            await watched.keep_telling(figures(), lambda: ENDED)
+            assert found_sockets(str(tmp_path / "out")) == []
+            assert watched.conclude(lambda: 4, lambda: None) == 4
+
+    monkeypatch.setattr("selectors.DefaultSelector", Broken)
+    name, options = virtual_backends(settle=0.05)[backend]
+    anyio.run(main, backend=name, backend_options=options)
+    assert capsys.readouterr().err == "the run can't be watched any more: OSError; it continues\n"
+
+
+def test_the_socket_goes_and_the_error_stays_when_the_room_can_not_be_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        wake()
+        raise OSError("the pipe is broken")
+
+    with pytest.raises(ZeroDivisionError), room(tmp_path / "out") as watched:
+        inside: Any = watched._room  # pyright: ignore[reportPrivateUsage]
+        wake = inside._wake
+        monkeypatch.setattr(inside, "_wake", broken)
+        raise ZeroDivisionError
+    assert found_sockets(str(tmp_path / "out")) == []
+    assert capsys.readouterr().err == "the run can't be watched any more: OSError; it continues\n"
+
+
+def test_a_bell_that_is_gone_rings_for_nobody(tmp_path: Path) -> None:
+    with room(tmp_path / "out") as watched:
+        inside: Any = watched._room  # pyright: ignore[reportPrivateUsage]
+        inside.close(None)
+        inside.tell({})
+        assert watched.conclude(lambda: 4, lambda: None) == 4
 
 
 def test_a_stuck_watcher_holds_up_nobody(tmp_path: Path) -> None:
