@@ -76,7 +76,7 @@ def lost(totals: Totals, before: Totals | None = None) -> list[str]:
     if tokens_in <= 0 and tokens_out <= 0:
         return []
     dollars = cost(max(0.0, totals.lost_dollars - before.lost_dollars), exact=False)
-    why = "estimated; paid for without getting an answer"
+    why = "estimated; paid for, and no answer was kept"
     return [f"lost               {tokens_in:,} in, {tokens_out:,} out, {dollars}  ({why})"]
 
 
@@ -101,7 +101,7 @@ def outcome(figures: Figures) -> list[str]:
 
 def warn_of_paid_twice(figures: Figures) -> list[str]:
     """A warning when more than 5 % of the cost was paid twice."""
-    if not figures.dollars or figures.dollars_twice / figures.dollars <= MUCH:
+    if not figures.started or not figures.dollars or figures.dollars_twice / figures.dollars <= MUCH:
         return []
     share = 100 * figures.dollars_twice / figures.dollars
-    return [f"warning: {share:.0f} % of the cost was paid twice: look at what breaks the connections, or the sessions"]
+    return [f"warning: {share:.0f} % of the cost was paid twice: by broken streams, interruptions, or asking again"]

@@ -213,7 +213,7 @@ def _attempts(report: Report) -> tuple[tuple[str, str], ...]:
     return (
         ("attempts", f"{totals.attempts:,}"),
         ("requests that took more than one", f"{totals.retried:,} ({_share(totals.retried, totals.done)})"),
-        ("requests cut by an interruption", f"{totals.lost:,}"),
+        ("requests that were interrupted or asked for again", f"{totals.lost:,}"),
         ("attempts that were paid for and begun anew", f"{totals.restarts:,}"),
         (
             "paid twice",

@@ -11,7 +11,16 @@ import pytest
 from tests.support.counts import tasks
 from tests.support.virtual import virtual_backends
 
-from manystream import AnthropicModel, Conflate, Engine, SnapshotEvent, State, StreamEndEvent, StreamRequest
+from manystream import (
+    AnthropicModel,
+    Conflate,
+    Engine,
+    SnapshotEvent,
+    State,
+    StreamEndEvent,
+    StreamHandle,
+    StreamRequest,
+)
 from manystream.engine import ended
 from manystream.engine.simulator import Fail, Simulator, Stall
 
@@ -155,11 +164,12 @@ async def test_nothing_is_kept_once_the_engine_is_left() -> None:
 @pytest.mark.parametrize("how", ["with an exception", "after grace"])
 async def test_leaving_does_not_wait_for_what_is_kept(how: str) -> None:
     began = anyio.current_time()
+    handles: list[StreamHandle] = []
     with contextlib.suppress(LookupError):
         async with engine_keeping(3600, Stall(1, text="one two three four"), grace=1) as engine:
-            handle = engine.submit("hi")
+            handles.append(engine.submit("hi"))
             await anyio.sleep(1)
             if how == "with an exception":
                 raise LookupError
-    assert handle.result.state == "cancelled"
+    assert handles[0].result.state == "cancelled"
     assert anyio.current_time() - began < 60

@@ -305,9 +305,7 @@ def test_what_was_paid_twice(figures: Figures) -> None:
 
 def test_what_an_earlier_session_lost_is_told_once() -> None:
     before = Totals(lost=1, lost_input_tokens=5, lost_output_tokens=50, lost_dollars=0.5)
-    assert lost(before) == [
-        "lost               5 in, 50 out, ~$0.5000  (estimated; paid for without getting an answer)"
-    ]
+    assert lost(before) == ["lost               5 in, 50 out, ~$0.5000  (estimated; paid for, and no answer was kept)"]
     assert lost(before, before) == []
     (more,) = lost(attrs.evolve(before, lost_output_tokens=60, lost_dollars=0.6), before)
     assert more.startswith("lost               0 in, 10 out, ~$0.1000")
