@@ -131,7 +131,7 @@ class Engine:
         self._keep_ended = keep_ended
         self._ended: EndedStreams | None = None
         self.spent_for: dict[str, float] = {}
-        """Dollars that the engine's spend cap has counted for a run, by its results file. For runs."""
+        """Dollars that the engine's spend cap has counted for a run, by what `Stores.spender` says. For runs."""
         self.prices = Prices(prices)
         """What models cost, the caller's own prices first. For runs."""
         self._make_admission = partial(
@@ -408,11 +408,11 @@ class Engine:
         """How many streams run at a time."""
         return self._max_concurrency
 
-    def count_spent(self, output: str, dollars: float) -> None:
-        """Counts against the spend cap what was spent for the results file `output` before: for runs that go on. What
-        `spent_for` knows of it is counted already."""
-        more = dollars - self.spent_for.get(output, 0.0)
-        self.spent_for[output] = dollars
+    def count_spent(self, spender: str, dollars: float) -> None:
+        """Counts against the spend cap what the run `spender` spent before: for runs that go on. What `spent_for` knows
+        of it is counted already."""
+        more = dollars - self.spent_for.get(spender, 0.0)
+        self.spent_for[spender] = dollars
         if self._admission.spend_cap is not None and more > 0:
             self._admission.spend_cap.count(more)
 

@@ -54,14 +54,19 @@ class FoundLines:
 
     def lose_others(self) -> int:
         """Makes pending what was begun, and what has an answer according to the journal that was not found. Lines that
-        were held and found are no longer held. Returns how many answers are missing."""
+        were held and found are no longer held. Returns how many answers are missing, which nothing keeps: those that
+        were set aside are not among them."""
         with self._journal.transaction() as db:
             db.execute(f"{LOSE} state = 'begun'")
             db.execute("DELETE FROM held WHERE custom_id IN (SELECT custom_id FROM found)")
-            return db.execute(
-                f"{LOSE} state = 'ended' AND custom_id NOT IN (SELECT custom_id FROM found)"
+            missing = (
+                "state = 'ended' AND custom_id NOT IN (SELECT custom_id FROM found)"
                 " AND custom_id NOT IN (SELECT custom_id FROM held)"
-            ).rowcount
+            )
+            for_good = f"{missing} AND custom_id NOT IN (SELECT custom_id FROM replaced)"
+            ((count,),) = db.execute(f"SELECT count(*) FROM request WHERE {for_good}").fetchall()
+            db.execute(f"{LOSE} {missing}")
+            return count
 
     def chosen(self) -> frozenset[int]:
         """The numbers of the lines whose requests the journal was told to run again."""

@@ -182,7 +182,7 @@ class Run(AsyncIterator[StreamResult]):
             )
         )
         try:
-            self._engine.count_spent(self.output_name, stores.before.spent)
+            self._engine.count_spent(stores.spender, stores.before.spent)
             self.figures = Figures(stores.total, before=stores.before, prices=prices)
             delivery = Delivery(stores.writer, self.figures, stores.journal.clock)
             driver = Driver(self._engine, stores, delivery, self.figures, prices, options=self._options)
@@ -224,7 +224,7 @@ class Run(AsyncIterator[StreamResult]):
         assert self._stores is not None
         try:
             self.totals = self._stores.close(how)
-            self._engine.spent_for[self.output_name] = self.totals.spent
+            self._engine.spent_for[self._stores.spender] = self.totals.spent
         finally:
             if isinstance(self._source, RequestPipe):
                 self._source.close()

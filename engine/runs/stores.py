@@ -73,6 +73,8 @@ class Stores:
     """The sums over all sessions before this one."""
     total: int | None
     """How many requests there are; None while that is unknown."""
+    spender: str
+    """What the engine counts the run's dollars under: the same for all spellings of the output's path."""
 
     def close(self, how: str) -> Totals:
         """Writes what is left and closes the stores. `how` is what the journal says of the session's end. Returns the
@@ -137,6 +139,7 @@ def open_stores(
             resumed=Resumed(missing=missing, gone=journal.gone() if known else 0, again=again),
             before=journal.totals(),
             total=journal.count() if known else None,
+            spender=output.name if path is None else os.path.realpath(journal_path(path)),
         )
         journal.begin_session()
     except BaseException:

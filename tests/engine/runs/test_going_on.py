@@ -189,6 +189,26 @@ async def test_what_an_engine_counted_itself_counts_once(simulator: Simulator, o
         assert engine.stats().spent == pytest.approx(run.totals.spent)
 
 
+async def test_an_output_may_be_spelled_in_several_ways(
+    simulator: Simulator, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator.script([TEXT] * 6)
+    directory = output.parent
+    (directory / "linked").symlink_to(directory, target_is_directory=True)
+    monkeypatch.chdir(directory)
+    spellings = (output, "out.jsonl", "./out.jsonl", f"../{directory.name}/out.jsonl", "linked/out.jsonl")
+    async with engine_at(simulator, spend_cap=1.0, defaults={"max_tokens": 20}) as engine:
+        before = 0.0
+        for limit, spelling in enumerate(spellings, 1):
+            async with open_run(engine, prompts(5), spelling, limit=limit) as run:
+                await _exhaust(run)
+            before = run.totals.spent
+            assert engine.stats().spent == pytest.approx(before)
+        async with open_run(engine, prompts(1), "other.jsonl") as run:
+            await _exhaust(run)
+        assert engine.stats().spent == pytest.approx(before + run.totals.spent)
+
+
 async def test_too_many_failures_stop_a_run(simulator: Simulator, output: Path) -> None:
     simulator.script([Fail(400)] * 30)
     with pytest.raises(RunStopped, match=r"^3 of 3 answers are failures, --max-failures is 3$") as caught:

@@ -44,7 +44,8 @@ def sit(path: Path, again: Again, answered: range, said: str, *, ordered: bool =
     journal, output = Journal(journal_path(str(path))), ResultFile(path)
     try:
         output.open(resumable=True)
-        found, _ = reconcile(output, journal, Prices())
+        found, missing = reconcile(output, journal, Prices())
+        assert missing == 0  # what was set aside is put back
         journal.choose(again)
         journal.register([Registered(custom_id, number, b"hash") for number, custom_id in enumerate(IDS)])
         chosen = journal.chosen(known=True)
@@ -159,3 +160,25 @@ def test_killed_before_any_step_no_answer_is_lost(
         assert totals.done == 9
         kill_at += 1
     assert kill_at > 20
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_what_was_set_aside_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ordered: bool) -> None:
+    path = tmp_path / "out.jsonl"
+    sit(path, NOTHING, range(9), "old", ordered=ordered)
+
+    def killed(journal: Journal) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Journal, "drop_chosen", killed)
+        sit(path, LONGER, range(0), "new", ordered=ordered)
+    kept = path.read_bytes().splitlines(keepends=True)
+    assert len(kept) == (0 if ordered else 3)
+    path.write_bytes(b"".join(kept[1:]))  # and one is really gone, where there are any
+    journal, output = Journal(journal_path(str(path))), ResultFile(path)
+    output.open(resumable=True)
+    _, missing = reconcile(output, journal, Prices())
+    assert missing == (0 if ordered else 1)
+    journal.close()
+    output.close()
