@@ -28,9 +28,12 @@ class EndedStreams:
         self._start = start
         self._kept: dict[str, tuple[float, StreamActor]] = {}  # the oldest first: all are kept for the same time
         self._looked_after = False
+        self._closed = False
 
     def add(self, actor: StreamActor) -> None:
         """A stream has ended, and its connection is released."""
+        if self._closed:
+            return
         if len(self._kept) >= MOST:
             del self._kept[next(iter(self._kept))]
         self._kept[actor.stream_id] = self._clock() + self._seconds, actor.without_request()
@@ -43,8 +46,9 @@ class EndedStreams:
         _, actor = self._kept.get(stream_id, (0.0, None))
         return actor
 
-    def clear(self) -> None:
-        """Forgets all: the engine is left."""
+    def close(self) -> None:
+        """Forgets all, and keeps no more: the engine is left, and must not wait for a task of ours."""
+        self._closed = True
         self._kept.clear()
 
     async def _forget_in_time(self) -> None:

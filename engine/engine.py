@@ -189,6 +189,8 @@ class Engine:
                     await supervisor.wait_until_empty()
             except anyio.get_cancelled_exc_class() as caught:
                 cancelled = caught
+        if self._ended is not None:
+            self._ended.close()
         for actor in supervisor:
             supervisor.cancel(actor, *why)
         supervisor.stop_side_tasks()
@@ -197,8 +199,6 @@ class Engine:
             await self._tasks.__aexit__(type(cancelled) if cancelled else None, cancelled, None)
         finally:
             supervisor.end_unstarted(*why)
-            if self._ended is not None:
-                self._ended.clear()
             with anyio.CancelScope(shield=True):
                 for connection, _ in self._connections.values():
                     await connection.aclose()

@@ -7,6 +7,7 @@ minute: not for each request.
 import math
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 
 from .admission import Admission, Reason
 from .admission.pool import Pool
@@ -16,6 +17,7 @@ __all__ = ["LimitWatch"]
 
 _SECONDS = 5.0  # a shorter wait is nothing to tell of
 _QUIET = 60.0  # seconds before the same is told again
+_MOST = 1000  # requests that are looked at: a hundred thousand may wait, and the event loop waits for us
 
 _LIMITS: dict[Reason, str] = {
     "adaptive_concurrency": "the API accepts no more streams at once",
@@ -54,14 +56,16 @@ class LimitWatch:
             return
         self._next_look = now + 1.0
         waits: list[tuple[Reason, float | None, Pool]] = [
-            (reason, until, ticket.pool) for ticket, (reason, until) in self._admission.waits() if reason in _LIMITS
+            (reason, until, ticket.pool)
+            for ticket, (reason, until) in islice(self._admission.waits(), _MOST)
+            if reason in _LIMITS
         ]
         if not waits:
             self._since = None
             return
         self._since = now if self._since is None else self._since
         counts = Counter[Reason](reason for reason, _, _ in waits)
-        ((reason, count),) = counts.most_common(1)
+        ((reason, _),) = counts.most_common(1)
         again = reason == self._told and now - self._told_at < _QUIET
         if now - self._since < _SECONDS or again or now - self._told_at < _SECONDS:
             return
@@ -76,7 +80,7 @@ class LimitWatch:
             why=_LIMITS[reason],
             **_how_much(pool, reason, now),
             pool=pool.name,
-            waiting=count,
+            waiting=self._admission.waiting,
             running=self._admission.running,
             next_in=None if until == math.inf else round(max(0.0, until - now), 1),
         )

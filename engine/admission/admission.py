@@ -7,7 +7,7 @@ happens.
 """
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from itertools import count
 
 from ...actors.message import Usage
@@ -315,11 +315,13 @@ class Admission:
 
     # -- for people
 
-    def waits(self) -> list[tuple[Ticket, Block]]:
-        """Every ticket that waits, and what it waits for."""
+    def waits(self) -> Iterator[tuple[Ticket, Block]]:
+        """Every ticket that waits, and what it waits for: to be read before anything else happens."""
         full: Block | None = None if self._has_slot() else _ANY
-        found = [
-            (ticket, full or self._shut.get(lane.pool) or lane.block or _ANY) for lane in self._lanes for ticket in lane
-        ]
-        followers = [ticket for followers in self._followers.values() for ticket in followers]
-        return found + [(ticket, _CACHE) for ticket in followers if ticket.state == "waiting"]
+        for lane in self._lanes:
+            for ticket in lane:
+                yield ticket, full or self._shut.get(lane.pool) or lane.block or _ANY
+        for followers in self._followers.values():
+            for ticket in followers:
+                if ticket.state == "waiting":
+                    yield ticket, _CACHE

@@ -76,7 +76,9 @@ def last_lines(ending: RunEnding) -> list[str]:
     if isinstance(failure, OutputError):
         return [_with(counts, f"when that is mended, {_GO_ON}" if ending.resumable else "")]
     to_do = [] if not ending.resumable else _errors(figures)
-    unfinished = ending.resumable and (figures.not_run or (figures.total is None and figures.stopping))
+    unfinished = ending.resumable and (
+        figures.not_run or figures.unwritten or (figures.total is None and figures.stopping)
+    )
     return [_with(counts, _GO_ON if unfinished else ""), *to_do]
 
 

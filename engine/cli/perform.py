@@ -247,9 +247,9 @@ class _Performance:
             interrupted=interrupted,
         )
         say(*outcome(figures), *warn_of_paid_twice(figures), *last_lines(ending))
+        if isinstance(failure, OutputError) or figures.unwritten:
+            return Status.UNWRITTEN
         match failure:
-            case OutputError():
-                return Status.UNWRITTEN
             case InputError():
                 return Status.UNUSABLE
             case RunStopped():

@@ -62,20 +62,21 @@ class Delivery:
         self._writer.used(Begun(str(result.custom_id), self._clock.submitted(result), result.billed, over.dollars))
 
     def note(self, live: LiveStreams) -> None:
-        """Takes what the running streams have used, to be noted with the next write."""
+        """Takes what the running streams have used, to be noted next."""
         for begun in live.used():
             self._writer.used(begun)
 
     async def keep_noting(self, live: LiveStreams) -> None:
-        """Writes every second what the running streams have used, so that a kill loses none of it from the journal.
-        Runs until it is cancelled."""
+        """Notes every second what the running streams have used, so that a kill loses none of it from the journal.
+        Runs until it is cancelled. It leaves the results alone: when they can't be written, iterating the run has to
+        tell."""
         while True:
             await anyio.sleep(_NOTE_SECONDS)
             if live:
                 self.note(live)
-                with suppress(OutputError):  # iterating the run meets it too
+                with suppress(OutputError):  # the next write notes it too, and tells
                     async with self._flushing:
-                        await uninterrupted(lambda: to_thread.run_sync(self._writer.flush))
+                        await uninterrupted(lambda: to_thread.run_sync(self._writer.note))
 
     @property
     def waiting(self) -> bool:

@@ -88,9 +88,11 @@ class Feed(AsyncIterator[StreamRequest]):
             try:
                 item = await anext(stream) if isinstance(stream, AsyncIterator) else next(stream)
             except (StopIteration, StopAsyncIteration):
-                return None
+                break
             self._seen += 1
             number, request = item if isinstance(stream, RequestPipe) else (self._seen, named(item, self._seen))
             if (to_run := await to_thread.run_sync(self._registry.register_one, number, request)) is not None:
                 return to_run
+        if not self._stopped:
+            await to_thread.run_sync(self._registry.end)
         return None

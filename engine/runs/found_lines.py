@@ -44,11 +44,13 @@ class FoundLines:
         return {number for (number,) in rows}
 
     def adopt(self, lines: Iterable[Ended]) -> None:
-        """Adds answers to the journal that only the results had."""
+        """Adds answers to the journal that only the results had. A line tells what its message has used. Where the
+        journal had noted more, attempts before it were paid for too."""
         with self._journal.transaction() as db:
             for line in lines:
                 db.execute("INSERT OR IGNORE INTO request (custom_id, state) VALUES (?, 'pending')", (line.custom_id,))
-                db.execute(END, attrs.asdict(line))
+                noted = db.execute(_NOTED, (line.custom_id,)).fetchone()
+                db.execute(END, attrs.asdict(_with_noted(line, *noted)))
 
     def lose_others(self) -> int:
         """Makes pending what was begun, and what has an answer according to the journal that was not found. Lines that
@@ -65,3 +67,21 @@ class FoundLines:
         """The numbers of the lines whose requests the journal was told to run again."""
         rows = self._journal.read("SELECT line FROM found JOIN again USING (custom_id)")
         return frozenset(number for (number,) in rows)
+
+
+_TOKENS = ("input_tokens", "cache_write_tokens", "cache_read_tokens", "output_tokens")
+_NOTED = f"SELECT dollars, {', '.join(_TOKENS)} FROM request WHERE custom_id = ?"
+
+
+def _with_noted(line: Ended, dollars: float | None, *tokens: int | None) -> Ended:
+    """The row of a line whose request had used this by the journal's last note."""
+    told = [getattr(line, name) or 0 for name in _TOKENS]
+    noted = [count or 0 for count in tokens]
+    most = dict(zip(_TOKENS, map(max, told, noted), strict=True))
+    if sum(most.values()) == sum(told):
+        return line
+    paid = max(line.dollars or 0.0, dollars or 0.0) or line.dollars  # an unknown price stays unknown
+    row = attrs.evolve(line, **most, dollars=paid, estimated=1)
+    if line.kind != "succeeded" or sum(noted[:-1]) <= sum(told[:-1]):
+        return row  # each attempt is billed for its input: there was no other, or all of them belong to the failure
+    return attrs.evolve(row, restarts=1, restarted_dollars=(paid or 0.0) - (line.dollars or 0.0))

@@ -143,6 +143,8 @@ def _add_id(ids: sqlite3.Connection, entry: Entry, custom_id: str, form: Form) -
 
 
 def _open_stdin() -> IO[bytes]:
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  # it was closed before Python started
+        raise InputError("stdin: is closed")
     file = open(os.dup(sys.stdin.fileno()), "rb")  # noqa: SIM115
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.seek(0)

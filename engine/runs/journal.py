@@ -25,6 +25,7 @@ from .journal_rows import (
     FORMAT,
     LOSE,
     SCHEMA,
+    UNANSWERED,
     Begun,
     Ended,
     Held,
@@ -190,18 +191,15 @@ class Journal:
     # -- the requests of the input
 
     def register(self, requests: Iterable[Registered]) -> None:
-        """Adds the whole input. Requests that were registered before and are no longer in the input are removed, unless
-        they have an answer or have cost something. Raises `DuplicateError` and `ChangedError`; then nothing changes."""
+        """Adds the whole input. Requests that were registered before and are no longer in it don't count any more,
+        unless they have an answer. Raises `DuplicateError` and `ChangedError`; then nothing changes."""
         with self.transaction() as db:
             db.execute("DELETE FROM input")
             number_of = lru_cache(partial(_number_of, db))
             for one in requests:
                 add_id(db, one.custom_id, one.ordinal, one.hash, number_of(one.shared))
             _check_unchanged(db)
-            db.execute(
-                "DELETE FROM request WHERE state = 'pending' AND lost_dollars IS NULL"
-                " AND custom_id NOT IN (SELECT custom_id FROM input)"
-            )
+            _leave_out_others(db)
             db.execute(
                 "INSERT INTO request (custom_id, ordinal, hash, shared, state)"
                 " SELECT custom_id, ordinal, hash, shared, 'pending' FROM input WHERE true ON CONFLICT (custom_id)"
@@ -237,20 +235,26 @@ class Journal:
             )
             return known[1] != "ended"
 
+    def end_input(self) -> None:
+        """Notes that the requests that were registered one by one are the whole input, as `register` does."""
+        with self.transaction() as db:
+            _leave_out_others(db)
+
     def unanswered(self, after: int, count: int) -> list[Registered]:
         """The next requests of the input that have no answer, in their order: at most `count`, and only those behind
         the place `after`."""
         rows = self.read(
             "SELECT custom_id, ordinal, hash FROM request INDEXED BY unanswered"
-            " WHERE state <> 'ended' AND ordinal > ?"
+            f" WHERE {UNANSWERED} AND ordinal > ?"
             " AND custom_id IN (SELECT custom_id FROM input) ORDER BY ordinal LIMIT ?",
             (after, count),
         )
         return [Registered(*row) for row in rows]
 
     def count(self) -> int:
-        """How many requests there are, including those that are no longer in the input."""
-        return self.read("SELECT count(*) FROM request")[0][0]
+        """How many requests there are: those that have an answer, even if they are no longer in the input, and those
+        that still have to be answered."""
+        return self.read(f"SELECT count(*) FROM request WHERE state = 'ended' OR {UNANSWERED}")[0][0]
 
     def ended_count(self) -> int:
         """How many requests have an answer."""
@@ -322,7 +326,7 @@ class Journal:
         there are no turns since the results are not `ordered`."""
         if not ordered:
             return [Held(*row) for row in self.read("SELECT custom_id, line FROM held LIMIT ?", (count,))]
-        ((frontier,),) = self.read("SELECT min(ordinal) FROM request WHERE state <> 'ended'")
+        ((frontier,),) = self.read(f"SELECT min(ordinal) FROM request WHERE {UNANSWERED}")
         rows = self.read(
             "SELECT custom_id, line FROM held JOIN request USING (custom_id)"
             " WHERE ? IS NULL OR coalesce(ordinal, 0) < ? ORDER BY ordinal LIMIT ?",
@@ -335,6 +339,14 @@ def _number_of(db: sqlite3.Connection, text: str) -> int:
     """The number of a text of parameters, which is kept if it is new."""
     db.execute("INSERT OR IGNORE INTO parameters (text) VALUES (?)", (text,))
     return db.execute("SELECT number FROM parameters WHERE text = ?", (text,)).fetchone()[0]
+
+
+def _leave_out_others(db: sqlite3.Connection) -> None:
+    """Removes the requests without an answer that are not in the input. Those that have cost something are kept for
+    that alone."""
+    others = "custom_id NOT IN (SELECT custom_id FROM input)"
+    db.execute(f"DELETE FROM request WHERE state = 'pending' AND lost_dollars IS NULL AND {others}")
+    db.execute(f"UPDATE request SET ordinal = NULL WHERE {UNANSWERED} AND {others}")
 
 
 def _check_unchanged(db: sqlite3.Connection) -> None:

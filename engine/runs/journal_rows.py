@@ -19,6 +19,7 @@ __all__ = [
     "FORMAT",
     "LOSE",
     "SCHEMA",
+    "UNANSWERED",
     "Begun",
     "Ended",
     "Held",
@@ -53,7 +54,7 @@ SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE request (
     custom_id TEXT PRIMARY KEY,
-    ordinal INTEGER,        -- its place in the input: later requests have higher numbers
+    ordinal INTEGER,        -- its place in the input: later requests have higher numbers; see UNANSWERED
     hash BLOB,              -- of its parameters; null where only its line in the results is known
     state TEXT NOT NULL,    -- pending, begun or ended
     kind TEXT,              -- of its answer: succeeded, errored, canceled or expired
@@ -95,6 +96,9 @@ CREATE TABLE IF NOT EXISTS replaced (  -- answers that are asked for again, unti
     custom_id TEXT PRIMARY KEY, line BLOB NOT NULL, columns TEXT NOT NULL
 ) WITHOUT ROWID
 """
+UNANSWERED = "state <> 'ended' AND ordinal IS NOT NULL"
+"""The condition for requests that still have to be answered. One that left the input has no place in it, and is only
+kept for what it has cost: nothing waits for it, and it doesn't count."""
 LOSE = """
 UPDATE request SET state = 'pending', kind = NULL, error = NULL, message = NULL, failure = NULL,
     transient = NULL, restarts = NULL, restarted_dollars = NULL,

@@ -42,6 +42,7 @@ class ResultFile:
         self._loss: str | None = None  # what became of the file, once that is known
         self._rescue: tuple[str, int] | None = None  # where its lines are saved
         self._waiting: deque[bytes] = deque()
+        self._torn = 0  # how many bytes of the next line are written already, where they can't be cut off
         self._lock = threading.Lock()
         self.written = 0
         """How many lines have been written whole."""
@@ -138,27 +139,35 @@ class ResultFile:
         """Replaces the content by `lines`, which may come from the file itself, in one step. Raises `OutputError`; then
         the file is unchanged. A symbolic link stays one: the file that it names is replaced."""
         path = os.path.realpath(self._path)
-        beside = f"{path}.tmp"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        beside = f"{path}.manystream-new"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         try:
             # What has this name was left by a run that was killed, or put there for us to write through it.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(beside)
-            descriptor = os.open(beside, flags, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
             try:
-                with open(descriptor, "wb", closefd=False) as file:
+                descriptor = os.open(beside, flags, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
+                with open(descriptor, "wb") as file:
                     file.writelines(lines)
-                os.fsync(descriptor)
-                os.replace(beside, path)
+                    file.flush()
+                    os.fsync(descriptor)
+                self._replace(beside, path)
             except BaseException:
-                os.close(descriptor)
                 with contextlib.suppress(OSError):
                     os.unlink(beside)
                 raise
         except OSError as exc:
             raise self._failure(exc) from exc
-        os.close(self._descriptor)
-        self._descriptor, self._size = descriptor, os.lseek(descriptor, 0, os.SEEK_END)
+
+    def _replace(self, beside: str, path: str) -> None:
+        """Puts the file `beside` in place of ours, which is closed meanwhile: Windows replaces no open file."""
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+        try:
+            os.replace(beside, path)
+        finally:
+            self._descriptor = self._open_file()
+            self._size = os.lseek(self._descriptor, 0, os.SEEK_END)
 
     def add(self, line: bytes) -> None:
         """Adds a line, which the next `flush` writes."""
@@ -166,6 +175,7 @@ class ResultFile:
 
     def flush(self) -> None:
         """Writes the lines that wait. Raises `OutputError` when that fails; `written` says how many lines were written.
+        The others no longer wait: to write them later, add them again in the same order, before any other.
 
         It may be called from any thread, and again after an interruption: no line is written twice.
         """
@@ -173,7 +183,7 @@ class ResultFile:
             lines: list[bytes] = []
             while self._waiting:
                 lines.append(self._waiting.popleft())
-            data = memoryview(b"".join(lines))
+            data = memoryview(b"".join(lines))[self._torn if lines else 0 :]
             written = 0
             try:
                 while written < len(data):
@@ -181,14 +191,22 @@ class ResultFile:
             except OSError as exc:
                 whole = bytes(data[:written]).rfind(b"\n") + 1
                 self.written += bytes(data[:whole]).count(b"\n")
-                if self._regular:
-                    self._size += whole
-                    with contextlib.suppress(OSError):
-                        os.ftruncate(self._descriptor, self._size)
-                        os.lseek(self._descriptor, self._size, os.SEEK_SET)
+                self._size += written
+                self._cut_off(written - whole + (0 if whole else self._torn))
                 raise self._failure(exc) from exc
+            if lines:
+                self._torn = 0
             self._size += written
             self.written += len(lines)
+
+    def _cut_off(self, torn: int) -> None:
+        """Removes the beginning of a line, which has so many bytes, from the end of a regular file."""
+        if self._regular:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size - torn)
+                self._size = os.lseek(self._descriptor, self._size - torn, os.SEEK_SET)
+                torn = 0
+        self._torn = torn
 
     def check_there(self) -> None:
         """Raises `StoreError` when the file is no longer where it was. Closing it saves its lines then, if it was

@@ -105,6 +105,10 @@ class Registry:
         except (DuplicateError, ChangedError) as exc:
             raise self._refused(exc) from None
 
+    def end(self) -> None:
+        """Notes that all requests of a source have come that is registered one by one."""
+        self._journal.end_input()
+
     def next(self) -> list[StreamRequest]:
         """The next few requests to run, of a source that was registered; an empty list at its end.
 

@@ -102,6 +102,10 @@ def open_run(
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit is at least 1, not {limit}")
+    for name, given in (("retry_only", retry_only), ("retry_stopped", retry_stopped)):
+        names: object = given
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise TypeError(f"{name} is a list of names, such as [{str(given)!r}], not {type(given).__name__}")
     return Run(
         engine,
         source,

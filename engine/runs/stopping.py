@@ -331,9 +331,9 @@ def broken(result: StreamResult) -> bool:
 
 
 def _not_found(result: StreamResult) -> bool:
-    """Whether there was nothing under the URL, which is not said of a model."""
+    """Whether there was nothing under the URL that could take a request, which is not said of a model."""
     info = result.error
-    return info is not None and info.status in (404, 405, 410) and not info.message.startswith("model")
+    return info is not None and info.status in (404, 405, 410, 501) and not info.message.startswith("model")
 
 
 def _said(info: ErrorInfo) -> str:

@@ -174,7 +174,8 @@ def _reconcile(path: str, output: ResultFile, journal: Journal, prices: Prices) 
     known = journal.ended_count()
     if known and not os.path.exists(path):
         raise OutputError(
-            f"{path}: does not exist, though its journal knows of {known:,} results in it; --overwrite starts anew"
+            f"{path}: does not exist, though its journal knows of {known:,} results in it: put it back, or start anew"
+            " with --overwrite"
         )
     output.open(resumable=True)
     return reconcile(output, journal, prices)

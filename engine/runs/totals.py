@@ -8,7 +8,7 @@ import attrs
 
 from ...actors.message import EMPTY
 from .failures import Failure, read_failures
-from .journal_rows import columns_in, failure_in, session_table
+from .journal_rows import UNANSWERED, columns_in, failure_in, session_table
 
 __all__ = ["Totals", "read_totals"]
 
@@ -30,7 +30,8 @@ class Totals:
     lasting: Mapping[str, int] = EMPTY
     """The other answers that errored or expired, by the failure's name."""
     pending: int = 0
-    """Requests without an answer; those that were never read from the input are not among them."""
+    """Requests that still have to be answered; those that were never read from the input, or are no longer in it, are
+    not among them."""
     attempts: int = 0
     """Attempts of all requests that have an answer."""
     retried: int = 0
@@ -87,8 +88,8 @@ class Totals:
 
 
 # `total` and not `sum`, which overflows at the counts that a server may send.
-_SUMS = """
-SELECT cast(total(state <> 'ended') AS INTEGER) AS pending,
+_SUMS = f"""
+SELECT cast(total({UNANSWERED}) AS INTEGER) AS pending,
     cast(total(lost_input_tokens) AS INTEGER) AS lost_input_tokens,
     cast(total(lost_output_tokens) AS INTEGER) AS lost_output_tokens,
     total(lost_dollars) AS lost_dollars,

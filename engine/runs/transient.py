@@ -5,7 +5,7 @@
 | no connection, or lost before a response                 | `connection_error`    | yes, if a retry may mend it   |
 | the bytes ended before the answer did                    | `truncated`           | yes (1)                       |
 | a corrupt event                                          | `protocol_error`      | yes, if a retry may mend it   |
-| status 408, 429, and all from 500 on                     | the API's type        | yes, but for spend limits     |
+| status 408, 429, all from 500 on but 501                 | the API's type        | yes, but for spend limits     |
 | the same type inside a stream                            | the API's type        | the same                      |
 | a type that is not known, inside a stream                | the API's type        | yes, if it may be retried     |
 | the deadlines `connect`, `silence`, `first_event`        | `deadline_connect`, … | yes (1)                       |
@@ -65,7 +65,7 @@ def passes(info: ErrorInfo) -> bool:
     status: object = info.status
     if not isinstance(status, int):
         return info.retryable is True
-    return status in (408, 429) or status >= 500
+    return status in (408, 429) or (status >= 500 and status != 501)
 
 
 def _text(value: object) -> str:

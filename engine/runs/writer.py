@@ -7,6 +7,7 @@ journal doesn't know. Lines that have to wait for their turn are noted with thei
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 
 import attrs
 
@@ -32,7 +33,7 @@ class Answer:
 class Writer:
     """Writes answers to `output` and `journal`, with `ordered` in the order of the input.
 
-    `begin`, `flush` and `close` block. They may be called from any thread, and again after an interruption.
+    `begin`, `note`, `flush` and `close` block. They may be called from any thread, and again after an interruption.
     """
 
     def __init__(self, output: ResultFile, journal: Journal, *, ordered: bool) -> None:
@@ -40,7 +41,7 @@ class Writer:
         self._journal = journal
         self._ordered = ordered
         self._lock = threading.Lock()
-        self._answers: list[Answer] = []
+        self._answers: deque[Answer] = deque()
         self._used: dict[str, Begun] = {}
         self._noted: list[Ended] = []  # written and not yet noted
         self._written: list[str] = []  # ids of lines that were held and are written now
@@ -61,45 +62,78 @@ class Writer:
         self._used.pop(answer.ended.custom_id, None)
         self._answers.append(answer)
 
-    def flush(self) -> None:
-        """Writes what was collected. Raises `OutputError` when that fails; what could be written is in `safe`."""
+    def note(self) -> None:
+        """Notes in the journal what was used and written so far; the results are left alone. Raises `OutputError` when
+        that fails; whatever comes next tries it again."""
         with self._lock:
-            answers, self._answers = self._answers, []
-            used, self._used = self._used, {}
+            self._note()
+
+    def flush(self) -> None:
+        """Writes what was collected. Raises `OutputError` when that fails; what could be written is in `safe`, and the
+        next flush begins with the rest."""
+        with self._lock:
             if self._ordered:
-                self._flush_in_order(answers, used)
+                self._flush_in_order()
             else:
-                self._flush_as_they_come(answers, used)
+                self._flush_as_they_come()
             self._output.check_there()
 
-    def _flush_as_they_come(self, answers: list[Answer], used: dict[str, Begun]) -> None:
+    def _flush_as_they_come(self) -> None:
         failure: OutputError | None = None
-        if used or self._noted:
-            try:
-                self._journal.commit(used.values(), self._noted)
-                self._noted = []
-            except OutputError as exc:
-                failure = exc  # the answers matter more than their rows in the journal
+        try:
+            self._note()
+        except OutputError as exc:
+            failure = exc  # the answers matter more than their rows in the journal
+        answers = self._take()
         before = self._output.written
         for answer in answers:
             self._output.add(answer.line)
         try:
             self._output.flush()
         finally:
-            done = answers[: self._output.written - before]
-            self._noted += [answer.ended for answer in done]
-            self.safe.extend(done)
+            count = self._output.written - before
+            self._noted += [answer.ended for answer in answers[:count]]
+            self.safe.extend(answers[:count])
+            self._give_back(answers[count:])
         if failure is not None:
             raise failure
 
-    def _flush_in_order(self, answers: list[Answer], used: dict[str, Begun]) -> None:
-        if not (answers or used or self._written):
+    def _flush_in_order(self) -> None:
+        answers = self._take()
+        if not (answers or self._used or self._written):
             return
         held = [Held(answer.ended.custom_id, answer.line) for answer in answers]
-        self._journal.commit(used.values(), [answer.ended for answer in answers], held, self._written)
-        self._written = []
+        try:
+            self._commit([answer.ended for answer in answers], held)
+        except BaseException:
+            self._give_back(answers)
+            raise
         self.safe.extend(answers)
         self._write_due()
+
+    def _take(self) -> list[Answer]:
+        answers: list[Answer] = []
+        while self._answers:  # more may be added meanwhile
+            answers.append(self._answers.popleft())
+        return answers
+
+    def _give_back(self, answers: list[Answer]) -> None:
+        self._answers.extendleft(reversed(answers))
+
+    def _note(self) -> None:
+        if self._used or self._noted or self._written:
+            self._commit(self._noted)
+            self._noted = []
+
+    def _commit(self, ended: list[Ended], held: Sequence[Held] = ()) -> None:
+        used, self._used = self._used, {}
+        try:
+            self._journal.commit(used.values(), ended, held, self._written)
+        except BaseException:
+            for custom_id, begun in used.items():
+                self._used.setdefault(custom_id, begun)  # what was noted meanwhile is more
+            raise
+        self._written = []
 
     def _write_due(self) -> None:
         if self._written:
@@ -127,10 +161,13 @@ class Writer:
             self.flush()
         finally:
             with self._lock:
-                if self._noted:
-                    self._journal.commit((), self._noted)
-                    self._noted = []
-                if put_back(self._journal):
+                for answer in self._answers:  # they stay unwritten, and have cost something all the same
+                    ended, billed = answer.ended, answer.result.billed
+                    self._used[ended.custom_id] = Begun(ended.custom_id, ended.submitted or 0.0, billed, ended.dollars)
+                self._note()
+                try:
+                    put_back(self._journal)
                     self._write_due()
-                self._output.sync()
-                self._journal.end_session(how)
+                    self._output.sync()
+                finally:
+                    self._journal.end_session(how)

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 import anyio
 
 from ...actors.stream import RequestLike
+from ..combinators.arguments import check_requests
 from .loop_thread import LoopThread
 
 __all__ = ["Exchange"]
@@ -35,8 +36,9 @@ class Exchange(Generic[T, V]):
     """A task in the loop that gives items of `T` and returns a `V`, and one thread that takes them."""
 
     def __init__(self, loop: LoopThread, requests: Iterable[RequestLike] = ()) -> None:
+        check_requests(requests)
         if isinstance(requests, AsyncIterable):
-            raise TypeError("requests are an iterable here; an asynchronous one is for Engine")
+            raise TypeError("requests is an iterable here; an asynchronous one is for Engine")
         self._loop = loop
         self._requests: Iterable[RequestLike] = requests
         self._drawn: Iterator[RequestLike] | None = None
@@ -90,7 +92,7 @@ class Exchange(Generic[T, V]):
     def requests(self) -> Iterable[RequestLike] | AsyncIterator[RequestLike]:
         """The caller's requests: as they are if nothing of the caller's runs when they are taken, else each taken by
         the thread when it is wanted."""
-        return self._requests if isinstance(self._requests, list | tuple | str) else _Wanted(self)
+        return self._requests if isinstance(self._requests, list | tuple) else _Wanted(self)
 
     async def next_request(self) -> RequestLike:
         """The next request, taken by the thread. Raises `StopAsyncIteration` when there is none, and what the caller's

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
-from threading import Lock
+from threading import RLock
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -33,7 +33,7 @@ class LoopThread:
     def __init__(self, block: AbstractAsyncContextManager[object], backend: Literal["asyncio", "trio"]) -> None:
         self._block = block
         self._backend: Literal["asyncio", "trio"] = backend
-        self._lock = Lock()
+        self._lock = RLock()  # a signal handler may come in the middle of `close`, in the same thread
         self._stack: ExitStack | None = None  # what is open
         self._portal: BlockingPortal | None = None
         self._home: HomeLoop | None = None

@@ -89,7 +89,8 @@ class SyncEngine:
     def close(self) -> None:
         """Closes the engine as leaving its block does: what runs may finish for `grace` seconds, and is cancelled at
         once when Ctrl-C comes meanwhile. It may be called again, and by several threads; each returns when nothing of
-        the engine runs any more. Does nothing before the engine is opened.
+        the engine runs any more. Only a call inside of another, as a signal handler makes it, returns at once. Does
+        nothing before the engine is opened.
 
         Raises what crashed the engine, if something did.
         """
@@ -104,7 +105,7 @@ class SyncEngine:
     def submit(self, request: RequestLike) -> SyncHandle:
         """Starts a request and returns its handle at once. The stream runs on its own, whether anybody waits for it or
         not. Raises as `Engine.submit` does."""
-        actor = self._loop.call(lambda: self._engine.launch(request))
+        actor = self._loop.call(lambda: self._engine.launch(request, keep=True))
         return SyncHandle(actor, self._engine.ask_to_cancel, self._loop)
 
     def stream(self, request: RequestLike, *, policy: Policy | None = None) -> SyncStream:
@@ -116,7 +117,8 @@ class SyncEngine:
         return open_stream(self._engine, self._loop, request, policy)
 
     def get(self, stream_id: str) -> SyncHandle | None:
-        """The handle of a stream that waits or runs; None for any other. As `Engine.get`."""
+        """The handle of a stream that waits or runs, or that ended less than `keep_ended` seconds ago; None for any
+        other. As `Engine.get`."""
         actor = self._loop.call(lambda: self._engine.find(stream_id))
         return None if actor is None else SyncHandle(actor, self._engine.ask_to_cancel, self._loop)
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 import anyio
 
 from ...actors.actor import StreamActor
-from ...actors.channel import Mailbox, Policy
+from ...actors.channel import Mailbox, Policy, check_policy
 from ...actors.handle import StreamHandle, StreamView
 from ...actors.stream import PartEvent, RequestLike, SnapshotEvent, StreamResult
 from ..combinators.single import new_text
@@ -89,12 +89,13 @@ class SyncTextStream(Iterator[str]):
 
 def open_stream(engine: Engine, loop: LoopThread, request: RequestLike, policy: Policy | None) -> SyncStream:
     """Starts a request whose events the calling thread will read. Raises as `engine.submit` does."""
+    check_policy(policy)
     exchange: Exchange[PartEvent, None] = Exchange(loop)
     launched: Future[StreamActor] = Future()
 
     async def bring() -> None:
         try:
-            actor = engine.launch(request, on_abandon="cancel")
+            actor = engine.launch(request, on_abandon="cancel", keep=True)
             mailbox = StreamHandle(actor, engine.ask_to_cancel, engine.home).subscribe(policy)
         except BaseException as exc:
             launched.set_exception(exc)
@@ -109,8 +110,8 @@ def open_stream(engine: Engine, loop: LoopThread, request: RequestLike, policy: 
             except anyio.get_cancelled_exc_class():
                 engine.request_cancel(actor, "consumer", "its last consumer left")
                 await uninterrupted(actor.closed.wait)
+                # The task ends here, cancelled or not: how the stream ended is what its reader is told.
                 exchange.give_last(_rest(mailbox))
-                raise
 
     exchange.start(bring)
     try:

@@ -373,7 +373,17 @@ def main() -> None:
             # The parent process closed it. No file of ours may take its number, since output would go into it. It is
             # opened for reading only, so that writing to it fails.
             os.open(os.devnull, os.O_RDONLY)
-    app(prog_name="manystream")
+    try:
+        try:
+            app(prog_name="manystream")
+        finally:
+            if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  # it was closed before Python started
+                sys.stdout.flush()
+    except OSError as exc:
+        # Standard output can't be written to. What is left in it would be tried again, and told, at Python's end.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        print(f"error: stdout: {(exc.strerror or str(exc)).lower()}", file=sys.stderr)  # noqa: T201
+        sys.exit(3)
 
 
 if __name__ == "__main__":

@@ -243,7 +243,7 @@ class TestHeld:
                     assert 7 <= stats.held_seconds <= 8
                     assert len(caplog.records) == 1
             (record,) = caplog.records
-            assert (record.name, record.levelno) == ("manystream", logging.WARNING)
+            assert (record.name, record.levelno) == ("manystream.engine", logging.WARNING)
             assert "all 2 running streams have been held back" in record.message
             assert "2 requests wait" in record.message
             with anyio.fail_after(60):

@@ -1,5 +1,6 @@
 """Streams that have ended are found by their ids for a while, without their requests. On virtual time."""
 
+import contextlib
 import gc
 import weakref
 from typing import Any
@@ -12,7 +13,7 @@ from tests.support.virtual import virtual_backends
 
 from manystream import AnthropicModel, Conflate, Engine, SnapshotEvent, State, StreamEndEvent, StreamRequest
 from manystream.engine import ended
-from manystream.engine.simulator import Fail, Simulator
+from manystream.engine.simulator import Fail, Simulator, Stall
 
 pytestmark = pytest.mark.anyio
 
@@ -149,3 +150,16 @@ async def test_nothing_is_kept_once_the_engine_is_left() -> None:
         left = anyio.current_time()
     assert anyio.current_time() - left < 1
     assert engine.get(handle.id) is None
+
+
+@pytest.mark.parametrize("how", ["with an exception", "after grace"])
+async def test_leaving_does_not_wait_for_what_is_kept(how: str) -> None:
+    began = anyio.current_time()
+    with contextlib.suppress(LookupError):
+        async with engine_keeping(3600, Stall(1, text="one two three four"), grace=1) as engine:
+            handle = engine.submit("hi")
+            await anyio.sleep(1)
+            if how == "with an exception":
+                raise LookupError
+    assert handle.result.state == "cancelled"
+    assert anyio.current_time() - began < 60

@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from manystream import __version__
 from manystream.__main__ import app
+from manystream.engine.runs import Figures
 from manystream.engine.simulator import Cut, Simulator, Stall
 
 PROMPTS = "".join(f'{{"prompt": "Tell me of {number}"}}\n' for number in range(10))
@@ -309,6 +310,37 @@ def test_results_that_cannot_be_written(simulator: Simulator) -> None:
     assert done.stderr.splitlines()[0] == "error: /dev/full: no space left on device"
     counts = r"\d+ answers not written(, \d not run)? of 10; results in /dev/full"
     assert re.fullmatch(counts, done.stderr.splitlines()[-1])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("line", ["--help", "--version", "report out.jsonl", "report out.jsonl --json"])
+def test_what_a_command_prints_cannot_be_written(simulator: Simulator, line: str) -> None:
+    assert run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url).exit_code == 0
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "manystream", *line.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (3, "error: stdout: no space left on device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs descriptors that are passed on")
+def test_standard_input_that_is_closed(simulator: Simulator) -> None:
+    command = [sys.executable, "-m", "manystream", "run", "-", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url]
+    done = subprocess.run(["sh", "-c", '"$@" 0<&-', "sh", *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: stdin: is closed\n")
+
+
+def test_answers_that_are_not_in_the_results_fail_the_run(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Figures, "unwritten", 2)
+    done = run("in.jsonl", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url)
+    assert done.exit_code == 3
+    assert done.stderr.splitlines()[-1].endswith("run the same command again to continue")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")

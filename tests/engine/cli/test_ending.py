@@ -98,6 +98,14 @@ def test_what_came_and_was_not_written_was_run() -> None:
     ]
 
 
+def test_what_was_not_written_is_told_without_a_failure_too() -> None:
+    figures = Figures(2)
+    figures.started = figures.answered = 2
+    assert told(figures) == [
+        "2 answers not written of 2; results in o.jsonl; run the same command again to continue",
+    ]
+
+
 def test_after_an_input_error_nothing_is_said_of_nothing() -> None:
     wrong = InputError("stdin:1: not JSON")
     assert told(Figures(), failure=wrong) == []

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
@@ -14,6 +15,8 @@ from manystream import StreamResult
 from manystream.engine.runs import Figures
 from manystream.engine.runs.delivery import Delivery
 from manystream.engine.runs.journal import Journal
+from manystream.engine.runs.journal_rows import Begun
+from manystream.engine.runs.live import LiveStreams
 from manystream.engine.runs.output import ResultFile
 from manystream.engine.runs.stopping import Over
 from manystream.engine.runs.writer import Writer
@@ -53,10 +56,33 @@ async def test_a_result_that_another_task_has_written_is_given_too(writer: Write
     delivery = Delivery(writer, Figures())
     one = ending("a")
     delivery.add(one)
-    writer.flush()  # as noting what running streams have used does
+    writer.flush()
     assert delivery.waiting  # so that iterating does not end before it was given
     await delivery.write()
     assert (delivery.next(), delivery.waiting) == (one.result, False)
+
+
+async def test_what_runs_is_noted_and_nothing_is_written(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("manystream.engine.runs.delivery._NOTE_SECONDS", 0.0)
+    noted = anyio.Event()
+
+    class Live:
+        def used(self) -> list[Begun]:
+            noted.set()
+            return [Begun("b", 1.0, dollars=0.5)]
+
+        def __len__(self) -> int:
+            return 1
+
+    delivery = Delivery(writer, Figures())
+    delivery.add(ending("a"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(delivery.keep_noting, cast("LiveStreams", Live()))
+        await noted.wait()
+        noted = anyio.Event()
+        await noted.wait()  # so that the first note is over
+        tasks.cancel_scope.cancel()
+    assert (writer.waiting, len(writer.safe), delivery.waiting) == (1, 0, True)
 
 
 async def test_an_ending_that_is_no_answer_is_not_given(writer: Writer) -> None:

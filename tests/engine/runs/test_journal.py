@@ -109,7 +109,7 @@ def test_what_is_no_longer_in_the_input_is_forgotten_unless_something_was_paid_f
     journal.end_session("interrupted")
     journal.register(registered("stays", "new", first=5))
     assert states(journal) == {"lost": "pending", "ended": "ended", "stays": "pending", "new": "pending"}
-    assert (journal.count(), journal.ended_count(), journal.gone()) == (4, 1, 1)
+    assert (journal.count(), journal.ended_count(), journal.gone()) == (3, 1, 1)
     assert journal.unanswered(0, 9) == registered("stays", "new", first=5)
 
 
@@ -459,3 +459,36 @@ def test_what_cannot_be_removed_is_told(path: str) -> None:
     with pytest.raises(OutputError) as caught:
         remove_journal(path.removesuffix(".journal"))
     assert str(caught.value) == f"{path}: is a directory"
+
+
+# -- requests that left the input and had cost something
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_nothing_waits_for_a_request_that_is_gone(path: str, whole: bool) -> None:
+    with closing(Journal(path)) as journal:
+        journal.register(registered("a", "b", "c"))
+        begin(journal, "a", usage=Usage(input_tokens=7), dollars=0.5)
+        journal.end_session("cancelled")
+        assert (journal.count(), journal.totals().pending) == (3, 3)
+    with closing(Journal(path)) as journal:
+        left = registered("b", "c", first=2)
+        if whole:
+            journal.register(left)
+        else:  # one by one, as they come
+            assert all(journal.register_one(one) for one in left)
+            assert journal.totals().pending == 3  # "a" may still come
+            journal.end_input()
+        assert (journal.count(), journal.totals().pending, unanswered(journal)) == (2, 2, ["b", "c"])
+        journal.commit((), [answer("b")], [Held("b", b"line\n")])
+        assert due(journal) == ["b"]
+        assert (journal.totals().lost_dollars, journal.totals().lost) == (0.5, 1)
+
+
+def test_a_request_that_was_gone_may_come_back(journal: Journal) -> None:
+    journal.register(registered("a", "b"))
+    begin(journal, "a", dollars=0.5)
+    journal.end_session("cancelled")
+    journal.register(registered("b"))
+    journal.register(registered("a", "b"))
+    assert (journal.count(), unanswered(journal), journal.totals().lost_dollars) == (2, ["a", "b"], 0.5)

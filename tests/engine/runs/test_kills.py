@@ -266,3 +266,44 @@ def test_what_was_cut_is_told_as_lost(tmp_path: Path) -> None:
     journal.end_session("cancelled")
     assert journal.read(lost)[0] == ("pending", 36, 200, 0.5)
     journal.close()
+
+
+SAID = {"type": "succeeded", "message": {"model": "claude-opus-5-5", "usage": {"input_tokens": 5, "output_tokens": 20}}}
+FAILED = {"type": "errored", "error": {"type": "error", "error": {"type": "api_error", "message": "no"}}}
+COST = Prices().cost("claude-opus-5-5", Usage(input_tokens=5, output_tokens=20)) or 0.0
+
+
+@pytest.mark.parametrize(
+    ("result", "noted", "dollars", "spent", "restarts"),
+    [
+        (SAID, None, None, COST, 0),
+        (SAID, Usage(), 0.0, COST, 0),
+        (SAID, Usage(input_tokens=5, output_tokens=8), COST / 2, COST, 0),
+        (SAID, Usage(input_tokens=5, output_tokens=24), COST * 1.2, COST * 1.2, 0),  # an estimate of the one attempt
+        (SAID, Usage(input_tokens=10, output_tokens=40), COST * 2, COST * 2, 1),
+        (SAID, Usage(input_tokens=5, cache_read_input_tokens=5, output_tokens=4), COST * 2, COST * 2, 1),
+        (SAID, Usage(input_tokens=10, output_tokens=40), None, COST, 1),
+        (FAILED, None, None, 0.0, 0),
+        (FAILED, Usage(input_tokens=10, output_tokens=40), COST * 2, COST * 2, 0),
+    ],
+)
+def test_a_line_that_was_not_noted_costs_what_its_earlier_attempts_did(
+    tmp_path: Path, result: dict[str, Any], noted: Usage | None, dollars: float | None, spent: float, restarts: int
+) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_text(json.dumps({"custom_id": "a", "result": result}) + "\n")
+    output = ResultFile(path)
+    output.open(resumable=True)
+    with closing(Journal(journal_path(str(path)))) as journal, closing(output):
+        journal.register([Registered("a", 1, b"")])
+        journal.begin_session()
+        if noted is not None:
+            journal.commit([Begun("a", 1.0, noted, dollars)], [])
+        assert reconcile(output, journal, Prices())[1] == 0
+        totals = journal.totals()
+    assert totals.spent == pytest.approx(spent)
+    assert (totals.done, totals.lost_dollars, totals.restarts) == (1, 0.0, restarts)
+    assert totals.restarted_dollars == pytest.approx(spent - COST if restarts else 0.0)
+    if noted is not None and result is SAID:
+        assert totals.output_tokens == max(20, noted.output_tokens)
+        assert totals.total_input_tokens == max(5, noted.total_input_tokens)

@@ -353,3 +353,29 @@ async def test_events_are_written_beside(simulator: Simulator, output: Path, tmp
         assert json.loads(lines[-1])["event_kind"] == "stream_end"
     with pytest.raises(OutputError, match=r"^stdout: can't take both"):
         await run_all(simulator, prompts(1), Path("-"), stream_events="-")
+
+
+@pytest.mark.parametrize("make", ["known", "iterated", "streamed"])
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_a_request_that_cost_something_may_leave_the_input(
+    simulator: Simulator, output: Path, make: str, ordered: bool
+) -> None:
+    simulator.script([Stall(2, text="one two three four five six seven eight"), *["fine"] * 3])
+    model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=simulator.url)
+    async with Engine(model, max_concurrency=1, retry=ONCE) as engine, open_run(engine, prompts(3), output) as run:
+        while not run._driver.live:  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+            with anyio.move_on_after(0.01):
+                await anext(run)
+    assert (run.totals.pending, run.totals.lost) == (3, 1)
+    left = prompts(3)[1:]
+    source: Any = left if make == "known" else iter(left) if make == "iterated" else astream(left)
+    run = await run_all(simulator, source, output, slots=1, ordered=ordered)
+    assert list(kinds(output)) == ["p-1", "p-2"]
+    assert (run.figures.done, run.figures.not_run, run.totals.pending) == (2, 0, 0)
+    assert run.totals.lost_dollars > 0
+    assert run.figures.total == (2 if make == "known" else None)
+
+
+async def astream(requests: list[StreamRequest]) -> AsyncIterator[StreamRequest]:
+    for request in requests:
+        yield request

@@ -328,3 +328,10 @@ async def test_a_few_that_break_are_errored(simulator: Simulator, tmp_path: Path
     simulator.script([Cut(1, "garbage", text=LONG)] * 2)
     await run_all(simulator, prompts(2), tmp_path / "few.jsonl", slots=1)
     assert kinds(tmp_path / "few.jsonl") == ["errored"] * 2
+
+
+def test_a_server_of_files_is_no_messages_api() -> None:
+    stopping, answers = told(*[ErrorInfo("api_error", "Unsupported method ('POST')", 501)] * 5)
+    assert stopping.stop is not None
+    assert stopping.stop.reason == "wrong_url"
+    assert answers == [0] * 5

@@ -219,12 +219,14 @@ def test_results_behind_a_link_stay_there_when_they_are_rewritten() -> None:
     with Simulator().in_thread() as simulator:
         simulator.script([400])
         assert run(simulator, "--limit", "2").exit_code == 1
-        Path("far/results.tmp").symlink_to("../victim")  # as somebody would who wants it to be written through
+        Path("far/results.manystream-new").symlink_to(
+            "../victim"
+        )  # as somebody would who wants it to be written through
         assert run(simulator, "--limit", "2", "--retry-errored").exit_code == 0
     assert Path("out.jsonl").is_symlink()
     assert len(answers("far/results")) == 2
     assert Path("victim").read_text() == "mine\n"
-    assert not os.path.lexists("far/results.tmp")
+    assert not os.path.lexists("far/results.manystream-new")
 
 
 def test_events_go_to_a_directory(simulator: Simulator) -> None:

@@ -102,6 +102,11 @@ def test_what_is_no_request_is_told_where_it_is_given(engine: SyncEngine) -> Non
         list(engine.as_completed([7]))  # type: ignore[list-item]
     with pytest.raises(ValueError, match="limit"):
         engine.gather(["hi"], limit=0)
+    wrongs: list[Any] = ["hi", {"messages": []}, StreamRequest("hi"), 3, None]
+    for wrong in wrongs:
+        for call in (engine.gather, engine.as_completed):
+            with pytest.raises(TypeError, match="requests is an iterable of requests, not"):
+                call(wrong)
 
 
 def test_a_stream_that_is_dropped_is_cancelled(simulator: Simulator, engine: SyncEngine) -> None:
@@ -222,6 +227,27 @@ def test_a_handle_is_waited_for(simulator: Simulator, engine: SyncEngine) -> Non
     assert handle.wait().state == "cancelled"
     assert handle.snapshot().stream_id == handle.id
     assert engine.get(handle.id) is None
+
+
+def test_what_has_ended_is_found_for_a_while(simulator: Simulator, backend: Backend) -> None:
+    with SyncEngine(model_for(simulator), backend=backend, keep_ended=60) as engine:
+        handle, stream = engine.submit("hi"), engine.stream("hi")
+        list(stream)
+        result = handle.wait()
+        for one in (handle, stream):
+            found = engine.get(one.id)
+            assert found is not None
+            assert found.state == one.state
+        found = engine.get(handle.id)
+        assert found is not None
+        assert found.wait() == result
+
+
+def test_a_wrong_policy_sends_nothing(simulator: Simulator, engine: SyncEngine) -> None:
+    with pytest.raises(TypeError):
+        engine.stream("hi", policy="lossless")  # type: ignore[arg-type]
+    assert engine.stats().running == 0
+    assert not simulator.requests
 
 
 def test_a_group_is_cancelled(simulator: Simulator, engine: SyncEngine) -> None:
@@ -446,6 +472,34 @@ except KeyboardInterrupt:
     assert not [thread for thread in threading.enumerate() if "manystream" in thread.name]
     print("interrupted", flush=True)
 """
+
+
+_TERMINATED = """
+import os, signal, sys, threading
+from manystream import AnthropicModel, SyncEngine
+url, backend = sys.argv[1:]
+engine = SyncEngine(AnthropicModel("claude-opus-5-5", api_key="k", base_url=url), backend=backend, grace=0.5)
+engine.open()
+signal.signal(signal.SIGTERM, lambda *_: (print("asked", flush=True), engine.close()))
+handle = engine.submit("hi")
+sys.stdin.readline()
+threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGTERM]).start()
+engine.close()
+print(handle.result.state)
+"""
+
+
+def test_a_signal_handler_may_close_it_while_it_is_closed(simulator: Simulator, backend: Backend) -> None:
+    simulator.script([Stall(1, text="one two three four")])
+    process = subprocess.Popen(
+        [sys.executable, "-c", _TERMINATED, simulator.url, backend],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    simulator.wait_until(lambda seen: len(seen.requests) == 1, timeout=20)
+    said, _ = process.communicate("\n", timeout=20)
+    assert said.split() == ["asked", "cancelled"]
 
 
 @pytest.mark.parametrize("what", ["stream", "gather", "as_completed", "wait", "close"])
