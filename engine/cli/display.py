@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Protocol, Self
 
+import anyio
 from rich.console import Console
 
 from ..report.units import printable
@@ -17,7 +18,18 @@ from .footer import Footer
 from .telling import say
 from .view import live_lines, plain_line
 
-__all__ = ["Display", "HarmlessDisplay", "LineDisplay", "LiveDisplay", "QuietDisplay", "display_for", "line_interval"]
+__all__ = [
+    "Display",
+    "HarmlessDisplay",
+    "LineDisplay",
+    "LiveDisplay",
+    "QuietDisplay",
+    "display_for",
+    "line_interval",
+    "tell_trouble",
+]
+
+_SOON = 0.25  # seconds
 
 
 class Display(Protocol):
@@ -223,3 +235,14 @@ def display_for(figures: Figures, stats: Callable[[], EngineStats], *, output: s
     if console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows and not together:
         return LiveDisplay(figures, stats, console)
     return LineDisplay(figures, stats)
+
+
+async def tell_trouble(display: Display, figures: Figures) -> None:
+    """Says at once what keeps the requests from being answered, where the figures are shown only now and then. Returns
+    where they are shown all the time, or never."""
+    told = None
+    while _SOON < display.interval < math.inf:
+        await anyio.sleep(_SOON)
+        if figures.trouble != told:
+            told = figures.trouble
+            display.note(told or "the API answers again")

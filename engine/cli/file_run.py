@@ -1,5 +1,6 @@
 """`manystream run`: a file of requests against the API, or against another server that speaks it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,6 +58,8 @@ def run_file(
             checked(check_base_url, "--base-url", base_url)
         check_environment(provider, base_url=base_url)
         known = dict(map(_price, prices))
+        if spend_cap == math.inf:
+            raise InputError("--spend-cap is a number of dollars, not inf: leave it out for no cap")
         _check_policy(retry_errored, retry_only, max_failures)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
         requests = read_requests(source, needs_model=model is None, skip_invalid=skip_invalid, parameters=parameters)

@@ -24,7 +24,7 @@ from ..runs.output import StoreError
 from ..runs.pipe import RequestPipe
 from ..runs.rates import Speed
 from .descriptors import affordable
-from .display import Display, HarmlessDisplay, display_for
+from .display import Display, HarmlessDisplay, display_for, tell_trouble
 from .ending import RunEnding, last_lines
 from .event_loop import run as run_in_loop
 from .frames import ENDED, figures_now
@@ -36,7 +36,6 @@ from .watched import Watched
 
 __all__ = ["Job", "Status", "perform"]
 
-_SOON = 0.25  # seconds
 _SETTLED = 0.05  # seconds, after which what is dropped is gone, so that what remains can be counted
 
 
@@ -201,7 +200,7 @@ class _Performance:
                         if run.resumable:
                             self._watched.open(job.output)
                             tasks.start_soon(self._watched.keep_telling, run.figures, engine.stats)
-                        tasks.start_soon(self._tell_trouble, self._display, run)
+                        tasks.start_soon(tell_trouble, self._display, run.figures)
                         await self._exhaust(run)
                         tasks.cancel_scope.cancel()
         except (InputError, OutputError) as exc:
@@ -222,15 +221,6 @@ class _Performance:
     def last_figures(self) -> dict[str, Any] | None:
         """What those who watch are told at the end."""
         return None if self._run is None else figures_now(self._run.figures, Speed(), ENDED)
-
-    async def _tell_trouble(self, display: Display, run: Run) -> None:
-        """Says at once what keeps the requests from being answered, where the figures are shown only now and then."""
-        told = None
-        while display.interval > _SOON:
-            await anyio.sleep(_SOON)
-            if (trouble := run.figures.trouble) != told:
-                told = trouble
-                display.note(trouble or "the API answers again")
 
     def conclude(self) -> Status:
         """Prints the summary; returns the exit status."""

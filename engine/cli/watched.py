@@ -90,7 +90,6 @@ class Watched:
         while self._room is not None:
             await anyio.sleep(_TICK)
             with self._harmless():
-                speed = rates.sample()
                 wanted = self._room.wanted
                 if not wanted:
                     continue
@@ -98,7 +97,7 @@ class Watched:
                 if due and "figures" in wanted:
                     figures_at = anyio.current_time()
                 wanted = [one for one in wanted if due or one != "figures"]
-                self._room.tell(_told(wanted, figures, speed, stats()))
+                self._room.tell(_told(wanted, figures, rates.sample(), stats()))
 
     def conclude(self, conclude: Callable[[], int], figures: Callable[[], dict[str, Any] | None]) -> int:
         """Calls what prints the run's last words and returns its exit status, and tells them to those who watch."""

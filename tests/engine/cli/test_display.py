@@ -6,12 +6,22 @@ import math
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
+from tests.support.virtual import virtual_backends
 from typer.testing import CliRunner
 
 from manystream import EngineStats
 from manystream.__main__ import app
-from manystream.engine.cli.display import Display, LineDisplay, LiveDisplay, QuietDisplay, display_for
+from manystream.engine.cli.display import (
+    Display,
+    HarmlessDisplay,
+    LineDisplay,
+    LiveDisplay,
+    QuietDisplay,
+    display_for,
+    tell_trouble,
+)
 from manystream.engine.runs import Figures
 from manystream.engine.simulator import Simulator
 
@@ -110,6 +120,37 @@ def test_the_quiet_display_says_nothing(capsys: pytest.CaptureFixture[str]) -> N
         shown.note("stopping")
         assert shown.interval == math.inf
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_trouble_is_told_at_once_unless_nothing_is(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = Figures(7)
+
+    def broken() -> Display:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        began = anyio.current_time()
+        with anyio.fail_after(60), HarmlessDisplay(broken) as harmless:
+            await tell_trouble(QuietDisplay(), figures)
+            await tell_trouble(harmless, figures)
+        assert anyio.current_time() == began
+        capsys.readouterr()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(tell_trouble, LineDisplay(figures, lambda: IDLE), figures)
+            for trouble, said in (
+                (None, ""),
+                ("no way", "no way\n"),
+                ("no way", ""),
+                (None, "the API answers again\n"),
+            ):
+                figures.trouble = trouble
+                await anyio.sleep(1)
+                assert capsys.readouterr().err == said
+            tasks.cancel_scope.cancel()
+
+    name, options = virtual_backends()[backend]
+    anyio.run(main, backend=name, backend_options=options)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -65,6 +65,7 @@ def told(*args: str) -> str:
         (["--model", ""], "--model is a name such as \"claude-opus-5-5\", without spaces, not ''"),
         (["--model", " "], "--model is a name such as \"claude-opus-5-5\", without spaces, not ' '"),
         (["--model", "claude opus"], "--model is a name such as"),
+        ([*MODEL, "--spend-cap", "inf"], "--spend-cap is a number of dollars, not inf: leave it out for no cap"),
         ([*MODEL, "--price", "a"], "--price 'a' is not MODEL=IN,OUT, in dollars per million tokens"),
         ([*MODEL, "--price", "=1,2"], "--price '=1,2' is not MODEL=IN,OUT"),
         ([*MODEL, "--price", "a=1"], "--price 'a=1' is not MODEL=IN,OUT"),

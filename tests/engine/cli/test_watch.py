@@ -33,7 +33,7 @@ from manystream.engine.cli.watched import VERSION, Watched
 from manystream.engine.runs import Figures
 from manystream.engine.runs.failures import Failure
 from manystream.engine.runs.journal import Journal
-from manystream.engine.runs.rates import Speed
+from manystream.engine.runs.rates import Rates, Speed
 from manystream.engine.simulator import Simulator, Stall
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs Unix domain sockets")
@@ -196,8 +196,15 @@ def test_figures_are_plain() -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_nothing_is_made_while_nobody_watches(backend: str, tmp_path: Path) -> None:
+def test_nothing_is_made_while_nobody_watches(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
+    sample = Rates.sample
+
+    def counted(rates: Rates) -> Speed:
+        asked.append(1)
+        return sample(rates)
+
+    monkeypatch.setattr(Rates, "sample", counted)
 
     def stats() -> EngineStats:
         asked.append(1)
