@@ -1,6 +1,7 @@
 """What all tests share: both backends for every asynchronous test, and Hypothesis without a clock of its own."""
 
 import gc
+import signal
 
 import pytest
 from hypothesis import settings
@@ -8,6 +9,10 @@ from hypothesis import settings
 # On a busy machine an example may take long: only pytest's own timeout ends a test.
 settings.register_profile("manystream", deadline=None)
 settings.load_profile("manystream")
+
+# A shell that starts the tests in the background has them ignore SIGINT, and the runs that they start would, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["asyncio", "trio"])

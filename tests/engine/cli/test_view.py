@@ -299,6 +299,9 @@ def test_what_was_paid_twice(figures: Figures) -> None:
     figures.dollars_twice = 0.24
     assert paid_twice(figures) == "$0.2400 (restarts 12, resumes 3), 10 % of the cost"
     assert any("paid twice        $0.2400 (restarts 12, resumes 3)" in one.plain for one in shown(figures))
+    figures.started = 0
+    assert warn_of_paid_twice(figures) == []  # a session that asked for nothing
+    figures.started = 1
     (warning,) = warn_of_paid_twice(figures)
     assert warning.startswith("warning: 10 % of the cost was paid twice")
 
