@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any
 
@@ -184,9 +184,30 @@ class Journal:
             db.execute("UPDATE session SET ended = ?, how = ? WHERE number = ?", (self.clock.now(), how, self._session))
 
     def close(self) -> None:
-        """Closes the database and releases its lock."""
+        """Closes the database and releases its lock. A journal that was removed meanwhile is there again then."""
+        copy = self._copy_if_removed()
         with suppress(sqlite3.Error):
             self._db.close()
+        if copy is None or self.path is None:
+            return
+        for beside in (f"{self.path}-wal", f"{self.path}-shm"):  # SQLite leaves them then; they don't fit the copy
+            with suppress(OSError):
+                os.unlink(beside)
+        with suppress(OSError):
+            os.replace(copy, self.path)
+
+    def _copy_if_removed(self) -> str | None:
+        """The path of a copy, when somebody removed the journal; None when it is there, or nothing can be done."""
+        if self.path is None or os.path.exists(self.path):
+            return None
+        copy = f"{self.path}.manystream-new"
+        try:
+            os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            with closing(sqlite3.connect(copy)) as there:
+                self._db.backup(there)
+        except (OSError, sqlite3.Error):
+            return None
+        return copy
 
     # -- the requests of the input
 

@@ -203,6 +203,22 @@ def test_results_that_are_gone_are_saved_and_told(simulator: Simulator, how: str
     assert len(simulator.requests) <= 2 * COUNT
 
 
+@pytest.mark.parametrize("ordered", [(), ("--ordered",)], ids=["as they come", "ordered"])
+def test_a_journal_that_is_removed_is_there_again(simulator: Simulator, ordered: tuple[str, ...]) -> None:
+    args = [*command(simulator, *ordered, "--limit", "8"), "--quiet"]
+    process = subprocess.Popen(args, text=True, stderr=subprocess.PIPE)
+    simulator.wait_until(lambda it: len(it.requests) >= 4, timeout=30)
+    os.unlink("out.jsonl.journal")
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert not [name for name in os.listdir() if name.startswith("out.jsonl.journal-") or name.endswith("-new")]
+    assert stat.S_IMODE(os.stat("out.jsonl.journal").st_mode) == 0o600
+    done = run(simulator, *ordered)
+    assert done.exit_code == 0, done.stderr
+    assert "continuing: 8 done before" in done.stderr
+    assert len(answers()) == len(simulator.requests) == COUNT
+
+
 def test_the_journal_is_its_owner_s(simulator: Simulator) -> None:
     before = os.umask(0)
     try:
