@@ -136,15 +136,17 @@ def _check_policy(retry_errored: bool, retry_only: tuple[str, ...], max_failures
 
 
 def _check_prices(requests: RequestFile | RequestPipe, model: str | None, prices: Prices) -> None:
-    if model is not None:
-        names = {model}
-    elif isinstance(requests, RequestFile):
-        names = {str(request.params.get("model")) for request in requests}
-    else:
-        return  # what a pipe's requests name isn't known yet
-    for name in names:
+    def check(where: str, name: str) -> None:
         if prices.price(name) is None:
             raise InputError(
-                f"{requests.name}: no price is known for the model {name!r}: give it with --price {name}=IN,OUT, or run"
+                f"{where}: no price is known for the model {name!r}: give it with --price {name}=IN,OUT, or run"
                 " without --spend-cap"
             )
+
+    if model is not None:
+        check(requests.name, model)
+    elif isinstance(requests, RequestFile):
+        for name in {str(request.params.get("model")) for request in requests}:
+            check(requests.name, name)
+    else:
+        requests.check = lambda where, request: check(where, str(request.params.get("model")))

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -50,6 +50,8 @@ class RequestPipe(AsyncIterator[tuple[int, StreamRequest]]):
         self._skip_invalid = skip_invalid
         self.parameters = parameters
         """The parameters that were given for all requests."""
+        self.check: Callable[[str, StreamRequest], None] | None = None
+        """What else is checked: called with each request and its place, it may raise `InputError`."""
         self._form: Form | None = None
         self._unpacking: Unpacking | None = None
         self._entries: Iterator[Entry] | None = None  # of a document
@@ -73,6 +75,8 @@ class RequestPipe(AsyncIterator[tuple[int, StreamRequest]]):
             try:
                 request = request_of(entry, self.parameters, self.replaced)
                 check_params(entry, request, needs_model=self._needs_model)
+                if self.check is not None:
+                    self.check(self.where(entry.number), request)
             except InputError as exc:
                 if not self._skip_invalid:
                     raise

@@ -327,6 +327,16 @@ def test_what_a_command_prints_cannot_be_written(simulator: Simulator, line: str
     assert (done.returncode, done.stderr) == (3, "error: stdout: no space left on device\n")
 
 
+def test_a_pipe_whose_requests_name_a_model_without_a_price() -> None:
+    process = start(
+        "run", "-", "-o", "out.jsonl", "--spend-cap", "1", "--base-url", "http://127.0.0.1:9", stdin=subprocess.PIPE
+    )
+    params = {"model": "unknown-9", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
+    _, told = process.communicate(json.dumps({"custom_id": "a", "params": params}), timeout=30)
+    assert process.returncode == 2
+    assert told.splitlines()[0].startswith("error: stdin:1: no price is known for the model 'unknown-9'")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs descriptors that are passed on")
 def test_standard_input_that_is_closed(simulator: Simulator) -> None:
     command = [sys.executable, "-m", "manystream", "run", "-", "-o", "out.jsonl", *MODEL, "--base-url", simulator.url]
