@@ -73,10 +73,17 @@ def _read_env_file(context: typer.Context, path: str | None) -> str | None:
         return path
     try:
         read_values: Any = import_module("dotenv").dotenv_values
+        parse: Any = import_module("dotenv.parser").parse_stream
     except ImportError:
         raise typer.BadParameter("reading it needs python-dotenv: pip install python-dotenv") from None
     try:
         with open(path, encoding="utf-8") as file:
+            for statement in parse(file):
+                if statement.error:  # which dotenv_values only logs
+                    text: str = statement.original.string
+                    line = statement.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+                    raise typer.BadParameter(f"{path}:{line}: is not NAME=VALUE")
+            file.seek(0)
             found: dict[str, str | None] = read_values(stream=file)
     except OSError as exc:
         raise typer.BadParameter(f"{path}: {(exc.strerror or str(exc)).lower()}") from None

@@ -87,6 +87,12 @@ def test_what_is_wrong_is_one_line(args: list[str], message: str) -> None:
     assert told(*args).startswith(message)
 
 
+def test_a_line_of_a_file_of_variables_that_is_none() -> None:
+    pytest.importorskip("dotenv")
+    Path("vars").write_text("A=1\n\n# a word\n\nnonsense here\nB=2\n")
+    assert told("--env-file", "vars").startswith("invalid value for '--env-file': vars:5: is not NAME=VALUE")
+
+
 def test_commands_that_are_none() -> None:
     for args in ([], ["rn"], ["report"], ["completion", "tcsh"], ["demo", "-n", "0"]):
         done = CliRunner().invoke(app, args)
