@@ -106,7 +106,7 @@ def open_stream(engine: Engine, loop: LoopThread, request: RequestLike, policy: 
                 while True:
                     await exchange.give(await mailbox.receive_batch())
             except anyio.EndOfStream:
-                await actor.closed.wait()
+                await uninterrupted(actor.closed.wait)
             except anyio.get_cancelled_exc_class():
                 engine.request_cancel(actor, "consumer", "its last consumer left")
                 await uninterrupted(actor.closed.wait)
