@@ -70,5 +70,6 @@ class SyncResults(Incoming[StreamResult]):
 
     An ending is a value here. Iterate it to its end, in one thread at a time, or leave it: the end of a `with` block,
     `close()`, dropping it, and Ctrl-C while it waits cancel what still runs. Iterating raises what the iterable of
-    requests raises.
+    requests raises, `RuntimeError` when the engine is closed meanwhile or after a fork, and `anyio.ClosedResourceError`
+    after `close()`.
     """

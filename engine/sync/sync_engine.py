@@ -137,7 +137,8 @@ class SyncEngine:
 
         An ending is a value here, a `StreamResult` like any other. Requests are taken from the iterable as slots come
         free and while the results are waited for; what the iterable raises, iterating raises. What still runs is
-        cancelled when the results are left before their end.
+        cancelled when the results are left before their end. Raises `TypeError` for what is no iterable of requests,
+        an asynchronous one included.
         """
         exchange: Exchange[StreamResult, None] = Exchange(self._loop, requests)
         engine = self._engine
@@ -155,7 +156,8 @@ class SyncEngine:
         """The results of many requests, in their order. An ending is a value here: failures are among the results.
 
         Requests are taken from the iterable as slots come free; `limit` runs fewer at a time than the engine would.
-        What the iterable raises, and Ctrl-C, cancel what still runs. Raises `ValueError` for a limit below 1.
+        What the iterable raises, and Ctrl-C, cancel what still runs. Raises `TypeError` for what is no iterable of
+        requests, `ValueError` for a limit below 1, and `RuntimeError` when the engine is closed meanwhile.
         """
         exchange: Exchange[None, list[StreamResult]] = Exchange(self._loop, requests)
         exchange.start(lambda: self._engine.gather(exchange.requests(), limit=limit))
