@@ -23,7 +23,17 @@ if TYPE_CHECKING:
         Until,
     )
     from .engine import Engine
-    from .input import InputError, Invalid, InvalidRequestsError, RequestFile, RequestPipe, read_requests
+    from .input import (
+        Beside,
+        Columns,
+        InputError,
+        Invalid,
+        InvalidRequestsError,
+        Numbered,
+        RequestFile,
+        RequestPipe,
+        read_requests,
+    )
     from .prices import Price
     from .runs import (
         Failure,
@@ -85,6 +95,9 @@ _HOMES = {
     "InputError": "input",
     "InvalidRequestsError": "input",
     "OutputError": "runs",
+    "Beside": "input",
+    "Columns": "input",
+    "Numbered": "input",
     "RequestFile": "input",
     "Run": "runs",
     "RunStopped": "runs",
@@ -95,7 +108,9 @@ _HOMES = {
 __all__ = [
     "AnthropicClient",
     "AnthropicModel",
+    "Beside",
     "ChannelContext",
+    "Columns",
     "CompletionChannel",
     "Engine",
     "EngineBusy",
@@ -112,6 +127,7 @@ __all__ = [
     "LimitsError",
     "MergeChannel",
     "MissingCredentialsError",
+    "Numbered",
     "OutputError",
     "PoolStats",
     "Price",
