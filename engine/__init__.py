@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Until,
     )
     from .engine import Engine
+    from .export import ResultsError, read_results
     from .input import InputError, Invalid, InvalidRequestsError, RequestFile, RequestPipe, read_requests
     from .prices import Price
     from .runs import (
@@ -89,6 +90,8 @@ _HOMES = {
     "Run": "runs",
     "RunStopped": "runs",
     "open_run": "runs",
+    "read_results": "export",
+    "ResultsError": "export",
     "read_requests": "input",
 }
 
@@ -120,6 +123,7 @@ __all__ = [
     "Reason",
     "RequestFile",
     "RequestPipe",
+    "ResultsError",
     "Resumed",
     "Run",
     "RunAgain",
@@ -140,6 +144,7 @@ __all__ = [
     "WaitingRequest",
     "open_run",
     "read_requests",
+    "read_results",
 ]
 
 
