@@ -33,6 +33,7 @@ __all__ = [
     "journal_path",
     "readable",
     "session_table",
+    "shown_in",
     "upgrade",
 ]
 
@@ -252,6 +253,11 @@ def columns_in(journal: sqlite3.Connection) -> set[str]:
 def failure_in(journal: sqlite3.Connection) -> str:
     """The SQL expression of a failure's one name: its own if it is known, else the error's type in the results."""
     return f"coalesce({'failure, ' if 'failure' in columns_in(journal) else ''}error, 'unknown')"
+
+
+def shown_in(journal: sqlite3.Connection) -> str:
+    """The SQL expression of the id that people are shown: the user's own, where the `custom_id` had to be made."""
+    return "coalesce(shown_id, custom_id)" if "shown_id" in columns_in(journal) else "custom_id"
 
 
 def session_table(journal: sqlite3.Connection) -> str:
