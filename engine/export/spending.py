@@ -1,17 +1,21 @@
 """What a run's journal knows of its answers beyond the results: what all attempts used and cost, and how they failed.
 
 The rows are copied into a temporary database without a name, so that they need little memory and the journal is let go
-of at once. The journal is only read: `reading` says how.
+of at once. The journal is only read: `reading` says how. A run of this very process is asked in its place.
 """
 
 import os
 import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import attrs
 
 from ..report.reading import BusyError, read_journal
 from ..runs.columns import as_key
+from ..runs.journal import Journal, open_here
 from ..runs.journal_rows import columns_in, format_of, is_readable_format, journal_path, readable
+from ..runs.output import OutputError
 from .lines import ResultsError
 
 __all__ = ["Spending", "Spent"]
@@ -37,8 +41,9 @@ _COPY = f"CREATE TABLE spent (custom_id TEXT PRIMARY KEY, {', '.join(_NAMES)}) W
 _ROWS = f"""
 SELECT custom_id, {", ".join(_NAMES[:-1])},
     CASE WHEN kind IN ('errored', 'expired') THEN coalesce({{failure}}, error) END
-FROM request WHERE state = 'ended' ORDER BY custom_id
+FROM request WHERE state = 'ended'
 """
+_PAGE = 1000
 
 
 class Spending:
@@ -51,11 +56,17 @@ class Spending:
         if output == "-" or not os.path.isfile(path):
             return
         try:
-            self._copy = read_journal(path, lambda journal: _copied(journal, path))
+            ours = open_here(path)
+            if ours is not None:
+                self._copy = _copy_of(_pages(ours))
+            else:
+                self._copy = read_journal(path, lambda journal: _copy_of(_rows(journal, path)))
         except sqlite3.Error as exc:
             raise ResultsError(f"{path}: not the journal of a run: {exc}") from None
         except BusyError as exc:
             raise ResultsError(f"{path}: {exc}") from None
+        except OutputError as exc:
+            raise ResultsError(str(exc)) from None
         except OSError as exc:
             raise ResultsError(f"{path}: cannot be read: {(exc.strerror or str(exc)).lower()}") from None
 
@@ -73,17 +84,30 @@ class Spending:
             self._copy.close()
 
 
-def _copied(journal: sqlite3.Connection, path: str) -> sqlite3.Connection:
+def _rows(journal: sqlite3.Connection, path: str) -> Iterator[Any]:
     version = format_of(journal)
     if not is_readable_format(version):
         raise ResultsError(f"{path}: its format is {version}, which this version of manystream does not read")
+    failure = "failure" if "failure" in columns_in(journal) else "NULL"
+    return journal.execute(f"{_ROWS.format(failure=failure)} ORDER BY custom_id")
+
+
+def _pages(journal: Journal) -> Iterator[Any]:
+    """The rows of a journal that is written meanwhile, which waits only for a page."""
+    last = ""
+    query = f"{_ROWS.format(failure='failure')} AND custom_id > ? ORDER BY custom_id LIMIT {_PAGE}"
+    while rows := journal.read(query, (last,)):
+        yield from rows
+        last = rows[-1][0]
+
+
+def _copy_of(rows: Iterable[Any]) -> sqlite3.Connection:
     copy = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     try:
         copy.text_factory = readable
         copy.execute("PRAGMA journal_mode = OFF")
         copy.execute(_COPY)
         copy.execute("BEGIN")
-        rows = journal.execute(_ROWS.format(failure="failure" if "failure" in columns_in(journal) else "NULL"))
         copy.executemany(f"INSERT INTO spent VALUES ({', '.join('?' * (1 + len(_NAMES)))})", rows)
         copy.execute("COMMIT")
     except BaseException:

@@ -115,8 +115,8 @@ def all_rows(report: Report, files: Sequence[Report] = ()) -> tuple[Rows, ...]:
 
 
 _FILE_HEADS = (
-    *("results", "answers", "succeeded", "failed", "not run", "input tokens", "output tokens"),
-    *("cost", "running time", "median to first content"),
+    *("results", "answers", "succeeded", "failed", "not run", "input", "output", "cost"),
+    *("running time", "first content p50"),
 )
 
 
