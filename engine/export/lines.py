@@ -63,6 +63,8 @@ class ResultLines:
 
     def _open(self) -> IO[bytes]:
         if self.path == "-":
+            if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  # it was closed before Python started
+                raise ResultsError("stdin: is closed")
             return _spooled(sys.stdin.buffer)
         if os.path.isdir(self.path):
             raise ResultsError(f"{self.path}: is a folder; name the results file in it")

@@ -82,6 +82,8 @@ def table_file(path: str) -> Generator[IO[bytes]]:
     with the mode of what was there; a symbolic link stays one. Otherwise nothing is left of it. A device or a pipe is
     written as it is. Raises `OSError`."""
     if path == "-":
+        if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  # it was closed before Python started
+            raise OSError("is closed")
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return

@@ -264,6 +264,7 @@ def start(*args: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-m", "manystream", *args], stderr=subprocess.PIPE, text=True, **options)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals and pipes as POSIX has them")
 def test_a_reader_that_leaves(results: str) -> None:
     Path("many.jsonl").write_text(line(text="x" * 1000) * 2000)
     reader, writer = os.pipe()
@@ -274,6 +275,28 @@ def test_a_reader_that_leaves(results: str) -> None:
     _, told = process.communicate(timeout=30)
     assert process.returncode == 3
     assert told == "error: stdout: broken pipe\n"
+
+
+@pytest.mark.parametrize(("closed", "told", "status"), [("stdout", "is closed", 3), ("stdin", "is closed", 2)])
+def test_a_standard_stream_that_is_closed(results: str, closed: str, told: str, status: int) -> None:
+    program = "import sys; sys.argv[0] = 'manystream'; import manystream.__main__ as m; m.main()"
+    script = f"import sys; sys.{closed} = None; {program}"
+    command = [sys.executable, "-c", script, "export", "-" if closed == "stdin" else results, "-o", "-"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (status, f"error: {closed}: {told}\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals and pipes as POSIX has them")
+def test_ctrl_c_leaves_nothing(results: str) -> None:
+    Path("many.jsonl").write_text(line(text="x" * 1000) * 50_000)
+    process = start("export", "many.jsonl", "-o", "out.csv")
+    while not Path("out.csv.manystream-new").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert (process.returncode, told) == (130, "interrupted\n")
+    assert sorted(os.listdir()) == ["many.jsonl", "r.jsonl"]
 
 
 # -- runs
@@ -303,6 +326,7 @@ def test_a_run_and_its_report_say_the_same(simulator: Simulator) -> None:
     assert sum(int(row["input_tokens"] or 0) for row in rows) == totals.input_tokens
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals and pipes as POSIX has them")
 @pytest.mark.parametrize("ordered", [(), ("--ordered",)])
 def test_a_run_that_goes_on_and_is_killed(ordered: tuple[str, ...]) -> None:
     with Simulator(time_to_first_token=0.05, tokens_per_second=300).in_thread() as simulator:
