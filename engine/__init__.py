@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         RequestPipe,
         read_requests,
     )
+    from .export import ResultsError, read_results
     from .prices import Price
     from .runs import (
         Failure,
@@ -102,6 +103,8 @@ _HOMES = {
     "Run": "runs",
     "RunStopped": "runs",
     "open_run": "runs",
+    "read_results": "export",
+    "ResultsError": "export",
     "read_requests": "input",
 }
 
@@ -136,6 +139,7 @@ __all__ = [
     "Reason",
     "RequestFile",
     "RequestPipe",
+    "ResultsError",
     "Resumed",
     "Run",
     "RunAgain",
@@ -156,6 +160,7 @@ __all__ = [
     "WaitingRequest",
     "open_run",
     "read_requests",
+    "read_results",
 ]
 
 

@@ -54,6 +54,10 @@ class Failures:
         """The most frequent ones, the first of them first; at most ten."""
         return tuple(sorted(self._found.values(), key=lambda one: -one.count)[:_TOLD])
 
+    def every(self) -> tuple[Failure, ...]:
+        """All that are counted."""
+        return tuple(self._found.values())
+
     def top_of_each(self, most: int) -> tuple[Failure, ...]:
         """The most frequent ones of each type, at most so many of one type, the most frequent first."""
         told: dict[str, int] = {}

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 import attrs
 
@@ -42,7 +43,7 @@ from .output import OutputError, StoreError
 from .session_clock import SessionClock
 from .totals import Totals, read_totals
 
-__all__ = ["HOLD", "ChangedError", "Journal", "JournalInUseError", "remove_journal"]
+__all__ = ["HOLD", "ChangedError", "Journal", "JournalInUseError", "open_here", "remove_journal"]
 
 _LOCKED_SECONDS = 1.0
 _LAST = """
@@ -71,6 +72,15 @@ class ChangedError(Exception):
         self.pairs = pairs
 
 
+_open_here: "WeakValueDictionary[str, Journal]" = WeakValueDictionary()
+
+
+def open_here(path: str) -> "Journal | None":
+    """The journal at `path`, if this process has it open. It is then to be read by its own `read`: a process that opens
+    and closes the file loses the lock on it."""
+    return _open_here.get(os.path.realpath(path))
+
+
 class Journal:
     """An open journal. With None for the path it is temporary: it is gone when it is closed."""
 
@@ -96,6 +106,8 @@ class Journal:
         except BaseException:
             self._db.close()
             raise
+        if path is not None:
+            _open_here[os.path.realpath(path)] = self
 
     def _prepare(self) -> None:
         db = self._db
@@ -193,6 +205,8 @@ class Journal:
         copy = self._copy_if_removed()
         with suppress(sqlite3.Error):
             self._db.close()
+        if self.path is not None and open_here(self.path) is self:
+            del _open_here[os.path.realpath(self.path)]
         if copy is None or self.path is None:
             return
         for beside in (f"{self.path}-wal", f"{self.path}-shm"):  # SQLite leaves them then; they don't fit the copy

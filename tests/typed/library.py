@@ -1,6 +1,6 @@
 """A small library on top of manystream, as a user with strict type checking writes it. It uses every public name."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, assert_never, assert_type
@@ -82,6 +82,7 @@ from manystream import (
     RequestLike,
     RequestPipe,
     RestartEvent,
+    ResultsError,
     Resumed,
     RetryPolicy,
     Run,
@@ -134,6 +135,7 @@ from manystream import (
     encode_event,
     open_run,
     read_requests,
+    read_results,
     tool_result,
 )
 
@@ -473,6 +475,15 @@ async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
 
 
 # -- without an event loop
+
+
+def a_table(results: Path) -> list[dict[str, Any]]:
+    try:
+        rows = read_results(results, "more.jsonl", column_prefix="input_")
+        assert_type(rows, Generator[dict[str, Any]])
+        return list(rows)
+    except ResultsError:
+        return []
 
 
 def in_a_script(model: AnthropicModel) -> list[StreamResult]:
