@@ -23,16 +23,12 @@ if TYPE_CHECKING:
         Until,
     )
     from .engine import Engine
+    from .input import InputError, Invalid, InvalidRequestsError, RequestFile, RequestPipe, read_requests
     from .prices import Price
     from .runs import (
         Failure,
         Figures,
-        InputError,
-        Invalid,
-        InvalidRequestsError,
         OutputError,
-        RequestFile,
-        RequestPipe,
         Resumed,
         Run,
         RunAgain,
@@ -41,7 +37,6 @@ if TYPE_CHECKING:
         StopReason,
         Totals,
         open_run,
-        read_requests,
     )
     from .simulator import Simulator
     from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
@@ -58,8 +53,8 @@ _HOMES = {
     "Until": "combinators",
     "Reason": "admission",
     "Failure": "runs",
-    "Invalid": "runs",
-    "RequestPipe": "runs",
+    "Invalid": "input",
+    "RequestPipe": "input",
     "Resumed": "runs",
     "RunAgain": "runs",
     "StopReason": "runs",
@@ -87,14 +82,14 @@ _HOMES = {
     "SyncStream": "sync",
     "SyncTextStream": "sync",
     "Figures": "runs",
-    "InputError": "runs",
-    "InvalidRequestsError": "runs",
+    "InputError": "input",
+    "InvalidRequestsError": "input",
     "OutputError": "runs",
-    "RequestFile": "runs",
+    "RequestFile": "input",
     "Run": "runs",
     "RunStopped": "runs",
     "open_run": "runs",
-    "read_requests": "runs",
+    "read_requests": "input",
 }
 
 __all__ = [

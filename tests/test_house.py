@@ -36,6 +36,7 @@ LAYERS = [
     ["engine.simulator.batches"],
     ["engine.simulator.served"],
     ["engine.simulator"],
+    ["engine.input"],
     ["engine.runs"],
     ["engine.report"],
     ["engine.cli"],

@@ -16,8 +16,9 @@ from collections.abc import Mapping
 import attrs
 
 from ...actors.stream import STATUS_OF_TYPE
+from ..input import InputError
 from ..report.units import cost, shorten
-from ..runs import InputError, OutputError, RunStopped
+from ..runs import OutputError, RunStopped
 from ..runs.figures import Figures
 from ..runs.stopping import StopReason
 

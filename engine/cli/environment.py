@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from ..api.given import check_base_url, check_key, check_proxy
-from ..runs import InputError
+from ..input import InputError
 
 __all__ = ["check_environment", "checked", "installed", "is_local", "without_ways_out"]
 

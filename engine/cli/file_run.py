@@ -6,10 +6,11 @@ from typing import Any
 
 from ...actors.stream import Recovery
 from ..api.given import check_base_url, check_name
+from ..input import InputError, InvalidRequestsError, RequestFile, RequestPipe, read_requests
+from ..input.invalid import Invalid
 from ..prices import Price, Prices
-from ..runs import InputError, InvalidRequestsError, OutputError, RequestFile, RequestPipe, read_requests
+from ..runs import OutputError
 from ..runs.again import check_failures
-from ..runs.invalid import Invalid
 from ..runs.stores import check_output
 from ..runs.too_many import MaxFailures
 from .environment import check_environment, checked

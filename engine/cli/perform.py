@@ -18,10 +18,11 @@ from ...actors.message import EMPTY
 from ...actors.stream import Deadlines, Recovery, RetryPolicy, StreamRequest
 from ..api.model import AnthropicModel, MissingCredentialsError
 from ..engine import Engine
+from ..input import InputError, RequestFile
+from ..input.pipe import RequestPipe
 from ..prices import Price
-from ..runs import InputError, OutputError, RequestFile, Run, RunStopped, open_run
+from ..runs import OutputError, Run, RunStopped, open_run
 from ..runs.output import StoreError
-from ..runs.pipe import RequestPipe
 from ..runs.rates import Speed
 from .descriptors import affordable
 from .display import Display, HarmlessDisplay, display_for, tell_trouble

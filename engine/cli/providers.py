@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from ..api.model import AnthropicModel
-from ..runs import InputError
+from ..input import InputError
 from .environment import installed, is_local
 
 __all__ = ["model_by"]

@@ -2,9 +2,9 @@
 
 from collections import Counter
 
+from ..input.pipe import RequestPipe
 from ..report.units import cost, duration, rate, seconds, shares, shorten
 from ..runs.figures import Figures
-from ..runs.pipe import RequestPipe
 from ..runs.run import Run
 from ..runs.totals import Totals
 from .pieces import KIND, MUCH, cost_so_far, counts, ended_early, failure_told, in_brackets, paid_twice

@@ -7,7 +7,7 @@ import anyio
 from anyio import to_thread
 
 from ...actors.stream import StreamRequest
-from .pipe import RequestPipe
+from ..input.pipe import RequestPipe
 from .registry import Registry, named
 
 __all__ = ["Feed"]

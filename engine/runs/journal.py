@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 
+from ..input.used_ids import add_id, create_input
 from .again import Again, RunAgain
 from .columns import as_key
 from .differences import Pair
@@ -40,7 +41,6 @@ from .journal_rows import (
 from .output import OutputError, StoreError
 from .session_clock import SessionClock
 from .totals import Totals, read_totals
-from .used_ids import add_id, create_input
 
 __all__ = ["HOLD", "ChangedError", "Journal", "JournalInUseError", "remove_journal"]
 

@@ -10,12 +10,12 @@ from typing import Any, Protocol, runtime_checkable
 import attrs
 
 from ...actors.stream import RequestLike, StreamRequest
+from ..input.entries import used_already
+from ..input.formats import InputError
+from ..input.used_ids import DuplicateError
 from .differences import digest, shared_text, what_differs
-from .entries import used_already
-from .formats import InputError
 from .journal import ChangedError, Journal
 from .journal_rows import Registered
-from .used_ids import DuplicateError
 
 __all__ = ["Numbered", "Registry", "named"]
 

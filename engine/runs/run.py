@@ -16,14 +16,14 @@ from anyio import TaskHandle, to_thread
 from ...actors.stream import Recovery, RequestLike, StreamResult, revive
 from ..engine import Engine
 from ..finish import uninterrupted
+from ..input.invalid import Invalid
+from ..input.pipe import RequestPipe
+from ..input.request_file import RequestFile, read_requests
 from .again import Again
 from .delivery import Delivery
 from .driver import Driver
 from .figures import Figures
-from .input import RequestFile, read_requests
-from .invalid import Invalid
 from .output import OutputError, ResultFile
-from .pipe import RequestPipe
 from .stopping import StopReason
 from .stores import Options, Resumed, Stores, open_stores
 from .too_many import MaxFailures

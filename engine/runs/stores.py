@@ -9,15 +9,15 @@ import attrs
 
 from ...actors.stream import Recovery, RequestLike, StreamRequest
 from ...actors.stream.recovery import check_recovery
+from ..input.pipe import RequestPipe
+from ..input.request_file import RequestFile
 from ..prices import Prices
 from .again import Again, RunAgain
 from .event_files import EventDirectory, EventOutput, open_event_files
 from .found_lines import FoundLines
-from .input import RequestFile
 from .journal import Journal, remove_journal
 from .journal_rows import journal_path
 from .output import OutputError, ResultFile
-from .pipe import RequestPipe
 from .registry import Registry
 from .resume import drop_chosen, reconcile
 from .too_many import MaxFailures

@@ -9,7 +9,8 @@ import pytest
 
 from manystream import StreamResult
 from manystream.engine.cli.ending import RunEnding, last_lines
-from manystream.engine.runs import InputError, OutputError, RunStopped
+from manystream.engine.input import InputError
+from manystream.engine.runs import OutputError, RunStopped
 from manystream.engine.runs.figures import Figures
 from manystream.engine.runs.stopping import StopReason
 from manystream.engine.runs.totals import Totals

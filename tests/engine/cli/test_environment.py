@@ -6,7 +6,7 @@ import pytest
 from tests.support.secret_urls import SECRET, SECRET_URLS
 
 from manystream.engine.cli.environment import check_environment
-from manystream.engine.runs import InputError
+from manystream.engine.input import InputError
 
 
 def told(environment: dict[str, str], provider: str = "anthropic", base_url: str | None = None) -> str:

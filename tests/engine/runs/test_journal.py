@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from manystream import Usage
+from manystream.engine.input.used_ids import DuplicateError
 from manystream.engine.runs.again import Again
 from manystream.engine.runs.columns import as_key
 from manystream.engine.runs.failures import Failure
@@ -19,7 +20,6 @@ from manystream.engine.runs.journal import ChangedError, Journal, JournalInUseEr
 from manystream.engine.runs.journal_rows import Begun, Ended, Held, Registered
 from manystream.engine.runs.output import OutputError, StoreError
 from manystream.engine.runs.totals import Totals, read_totals
-from manystream.engine.runs.used_ids import DuplicateError
 
 
 @pytest.fixture

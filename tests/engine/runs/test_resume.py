@@ -13,8 +13,9 @@ import anyio
 import pytest
 
 from manystream import AnthropicModel, Engine, MessageParams, RetryPolicy, StreamRequest
+from manystream.engine.input import InputError
 from manystream.engine.report import read_report
-from manystream.engine.runs import InputError, OutputError, Run, open_run
+from manystream.engine.runs import OutputError, Run, open_run
 from manystream.engine.runs.journal import Journal
 from manystream.engine.simulator import Fail, Simulator, Stall
 

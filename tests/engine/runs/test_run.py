@@ -16,7 +16,8 @@ from anthropic.types import Message
 from anthropic.types.messages import MessageBatchIndividualResponse
 
 from manystream import AnthropicModel, Engine, Limits, MessageParams, RetryPolicy, StreamRequest
-from manystream.engine.runs import InputError, OutputError, Run, RunStopped, open_run
+from manystream.engine.input import InputError
+from manystream.engine.runs import OutputError, Run, RunStopped, open_run
 from manystream.engine.runs.run import Source
 from manystream.engine.simulator import Cut, Fail, Simulator, Stall
 

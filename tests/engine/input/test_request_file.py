@@ -18,8 +18,8 @@ import anyio.to_thread
 import pytest
 
 from manystream import StreamRequest
-from manystream.engine.runs import InputError, InvalidRequestsError, RequestFile, read_requests
-from manystream.engine.runs.pipe import RequestPipe
+from manystream.engine.input import InputError, InvalidRequestsError, RequestFile, read_requests
+from manystream.engine.input.pipe import RequestPipe
 
 ASK = [{"role": "user", "content": "Hello"}]
 
