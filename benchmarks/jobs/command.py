@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -43,20 +44,23 @@ def command(
     needs uv and a package registry. It takes about 20 minutes.
     """
     notes = Console(stderr=True, highlight=False)
+    if sys.platform == "win32":
+        notes.print(Text("this needs Linux or macOS: on Windows there is no kill -9"))
+        raise typer.Exit(2)
     chosen_cases, chosen = _chosen(cases, CASES, notes), _chosen(contestants, CONTESTANTS, notes)
     began = time.monotonic()
     measured: list[Attempt] = []
     with tempfile.TemporaryDirectory() as folder:
         environments = (into or Path(folder)).resolve()
         environments.mkdir(parents=True, exist_ok=True)
-        installed = {name: _installed(name, environments, uv, notes) for name in chosen}
+        installed = _installed(chosen, environments, uv, notes)
         work = out.resolve() / "jobs"
         shutil.rmtree(work, ignore_errors=True)
         for case_name in chosen_cases:
-            for name in chosen:
+            for name, there in installed.items():
                 if case_name not in CONTESTANTS[name].cases:
                     continue
-                one = attempt(CASES[case_name], installed[name], rows, work / f"{case_name}-{name}")
+                one = attempt(CASES[case_name], there, rows, work / f"{case_name}-{name}")
                 measured.append(one)
                 ended = ", ".join(str(session.status) for session in one.sessions)
                 said = f"{case_name}, {name}: {one.seconds:.1f} s, {one.tally.answers:,} answers (status {ended})"
@@ -71,13 +75,17 @@ def command(
     console.print(Text(f"figures and tables: {out / 'jobs'}.json, .md; what the programs wrote and said: {work}"))
 
 
-def _installed(name: str, environments: Path, uv: str, notes: Console) -> Installed:
-    try:
-        made = CONTESTANTS[name].install(environments, uv)
-    except InstallError as error:
-        notes.print(Text(f"{name} can't be installed: {error}"))
-        raise typer.Exit(2) from None
-    notes.print(Text(f"{name}: {made.versions}"))
+def _installed(names: Iterable[str], environments: Path, uv: str, notes: Console) -> dict[str, Installed]:
+    made: dict[str, Installed] = {}
+    for name in names:
+        try:
+            made[name] = CONTESTANTS[name].install(environments, uv)
+        except InstallError as error:
+            notes.print(Text(f"{name} is left out, as it can't be installed: {error}"))
+        else:
+            notes.print(Text(f"{name}: {made[name].versions}"))
+    if not made:
+        raise typer.Exit(2)
     return made
 
 
