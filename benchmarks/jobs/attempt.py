@@ -110,16 +110,19 @@ def _run(installed: Installed, service: Service, folder: Path, until: Callable[[
             stderr=log,
             start_new_session=True,
         )
-    while True:
-        pid, status, used = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            break
-        late = time.monotonic() - began > _LONGEST
-        if late or (until is not None and until()):
+    pid = status = 0
+    used = None
+    try:
+        while not pid:
+            time.sleep(_LOOK_EVERY)
+            pid, status, used = os.wait4(process.pid, os.WNOHANG)
+            if not pid and (time.monotonic() - began > _LONGEST or (until is not None and until())):
+                break
+    finally:  # also when somebody presses Ctrl-C: the program has a session of its own, and would go on
+        if not pid:
             os.killpg(process.pid, signal.SIGKILL)
             _, status, used = os.wait4(process.pid, 0)
-            break
-        time.sleep(_LOOK_EVERY)
+    assert used is not None
     process.returncode = os.waitstatus_to_exitcode(status)
     return Session(
         seconds=time.monotonic() - began,
