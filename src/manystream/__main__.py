@@ -11,7 +11,24 @@ import typer
 
 from . import __version__
 from .command_group import COMPLETION_VARIABLE, CommandGroup
-from .options import STATUS, Backend, Concurrency, Limit, LogFormat, LogLevel, Provider, Quiet, Seed
+from .options import (
+    STATUS,
+    Backend,
+    BaseUrl,
+    Concurrency,
+    InputFile,
+    Limit,
+    LogFormat,
+    LogLevel,
+    MaxTokens,
+    Model,
+    PriceOption,
+    Provider,
+    Quiet,
+    Seed,
+    SkipInvalid,
+    System,
+)
 from .settings import ConfigFile, EnvFile
 
 if TYPE_CHECKING:
@@ -111,35 +128,16 @@ def demo(
 
 @app.command(epilog=STATUS)
 def run(
-    file: Annotated[
-        str,
-        typer.Argument(
-            help="Requests, one JSON object per line: a Message Batches request {custom_id, params}, or {prompt}."
-            " Or one document: an array of these, or a Message Batches body {requests: [...]}. gzip and Zstandard are"
-            " undone. `-` is standard input."
-        ),
-    ],
+    file: InputFile,
     output: Annotated[
         str,
         typer.Option("-o", "--output", help="The results file, as Message Batches have it; `-` is standard output."),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option("-m", "--model", envvar="MANYSTREAM_MODEL", help="The model of all requests."),
-    ] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="The max_tokens of all requests. Otherwise those without their own get as much as their model gives: "
-            "128000 or 64000, and 4096 for a model that is not known.",
-        ),
-    ] = None,
-    system: Annotated[str | None, typer.Option(help="The system prompt of all requests.")] = None,
+    model: Model = None,
+    max_tokens: MaxTokens = None,
+    system: System = None,
     provider: Provider = "anthropic",
-    base_url: Annotated[
-        str | None, typer.Option(help="The base URL, if not the provider's. A server on this machine needs no key.")
-    ] = None,
+    base_url: BaseUrl = None,
     concurrency: Concurrency = 50,
     limit: Limit = None,
     timeout: Annotated[
@@ -150,13 +148,7 @@ def run(
             help="How long a request may take in all, from when it is drawn to its end, waits and retries included.",
         ),
     ] = None,
-    price: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="MODEL=IN,OUT",
-            help="What a model costs, in dollars per million input and output tokens. It may be given several times.",
-        ),
-    ] = None,
+    price: PriceOption = None,
     config: ConfigFile = None,
     env_file: EnvFile = None,
     overwrite: Annotated[
@@ -193,9 +185,7 @@ def run(
             metavar="N|P%", help="Stop when so many answers are failures; or such a share of them, once 50 have come."
         ),
     ] = None,
-    skip_invalid: Annotated[
-        bool, typer.Option("--skip-invalid", help="Skip entries of the input that are not valid requests.")
-    ] = False,
+    skip_invalid: SkipInvalid = False,
     stream_events: Annotated[
         str | None,
         typer.Option(

@@ -7,13 +7,20 @@ import typer
 __all__ = [
     "STATUS",
     "Backend",
+    "BaseUrl",
     "Concurrency",
+    "InputFile",
     "Limit",
     "LogFormat",
     "LogLevel",
+    "MaxTokens",
+    "Model",
+    "PriceOption",
     "Provider",
     "Quiet",
     "Seed",
+    "SkipInvalid",
+    "System",
 ]
 
 STATUS = """
@@ -25,8 +32,19 @@ reached); 129, 130, 143 interrupted by SIGHUP, Ctrl-C, SIGTERM: the same command
 """
 
 Backend = Annotated[Literal["asyncio", "trio"], typer.Option(hidden=True)]
+BaseUrl = Annotated[
+    str | None, typer.Option(help="The base URL, if not the provider's. A server on this machine needs no key.")
+]
 Concurrency = Annotated[
     int, typer.Option(min=1, envvar="MANYSTREAM_CONCURRENCY", help="How many requests run at a time.")
+]
+InputFile = Annotated[
+    str,
+    typer.Argument(
+        help="Requests, one JSON object per line: a Message Batches request {custom_id, params}, or {prompt}."
+        " Or one document: an array of these, or a Message Batches body {requests: [...]}. gzip and Zstandard are"
+        " undone. `-` is standard input."
+    ),
 ]
 Limit = Annotated[int | None, typer.Option("-n", "--limit", min=1, help="Run only the first N requests.")]
 LogLevel = Annotated[
@@ -37,6 +55,25 @@ LogLevel = Annotated[
     ),
 ]
 LogFormat = Annotated[Literal["console", "json"], typer.Option(help="The format of the logs.")]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="The max_tokens of all requests. Otherwise those without their own get as much as their model gives: "
+        "128000 or 64000, and 4096 for a model that is not known.",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("-m", "--model", envvar="MANYSTREAM_MODEL", help="The model of all requests."),
+]
+PriceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODEL=IN,OUT",
+        help="What a model costs, in dollars per million input and output tokens. It may be given several times.",
+    ),
+]
 Provider = Annotated[
     Literal["anthropic", "bedrock", "vertex", "foundry"],
     typer.Option(
@@ -46,3 +83,7 @@ Provider = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show only errors and the last line.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same prompts and answers.")]
+SkipInvalid = Annotated[
+    bool, typer.Option("--skip-invalid", help="Skip entries of the input that are not valid requests.")
+]
+System = Annotated[str | None, typer.Option(help="The system prompt of all requests.")]
