@@ -129,6 +129,12 @@ class RateLimits:
         """Counts tokens that a model has made."""
         self._of(model, now).output.take(tokens, now)
 
+    def use_up(self, model: str, now: float) -> None:
+        """Takes what a model's limits hold: from now on only what refills is there."""
+        of = self._of(model, now)
+        for limit in (of.requests, of.input, of.output):
+            limit.take(max(0.0, limit.bucket.level_at(now)), now)
+
     def headers(self, model: str, now: float) -> list[tuple[str, str]]:
         """Returns the headers that tell where the limits stand; none of what isn't set, or where it doesn't tell."""
         if not self._limits.headers:
