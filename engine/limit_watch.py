@@ -32,9 +32,7 @@ _LIMITS: dict[Reason, str] = {
 class LimitWatch:
     """Looks at what waits, whenever it is asked, but at most once a second."""
 
-    def __init__(
-        self, clock: Callable[[], float], admission: Admission, warn: Callable[..., object] = warn
-    ) -> None:
+    def __init__(self, clock: Callable[[], float], admission: Admission, warn: Callable[..., object] = warn) -> None:
         self._warn = warn
         self._clock = clock
         self._admission = admission

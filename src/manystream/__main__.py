@@ -18,6 +18,7 @@ from .options import (
     Concurrency,
     InputFile,
     Limit,
+    Limits,
     LogFormat,
     LogLevel,
     MaxTokens,
@@ -186,6 +187,13 @@ def run(
         ),
     ] = None,
     skip_invalid: SkipInvalid = False,
+    limits: Limits = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only show what the run would cost and how long it would take, as `manystream plan` does."
+        ),
+    ] = False,
     stream_events: Annotated[
         str | None,
         typer.Option(
@@ -245,6 +253,8 @@ def run(
             max_attempts=max_attempts,
             max_failures=max_failures,
             skip_invalid=skip_invalid,
+            limits=limits or [],
+            dry_run=dry_run,
             stream_events=stream_events,
             recovery=recovery,
             spend_cap=spend_cap,
@@ -253,6 +263,67 @@ def run(
         )
 
     _exit(command)
+
+
+@app.command()
+def plan(
+    file: InputFile,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", help="The results file of the run. What it and its journal hold is used for the estimate."
+        ),
+    ] = None,
+    model: Model = None,
+    max_tokens: MaxTokens = None,
+    system: System = None,
+    provider: Provider = "anthropic",
+    base_url: BaseUrl = None,
+    concurrency: Concurrency = 50,
+    limit: Limit = None,
+    limits: Limits = None,
+    ask_limits: Annotated[
+        bool, typer.Option("--ask-limits", help="Ask the API for your limits, with the key in ANTHROPIC_ADMIN_KEY.")
+    ] = False,
+    count_tokens: Annotated[
+        bool,
+        typer.Option("--count-tokens", help="Ask the API, which counts for nothing, how many tokens a sample has."),
+    ] = False,
+    price: PriceOption = None,
+    config: ConfigFile = None,
+    env_file: EnvFile = None,
+    skip_invalid: SkipInvalid = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Show what a run will cost and how long it will take, before it runs.
+
+    No request for a message is sent, and nothing is written. With the results of a few requests (run --limit 30) the
+    plan rests on their answers; without any it is a range. The time is rehearsed: the engine runs on a clock that does
+    not wait, against a model of the API with your limits.
+
+    Exit status: 0, or 2 when the command line, the input or the results can't be used.
+    """
+
+    def command() -> int:
+        from .engine.cli.plan import Asked, plan_file
+
+        parameters: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "system": system}
+        return plan_file(
+            file,
+            output,
+            parameters={name: value for name, value in parameters.items() if value is not None},
+            provider=provider,
+            base_url=base_url,
+            concurrency=concurrency,
+            limit=limit,
+            limits=limits or [],
+            asked=Asked(limits=ask_limits, tokens=count_tokens),
+            prices=price or [],
+            skip_invalid=skip_invalid,
+            as_json=as_json,
+        )
+
+    _exit(command, "interrupted")
 
 
 @app.command()

@@ -11,6 +11,7 @@ __all__ = [
     "Concurrency",
     "InputFile",
     "Limit",
+    "Limits",
     "LogFormat",
     "LogLevel",
     "MaxTokens",
@@ -52,6 +53,15 @@ LogLevel = Annotated[
     typer.Option(
         envvar="MANYSTREAM_LOG_LEVEL",
         help="Log what is of this level or above to standard error. Nothing is logged by default.",
+    ),
+]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[MODEL:]requests=N,input=N,output=N",
+        help="Your limits per minute: requests, uncached input tokens, output tokens, or some of them. Those of one"
+        " model have its name before them. It may be given several times. Otherwise they are learnt from the API's"
+        " headers.",
     ),
 ]
 LogFormat = Annotated[Literal["console", "json"], typer.Option(help="The format of the logs.")]
