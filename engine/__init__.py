@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from .engine import Engine
     from .input import InputError, Invalid, InvalidRequestsError, RequestFile, RequestPipe, read_requests
+    from .plan import CacheSaving, Estimate, ModelPlan, PlanError, RunPlan, plan_run
     from .prices import Price
     from .runs import (
         Failure,
@@ -52,6 +53,12 @@ _HOMES = {
     "TextStream": "combinators",
     "Until": "combinators",
     "Reason": "admission",
+    "CacheSaving": "plan",
+    "Estimate": "plan",
+    "ModelPlan": "plan",
+    "PlanError": "plan",
+    "RunPlan": "plan",
+    "plan_run": "plan",
     "Failure": "runs",
     "Invalid": "input",
     "RequestPipe": "input",
@@ -95,11 +102,13 @@ _HOMES = {
 __all__ = [
     "AnthropicClient",
     "AnthropicModel",
+    "CacheSaving",
     "ChannelContext",
     "CompletionChannel",
     "Engine",
     "EngineBusy",
     "EngineStats",
+    "Estimate",
     "Failure",
     "Figures",
     "Group",
@@ -112,7 +121,9 @@ __all__ = [
     "LimitsError",
     "MergeChannel",
     "MissingCredentialsError",
+    "ModelPlan",
     "OutputError",
+    "PlanError",
     "PoolStats",
     "Price",
     "RaceContext",
@@ -123,6 +134,7 @@ __all__ = [
     "Resumed",
     "Run",
     "RunAgain",
+    "RunPlan",
     "RunStopped",
     "Simulator",
     "Source",
@@ -139,6 +151,7 @@ __all__ = [
     "Until",
     "WaitingRequest",
     "open_run",
+    "plan_run",
     "read_requests",
 ]
 

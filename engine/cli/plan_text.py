@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from ..admission import Limits
-from ..plan import RunPlan, Span
+from ..plan import Estimate, RunPlan
 from ..report.units import compact, cost, duration, shorten
 
 __all__ = ["plan_lines", "rest_lines"]
@@ -140,16 +140,16 @@ def _each(limits: Limits) -> str:
     return ", ".join(pieces)
 
 
-def _figure(span: Span, shown: Callable[[float], str]) -> str:
-    low, high = shown(span.low), shown(span.high)
-    if span.expected is None:
+def _figure(figure: Estimate, shown: Callable[[float], str]) -> str:
+    low, high = shown(figure.low), shown(figure.high)
+    if figure.expected is None:
         return low if low == high else f"{low} to {high}"
-    expected = shown(span.expected)
+    expected = shown(figure.expected)
     return expected if low == high else f"{expected} ({low} to {high})"
 
 
-def _dollars(span: Span) -> str:
-    return _figure(span, cost)
+def _dollars(figure: Estimate) -> str:
+    return _figure(figure, cost)
 
 
 def _tokens(count: float) -> str:

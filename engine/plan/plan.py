@@ -4,9 +4,9 @@ It is made from the input, from what an earlier run left, and from limits that a
 is sent.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from random import Random
+from statistics import fmean
 from typing import Any, Literal, cast
 
 import attrs
@@ -22,7 +22,7 @@ from .past import PilotAnswer, Results
 from .rehearsal import Part, rehearse
 from .service import ExpectedAnswer
 
-__all__ = ["CacheSaving", "LimitsFrom", "ModelPlan", "RunPlan", "Span", "draw_up"]
+__all__ = ["CacheSaving", "Estimate", "LimitsFrom", "ModelPlan", "RunPlan", "draw_up"]
 
 LimitsFrom = Literal["given", "learnt", "asked"]
 _WORTH_TELLING = 0.01  # of the input's price
@@ -30,7 +30,7 @@ _BINDS = 0.8  # of the time, at least, that the tightest limit alone would take
 
 
 @attrs.frozen
-class Span:
+class Estimate:
     """A figure that is not known exactly."""
 
     low: float
@@ -38,18 +38,18 @@ class Span:
     expected: float | None = None
     """None when nothing says where between the two it is."""
 
-    def __add__(self, other: "Span") -> "Span":
+    def __add__(self, other: "Estimate") -> "Estimate":
         both = None not in (self.expected, other.expected)
         expected = (self.expected or 0.0) + (other.expected or 0.0) if both else None
-        return Span(self.low + other.low, self.high + other.high, expected)
+        return Estimate(self.low + other.low, self.high + other.high, expected)
 
-    def times(self, factor: float) -> "Span":
+    def times(self, factor: float) -> "Estimate":
         """So many times the figure."""
         expected = None if self.expected is None else self.expected * factor
-        return Span(self.low * factor, self.high * factor, expected)
+        return Estimate(self.low * factor, self.high * factor, expected)
 
 
-_NOTHING = Span(0.0, 0.0, 0.0)
+_NOTHING = Estimate(0.0, 0.0, 0.0)
 
 
 @attrs.frozen(kw_only=True)
@@ -63,8 +63,8 @@ class ModelPlan:
     cache_read_tokens: int
     """Of those, what is read from the prompt cache, by the requests' own `cache_control`."""
     cache_write_tokens: int
-    output_tokens: Span
-    dollars: Span | None
+    output_tokens: Estimate
+    dollars: Estimate | None
     """At the usual price; None when the model's price is unknown."""
     most_dollars: float | None
     """If every answer were as long as its `max_tokens` allows."""
@@ -97,7 +97,7 @@ class RunPlan:
     """How many answers the estimate of the output rests on; 0 when its length is assumed."""
     caching: CacheSaving | None
     """None when there is nothing to save."""
-    seconds: Span | None
+    seconds: Estimate | None
     """How long it takes. None when nothing is left to do."""
     limited_by: Reason | None
     """What holds it back for most of the time: a limit per minute, or `concurrency`."""
@@ -115,18 +115,18 @@ class RunPlan:
         return sum(model.input_tokens for model in self.models)
 
     @property
-    def output_tokens(self) -> Span:
+    def output_tokens(self) -> Estimate:
         """All output tokens."""
         return sum((model.output_tokens for model in self.models), _NOTHING)
 
     @property
-    def dollars(self) -> Span | None:
+    def dollars(self) -> Estimate | None:
         """What it costs at the usual prices, as far as these are known; None when none is."""
         known = [model.dollars for model in self.models if model.dollars is not None]
         return sum(known, _NOTHING) if known or not self.models else None
 
     @property
-    def batch_dollars(self) -> Span | None:
+    def batch_dollars(self) -> Estimate | None:
         """What it costs by the Message Batches API, which takes half the price."""
         return None if self.dollars is None else self.dollars.times(0.5)
 
@@ -155,7 +155,7 @@ class RunPlan:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Span | ModelPlan | CacheSaving | Limits):
+    if isinstance(value, Estimate | ModelPlan | CacheSaving | Limits):
         return {name: _plain(one) for name, one in attrs.asdict(value, recurse=False).items()}
     if isinstance(value, Mapping):
         return {name: _plain(one) for name, one in cast("Mapping[str, Any]", value).items()}
@@ -197,7 +197,7 @@ def draw_up(
         input_from="answers" if len(outlooks) == 1 else "counted" if scales else "measured",
         answers=len(pilot) if len(outlooks) == 1 else 0,
         caching=_saving(found[0]),
-        seconds=_span([seconds for seconds, _ in times]) if to_run else None,
+        seconds=_estimate([seconds for seconds, _ in times]) if to_run else None,
         limited_by=times[-1][1] if to_run else None,
         limits={pool: limit for pool, limit in limits.items() if pool in pools},
         limits_from=limits_from if any(pool in limits for pool in pools) else None,
@@ -221,8 +221,8 @@ def _model_plan(bill: Bill, outlooks: Sequence[Mapping[str, Outlook]]) -> ModelP
     expected = len(outlooks) == 1
     priced = bill.price is not None
 
-    def span(figures: Sequence[tuple[float, float, float]], more: float) -> Span:
-        return Span(figures[0][0] + more, figures[-1][2] + more, figures[0][1] + more if expected else None)
+    def estimate(figures: Sequence[tuple[float, float, float]], more: float) -> Estimate:
+        return Estimate(figures[0][0] + more, figures[-1][2] + more, figures[0][1] + more if expected else None)
 
     return ModelPlan(
         model=bill.model_name,
@@ -230,8 +230,8 @@ def _model_plan(bill: Bill, outlooks: Sequence[Mapping[str, Outlook]]) -> ModelP
         input_tokens=round(bill.input.tokens),
         cache_read_tokens=round(bill.input.read),
         cache_write_tokens=round(bill.input.written),
-        output_tokens=span(outputs, 0.0),
-        dollars=span(dollars, bill.input.dollars) if priced else None,
+        output_tokens=estimate(outputs, 0.0),
+        dollars=estimate(dollars, bill.input.dollars) if priced else None,
         most_dollars=bill.most_dollars() + bill.input.dollars if priced else None,
     )
 
@@ -248,8 +248,8 @@ def _saving(of_models: Sequence[Bill]) -> CacheSaving | None:
     )
 
 
-def _span(figures: Sequence[float]) -> Span:
-    return Span(min(figures), max(figures), figures[0] if len(figures) == 1 else None)
+def _estimate(figures: Sequence[float]) -> Estimate:
+    return Estimate(min(figures), max(figures), figures[0] if len(figures) == 1 else None)
 
 
 # -- time
@@ -269,18 +269,20 @@ def _duration(
         return 0.0, None
     count = len(items)
     rehearsed = rehearsed_count(count, concurrency)
-    reason, a_minute = tightest(limits, _needs(of_models, outlooks, count))
+    tight = tightest(limits, _needs(of_models, outlooks, count))
+    parts = _parts(items, part_of(count, rehearsed), outlooks)
     rehearsal = rehearse(
-        _parts(items, part_of(count, rehearsed), outlooks),
+        parts,
         concurrency=concurrency,
         limits=limits,
         max_attempts=max_attempts,
         overload=refused_share(pilot),
         empty_at=rehearsed // 2 if rehearsed < count else None,
     )
-    seconds = extrapolated(count, rehearsal, concurrency=concurrency, a_minute=a_minute)
-    by_limit = max(0.0, count - a_minute) / a_minute * 60 if math.isfinite(a_minute) else 0.0
-    return seconds, reason if by_limit >= _BINDS * seconds else "concurrency"
+    latency = fmean(part.answer.ttft + part.answer.seconds for part in parts)
+    seconds = extrapolated(count, rehearsal, concurrency=concurrency, latency=latency, limit=tight)
+    by_limit = 0.0 if tight is None else (count - tight.a_minute) / tight.a_minute * 60
+    return seconds, tight.reason if tight is not None and by_limit >= _BINDS * seconds else "concurrency"
 
 
 def _parts(items: Sequence[Item], numbers: Sequence[int], outlooks: Mapping[str, Outlook]) -> list[Part]:

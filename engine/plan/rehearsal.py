@@ -14,6 +14,7 @@ import anyio
 import attrs
 
 from ...actors.actor import StreamActor
+from ...actors.message import EMPTY
 from ...actors.response import Response
 from ...actors.stream import Deadlines, RetryPolicy, StreamRequest
 from ..admission import Admission, Limits, Ticket
@@ -48,6 +49,10 @@ class Rehearsal:
     """When the requests ended, in seconds from the beginning, in the order of their ends."""
     emptied: int | None
     """How many had ended when the limits' buckets were emptied; None when they were not."""
+    running: int = 0
+    """How many ran at that moment."""
+    left: Mapping[tuple[str, str], float] = EMPTY
+    """What the buckets held then, by pool and limit."""
     refused: int
     """Attempts that the service refused."""
 
@@ -97,6 +102,8 @@ class _Stage:
         self._retry = RetryPolicy(max_attempts=max_attempts, longest_wait=math.inf)
         self._empty_at = empty_at
         self._emptied: int | None = None
+        self._running = 0
+        self._left: Mapping[tuple[str, str], float] = EMPTY
         self._ends: list[float] = []
         self._changed = anyio.Event()
 
@@ -116,7 +123,13 @@ class _Stage:
                 supervisor.take_in(*self._job(number, part, admission, supervisor))
             await supervisor.wait_until_empty()
             supervisor.stop_side_tasks()
-        return Rehearsal(ends=tuple(self._ends), emptied=self._emptied, refused=self._service.refused)
+        return Rehearsal(
+            ends=tuple(self._ends),
+            emptied=self._emptied,
+            running=self._running,
+            left=self._left,
+            refused=self._service.refused,
+        )
 
     def _job(self, number: int, part: Part, admission: Admission, supervisor: Supervisor) -> tuple[Job, Ticket]:
         stream_id = f"rehearsed_{number}"
@@ -146,6 +159,6 @@ class _Stage:
     def _released(self, actor: StreamActor) -> None:
         self._ends.append(anyio.current_time())
         if len(self._ends) == self._empty_at:
-            self._emptied = len(self._ends)
-            self._service.use_up()
+            self._emptied, self._running = len(self._ends), self._service.running
+            self._left = self._service.use_up()
         self._changed.set()

@@ -57,6 +57,8 @@ class ModelledService:
         self._cached: dict[bytes, float] = {}  # until when
         self.refused = 0
         """Attempts that were refused so far."""
+        self.running = 0
+        """Requests that were let in, and whose answers are not whole."""
 
     async def send(self, answer: ExpectedAnswer) -> ModelledResponse:
         """Returns the open response once its head would have come; raises `ResponseFailed` for a refusal."""
@@ -73,6 +75,7 @@ class ModelledService:
                 raise self._refusal(refusal, limits, now) from None
         if self._random.random() < self._overload:
             raise self._refusal(RefusalError(529, "Overloaded"), limits, now)
+        self.running += 1
         if limits is not None:
             limits.let_in(_ALL, plain + written, now)
             headers = _headers(limits, now)
@@ -85,11 +88,15 @@ class ModelledService:
         usage = f'"input_tokens":{plain},"cache_creation_input_tokens":{written},"cache_read_input_tokens":{read}'
         return ModelledResponse(answer, usage, headers, self._produced(limits))
 
-    def use_up(self) -> None:
-        """Empties all buckets, as they are when requests that are not rehearsed have been answered."""
+    def use_up(self) -> dict[tuple[str, str], float]:
+        """Empties all buckets, as they are when requests that are not rehearsed have been answered. Returns what they
+        held, by pool and limit."""
         now = anyio.current_time()
-        for limits in self._limits.values():
-            limits.use_up(_ALL, now)
+        return {
+            (pool, name): left
+            for pool, limits in self._limits.items()
+            for name, left in limits.use_up(_ALL, now).items()
+        }
 
     def _refusal(self, refusal: RefusalError, limits: RateLimits | None, now: float) -> ResponseFailed:
         self.refused += 1
@@ -104,9 +111,9 @@ class ModelledService:
             )
         )
 
-    @staticmethod
-    def _produced(limits: RateLimits | None) -> Callable[[int], None]:
-        def produced(tokens: int) -> None:
+    def _produced(self, limits: RateLimits | None) -> Callable[[int, bool], None]:
+        def produced(tokens: int, whole: bool) -> None:
+            self.running -= whole
             if limits is not None:
                 limits.produced(_ALL, tokens, anyio.current_time())
 
@@ -119,7 +126,7 @@ class ModelledResponse:
     request_id = None
 
     def __init__(
-        self, answer: ExpectedAnswer, usage: str, headers: Mapping[str, str], produced: Callable[[int], None]
+        self, answer: ExpectedAnswer, usage: str, headers: Mapping[str, str], produced: Callable[[int, bool], None]
     ) -> None:
         self.rate_limits = headers
         self._steps = _steps(answer, usage, produced)
@@ -136,7 +143,7 @@ class ModelledResponse:
         pass
 
 
-def _steps(answer: ExpectedAnswer, usage: str, produced: Callable[[int], None]) -> Iterator[bytes | float]:
+def _steps(answer: ExpectedAnswer, usage: str, produced: Callable[[int, bool], None]) -> Iterator[bytes | float]:
     """What is sent, and how long the pauses between are."""
     yield (
         b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg","type":"message",'
@@ -151,7 +158,7 @@ def _steps(answer: ExpectedAnswer, usage: str, produced: Callable[[int], None]) 
     for number in range(1, count + 1):
         yield pause
         share = round(answer.output_tokens * number / count)
-        produced(share - done)
+        produced(share - done, number == count)
         done = share
         if pause >= _LONG_STEP and number < count:
             yield _PING
