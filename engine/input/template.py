@@ -80,8 +80,8 @@ class Template:
         found = self.name
         traceback: TracebackType | None = exc.__traceback__
         while traceback is not None:
-            # Jinja gives the frames of a template its name and lines.
-            if "__jinja_template__" in traceback.tb_frame.f_globals:
+            # Jinja puts a frame with the template's name and line in place of that of its code.
+            if "__jinja_exception__" in traceback.tb_frame.f_globals:
                 found = f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"
             traceback = traceback.tb_next
         return found
