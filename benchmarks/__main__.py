@@ -3,6 +3,7 @@
 import typer
 
 from .admission.command import command as admission
+from .jobs.command import command as jobs
 from .runs.command import command as run
 from .speed.command import command as speed
 from .speed.micro import command as micro
@@ -26,6 +27,7 @@ app.command("admission")(admission)
 app.command("speed")(speed)
 app.command("micro")(micro)
 app.command("run")(run)
+app.command("jobs")(jobs)
 
 if __name__ == "__main__":
     app(prog_name="python -m benchmarks")

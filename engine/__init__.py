@@ -23,8 +23,18 @@ if TYPE_CHECKING:
         Until,
     )
     from .engine import Engine
+    from .input import (
+        Beside,
+        Columns,
+        InputError,
+        Invalid,
+        InvalidRequestsError,
+        Numbered,
+        RequestFile,
+        RequestPipe,
+        read_requests,
+    )
     from .export import ResultsError, read_results
-    from .input import InputError, Invalid, InvalidRequestsError, RequestFile, RequestPipe, read_requests
     from .prices import Price
     from .runs import (
         Failure,
@@ -86,6 +96,9 @@ _HOMES = {
     "InputError": "input",
     "InvalidRequestsError": "input",
     "OutputError": "runs",
+    "Beside": "input",
+    "Columns": "input",
+    "Numbered": "input",
     "RequestFile": "input",
     "Run": "runs",
     "RunStopped": "runs",
@@ -98,7 +111,9 @@ _HOMES = {
 __all__ = [
     "AnthropicClient",
     "AnthropicModel",
+    "Beside",
     "ChannelContext",
+    "Columns",
     "CompletionChannel",
     "Engine",
     "EngineBusy",
@@ -115,6 +130,7 @@ __all__ = [
     "LimitsError",
     "MergeChannel",
     "MissingCredentialsError",
+    "Numbered",
     "OutputError",
     "PoolStats",
     "Price",

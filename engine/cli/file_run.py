@@ -1,12 +1,11 @@
 """`manystream run`: a file of requests against the API, or against another server that speaks it."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ...actors.stream import Recovery
 from ..api.given import check_base_url, check_name
-from ..input import InputError, InvalidRequestsError, RequestFile, RequestPipe, read_requests
+from ..input import InputError, InvalidRequestsError, RequestFile, RequestPipe
 from ..input.invalid import Invalid
 from ..prices import Price, Prices
 from ..runs import OutputError
@@ -14,9 +13,9 @@ from ..runs.again import check_failures
 from ..runs.stores import check_output
 from ..runs.too_many import MaxFailures
 from .environment import check_environment, checked
+from .input_options import InputOptions
 from .perform import Job, Status, perform
 from .providers import model_by
-from .replaced import replaced
 from .telling import fail, say
 
 __all__ = ["run_file"]
@@ -28,7 +27,7 @@ def run_file(
     source: str,
     output: str,
     *,
-    parameters: Mapping[str, Any],
+    options: InputOptions,
     provider: str,
     base_url: str | None,
     concurrency: int,
@@ -42,17 +41,16 @@ def run_file(
     retry_stopped: tuple[str, ...],
     max_attempts: int,
     max_failures: str | None,
-    skip_invalid: bool,
     stream_events: str | None,
     recovery: Recovery,
     spend_cap: float | None,
     quiet: bool,
     backend: str,
 ) -> Status:
-    """Runs all requests of `source`; returns the exit status. `parameters` replace those of the requests, the model
-    among them; `prices` are as the command line has them, MODEL=IN,OUT."""
-    model = parameters.get("model")
+    """Runs all requests of `source`; returns the exit status. `prices` are as the command line has them,
+    MODEL=IN,OUT."""
     try:
+        model = options.model_name
         if model is not None:
             checked(check_name, "--model", model)
         if base_url is not None:
@@ -63,7 +61,7 @@ def run_file(
             raise InputError("--spend-cap is a number of dollars, not inf: leave it out for no cap")
         _check_policy(retry_errored, retry_only, max_failures)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
-        requests = read_requests(source, needs_model=model is None, skip_invalid=skip_invalid, parameters=parameters)
+        requests = options.read(source, output, overwrite=overwrite)
         if spend_cap is not None:
             _check_prices(requests, model, Prices(known))
         served = model_by(provider, model or requests.model_name or _NO_MODEL, base_url=base_url)
@@ -75,8 +73,8 @@ def run_file(
         return Status.UNUSABLE
     if requests.invalid.count:
         say(*requests.invalid.lines())
-    if requests.replaced and not quiet:
-        say(*replaced(requests.replaced, parameters))
+    if not quiet:
+        say(*options.remarks(requests))
     job = Job(
         model=served,
         source=requests,

@@ -17,7 +17,7 @@ from ..runs.journal_rows import (
     is_readable_format,
     journal_path,
     session_table,
-    shown_in,
+    shown_id_in,
 )
 from ..runs.totals import Totals, read_totals
 from .distribution import Distribution, distribution_of
@@ -188,7 +188,7 @@ def _read(journal: sqlite3.Connection, path: str, output: str, *, goes_on: bool)
     histograms = {name: Histogram() for name in names}
     slowest: list[tuple[float, str, Slow]] = []
     rows = _ROWS.format(
-        shown=shown_in(journal),
+        shown=shown_id_in(journal),
         failure=failure_in(journal),
         estimated="coalesce(estimated, 0)" if "estimated" in columns_in(journal) else "0",
     )

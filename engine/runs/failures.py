@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from .journal_rows import columns_in, failure_in, shown_in
+from .journal_rows import columns_in, failure_in, shown_id_in
 
 __all__ = ["Failure", "Failures", "read_failures"]
 
@@ -27,7 +27,7 @@ class Failure:
     """The API's own words or ours, as the first request got them; never a prompt or an answer."""
     count: int = 1
     custom_id: str | None = None
-    """One of the requests."""
+    """One of the requests, as the user knows it."""
 
 
 class Failures:
@@ -70,7 +70,7 @@ class Failures:
 
 
 _SAID = """
-SELECT {failure}, message, count(*) AS times, min({shown}) FROM request
+SELECT {failure}, message, count(*) AS times, min({shown_id}) FROM request
 WHERE state = 'ended' AND kind = 'errored' AND message IS NOT NULL GROUP BY 1, message ORDER BY times DESC, message
 """
 
@@ -79,6 +79,5 @@ def read_failures(journal: sqlite3.Connection) -> Failures:
     """The failures in an open journal; none in one that an older release wrote without messages."""
     if "message" not in columns_in(journal):
         return Failures()
-    return Failures(
-        Failure(*row) for row in journal.execute(_SAID.format(failure=failure_in(journal), shown=shown_in(journal)))
-    )
+    said = _SAID.format(failure=failure_in(journal), shown_id=shown_id_in(journal))
+    return Failures(Failure(*row) for row in journal.execute(said))

@@ -173,6 +173,11 @@ class Journal:
         that had a fixed default goes on with that: its answers were given to it."""
         return bool(self.read("SELECT 1 FROM meta WHERE key = 'max_tokens'"))
 
+    def keep(self, key: str, value: str | int | float) -> None:
+        """Keeps something of the run as a whole, for the next session."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
     def totals(self) -> Totals:
         """The sums over all sessions so far."""
         with self._failures():
@@ -232,13 +237,14 @@ class Journal:
             db.execute("DELETE FROM input")
             number_of = lru_cache(partial(_number_of, db))
             for one in requests:
-                add_id(db, one.custom_id, one.ordinal, one.hash, number_of(one.shared))
+                add_id(db, one.custom_id, one.ordinal, one.hash, number_of(one.shared), one.shown_id)
             _check_unchanged(db)
             _leave_out_others(db)
             db.execute(
-                "INSERT INTO request (custom_id, ordinal, hash, shared, state)"
-                " SELECT custom_id, ordinal, hash, shared, 'pending' FROM input WHERE true ON CONFLICT (custom_id)"
-                " DO UPDATE SET ordinal = excluded.ordinal, hash = excluded.hash, shared = excluded.shared"
+                "INSERT INTO request (custom_id, ordinal, hash, shared, shown_id, state)"
+                " SELECT custom_id, ordinal, hash, shared, shown_id, 'pending' FROM input WHERE true"
+                " ON CONFLICT (custom_id) DO UPDATE SET ordinal = excluded.ordinal, hash = excluded.hash,"
+                " shared = excluded.shared, shown_id = excluded.shown_id"
             )
             db.execute("DELETE FROM parameters WHERE number NOT IN (SELECT shared FROM request WHERE shared NOT NULL)")
 
@@ -248,7 +254,8 @@ class Journal:
         Raises `DuplicateError` and `ChangedError`.
         """
         with self.transaction() as db:
-            values = (request.custom_id, request.ordinal, request.hash, _number_of(db, request.shared))
+            shared = _number_of(db, request.shared)
+            values = (request.custom_id, request.ordinal, request.hash, shared, request.shown_id)
             add_id(db, *values)
             known = db.execute(
                 "SELECT hash, state, text FROM request LEFT JOIN parameters ON number = shared WHERE custom_id = ?",
@@ -256,7 +263,8 @@ class Journal:
             ).fetchone()
             if known is None:
                 db.execute(
-                    "INSERT INTO request (custom_id, ordinal, hash, shared, state) VALUES (?, ?, ?, ?, 'pending')",
+                    "INSERT INTO request (custom_id, ordinal, hash, shared, shown_id, state)"
+                    " VALUES (?, ?, ?, ?, ?, 'pending')",
                     values,
                 )
                 return True
@@ -265,7 +273,7 @@ class Journal:
             if changed and not db.execute(unchecked, (request.custom_id,)).fetchone():
                 raise ChangedError(request, pairs=[(known[2], request.shared, 1)])
             db.execute(
-                "UPDATE request SET ordinal = ?, hash = ?, shared = ? WHERE custom_id = ?",
+                "UPDATE request SET ordinal = ?, hash = ?, shared = ?, shown_id = ? WHERE custom_id = ?",
                 (*values[1:], request.custom_id),
             )
             return known[1] != "ended"

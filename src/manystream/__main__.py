@@ -5,13 +5,35 @@ The modules behind a command are imported when it runs, so that `--help` is quic
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from . import __version__
 from .command_group import COMPLETION_VARIABLE, CommandGroup
-from .options import STATUS, Backend, Concurrency, Limit, LogFormat, LogLevel, Provider, Quiet, Seed
+from .options import (
+    STATUS,
+    Backend,
+    Concurrency,
+    Epochs,
+    IdColumn,
+    Limit,
+    LogFormat,
+    LogLevel,
+    MaxTokens,
+    Model,
+    Param,
+    PromptColumn,
+    Provider,
+    Quiet,
+    RowSeed,
+    Sample,
+    Seed,
+    Shuffle,
+    SkipInvalid,
+    System,
+    TemplateFile,
+)
 from .settings import ConfigFile, EnvFile
 
 if TYPE_CHECKING:
@@ -114,28 +136,26 @@ def run(
     file: Annotated[
         str,
         typer.Argument(
-            help="Requests, one JSON object per line: a Message Batches request {custom_id, params}, or {prompt}."
-            " Or one document: an array of these, or a Message Batches body {requests: [...]}. gzip and Zstandard are"
-            " undone. `-` is standard input."
+            help="Requests or rows. JSON Lines or an array of Message Batches requests {custom_id, params}, a Message"
+            " Batches body {requests: [...]}; or rows, each with its prompt: CSV or TSV with a header, JSON objects,"
+            " Parquet. gzip and Zstandard are undone. `-` is standard input."
         ),
     ],
     output: Annotated[
         str,
         typer.Option("-o", "--output", help="The results file, as Message Batches have it; `-` is standard output."),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option("-m", "--model", envvar="MANYSTREAM_MODEL", help="The model of all requests."),
-    ] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="The max_tokens of all requests. Otherwise those without their own get as much as their model gives: "
-            "128000 or 64000, and 4096 for a model that is not known.",
-        ),
-    ] = None,
-    system: Annotated[str | None, typer.Option(help="The system prompt of all requests.")] = None,
+    model: Model = None,
+    max_tokens: MaxTokens = None,
+    system: System = None,
+    param: Param = None,
+    template: TemplateFile = None,
+    prompt_column: PromptColumn = None,
+    id_column: IdColumn = None,
+    epochs: Epochs = 1,
+    sample: Sample = None,
+    shuffle: Shuffle = False,
+    seed: RowSeed = None,
     provider: Provider = "anthropic",
     base_url: Annotated[
         str | None, typer.Option(help="The base URL, if not the provider's. A server on this machine needs no key.")
@@ -193,9 +213,7 @@ def run(
             metavar="N|P%", help="Stop when so many answers are failures; or such a share of them, once 50 have come."
         ),
     ] = None,
-    skip_invalid: Annotated[
-        bool, typer.Option("--skip-invalid", help="Skip entries of the input that are not valid requests.")
-    ] = False,
+    skip_invalid: SkipInvalid = False,
     stream_events: Annotated[
         str | None,
         typer.Option(
@@ -233,14 +251,28 @@ def run(
 
     def command() -> int:
         from .engine.cli.file_run import run_file
+        from .engine.cli.input_options import InputOptions
         from .engine.cli.logs import write_logs
 
         write_logs(log_level, log_format)
-        parameters: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "system": system}
+        options = InputOptions(
+            model=model,
+            max_tokens=max_tokens,
+            system=system,
+            params=param or [],
+            template=template,
+            prompt_column=prompt_column,
+            id_column=id_column,
+            epochs=epochs,
+            sample=sample,
+            shuffle=shuffle,
+            seed=seed,
+            skip_invalid=skip_invalid,
+        )
         return run_file(
             file,
             output,
-            parameters={name: value for name, value in parameters.items() if value is not None},
+            options=options,
             provider=provider,
             base_url=base_url,
             concurrency=concurrency,
@@ -254,7 +286,6 @@ def run(
             retry_stopped=_names(retry_stopped),
             max_attempts=max_attempts,
             max_failures=max_failures,
-            skip_invalid=skip_invalid,
             stream_events=stream_events,
             recovery=recovery,
             spend_cap=spend_cap,

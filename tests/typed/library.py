@@ -17,9 +17,11 @@ from manystream import (
     ApiError,
     AssistantTurn,
     Attempt,
+    Beside,
     CacheMiss,
     ChannelContext,
     CitationPartDelta,
+    Columns,
     CompactionPart,
     CompactionPartDelta,
     CompletionChannel,
@@ -57,6 +59,7 @@ from manystream import (
     MessageParams,
     MissingCredentialsError,
     Model,
+    Numbered,
     OnAbandon,
     OutputError,
     Part,
@@ -439,6 +442,16 @@ async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
     try:
         requests = read_requests("prompts.jsonl", skip_invalid=True)
         assert_type(requests, RequestFile | RequestPipe)
+        columns = Columns(prompt="question", id="key")
+        assert_type(columns.id, str | None)
+        if isinstance(requests, RequestFile):
+            for numbered in requests.numbered():
+                assert_type(numbered, Numbered)
+                assert_type(numbered.request, StreamRequest)
+                assert_type(numbered.beside, Beside | None)
+        rows: list[dict[str, Any]] = [{"text": "Hello", "label": 1}, {"text": "Hi", "label": None}]
+        open_run(engine, rows, output, template="Say {{ text }}", epochs=2, sample=10, shuffle=True, seed=7)
+        open_run(engine, "rows.csv", output, template=Path("prompt.j2"), columns=Columns(id="key"))
         async with open_run(engine, source, output, ordered=True, limit=5) as run:
             assert_type(run, Run)
             async for result in run:
