@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Until,
     )
     from .engine import Engine
+    from .export import ResultsError, read_results
     from .input import (
         Beside,
         Columns,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
         RequestPipe,
         read_requests,
     )
-    from .export import ResultsError, read_results
     from .prices import Price
     from .runs import (
         Failure,

@@ -319,14 +319,15 @@ def test_what_is_added_while_it_is_read_is_left_out() -> None:
 
 def test_what_a_run_adds_after_the_file_was_opened_is_left_out_each_time() -> None:
     torn = json.dumps(answered("b")).encode()
-    write(answered("a"), end=torn[:90])
+    first = answered("a", "x" * 1_000_000)  # more than a buffer holds
+    write(first, end=torn[:90])
     with closing(ResultLines("r.jsonl")) as lines:
         with open("r.jsonl", "ab") as file:  # the line is whole now, and another follows
             file.write(torn[90:] + b"\n" + json.dumps(answered("c")).encode() + b"\n")
         for _ in range(2):
             assert [line["custom_id"] for line in lines] == ["a"]
         expired = {"custom_id": "d", "result": {"type": "expired"}}
-        write(answered("a"), expired, expired)  # a run that goes on cut the torn line off, and wrote shorter ones
+        write(first, expired, expired)  # a run that goes on cut the torn line off, and wrote shorter ones
         assert [line["custom_id"] for line in lines] == ["a"]
 
 
