@@ -370,3 +370,23 @@ def test_rows_read_back_are_the_rows_of_python(results: str) -> None:
     export(results, "-o", "-")
     done = export(results, "-o", "-", "--format", "jsonl")
     assert [json.loads(one) for one in io.StringIO(done.stdout)] == list(read_results(results))
+
+
+def test_a_table_and_its_columns_and_ids_come_back(simulator: Simulator) -> None:
+    Path("in.csv").write_text('name,prompt,gold,note\nGröße 1,Hi,2,=1+1\n"b, 2",Ho,-5,\n', encoding="utf-8")
+    given = ["--id-column", "name", "--epochs", "2", "-m", "claude-opus-5-5", "--base-url", simulator.url, "--quiet"]
+    assert CliRunner().invoke(app, ["run", "in.csv", "-o", "r.jsonl", *given]).exit_code == 0
+    assert export("r.jsonl", "-o", "out.csv").exit_code == 0
+    rows = sorted(table("out.csv"), key=lambda row: row["custom_id"])
+    assert [(row["custom_id"], row["epoch"]) for row in rows] == [
+        ("Größe 1__1", "1"),
+        ("Größe 1__2", "2"),
+        ("b, 2__1", "1"),
+        ("b, 2__2", "2"),
+    ]
+    assert [(row["name"], row["gold"], row["note"]) for row in rows[::2]] == [
+        ("Größe 1", "2", "'=1+1"),
+        ("b, 2", "-5", ""),
+    ]
+    assert "prompt" not in rows[0]
+    assert all(float(row["cost_usd"]) > 0 for row in rows)

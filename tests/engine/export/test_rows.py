@@ -17,6 +17,7 @@ from tests.support.journals import write_journal
 
 from manystream import ResultsError, read_results
 from manystream.actors.message import usage_from_json
+from manystream.engine.export.lines import ResultLines
 from manystream.engine.prices import Prices
 
 OURS = [
@@ -227,6 +228,7 @@ def test_a_column_that_is_named_as_one_of_ours() -> None:
     )
     rows = rows_of(answered("b", row={"model": "x", "other": 1}), column_prefix="input_")
     assert list(rows[0]) == [*OURS, "input_model", "input_other"]
+    assert (rows[0]["model"], rows[0]["input_model"], rows[0]["input_other"]) == (MODEL, "x", 1)
     with pytest.raises(ResultsError, match="'error_type' is a column of the export; choose another column prefix"):
         rows_of(answered("b", row={"type": "x"}), column_prefix="error_")
 
@@ -313,6 +315,20 @@ def test_what_is_added_while_it_is_read_is_left_out() -> None:
         file.truncate()
         file.write(json.dumps(answered("c", row={"model": "x"})).encode() + b"\n")
     assert [first["custom_id"], *(row["custom_id"] for row in rows)] == ["a"]
+
+
+def test_what_a_run_adds_after_the_file_was_opened_is_left_out_each_time() -> None:
+    torn = json.dumps(answered("b")).encode()
+    first = answered("a", "x" * 1_000_000)  # more than a buffer holds
+    write(first, end=torn[:90])
+    with closing(ResultLines("r.jsonl")) as lines:
+        with open("r.jsonl", "ab") as file:  # the line is whole now, and another follows
+            file.write(torn[90:] + b"\n" + json.dumps(answered("c")).encode() + b"\n")
+        for _ in range(2):
+            assert [line["custom_id"] for line in lines] == ["a"]
+        expired = {"custom_id": "d", "result": {"type": "expired"}}
+        write(first, expired, expired)  # a run that goes on cut the torn line off, and wrote shorter ones
+        assert [line["custom_id"] for line in lines] == ["a"]
 
 
 def test_a_file_that_is_replaced_while_it_is_read() -> None:
