@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Until,
     )
     from .engine import Engine
+    from .export import ResultsError, read_results
     from .input import (
         Beside,
         Columns,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
         RequestPipe,
         read_requests,
     )
-    from .export import ResultsError, read_results
+    from .plan import CacheSaving, Estimate, ModelPlan, PlanError, RunPlan, plan_run
     from .prices import Price
     from .runs import (
         Failure,
@@ -63,6 +64,12 @@ _HOMES = {
     "TextStream": "combinators",
     "Until": "combinators",
     "Reason": "admission",
+    "CacheSaving": "plan",
+    "Estimate": "plan",
+    "ModelPlan": "plan",
+    "PlanError": "plan",
+    "RunPlan": "plan",
+    "plan_run": "plan",
     "Failure": "runs",
     "Invalid": "input",
     "RequestPipe": "input",
@@ -112,12 +119,14 @@ __all__ = [
     "AnthropicClient",
     "AnthropicModel",
     "Beside",
+    "CacheSaving",
     "ChannelContext",
     "Columns",
     "CompletionChannel",
     "Engine",
     "EngineBusy",
     "EngineStats",
+    "Estimate",
     "Failure",
     "Figures",
     "Group",
@@ -130,8 +139,10 @@ __all__ = [
     "LimitsError",
     "MergeChannel",
     "MissingCredentialsError",
+    "ModelPlan",
     "Numbered",
     "OutputError",
+    "PlanError",
     "PoolStats",
     "Price",
     "RaceContext",
@@ -143,6 +154,7 @@ __all__ = [
     "Resumed",
     "Run",
     "RunAgain",
+    "RunPlan",
     "RunStopped",
     "Simulator",
     "Source",
@@ -159,6 +171,7 @@ __all__ = [
     "Until",
     "WaitingRequest",
     "open_run",
+    "plan_run",
     "read_requests",
     "read_results",
 ]
