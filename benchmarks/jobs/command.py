@@ -41,7 +41,7 @@ def command(
     """A table of prompts through a model, with faults and a kill -9: time, money, and what became of the rows.
 
     manystream run, inspect_ai, a LiteLLM Router, and the SDK with tenacity, each in an environment of its own, which
-    needs uv and a package registry. It takes about 20 minutes.
+    needs uv and a package registry. It takes about 25 minutes.
     """
     notes = Console(stderr=True, highlight=False)
     if sys.platform == "win32":

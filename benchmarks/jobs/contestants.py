@@ -83,12 +83,14 @@ def code_lines(text: str) -> int:
 _SDK = ("anthropic>=2.12", "tenacity", "aiolimiter")
 _SDK_SHOWN = ("anthropic", "tenacity", "aiolimiter")
 _INSPECT = ("inspect-ai>=0.3.285", "anthropic>=2.12")
+_INSPECT_SHOWN = ("inspect-ai", "anthropic")
 
 CONTESTANTS: Mapping[str, Contestant] = {
     contestant.name: contestant
     for contestant in (
         Contestant("manystream", "manystream run", "manystream_run.sh", ("--editable", str(_TOP)), ("manystream",)),
-        Contestant("inspect", "inspect_ai", "inspect_eval.py", _INSPECT, ("inspect-ai", "anthropic")),
+        Contestant("inspect", "inspect_ai", "inspect_adaptive.py", _INSPECT, _INSPECT_SHOWN),
+        Contestant("inspect-fifty", "inspect_ai, 50 connections", "inspect_fifty.py", _INSPECT, _INSPECT_SHOWN),
         Contestant("litellm", "LiteLLM Router", "litellm_router.py", ("litellm>=1.110",), ("litellm",)),
         Contestant("sdk", "SDK, semaphore, tenacity", "sdk_tenacity.py", _SDK, _SDK_SHOWN),
         Contestant("sdk-limiter", "the same with a limiter", "sdk_limiter.py", _SDK, _SDK_SHOWN, ("job",)),
