@@ -4,6 +4,7 @@ import typer
 
 from .admission.command import command as admission
 from .jobs.command import command as jobs
+from .plan.command import command as plan
 from .runs.command import command as run
 from .speed.command import command as speed
 from .speed.micro import command as micro
@@ -28,6 +29,7 @@ app.command("speed")(speed)
 app.command("micro")(micro)
 app.command("run")(run)
 app.command("jobs")(jobs)
+app.command("plan")(plan)
 
 if __name__ == "__main__":
     app(prog_name="python -m benchmarks")

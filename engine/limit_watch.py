@@ -32,7 +32,8 @@ _LIMITS: dict[Reason, str] = {
 class LimitWatch:
     """Looks at what waits, whenever it is asked, but at most once a second."""
 
-    def __init__(self, clock: Callable[[], float], admission: Admission) -> None:
+    def __init__(self, clock: Callable[[], float], admission: Admission, warn: Callable[..., object] = warn) -> None:
+        self._warn = warn
         self._clock = clock
         self._admission = admission
         self._next_look = -math.inf
@@ -74,7 +75,7 @@ class LimitWatch:
             ((math.inf if until is None else until, pool) for found, until, pool in waits if found == reason),
             key=lambda one: one[0],
         )
-        warn(
+        self._warn(
             "limits.holding_back",
             limit=reason,
             why=_LIMITS[reason],

@@ -83,6 +83,7 @@ class Supervisor:
         admission: Admission,
         released: Callable[[StreamActor], None],
         observers: Observers,
+        limit_watch: LimitWatch | None = None,
     ) -> None:
         self._tasks = tasks
         self._clock = clock
@@ -96,7 +97,7 @@ class Supervisor:
         self._sooner = anyio.Event()
         self._emptied: anyio.Event | None = None
         self._held_watch = HeldWatch(clock, admission)
-        self._limit_watch = LimitWatch(clock, admission)
+        self._limit_watch = limit_watch or LimitWatch(clock, admission)
         self.closing = False
         """Whether no new work is begun any more."""
         self.crash: BaseException | None = None

@@ -40,6 +40,7 @@ LAYERS = [
     ["engine.runs"],
     ["engine.report"],
     ["engine.export"],
+    ["engine.plan"],
     ["engine.cli"],
     ["engine"],
 ]

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard, cast
 
 import attrs
 
-__all__ = ["Prefix", "Prompt", "measure"]
+__all__ = ["Prefix", "Prompt", "leading_prefixes", "measure"]
 
 _BYTES_A_TOKEN = 4  # of UTF-8: four letters of English, or one character of a script in which each takes about a token
 _SCALAR = 4  # bytes: numbers, true, false and null are about a token each
@@ -73,6 +73,23 @@ def measure(params: Mapping[str, Any]) -> Prompt:
     except Exception:  # a mapping that is none: the API or the SDK will say what is wrong with it
         return Prompt(_tokens(size + _UNREADABLE))
     return Prompt(_tokens(size), prefixes)
+
+
+def leading_prefixes(params: Mapping[str, Any], most: int = 16) -> tuple[Prefix, ...]:
+    """The prefixes that could be cached, whether they are marked or not: up to the end of each tool, each block of the
+    system prompt and each block of the messages, the first `most` of them. Consumes nothing and never raises."""
+    size = 0
+    marks: dict[int, tuple[int, float]] = {}
+    try:
+        for number, (kind, record) in enumerate(_records(params)):
+            size += _size(record)
+            if kind != "message":
+                marks[number] = size, _LIFETIMES["5m"]
+            if len(marks) >= most:
+                break
+        return _prefixes(params, marks) if _tokens(size) >= _MIN_CACHED_TOKENS else ()
+    except Exception:  # as in `measure`
+        return ()
 
 
 def _prefixes(params: Mapping[str, Any], marks: Mapping[int, tuple[int, float]]) -> tuple[Prefix, ...]:

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from ...actors.stream import Recovery
 from ..api.given import check_base_url, check_name
 from ..input import InputError, InvalidRequestsError, RequestFile, RequestPipe
-from ..input.invalid import Invalid
-from ..prices import Price, Prices
+from ..prices import Prices
 from ..runs import OutputError
 from ..runs.again import check_failures
 from ..runs.stores import check_output
 from ..runs.too_many import MaxFailures
 from .environment import check_environment, checked
+from .given import limits_of, price_of, tell_invalid
 from .input_options import InputOptions
 from .perform import Job, Status, perform
+from .plan import show_plan
 from .providers import model_by
 from .telling import fail, say
 
@@ -41,6 +42,8 @@ def run_file(
     retry_stopped: tuple[str, ...],
     max_attempts: int,
     max_failures: str | None,
+    limits: Sequence[str],
+    dry_run: bool,
     stream_events: str | None,
     recovery: Recovery,
     spend_cap: float | None,
@@ -56,17 +59,20 @@ def run_file(
         if base_url is not None:
             checked(check_base_url, "--base-url", base_url)
         check_environment(provider, base_url=base_url)
-        known = dict(map(_price, prices))
+        served = None
+        known = dict(map(price_of, prices))
         if spend_cap == math.inf:
             raise InputError("--spend-cap is a number of dollars, not inf: leave it out for no cap")
         _check_policy(retry_errored, retry_only, max_failures)
+        given = limits_of(limits)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
         requests = options.read(source, output, overwrite=overwrite)
         if spend_cap is not None:
             _check_prices(requests, model, Prices(known))
-        served = model_by(provider, model or requests.model_name or _NO_MODEL, base_url=base_url)
+        if not dry_run:
+            served = model_by(provider, model or requests.model_name or _NO_MODEL, base_url=base_url)
     except InvalidRequestsError as exc:
-        _tell_invalid(exc.invalid)
+        tell_invalid(exc.invalid)
         return Status.UNUSABLE
     except (InputError, OutputError) as exc:
         fail(exc)
@@ -75,12 +81,24 @@ def run_file(
         say(*requests.invalid.lines())
     if not quiet:
         say(*options.remarks(requests))
+    if served is None:
+        return show_plan(
+            requests,
+            output,
+            model_name=model,
+            concurrency=concurrency,
+            limit=limit,
+            limits=given,
+            prices=known,
+            anew=overwrite,
+        )
     job = Job(
         model=served,
         source=requests,
         output=output,
         concurrency=concurrency,
         limit=limit,
+        limits=given,
         timeout=timeout,
         prices=known,
         overwrite=overwrite,
@@ -96,28 +114,6 @@ def run_file(
         quiet=quiet,
     )
     return perform(job, backend=backend)
-
-
-def _tell_invalid(invalid: Invalid) -> None:
-    for line in invalid.told:
-        fail(line)
-    if invalid.count > 1:
-        shown = f", of which {len(invalid.told)} are shown" if invalid.count > len(invalid.told) else ""
-        say(f"{invalid.count:,} requests are not valid{shown}: mend them, or leave them out with --skip-invalid")
-
-
-def _price(text: str) -> tuple[str, Price]:
-    """A model and its price. Raises `InputError`."""
-    model, _, amounts = text.rpartition("=")
-    try:
-        dollars = [float(amount) for amount in amounts.split(",")]
-        if not model or len(dollars) != 2:
-            raise ValueError
-        return model, Price(*dollars)
-    except ValueError:
-        raise InputError(
-            f"--price {text!r} is not MODEL=IN,OUT, in dollars per million tokens, such as claude-opus-5-5=4,20"
-        ) from None
 
 
 def _check_policy(retry_errored: bool, retry_only: tuple[str, ...], max_failures: str | None) -> None:

@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 
 from ...actors.message import EMPTY
 from ...actors.stream import Deadlines, Recovery, RetryPolicy, StreamRequest
+from ..admission import Limits
 from ..api.model import AnthropicModel, MissingCredentialsError
 from ..engine import Engine
 from ..input import InputError, RequestFile
@@ -30,6 +31,7 @@ from .ending import RunEnding, last_lines
 from .event_loop import run as run_in_loop
 from .frames import ENDED, figures_now
 from .interruptions import SIGHUP, STOP, default_again, interruptions, stop_process
+from .rest import plan_of_rest
 from .session_text import lost, outcome, resumed, skipped, summary, warn_of_paid_twice
 from .telling import fail, say
 from .view import stopping_text
@@ -71,6 +73,7 @@ class Job:
     output: str
     concurrency: int
     limit: int | None = None
+    limits: Limits | Mapping[str, Limits] | None = None
     timeout: float | None = None
     """Seconds for each request in all."""
     prices: Mapping[str, Price] = EMPTY
@@ -128,6 +131,7 @@ class _Performance:
                 max_concurrency=affordable(job.concurrency, quiet=job.quiet),
                 deadlines=Deadlines(total=job.timeout),
                 retry=RetryPolicy(max_attempts=job.max_attempts),
+                limits=job.limits,
                 spend_cap=job.spend_cap,
                 prices=job.prices,
             ) as engine:
@@ -219,6 +223,21 @@ class _Performance:
             await anyio.sleep(display.interval)
             display.update()
 
+    def _rest(self, run: Run) -> list[str]:
+        """The plan of what a limit has left out."""
+        job, source = self._job, run.source
+        if job.limit is None or not run.resumable or not isinstance(source, RequestFile) or len(source) <= job.limit:
+            return []
+        return plan_of_rest(
+            job.model,
+            source,
+            job.output,
+            prices=job.prices,
+            concurrency=affordable(job.concurrency, quiet=True),
+            max_attempts=job.max_attempts,
+            limits=job.limits,
+        )
+
     def last_figures(self) -> dict[str, Any] | None:
         """What those who watch are told at the end."""
         return None if self._run is None else figures_now(self._run.figures, Speed(), ENDED)
@@ -238,6 +257,8 @@ class _Performance:
         interrupted = failure is None and self.interrupted and (figures.not_run > 0 or figures.total is None)
         if not job.quiet:
             say(*summary(figures), *lost(run.totals, figures.before), *skipped(run))
+            if failure is None and not interrupted:
+                say(*self._rest(run))
         ending = RunEnding(
             figures=figures,
             output=run.output_name,

@@ -6,10 +6,11 @@ where it stopped, and report what was lost. One run at a time writes it. All met
 thread. They raise `OutputError` when the journal can't be read or written.
 """
 
+import json
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any
@@ -227,6 +228,17 @@ class Journal:
         except (OSError, sqlite3.Error):
             return None
         return copy
+
+    def note_limits(self, limits: Mapping[str, Mapping[str, float]]) -> None:
+        """Notes the limits per minute that hold for the run's pools, by their names, for those who plan. What was
+        noted of other pools stays."""
+        with self.transaction() as db:
+            found = db.execute("SELECT value FROM meta WHERE key = 'limits'").fetchone()
+            known: dict[str, Any] = {}
+            with suppress(ValueError, TypeError):
+                known.update({} if found is None else json.loads(found[0]))
+            text = json.dumps({**known, **limits}, sort_keys=True)
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('limits', ?)", (text,))
 
     # -- the requests of the input
 

@@ -7,6 +7,7 @@ that has its answer, and the same run continues behind them.
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +28,7 @@ from .again import Again
 from .delivery import Delivery
 from .driver import Driver
 from .figures import Figures
+from .journal import Journal
 from .output import OutputError, ResultFile
 from .seeds import settled_order
 from .stopping import StopReason
@@ -35,6 +37,8 @@ from .too_many import MaxFailures
 from .totals import Totals
 
 __all__ = ["Run", "RunStopped", "Source", "open_run"]
+
+_LIMITS_SECONDS = 30.0  # how often the journal is told the limits
 
 Source = (
     str
@@ -164,6 +168,8 @@ class Run(AsyncIterator[StreamResult]):
         self._delivery: Delivery | None = None
         self._driver: Driver | None = None
         self._noter: TaskHandle[None] | None = None
+        self._limits_noter: TaskHandle[None] | None = None
+        self._noted_limits: dict[str, dict[str, float]] = {}
         self._finished = False
         self.figures = Figures()
         """What the run has done so far."""
@@ -224,7 +230,23 @@ class Run(AsyncIterator[StreamResult]):
             raise
         self._delivery, self._driver = delivery, driver
         self._noter = self._engine.start_side_task(delivery.keep_noting(driver.live))
+        self._limits_noter = self._engine.start_side_task(self._keep_noting_limits(stores.journal))
         return self
+
+    async def _keep_noting_limits(self, journal: Journal) -> None:
+        """Notes the limits that the engine learns, now and then, for those who plan. Runs until it is cancelled."""
+        while True:
+            await anyio.sleep(_LIMITS_SECONDS)
+            await self._note_limits(journal)
+
+    async def _note_limits(self, journal: Journal) -> None:
+        pools = [pool for pool in self._engine.stats().pools if pool.limits]
+        limits = {pool.name: {str(name): one.per_minute for name, one in pool.limits.items()} for pool in pools}
+        if limits == self._noted_limits:
+            return
+        with suppress(OutputError):  # nothing is lost by it, and whoever writes an answer next tells
+            await uninterrupted(lambda: to_thread.run_sync(journal.note_limits, limits))
+            self._noted_limits = limits
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -232,8 +254,10 @@ class Run(AsyncIterator[StreamResult]):
         assert self._driver is not None
         assert self._delivery is not None
         assert self._noter is not None
+        assert self._limits_noter is not None
         self._noter.cancel()
-        self._noter = None  # how it ended knows its frames, and they know us
+        self._limits_noter.cancel()
+        self._noter = self._limits_noter = None  # how they ended knows their frames, and they know us
         try:
             await self._driver.__aexit__(exc_type, exc, tb)
         finally:
@@ -248,6 +272,8 @@ class Run(AsyncIterator[StreamResult]):
 
     async def _close_in_thread(self) -> None:
         assert self._driver is not None
+        assert self._stores is not None
+        await self._note_limits(self._stores.journal)
         stopped, drained = self._driver.stopping.stop is not None, self.figures.stopping
         how = "stopped" if stopped else "interrupted" if drained else "cancelled"
         await to_thread.run_sync(self._close, "finished" if self._finished else how)

@@ -14,15 +14,19 @@ from .command_group import COMPLETION_VARIABLE, CommandGroup
 from .options import (
     STATUS,
     Backend,
+    BaseUrl,
     Concurrency,
     Epochs,
     IdColumn,
+    InputFile,
     Limit,
+    Limits,
     LogFormat,
     LogLevel,
     MaxTokens,
     Model,
     Param,
+    PriceOption,
     PromptColumn,
     Provider,
     Quiet,
@@ -133,14 +137,7 @@ def demo(
 
 @app.command(epilog=STATUS)
 def run(
-    file: Annotated[
-        str,
-        typer.Argument(
-            help="Requests or rows. JSON Lines or an array of Message Batches requests {custom_id, params}, a Message"
-            " Batches body {requests: [...]}; or rows, each with its prompt: CSV or TSV with a header, JSON objects,"
-            " Parquet. gzip and Zstandard are undone. `-` is standard input."
-        ),
-    ],
+    file: InputFile,
     output: Annotated[
         str,
         typer.Option("-o", "--output", help="The results file, as Message Batches have it; `-` is standard output."),
@@ -157,9 +154,7 @@ def run(
     shuffle: Shuffle = False,
     seed: RowSeed = None,
     provider: Provider = "anthropic",
-    base_url: Annotated[
-        str | None, typer.Option(help="The base URL, if not the provider's. A server on this machine needs no key.")
-    ] = None,
+    base_url: BaseUrl = None,
     concurrency: Concurrency = 50,
     limit: Limit = None,
     timeout: Annotated[
@@ -170,13 +165,7 @@ def run(
             help="How long a request may take in all, from when it is drawn to its end, waits and retries included.",
         ),
     ] = None,
-    price: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="MODEL=IN,OUT",
-            help="What a model costs, in dollars per million input and output tokens. It may be given several times.",
-        ),
-    ] = None,
+    price: PriceOption = None,
     config: ConfigFile = None,
     env_file: EnvFile = None,
     overwrite: Annotated[
@@ -214,6 +203,13 @@ def run(
         ),
     ] = None,
     skip_invalid: SkipInvalid = False,
+    limits: Limits = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only show what the run would cost and how long it would take, as `manystream plan` does."
+        ),
+    ] = False,
     stream_events: Annotated[
         str | None,
         typer.Option(
@@ -286,6 +282,8 @@ def run(
             retry_stopped=_names(retry_stopped),
             max_attempts=max_attempts,
             max_failures=max_failures,
+            limits=limits or [],
+            dry_run=dry_run,
             stream_events=stream_events,
             recovery=recovery,
             spend_cap=spend_cap,
@@ -294,6 +292,88 @@ def run(
         )
 
     _exit(command)
+
+
+@app.command()
+def plan(
+    file: InputFile,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", help="The results file of the run. What it and its journal hold is used for the estimate."
+        ),
+    ] = None,
+    model: Model = None,
+    max_tokens: MaxTokens = None,
+    system: System = None,
+    param: Param = None,
+    template: TemplateFile = None,
+    prompt_column: PromptColumn = None,
+    id_column: IdColumn = None,
+    epochs: Epochs = 1,
+    sample: Sample = None,
+    shuffle: Shuffle = False,
+    seed: RowSeed = None,
+    provider: Provider = "anthropic",
+    base_url: BaseUrl = None,
+    concurrency: Concurrency = 50,
+    limit: Limit = None,
+    limits: Limits = None,
+    ask_limits: Annotated[
+        bool, typer.Option("--ask-limits", help="Ask the API for your limits, with the key in ANTHROPIC_ADMIN_KEY.")
+    ] = False,
+    count_tokens: Annotated[
+        bool,
+        typer.Option("--count-tokens", help="Ask the API how many tokens a sample of the requests has, which is free."),
+    ] = False,
+    price: PriceOption = None,
+    config: ConfigFile = None,
+    env_file: EnvFile = None,
+    skip_invalid: SkipInvalid = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Show what a run will cost and how long it will take, before it runs.
+
+    No request for a message is sent, and nothing is written. With the results of a few requests (run --limit 30) the
+    plan rests on their answers; without any it is a range. The time is rehearsed: the engine runs on a clock that does
+    not wait, against a model of the API with your limits.
+
+    Exit status: 0, or 2 when the command line, the input or the results can't be used.
+    """
+
+    def command() -> int:
+        from .engine.cli.input_options import InputOptions
+        from .engine.cli.plan import Asked, plan_file
+
+        options = InputOptions(
+            model=model,
+            max_tokens=max_tokens,
+            system=system,
+            params=param or [],
+            template=template,
+            prompt_column=prompt_column,
+            id_column=id_column,
+            epochs=epochs,
+            sample=sample,
+            shuffle=shuffle,
+            seed=seed,
+            skip_invalid=skip_invalid,
+        )
+        return plan_file(
+            file,
+            output,
+            options=options,
+            provider=provider,
+            base_url=base_url,
+            concurrency=concurrency,
+            limit=limit,
+            limits=limits or [],
+            asked=Asked(limits=ask_limits, tokens=count_tokens),
+            prices=price or [],
+            as_json=as_json,
+        )
+
+    _exit(command, "interrupted")
 
 
 @app.command()

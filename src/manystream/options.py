@@ -7,15 +7,19 @@ import typer
 __all__ = [
     "STATUS",
     "Backend",
+    "BaseUrl",
     "Concurrency",
     "Epochs",
     "IdColumn",
+    "InputFile",
     "Limit",
+    "Limits",
     "LogFormat",
     "LogLevel",
     "MaxTokens",
     "Model",
     "Param",
+    "PriceOption",
     "PromptColumn",
     "Provider",
     "Quiet",
@@ -37,8 +41,19 @@ reached); 129, 130, 143 interrupted by SIGHUP, Ctrl-C, SIGTERM: the same command
 """
 
 Backend = Annotated[Literal["asyncio", "trio"], typer.Option(hidden=True)]
+BaseUrl = Annotated[
+    str | None, typer.Option(help="The base URL, if not the provider's. A server on this machine needs no key.")
+]
 Concurrency = Annotated[
     int, typer.Option(min=1, envvar="MANYSTREAM_CONCURRENCY", help="How many requests run at a time.")
+]
+InputFile = Annotated[
+    str,
+    typer.Argument(
+        help="Requests or rows. JSON Lines or an array of Message Batches requests {custom_id, params}, a Message"
+        " Batches body {requests: [...]}; or rows, each with its prompt: CSV or TSV with a header, JSON objects,"
+        " Parquet. gzip and Zstandard are undone. `-` is standard input."
+    ),
 ]
 Limit = Annotated[int | None, typer.Option("-n", "--limit", min=1, help="Run only the first N requests.")]
 LogLevel = Annotated[
@@ -48,7 +63,23 @@ LogLevel = Annotated[
         help="Log what is of this level or above to standard error. Nothing is logged by default.",
     ),
 ]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[MODEL:]requests=N,input=N,output=N",
+        help="Your limits per minute: requests, uncached input tokens, output tokens, or some of them. Those of one"
+        " model have its name before them. It may be given several times. Otherwise they are learnt from the API's"
+        " headers.",
+    ),
+]
 LogFormat = Annotated[Literal["console", "json"], typer.Option(help="The format of the logs.")]
+PriceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODEL=IN,OUT",
+        help="What a model costs, in dollars per million input and output tokens. It may be given several times.",
+    ),
+]
 Provider = Annotated[
     Literal["anthropic", "bedrock", "vertex", "foundry"],
     typer.Option(

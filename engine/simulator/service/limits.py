@@ -129,6 +129,15 @@ class RateLimits:
         """Counts tokens that a model has made."""
         self._of(model, now).output.take(tokens, now)
 
+    def use_up(self, model: str, now: float) -> dict[Condition, float]:
+        """Takes what a model's limits hold: from now on only what refills is there. Returns what was taken."""
+        of = self._of(model, now)
+        taken: dict[Condition, float] = {}
+        for limit in (of.requests, of.input, of.output):
+            taken[limit.name] = max(0.0, limit.bucket.level_at(now))
+            limit.take(taken[limit.name], now)
+        return taken
+
     def headers(self, model: str, now: float) -> list[tuple[str, str]]:
         """Returns the headers that tell where the limits stand; none of what isn't set, or where it doesn't tell."""
         if not self._limits.headers:
