@@ -56,8 +56,12 @@ def _keys_of_others(context: typer.Context) -> set[str]:
     """The keys that other commands with a configuration have: one file may serve them all."""
     group: Any = None if context.parent is None else context.parent.command
     commands: list[Any] = list(getattr(group, "commands", {}).values())
-    spelt = [{name.removeprefix("--") for one in command.params for name in one.opts} for command in commands]
-    return set().union(*(names for names in spelt if "config" in names))
+    found: set[str] = set()
+    for command in commands:
+        names = {str(name).removeprefix("--") for one in command.params for name in one.opts}
+        if "config" in names:
+            found |= names
+    return found
 
 
 def _checked(context: typer.Context, where: str, option: Any, value: Any) -> object:

@@ -18,6 +18,6 @@ def test_a_small_trial() -> None:
     assert 0.9 < trial.time_ratio < 1.1
     assert 0.75 < trial.dollar_ratio < 1.25
     assert trial.seconds > 55
-    console = Console(file=io.StringIO(), width=160)
-    console.print(table_of({trial.scenario: [trial]}))
-    assert "600 requests a minute" in str(console.file.getvalue())  # pyright: ignore[reportAttributeAccessIssue]
+    shown = io.StringIO()
+    Console(file=shown, width=160).print(table_of({trial.scenario: [trial]}))
+    assert "600 requests a minute" in shown.getvalue()

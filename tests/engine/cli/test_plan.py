@@ -29,7 +29,7 @@ def in_a_clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    conditions = Conditions(limits=ServiceLimits(requests_per_minute=30))
+    conditions = Conditions(limits=ServiceLimits(requests_per_minute=120))
     with Simulator(conditions=conditions).in_thread() as simulator:
         yield simulator
 
@@ -86,7 +86,7 @@ def test_answers_and_learnt_limits_are_used(simulator: Simulator) -> None:
     assert done.exit_code == 0
     assert "30 requests of in.jsonl; 10 more are answered in out.jsonl" in done.stdout
     assert "by the first 10 answers in out.jsonl" in done.stdout
-    assert "30 requests a minute, as an earlier run learnt" in done.stdout
+    assert "120 requests a minute, as an earlier run learnt" in done.stdout
     plan = json.loads(manystream("plan", "in.jsonl", "-o", "out.jsonl", *MODEL, "--json").stdout)
     assert (plan["requests"], plan["answers"], plan["limits_from"]) == (30, 10, "learnt")
     assert len(simulator.requests) == sent
