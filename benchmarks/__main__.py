@@ -3,6 +3,7 @@
 import typer
 
 from .admission.command import command as admission
+from .jobs.command import command as jobs
 from .plan.command import command as plan
 from .runs.command import command as run
 from .speed.command import command as speed
@@ -27,6 +28,7 @@ app.command("admission")(admission)
 app.command("speed")(speed)
 app.command("micro")(micro)
 app.command("run")(run)
+app.command("jobs")(jobs)
 app.command("plan")(plan)
 
 if __name__ == "__main__":

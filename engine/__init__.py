@@ -23,7 +23,18 @@ if TYPE_CHECKING:
         Until,
     )
     from .engine import Engine
-    from .input import InputError, Invalid, InvalidRequestsError, RequestFile, RequestPipe, read_requests
+    from .export import ResultsError, read_results
+    from .input import (
+        Beside,
+        Columns,
+        InputError,
+        Invalid,
+        InvalidRequestsError,
+        Numbered,
+        RequestFile,
+        RequestPipe,
+        read_requests,
+    )
     from .plan import CacheSaving, Estimate, ModelPlan, PlanError, RunPlan, plan_run
     from .prices import Price
     from .runs import (
@@ -92,18 +103,25 @@ _HOMES = {
     "InputError": "input",
     "InvalidRequestsError": "input",
     "OutputError": "runs",
+    "Beside": "input",
+    "Columns": "input",
+    "Numbered": "input",
     "RequestFile": "input",
     "Run": "runs",
     "RunStopped": "runs",
     "open_run": "runs",
+    "read_results": "export",
+    "ResultsError": "export",
     "read_requests": "input",
 }
 
 __all__ = [
     "AnthropicClient",
     "AnthropicModel",
+    "Beside",
     "CacheSaving",
     "ChannelContext",
+    "Columns",
     "CompletionChannel",
     "Engine",
     "EngineBusy",
@@ -122,6 +140,7 @@ __all__ = [
     "MergeChannel",
     "MissingCredentialsError",
     "ModelPlan",
+    "Numbered",
     "OutputError",
     "PlanError",
     "PoolStats",
@@ -131,6 +150,7 @@ __all__ = [
     "Reason",
     "RequestFile",
     "RequestPipe",
+    "ResultsError",
     "Resumed",
     "Run",
     "RunAgain",
@@ -153,6 +173,7 @@ __all__ = [
     "open_run",
     "plan_run",
     "read_requests",
+    "read_results",
 ]
 
 

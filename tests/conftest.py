@@ -10,9 +10,12 @@ from hypothesis import settings
 settings.register_profile("manystream", deadline=None)
 settings.load_profile("manystream")
 
-# A shell that starts the tests in the background has them ignore SIGINT, and the runs that they start would, too.
+# A shell that starts the tests in the background has them ignore SIGINT, and nohup SIGHUP. The runs that they start
+# would ignore them, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -38,6 +38,7 @@ NOT_RUN = {
     "docs/guides/fastapi.md": 1,
     "docs/guides/telemetry.md": 1,
     "docs/guides/testing.md": 1,
+    "docs/jobs.md": 1,
     "docs/moving/from_inspect_ai.md": 1,
     "docs/moving/from_litellm.md": 1,
     "docs/moving/from_pydantic_ai.md": 1,

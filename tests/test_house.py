@@ -39,6 +39,7 @@ LAYERS = [
     ["engine.input"],
     ["engine.runs"],
     ["engine.report"],
+    ["engine.export"],
     ["engine.plan"],
     ["engine.cli"],
     ["engine"],

@@ -138,6 +138,7 @@ NOT_FOR_USERS = ENGINE_S | RUN_S | CHANNEL_S
 """Names without an underscore that the rest of the engine uses: `dir` leaves them out."""
 
 MADE_BY_US = {
+    "RequestPipe",
     "ChannelContext",
     "CompletionChannel",
     "Figures",

@@ -40,7 +40,7 @@ class _Parameter:
     def usage(self) -> str:
         """How it stands in the command's usage; nothing for an option that may be left out."""
         if self._is_argument:
-            return self._found.name.upper()
+            return self._found.name.upper() + ("..." if self._found.nargs < 0 else "")
         return f"{self._found.opts[0]} {self._value}" if self._found.required else ""
 
     @property

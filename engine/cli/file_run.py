@@ -1,12 +1,11 @@
 """`manystream run`: a file of requests against the API, or against another server that speaks it."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ...actors.stream import Recovery
 from ..api.given import check_base_url, check_name
-from ..input import InputError, InvalidRequestsError, RequestFile, RequestPipe, read_requests
+from ..input import InputError, InvalidRequestsError, RequestFile, RequestPipe
 from ..prices import Prices
 from ..runs import OutputError
 from ..runs.again import check_failures
@@ -14,10 +13,10 @@ from ..runs.stores import check_output
 from ..runs.too_many import MaxFailures
 from .environment import check_environment, checked
 from .given import limits_of, price_of, tell_invalid
+from .input_options import InputOptions
 from .perform import Job, Status, perform
 from .plan import show_plan
 from .providers import model_by
-from .replaced import replaced
 from .telling import fail, say
 
 __all__ = ["run_file"]
@@ -29,7 +28,7 @@ def run_file(
     source: str,
     output: str,
     *,
-    parameters: Mapping[str, Any],
+    options: InputOptions,
     provider: str,
     base_url: str | None,
     concurrency: int,
@@ -43,7 +42,6 @@ def run_file(
     retry_stopped: tuple[str, ...],
     max_attempts: int,
     max_failures: str | None,
-    skip_invalid: bool,
     limits: Sequence[str],
     dry_run: bool,
     stream_events: str | None,
@@ -52,10 +50,10 @@ def run_file(
     quiet: bool,
     backend: str,
 ) -> Status:
-    """Runs all requests of `source`; returns the exit status. `parameters` replace those of the requests, the model
-    among them; `prices` are as the command line has them, MODEL=IN,OUT."""
-    model = parameters.get("model")
+    """Runs all requests of `source`; returns the exit status. `prices` are as the command line has them,
+    MODEL=IN,OUT."""
     try:
+        model = options.model_name
         if model is not None:
             checked(check_name, "--model", model)
         if base_url is not None:
@@ -68,7 +66,7 @@ def run_file(
         _check_policy(retry_errored, retry_only, max_failures)
         given = limits_of(limits)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
-        requests = read_requests(source, needs_model=model is None, skip_invalid=skip_invalid, parameters=parameters)
+        requests = options.read(source, output, overwrite=overwrite)
         if spend_cap is not None:
             _check_prices(requests, model, Prices(known))
         if not dry_run:
@@ -81,8 +79,8 @@ def run_file(
         return Status.UNUSABLE
     if requests.invalid.count:
         say(*requests.invalid.lines())
-    if requests.replaced and not quiet:
-        say(*replaced(requests.replaced, parameters))
+    if not quiet:
+        say(*options.remarks(requests))
     if served is None:
         return show_plan(
             requests,

@@ -16,7 +16,7 @@ from ..api.ask_limits import LimitsError, ask_limits
 from ..api.count_tokens import CountError, count_tokens
 from ..api.given import check_base_url, check_key, check_name
 from ..api.model import AnthropicModel, MissingCredentialsError
-from ..input import InputError, InvalidRequestsError, RequestFile, RequestPipe, read_requests
+from ..input import InputError, InvalidRequestsError, RequestFile, RequestPipe
 from ..plan import PlanError, RunPlan, read_past, stock_of
 from ..plan.past import Results
 from ..plan.plan import LimitsFrom
@@ -24,6 +24,7 @@ from ..prices import Price, Prices
 from ..report.units import printable
 from .environment import check_environment, checked
 from .given import limits_of, price_of, tell_invalid
+from .input_options import InputOptions
 from .perform import Status
 from .plan_text import plan_lines
 from .providers import model_by
@@ -47,7 +48,7 @@ def plan_file(
     source: str,
     output: str | None,
     *,
-    parameters: Mapping[str, Any],
+    options: InputOptions,
     provider: str,
     base_url: str | None,
     concurrency: int,
@@ -55,20 +56,19 @@ def plan_file(
     limits: Sequence[str],
     asked: Asked,
     prices: Sequence[str],
-    skip_invalid: bool,
     as_json: bool,
 ) -> Status:
     """Shows the plan for the requests of `source`; returns the exit status. The arguments are as the command line has
     them."""
-    model = parameters.get("model")
     try:
+        model = options.model_name
         if model is not None:
             checked(check_name, "--model", model)
         if base_url is not None:
             checked(check_base_url, "--base-url", base_url)
         known = dict(map(price_of, prices))
         given = limits_of(limits)
-        requests = read_requests(source, needs_model=model is None, skip_invalid=skip_invalid, parameters=parameters)
+        requests = options.read(source, output, overwrite=False)
     except InvalidRequestsError as exc:
         tell_invalid(exc.invalid)
         return Status.UNUSABLE
@@ -77,6 +77,7 @@ def plan_file(
         return Status.UNUSABLE
     if requests.invalid.count:
         say(*requests.invalid.lines())
+    say(*options.remarks(requests))
     return show_plan(
         requests,
         output,

@@ -1,12 +1,13 @@
-"""`manystream report`: the report of a run, from its journal."""
+"""`manystream report`: the report of one or more runs, from their journals."""
 
 import json
 import os
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 
-from ..report import ReportError, figures, page, read_report, tables
+from ..report import ReportError, figures, figures_of_several, page, read_report, tables, together
 from .perform import Status
 from .telling import fail
 
@@ -16,15 +17,17 @@ _PAGE = b"<!DOCTYPE html>"
 _COLUMNS = 120  # if the output is not a terminal
 
 
-def report(output: str, *, as_json: bool, html: str | None) -> Status:
-    """Shows the report of the run whose results are in `output`; returns the exit status.
+def report(outputs: Sequence[str], *, as_json: bool, html: str | None) -> Status:
+    """Shows the report of the runs whose results are in `outputs`; returns the exit status.
 
     With `html` the report is written as a page to that path instead.
     """
     try:
-        found = read_report(output)
+        reports = [read_report(output) for output in outputs]
+        files = reports if len(reports) > 1 else []
+        found = together(files) if files else reports[0]
         if html is not None:
-            _write(html, page(found))
+            _write(html, page(found, files))
     except ReportError as exc:
         fail(exc)
         return Status.UNUSABLE
@@ -32,13 +35,13 @@ def report(output: str, *, as_json: bool, html: str | None) -> Status:
         fail(f"{html}: {(exc.strerror or str(exc)).lower()}")
         return Status.UNWRITTEN
     if as_json:
-        json.dump(figures(found), sys.stdout, indent=2, allow_nan=False)
+        json.dump(figures_of_several(files, found) if files else figures(found), sys.stdout, indent=2, allow_nan=False)
         sys.stdout.write("\n")
     elif html is None:
         console = Console(highlight=False)
         if not console.is_terminal:
             console.width = _COLUMNS
-        console.print(tables(found))
+        console.print(tables(found, files))
     return Status.SUCCEEDED
 
 

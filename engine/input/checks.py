@@ -5,20 +5,30 @@ An entry is a Message Batches request, `{"custom_id": …, "params": {…}}`, or
 
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, cast
 
-from ...actors.message import EMPTY
 from ...actors.stream import MessageParams, StreamRequest
 from ..api.given import check_name
-from .entries import Entry, kind_of
+from .entry import Entry, kind_of
 from .formats import InputError
 
-__all__ = ["WholeFileError", "check_params", "request_of"]
+__all__ = [
+    "CUSTOM_ID",
+    "WholeFileError",
+    "check_id",
+    "check_params",
+    "located",
+    "object_of",
+    "params_of",
+    "request_with",
+]
 
-_CUSTOM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+CUSTOM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What the API takes as an id (https://platform.claude.com/docs/en/api/creating-message-batches)."""
+_SHOWN = 64  # characters of an id, beside a place
+_KEYS = "a request has custom_id and params, or prompt; rows need --prompt-column or --template"
 _SHAPE = '{"custom_id": …, "params": {…}}'
 # What else people have in files of lines: the keys that show it, what it is, and what to do.
 _FOREIGN = (
@@ -38,46 +48,43 @@ class WholeFileError(InputError):
     """What is wrong with the entry is most likely wrong with all of its file."""
 
 
-def request_of(
-    entry: Entry, parameters: Mapping[str, Any] = EMPTY, replaced: Counter[str] | None = None
-) -> StreamRequest:
-    """The request that an entry is, with `parameters` in place of its own. Counts in `replaced` which of its own were
-    others. Raises `InputError` when it isn't a request."""
-    where = entry.where
-    fields = _object(where, entry.read(), "a request")
-    custom_id = fields.get("custom_id", entry.default_id)
-    where = _where(entry, custom_id)
+def params_of(entry: Entry, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of a Message Batches request. Raises `InputError` when it isn't one."""
+    custom_id = fields.get("custom_id")
+    where = located(entry, custom_id)
     _check_keys(where, fields)
-    if "prompt" in fields:
-        prompt = fields["prompt"]
-        if not isinstance(prompt, str) or not prompt:
-            raise InputError(f"{where}: prompt must be a non-empty string, not {kind_of(prompt)}")
-        params: Mapping[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
-    else:
-        for name in ("params", "custom_id"):
-            if name not in fields:
-                raise InputError(f"{where}: {name} is missing")
-        params = _object(where, fields["params"], "params")
-    if not isinstance(custom_id, str):
-        raise InputError(f"{where}: custom_id must be a string, not {kind_of(custom_id)}")
-    if not _CUSTOM_ID.fullmatch(custom_id):
-        raise InputError(
-            f"{where}: custom_id must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-', not {_short(custom_id)}"
-        )
+    for name in ("params", "custom_id"):
+        if name not in fields:
+            raise InputError(f"{where}: {name} is missing")
+    params = object_of(where, fields["params"], "params")
+    check_id(entry, custom_id, "custom_id")
     if not isinstance(params.get("stream", False), bool):  # a request does not keep it
         raise InputError(f"{where}: params.stream must be true or false, not {kind_of(params['stream'])}")
-    if replaced is not None:
-        replaced.update(name for name, value in parameters.items() if name in params and params[name] != value)
+    return params
+
+
+def check_id(entry: Entry, custom_id: object, what: str, *, hint: str = "") -> None:
+    """Raises `InputError` for an id that the API would not take."""
+    where = entry.where
+    if not isinstance(custom_id, str):
+        raise InputError(f"{where}: {what} must be a string, not {kind_of(custom_id)}{hint}")
+    if not CUSTOM_ID.fullmatch(custom_id):
+        raise InputError(
+            f"{where}: {what} must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-', not {_short(custom_id)}{hint}"
+        )
+
+
+def request_with(where: str, params: Mapping[str, Any], custom_id: str) -> StreamRequest:
+    """The request with these parameters. Raises `InputError`."""
     try:
-        return StreamRequest(cast("MessageParams", {**params, **parameters}), custom_id=custom_id)
+        return StreamRequest(cast("MessageParams", params), custom_id=custom_id)
     except (TypeError, ValueError) as exc:
         raise InputError(f"{where}: params: {exc}") from None
 
 
-def check_params(entry: Entry, request: StreamRequest, *, needs_model: bool) -> None:
+def check_params(where: str, request: StreamRequest, *, needs_model: bool) -> None:
     """Checks what can be known of the parameters before the API sees them. With `needs_model` they have to name a
     model. Raises `InputError`."""
-    where = _where(entry, request.custom_id)
     params = request.params
     _check_messages(where, params["messages"])
     if "model" in params and (not isinstance(params["model"], str) or not params["model"]):
@@ -106,24 +113,23 @@ def check_params(entry: Entry, request: StreamRequest, *, needs_model: bool) -> 
             raise InputError(f"{where}: params.{name} must be {wanted}, not {kind_of(value)}")
 
 
-def _where(entry: Entry, custom_id: object) -> str:
-    """The place of an entry, with its id if it brings a good one."""
-    if not isinstance(custom_id, str) or custom_id == entry.default_id or not _CUSTOM_ID.fullmatch(custom_id):
+def located(entry: Entry, custom_id: object) -> str:
+    """The place of an entry, with its id if it brings one that can be shown."""
+    if not isinstance(custom_id, str) or custom_id == entry.default_id or not custom_id.isprintable():
         return entry.where
-    return f"{entry.where} ({custom_id})"
+    return f"{entry.where} ({custom_id})" if 0 < len(custom_id) <= _SHOWN else entry.where
 
 
 def _check_keys(where: str, fields: Mapping[str, Any]) -> None:
-    known = ("custom_id", "prompt" if "prompt" in fields and "params" not in fields else "params")
     for name in fields:
-        if name in known:
+        if name in ("custom_id", "params"):
             continue
-        if "params" not in fields and "prompt" not in fields:
+        if "params" not in fields:
             for keys, what, to_do in _FOREIGN:
                 if all(key in fields for key in keys):
                     raise WholeFileError(f"{where}: {what}; {to_do}")
         near = get_close_matches(name, ("custom_id", "params", "prompt"), 1)
-        hint = f"did you mean {near[0]!r}?" if near else "a request has custom_id and params, or prompt"
+        hint = f"did you mean {near[0]!r}?" if near else _KEYS
         if name == "prompt":
             hint = "a request has params or prompt, not both"
         raise InputError(f"{where}: unknown key {name!r}; {hint}")
@@ -135,7 +141,7 @@ def _check_messages(where: str, messages: object) -> None:
         raise InputError(f"{where}: params.messages must be an array of at least one message, not {kind}")
     for number, message in enumerate(cast("list[object]", messages)):
         place = f"params.messages[{number}]"
-        fields = _object(where, message, place)
+        fields = object_of(where, message, place)
         for name in ("role", "content"):
             if name not in fields:
                 raise InputError(f"{where}: {place}.{name} is missing")
@@ -147,10 +153,11 @@ def _check_messages(where: str, messages: object) -> None:
             kind = kind_of(content)
             raise InputError(f"{where}: {place}.content must be a string or an array of blocks, not {kind}")
         for index, block in enumerate(cast("list[object]", content) if isinstance(content, list) else ()):
-            _object(where, block, f"{place}.content[{index}]")
+            object_of(where, block, f"{place}.content[{index}]")
 
 
-def _object(where: str, value: object, what: str) -> Mapping[str, Any]:
+def object_of(where: str, value: object, what: str) -> Mapping[str, Any]:
+    """The value as an object. Raises `InputError` when it is none."""
     if not isinstance(value, dict):
         raise InputError(f"{where}: {what} must be an object, not {kind_of(value)}")
     return cast("dict[str, Any]", value)

@@ -3,9 +3,11 @@
 | the file                                  | what happens                                             |
 |-------------------------------------------|----------------------------------------------------------|
 | JSON objects, one a line                  | read line by line                                        |
+| CSV or TSV with a header                  | read line by line                                        |
 | a Message Batches body, a JSON array      | read as a whole                                          |
+| Parquet                                   | read a thousand rows at a time                           |
 | gzip or Zstandard around one of these     | decompressed as it is read                               |
-| UTF-16, an archive, CSV, prose and so on  | refused, in words that say what it is and what to do     |
+| UTF-16, an archive, prose and so on       | refused, in words that say what it is and what to do     |
 """
 
 import csv
@@ -23,6 +25,7 @@ __all__ = [
     "InputError",
     "Unpacking",
     "check_head",
+    "delimiter_of",
     "form_of",
     "is_undecided",
     "opened",
@@ -33,7 +36,7 @@ __all__ = [
 HEAD_BYTES = 4096
 """How much of a file is looked at."""
 
-Form = Literal["lines", "body", "array"]
+Form = Literal["lines", "body", "array", "delimited", "parquet"]
 
 _BOM = b"\xef\xbb\xbf"
 _BODY = re.compile(rb'\s*\{\s*"requests"\s*:')
@@ -42,7 +45,12 @@ _UNDECIDED = re.compile(rb'\s*(\{\s*("[a-z]*"?\s*)?)?')
 _SPREAD = re.compile(rb'\{\s*\n\s*"')
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_PARQUET = b"PAR1"
 _MARK_BYTES = 4
+_DELIMITERS = (",", "\t", ";")
+_NAME = re.compile(r"[\w .:/()#%&+-]{0,60}")
+_TABLE = re.compile(r"\.(csv|tsv|tab)(\.(gz|zst))?$", re.IGNORECASE)
+_TSV = re.compile(r"\.(tsv|tab)(\.(gz|zst))?$", re.IGNORECASE)
 _ENCODINGS = (
     (b"\xff\xfe\x00\x00", "UTF-32"),
     (b"\x00\x00\xfe\xff", "UTF-32"),
@@ -54,12 +62,11 @@ _ENCODINGS = (
     (b"\x00[", "UTF-16BE"),
 )
 _OTHERS = (
-    (b"PK\x03\x04", "a zip archive, as .xlsx files are too", "unpack it, or write its rows as JSON Lines"),
+    (b"PK\x03\x04", "a zip archive, as .xlsx files are too", "unpack it, or save its rows as CSV"),
     (b"BZh", "compressed with bzip2", "unpack it with bunzip2, or use gzip"),
     (b"\xfd7zXZ\x00", "compressed with xz", "unpack it with unxz, or use gzip"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it"),
-    (b"PAR1", "a Parquet file", "write its rows as JSON Lines"),
-    (b"ARROW1", "an Arrow file", "write its rows as JSON Lines"),
+    (b"ARROW1", "an Arrow file", "write its rows as Parquet or as JSON Lines"),
     (b"%PDF", "a PDF", "write requests, one JSON object a line"),
     (b"SQLite format 3\x00", "an SQLite database, as a run's journal is", "name the file of requests"),
 )
@@ -75,17 +82,58 @@ def without_bom(data: bytes) -> bytes:
     return data.removeprefix(_BOM)
 
 
-def form_of(head: bytes) -> Form:
-    """What a file that begins so holds."""
+def form_of(name: str, head: bytes) -> Form:
+    """What a file that begins so holds. Its name only counts for a table of one column, which looks like prose."""
+    if head.startswith(_PARQUET):
+        return "parquet"
     head = without_bom(head)
     if _BODY.match(head):
         return "body"
-    return "array" if _ARRAY.match(head) else "lines"
+    if _ARRAY.match(head):
+        return "array"
+    return "lines" if _header(name, head) is None else "delimited"
+
+
+def delimiter_of(name: str, head: bytes) -> str:
+    """What stands between the fields of a table that begins so: the most frequent in its header of what may."""
+    line = _header(name, without_bom(head)) or ""
+    counts = [len(_split(line, delimiter)) for delimiter in _DELIMITERS]
+    if max(counts) == 1 and _TSV.search(name):
+        return "\t"
+    return _DELIMITERS[counts.index(max(counts))]
+
+
+def _header(name: str, head: bytes) -> str | None:
+    """The first line, if a file that begins so is a table with a header."""
+    line = head.lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r").decode(errors="replace")
+    if not line.strip() or line.lstrip().startswith(("{", "<")) or not line.replace("\t", "").isprintable():
+        return None
+    if _TABLE.search(name) or line.strip() == "prompt":
+        return line
+    if _is_json(line):
+        return None
+    for delimiter in _DELIMITERS:
+        names = _split(line, delimiter)
+        if len(names) > 1 and all(_NAME.fullmatch(one.strip()) for one in names):
+            return line
+    return None
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter), list[str]())
+    except csv.Error:
+        return []
 
 
 def is_undecided(head: bytes) -> bool:
     """Whether more has to be read before it is known what a file holds that begins so."""
-    return len(head) < HEAD_BYTES and _UNDECIDED.fullmatch(without_bom(head)) is not None
+    if len(head) >= HEAD_BYTES or head.startswith(_PARQUET):
+        return False
+    text = without_bom(head).lstrip()
+    if text[:1] not in (b"{", b"["):
+        return b"\n" not in text  # a header has to be there as a whole
+    return _UNDECIDED.fullmatch(text) is not None
 
 
 def check_head(name: str, head: bytes) -> None:
@@ -96,7 +144,7 @@ def check_head(name: str, head: bytes) -> None:
     for mark, what, to_do in _OTHERS:
         if head.startswith(mark):
             raise InputError(f"{name}: is {what}; {to_do}")
-    if form_of(head) != "lines":
+    if form_of(name, head) != "lines":
         return
     text = without_bom(head).lstrip()
     if _SPREAD.match(text):
@@ -120,12 +168,11 @@ def _what_text(line: str) -> str:
         return f"is binary; requests are one JSON object a line, such as {_EXAMPLE}"
     if line.startswith("<"):
         return f"is XML or HTML; requests are one JSON object a line, such as {_EXAMPLE}"
-    for delimiter in (",", "\t", ";"):
-        names = next(iter(csv.reader([line], delimiter=delimiter)))
-        if len(names) > 1 and all(re.fullmatch(r"[\w .-]{1,40}", one.strip()) for one in names):
-            return f"is CSV; write each row as a JSON object on a line, such as {_EXAMPLE}"
     start = line if len(line) <= 40 else f"{line[:37]}..."
-    return f"begins with {start!r}, which is no JSON; requests are one JSON object a line, such as {_EXAMPLE}"
+    return (
+        f"begins with {start!r}, which is no JSON; requests are one JSON object a line, such as {_EXAMPLE}, or the rows"
+        " of a table whose first line names the columns (call it .csv or .tsv)"
+    )
 
 
 # -- compressed input

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -10,19 +10,21 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from ...actors.message import EMPTY
 from ...actors.stream import StreamRequest
-from .checks import check_params, request_of
-from .entries import Entry, document_entries, line_entry, place
+from .entries import ByLine, reader_by_line, whole_entries
+from .entry import Entry, place
 from .formats import HEAD_BYTES, Form, InputError, Unpacking, check_head, form_of, is_undecided, unpacking_of
 from .invalid import Invalid
+from .numbered import Numbered
+from .reading import Reading
+from .remarks import Remarks
 
 __all__ = ["RequestPipe"]
 
 _READ_BYTES = 65536
 
 
-class RequestPipe(AsyncIterator[tuple[int, StreamRequest]]):
+class RequestPipe(AsyncIterator[Numbered]):
     """Requests that come one after another, with their places, and are checked as they come. It is iterated once.
 
     Iterating raises `InputError` for the first invalid request, unless invalid ones are skipped.
@@ -35,79 +37,93 @@ class RequestPipe(AsyncIterator[tuple[int, StreamRequest]]):
         self,
         name: str,
         descriptor: int,
+        reading: Reading,
         *,
-        needs_model: bool,
         skip_invalid: bool,
-        parameters: Mapping[str, Any] = EMPTY,
     ) -> None:
         self.name = name
         self.invalid = Invalid()
         """What was skipped."""
-        self.replaced = Counter[str]()
-        """In how many requests so far another value stood in place of a parameter that was given for all."""
+        self._remarks = Remarks()
         self._descriptor = descriptor
-        self._needs_model = needs_model
+        self._reading = reading
         self._skip_invalid = skip_invalid
-        self.parameters = parameters
-        """The parameters that were given for all requests."""
         self.check: Callable[[str, StreamRequest], None] | None = None
         """What else is checked: called with each request and its place, it may raise `InputError`."""
         self._form: Form | None = None
         self._unpacking: Unpacking | None = None
-        self._entries: Iterator[Entry] | None = None  # of a document
+        self._reader: ByLine | None = None
+        self._entries: Iterator[Entry] | None = None  # of what is read as a whole
+        self._ready: deque[Numbered] = deque()
         self._data = b""
-        self._lines: deque[bytes] = deque()  # whole ones, without their ends
-        self._number = 0
+        self._lines: deque[bytes] = deque()  # whole ones, with their ends
         self._ended = False
         self._any = False
 
-    def where(self, number: int) -> str:
-        """A place as errors name it."""
-        return place(self.name, number, self._form or "lines")
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The parameters that were given for all requests."""
+        return self._reading.parameters
 
-    async def __anext__(self) -> tuple[int, StreamRequest]:
-        while True:
+    @property
+    def replaced(self) -> Mapping[str, int]:
+        """In how many requests so far another value stood in place of a parameter that was given for all."""
+        return self._remarks.replaced
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What looks like a slip so far, a line each for people: columns that are not sent and may be meant to."""
+        return tuple(self._remarks.told)
+
+    def where(self, number: int) -> str:
+        """The place of a request as errors name it."""
+        return place(self.name, self._reading.number(number), self._form or "lines")
+
+    async def __anext__(self) -> Numbered:
+        while not self._ready:
             entry = await self._next()
             if entry is None:
                 if not self._any and not self.invalid.count:
                     raise InputError(f"{self.name}: it contains no requests")
                 raise StopAsyncIteration
             try:
-                request = request_of(entry, self.parameters, self.replaced)
-                check_params(entry, request, needs_model=self._needs_model)
+                requests = self._reading.checked(entry, self._remarks)
                 if self.check is not None:
-                    self.check(self.where(entry.number), request)
+                    self.check(entry.where, requests[0].request)
             except InputError as exc:
                 if not self._skip_invalid:
                     raise
                 self.invalid.add(exc)
                 continue
             self._any = True
-            return entry.number, request
+            self._ready.extend(requests)
+        return self._ready.popleft()
 
     async def _next(self) -> Entry | None:
         if self._form is None:
             self._form = await self._begin()
-            if self._form != "lines":
+            self._reader = reader_by_line(self.name, self._form, self._data[:HEAD_BYTES])
+            if self._reader is None:
                 while not self._ended:
                     await self._read_more()
-                self._entries = document_entries(self.name, self._form, self._data)
-        if self._entries is not None:
+                self._entries = whole_entries(self.name, self._form, self._data)
+        if self._reader is None:
+            assert self._entries is not None
             return next(self._entries, None)
         while (line := await self._next_line()) is not None:
-            self._number += 1
-            if line.strip():
-                return line_entry(self.name, self._number, line)
-        return None
+            if (entry := self._reader.feed(line)) is not None:
+                return entry
+        return self._reader.end()
 
     async def _next_line(self) -> bytes | None:
         while not self._lines:
             *lines, rest = self._data.split(b"\n")
+            self._lines.extend(line + b"\n" for line in lines)
             if self._ended and rest:
-                lines, rest = [*lines, rest], b""
-            self._lines.extend(lines)
+                self._lines.append(rest)
+                rest = b""
             self._data = rest
-            if not lines:
+            if not self._lines:
                 if self._ended:
                     return None
                 await self._read_more()
@@ -124,7 +140,7 @@ class RequestPipe(AsyncIterator[tuple[int, StreamRequest]]):
         while not self._ended and is_undecided(self._data):
             await self._read_more()
         check_head(self.name, self._data[:HEAD_BYTES])
-        return form_of(self._data[:HEAD_BYTES])
+        return form_of(self.name, self._data[:HEAD_BYTES])
 
     async def _read_more(self) -> None:
         try:

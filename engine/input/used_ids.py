@@ -20,16 +20,22 @@ class DuplicateError(Exception):
 def create_input(db: sqlite3.Connection) -> None:
     """Creates the table `input`, which lasts as long as the connection. Raises `sqlite3.Error`."""
     db.execute(
-        "CREATE TEMP TABLE input (custom_id TEXT PRIMARY KEY, ordinal INTEGER, hash BLOB, shared INTEGER) WITHOUT ROWID"
+        "CREATE TEMP TABLE input (custom_id TEXT PRIMARY KEY, ordinal INTEGER, hash BLOB, shared INTEGER,"
+        " shown_id TEXT) WITHOUT ROWID"
     )
 
 
 def add_id(
-    db: sqlite3.Connection, custom_id: str, ordinal: int, hash: bytes | None = None, shared: int | None = None
+    db: sqlite3.Connection,
+    custom_id: str,
+    ordinal: int,
+    hash: bytes | None = None,
+    shared: int | None = None,
+    shown_id: str | None = None,
 ) -> None:
     """Adds a request of the input. Raises `DuplicateError` when its id is there already, and `sqlite3.Error`."""
     try:
-        db.execute("INSERT INTO input VALUES (?, ?, ?, ?)", (custom_id, ordinal, hash, shared))
+        db.execute("INSERT INTO input VALUES (?, ?, ?, ?, ?)", (custom_id, ordinal, hash, shared, shown_id))
     except sqlite3.IntegrityError:
         (first,) = db.execute("SELECT ordinal FROM input WHERE custom_id = ?", (custom_id,)).fetchone()
         raise DuplicateError(custom_id, ordinal, first) from None

@@ -1,6 +1,7 @@
 """A run's report as plain figures, for programs: no bins of a plot, no words for people. Times are in seconds, moments
 in ISO 8601, dollars as far as prices are known."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import attrs
 from .distribution import Distribution
 from .read import Report
 
-__all__ = ["figures"]
+__all__ = ["figures", "figures_of_several"]
 
 _TIMES = ("queued", "first_content", "gap_p50", "gap_p90", "gap_p99", "durations")
 
@@ -45,6 +46,14 @@ def figures(report: Report) -> dict[str, Any]:
             for session, start, end, how in timeline.each(goes_on=report.goes_on)
         ],
     }
+
+
+def figures_of_several(reports: Sequence[Report], sums: Report) -> dict[str, Any]:
+    """Several reports as data, and what they are `together`. Those have no time in common: pace, sessions and the
+    slowest requests are each file's own."""
+    found = figures(sums)
+    shared = ("goes_on", "totals", "messages", "models", "cache_misses", "times")
+    return {"files": [figures(report) for report in reports], "together": {name: found[name] for name in shared}}
 
 
 def _percentiles(found: Distribution | None) -> dict[str, float] | None:

@@ -30,8 +30,8 @@ _ACROSS = 6  # tiles in a row; more are in two rows, so that none is left alone
 _NARROW = 3  # columns that a telephone has room for side by side
 
 
-def page(report: Report) -> str:
-    """The report as an HTML page."""
+def page(report: Report, files: Sequence[Report] = ()) -> str:
+    """The report as an HTML page. `files` are the reports that it puts together."""
     name = plain(report.output)
     policy = element("meta", http_equiv="Content-Security-Policy")
     policy.set("content", "default-src 'none'; style-src 'unsafe-inline'")
@@ -48,9 +48,9 @@ def page(report: Report) -> str:
         "main",
         element("h1", "Run report"),
         element("p", element("code", name), " so far: the run goes on" if report.goes_on else "", class_="of"),
-        _tiles(headline(report)),
+        _tiles(headline(report, files)),
     )
-    tables = {rows.title: rows for rows in all_rows(report)}
+    tables = {rows.title: rows for rows in all_rows(report, files)}
     plots: dict[str, list[Element]] = {
         "Requests": _completions(report.timeline),
         "Errors": _errors(report.timeline),

@@ -3,11 +3,11 @@
 import heapq
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-from ..runs.failures import Failure, read_failures
+from ..runs.failures import Failure, Failures, read_failures
 from ..runs.histogram import Histogram
 from ..runs.journal_rows import (
     FORMAT,
@@ -17,16 +17,28 @@ from ..runs.journal_rows import (
     is_readable_format,
     journal_path,
     session_table,
+    shown_id_in,
 )
 from ..runs.totals import Totals, read_totals
 from .distribution import Distribution, distribution_of
 from .reading import BusyError, is_written, read_journal
 from .timeline import Session, Timeline
 
-__all__ = ["CacheMisses", "ModelShare", "Report", "ReportError", "Slow", "read_report"]
+__all__ = [
+    "MESSAGES",
+    "SLOWEST",
+    "CacheMisses",
+    "ModelShare",
+    "Report",
+    "ReportError",
+    "Slow",
+    "in_order",
+    "read_report",
+]
 
-_SLOWEST = 10
-_MESSAGES = 3  # of each type of error
+SLOWEST = 10
+MESSAGES = 3
+"""Of each type of error."""
 
 
 class ReportError(Exception):
@@ -105,6 +117,10 @@ class Report:
     gap_p99: Distribution | None
     slowest: tuple[Slow, ...]
     timeline: Timeline
+    histograms: Mapping[str, Histogram] = attrs.field(factory=dict[str, Histogram], eq=False, repr=False)
+    """What the distributions were made from, by their names."""
+    failures: Failures = attrs.field(factory=Failures, eq=False, repr=False)
+    """What the messages were chosen from."""
 
     @property
     def exact(self) -> bool:
@@ -153,7 +169,7 @@ def _no_journal(output: str, path: str) -> str:
 
 
 _ROWS = """
-SELECT custom_id, kind, {failure}, model, submitted, submitted + seconds, queued, ttft, seconds,
+SELECT {shown}, kind, {failure}, model, submitted, submitted + seconds, queued, ttft, seconds,
     gap_p50, gap_p90, gap_p99, coalesce(attempts, 0), coalesce(input_tokens, 0), coalesce(cache_write_tokens, 0),
     coalesce(cache_read_tokens, 0), coalesce(output_tokens, 0), dollars, {estimated}
 FROM request WHERE state = 'ended'
@@ -172,7 +188,9 @@ def _read(journal: sqlite3.Connection, path: str, output: str, *, goes_on: bool)
     histograms = {name: Histogram() for name in names}
     slowest: list[tuple[float, str, Slow]] = []
     rows = _ROWS.format(
-        failure=failure_in(journal), estimated="coalesce(estimated, 0)" if "estimated" in columns_in(journal) else "0"
+        shown=shown_id_in(journal),
+        failure=failure_in(journal),
+        estimated="coalesce(estimated, 0)" if "estimated" in columns_in(journal) else "0",
     )
     for row in journal.execute(rows):
         custom_id, kind, error, model, submitted, end, queued, ttft, seconds, gap50, gap90, gap99, attempts, *used = row
@@ -188,20 +206,23 @@ def _read(journal: sqlite3.Connection, path: str, output: str, *, goes_on: bool)
         unpriced = dollars is None and any(tokens)
         for index, value in enumerate((1, *tokens, dollars or 0.0, unpriced, estimated)):
             sums[index] += value
-        if took is not None and (len(slowest) < _SLOWEST or took > slowest[0][0]):
+        if took is not None and (len(slowest) < SLOWEST or took > slowest[0][0]):
             slow = Slow(
                 custom_id=custom_id, seconds=took, ttft=ttft, output_tokens=tokens[3], attempts=attempts, ending=kind
             )
-            (heapq.heappush if len(slowest) < _SLOWEST else heapq.heapreplace)(slowest, (took, custom_id, slow))
+            (heapq.heappush if len(slowest) < SLOWEST else heapq.heapreplace)(slowest, (took, custom_id, slow))
+    failures = read_failures(journal)
     return Report(
         output=output,
         totals=totals,
-        messages=read_failures(journal).top_of_each(_MESSAGES),
+        messages=failures.top_of_each(MESSAGES),
         goes_on=goes_on,
-        models=_shares(models),
+        models=in_order(_shares(models)),
         cache_misses=_cache_misses(journal),
         slowest=tuple(slow for _, _, slow in sorted(slowest, key=lambda entry: (-entry[0], entry[1]))),
         timeline=times,
+        histograms=histograms,
+        failures=failures,
         **{name: distribution_of(histogram) for name, histogram in histograms.items()},
     )
 
@@ -230,8 +251,8 @@ def _cache_misses(journal: sqlite3.Connection) -> tuple[CacheMisses, ...]:
     return tuple(CacheMisses(*row) for row in journal.execute(_MISSED))
 
 
-def _shares(models: dict[str | None, list[float]]) -> tuple[ModelShare, ...]:
-    shares = [
+def _shares(models: dict[str | None, list[float]]) -> list[ModelShare]:
+    return [
         ModelShare(
             model=model,
             requests=int(sums[0]),
@@ -245,4 +266,8 @@ def _shares(models: dict[str | None, list[float]]) -> tuple[ModelShare, ...]:
         )
         for model, sums in models.items()
     ]
+
+
+def in_order(shares: Iterable[ModelShare]) -> tuple[ModelShare, ...]:
+    """The most expensive first."""
     return tuple(sorted(shares, key=lambda share: (-share.dollars, -share.output_tokens, share.model or "")))

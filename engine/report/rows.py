@@ -1,6 +1,6 @@
 """A run's report in words: the rows of the terminal's tables and of the page's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import attrs
@@ -32,8 +32,8 @@ class Rows:
     cells: tuple[tuple[str, ...], ...]
 
 
-def headline(report: Report) -> tuple[tuple[str, str], ...]:
-    """The most important figures, each with its name."""
+def headline(report: Report, files: Sequence[Report] = ()) -> tuple[tuple[str, str], ...]:
+    """The most important figures, each with its name. `files` are the reports that this one puts together."""
     totals = report.totals
     done = totals.done
     succeeded = totals.endings.get("succeeded", 0)
@@ -47,7 +47,7 @@ def headline(report: Report) -> tuple[tuple[str, str], ...]:
     return (
         *figures,
         ("cost", run_cost(report)),
-        ("running time", duration(report.timeline.seconds)),
+        *(() if files else (("running time", duration(report.timeline.seconds)),)),
         ("median to first content", seconds(None if report.first_content is None else report.first_content.p50)),
     )
 
@@ -62,10 +62,11 @@ def run_cost(report: Report) -> str:
     )
 
 
-def all_rows(report: Report) -> tuple[Rows, ...]:
-    """All tables of the report that are not empty."""
+def all_rows(report: Report, files: Sequence[Report] = ()) -> tuple[Rows, ...]:
+    """All tables of the report that are not empty. `files` are the reports that this one puts together."""
     totals = report.totals
     tables = (
+        Rows("Files", _FILE_HEADS, tuple(map(_file, (*files, report))) if files else ()),
         Rows("Requests", ("ended as", "requests", "share"), _counts(_endings(report), totals.done + totals.pending)),
         Rows("Errors", ("type", "requests", "share"), _counts(totals.errors, totals.done)),
         Rows(
@@ -111,6 +112,30 @@ def all_rows(report: Report) -> tuple[Rows, ...]:
         ),
     )
     return tuple(table for table in tables if table.cells)
+
+
+_FILE_HEADS = (
+    *("results", "answers", "succeeded", "failed", "not run", "input", "output", "cost"),
+    *("running time", "first content p50"),
+)
+
+
+def _file(report: Report) -> tuple[str, ...]:
+    """A line for one of several reports, or for all together, which have no time in common."""
+    totals = report.totals
+    succeeded = totals.endings.get("succeeded", 0)
+    return (
+        plain(report.output) + (", so far" if report.goes_on else ""),
+        f"{totals.done:,}",
+        _share(succeeded, totals.done),
+        f"{totals.done - succeeded:,}",
+        f"{totals.pending:,}",
+        f"{totals.total_input_tokens + totals.lost_input_tokens:,}",
+        _about(totals.output_tokens + totals.lost_output_tokens, totals.estimated + totals.lost),
+        run_cost(report),
+        duration(report.timeline.seconds) if report.timeline.sessions else "",
+        seconds(None if report.first_content is None else report.first_content.p50),
+    )
 
 
 def _endings(report: Report) -> dict[str, int]:

@@ -1,5 +1,7 @@
 """A run's report as tables on a terminal."""
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Group
 from rich.table import Table
@@ -12,11 +14,11 @@ from .units import plain
 __all__ = ["tables"]
 
 
-def tables(report: Report) -> Group:
-    """The whole report, for rich to print."""
+def tables(report: Report, files: Sequence[Report] = ()) -> Group:
+    """The whole report, for rich to print. `files` are the reports that it puts together."""
     top = Text(f"{plain(report.output)}: ", style="bold")
-    top.append(", ".join(f"{name} {value}" for name, value in headline(report)), style="not bold")
-    return Group(top, *map(_table, all_rows(report)), Text("\n".join(DEFINITIONS), style="dim"))
+    top.append(", ".join(f"{name} {value}" for name, value in headline(report, files)), style="not bold")
+    return Group(top, *map(_table, all_rows(report, files)), Text("\n".join(DEFINITIONS), style="dim"))
 
 
 def _table(rows: Rows) -> Table:

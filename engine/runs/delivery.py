@@ -13,6 +13,7 @@ from anyio import to_thread
 
 from ...actors.stream import StreamResult
 from ..finish import uninterrupted
+from ..input.numbered import Beside, Numbered
 from .figures import Figures, is_estimated
 from .journal_rows import Begun, Ended, columns_of
 from .live import LiveStreams
@@ -38,9 +39,15 @@ class Delivery:
         self._figures = figures
         self._clock = clock or SessionClock()
         self._results: deque[StreamResult] = deque()
+        self._beside: dict[str, Beside] = {}  # of the requests that have no answer yet
         self._flushing = anyio.Lock()
         self.write_at = math.inf
         """When the answers that wait have to be written, in the event loop's seconds; infinite while none waits."""
+
+    def drew(self, request: Numbered) -> None:
+        """Takes a request that begins: what stands beside it goes into its line."""
+        if request.beside is not None:
+            self._beside[str(request.request.custom_id)] = request.beside
 
     def add(self, *overs: Over) -> None:
         """Takes streams that are over. Those whose ending is no answer only count as used."""
@@ -53,8 +60,11 @@ class Delivery:
             self._figures.answered += 1
             if not self.waiting:
                 self.write_at = anyio.current_time() + _WRITE_SECONDS
-            line = encode_line(str(result.custom_id), answer)
-            self._writer.add(Answer(result, ended_row(over, answer, self._clock.submitted(result)), line))
+            custom_id = str(result.custom_id)
+            beside = self._beside.pop(custom_id, None)
+            line = encode_line(custom_id, answer, beside)
+            row = ended_row(over, answer, self._clock.submitted(result), None if beside is None else beside.id)
+            self._writer.add(Answer(result, row, line))
 
     def lose(self, over: Over) -> None:
         """Takes a stream that is over without an answer: the journal notes what it cost. It may still be added."""
@@ -111,14 +121,16 @@ class Delivery:
         return self._results.popleft() if self._results else None
 
 
-def ended_row(over: Over, answer: dict[str, Any], submitted: float | None = None) -> Ended:
-    """The journal's row for an answer: `answer` is its Message Batches result, `submitted` in Unix seconds."""
+def ended_row(over: Over, answer: dict[str, Any], submitted: float | None = None, shown_id: str | None = None) -> Ended:
+    """The journal's row for an answer: `answer` is its Message Batches result, `submitted` in Unix seconds, `shown_id`
+    what the user knows it by, if that is not its `custom_id`."""
     result = over.result
     timings, miss = result.timings, result.cache_miss
     failed = result.error if answer["type"] == "errored" else None
     error: dict[str, Any] = answer["error"]["error"] if answer["type"] == "errored" else {}
     return Ended(
         custom_id=str(result.custom_id),
+        shown_id=shown_id,
         kind=answer["type"],
         error=error.get("type"),
         message=error.get("message"),

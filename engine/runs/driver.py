@@ -10,10 +10,11 @@ import attrs
 from anyio import to_thread
 
 from ...actors.actor import StreamActor
-from ...actors.stream import RestartEvent, StreamEndEvent, StreamRequest, StreamStartEvent, TaggedEvent
+from ...actors.stream import RestartEvent, StreamEndEvent, StreamStartEvent, TaggedEvent
 from ..combinators.merge import MergeChannel, merge
 from ..engine import Engine
 from ..finish import uninterrupted
+from ..input.numbered import Numbered
 from ..prices import Prices
 from .delivery import Delivery
 from .feed import Feed
@@ -119,9 +120,10 @@ class Driver:
         """Delivers the endings that were held until more was known: no more will come."""
         self._delivery.add(*self.stopping.exhausted())
 
-    def _drew(self, request: StreamRequest) -> None:
+    def _drew(self, drawn: Numbered) -> None:
         self._figures.started += 1
-        self.stopping.sent(request.params.get("model"), anyio.current_time())
+        self._delivery.drew(drawn)
+        self.stopping.sent(drawn.request.params.get("model"), anyio.current_time())
 
     def _retrying(self, actor: StreamActor) -> None:
         """An attempt failed, and another is to follow."""

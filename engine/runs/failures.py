@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from .journal_rows import columns_in, failure_in
+from .journal_rows import columns_in, failure_in, shown_id_in
 
 __all__ = ["Failure", "Failures", "read_failures"]
 
@@ -27,7 +27,7 @@ class Failure:
     """The API's own words or ours, as the first request got them; never a prompt or an answer."""
     count: int = 1
     custom_id: str | None = None
-    """One of the requests."""
+    """One of the requests, as the user knows it."""
 
 
 class Failures:
@@ -54,6 +54,10 @@ class Failures:
         """The most frequent ones, the first of them first; at most ten."""
         return tuple(sorted(self._found.values(), key=lambda one: -one.count)[:_TOLD])
 
+    def every(self) -> tuple[Failure, ...]:
+        """All that are counted."""
+        return tuple(self._found.values())
+
     def top_of_each(self, most: int) -> tuple[Failure, ...]:
         """The most frequent ones of each type, at most so many of one type, the most frequent first."""
         told: dict[str, int] = {}
@@ -66,7 +70,7 @@ class Failures:
 
 
 _SAID = """
-SELECT {failure}, message, count(*) AS times, min(custom_id) FROM request
+SELECT {failure}, message, count(*) AS times, min({shown_id}) FROM request
 WHERE state = 'ended' AND kind = 'errored' AND message IS NOT NULL GROUP BY 1, message ORDER BY times DESC, message
 """
 
@@ -75,4 +79,5 @@ def read_failures(journal: sqlite3.Connection) -> Failures:
     """The failures in an open journal; none in one that an older release wrote without messages."""
     if "message" not in columns_in(journal):
         return Failures()
-    return Failures(Failure(*row) for row in journal.execute(_SAID.format(failure=failure_in(journal))))
+    said = _SAID.format(failure=failure_in(journal), shown_id=shown_id_in(journal))
+    return Failures(Failure(*row) for row in journal.execute(said))

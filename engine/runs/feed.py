@@ -7,7 +7,7 @@ import anyio
 from anyio import to_thread
 
 from ...actors.stream import StreamRequest
-from ..input.pipe import RequestPipe
+from ..input.numbered import Numbered
 from .registry import Registry, named
 
 __all__ = ["Feed"]
@@ -25,11 +25,11 @@ class Feed(AsyncIterator[StreamRequest]):
         *,
         limit: int | None,
         slots: int,
-        drew: Callable[[StreamRequest], None],
+        drew: Callable[[Numbered], None],
     ) -> None:
         source: Any = registry.source
         self._registry = registry
-        self._ready: list[StreamRequest] = []  # the next one last
+        self._ready: list[Numbered] = []  # the next one last
         self._stream: AsyncIterator[Any] | Iterator[Any] | None = None
         if registry.readable is None:
             self._stream = (
@@ -60,38 +60,38 @@ class Feed(AsyncIterator[StreamRequest]):
         while self._running >= self._slots and not self._stopped:
             self._changed = anyio.Event()
             await self._changed.wait()
-        request = None
+        drawn = None
         if not self._stopped:
             try:
-                request = await self._next()
+                drawn = await self._next()
             except Exception as exc:
                 self.failure = exc
-        if request is None or self._stopped:
+        if drawn is None or self._stopped:
             raise StopAsyncIteration
         self._running += 1
-        self._drew(request)
-        return request
+        self._drew(drawn)
+        return drawn.request
 
-    async def _next(self) -> StreamRequest | None:
+    async def _next(self) -> Numbered | None:
         if self._stream is None:
             return await self._next_registered()
         return await self._next_in_stream(self._stream)
 
-    async def _next_registered(self) -> StreamRequest | None:
+    async def _next_registered(self) -> Numbered | None:
         if not self._ready:
             self._ready = await to_thread.run_sync(self._registry.next)
             self._ready.reverse()
         return self._ready.pop() if self._ready else None
 
-    async def _next_in_stream(self, stream: AsyncIterator[Any] | Iterator[Any]) -> StreamRequest | None:
+    async def _next_in_stream(self, stream: AsyncIterator[Any] | Iterator[Any]) -> Numbered | None:
         while self._seen != self._limit and not self._stopped:
             try:
                 item = await anext(stream) if isinstance(stream, AsyncIterator) else next(stream)
             except (StopIteration, StopAsyncIteration):
                 break
             self._seen += 1
-            number, request = item if isinstance(stream, RequestPipe) else (self._seen, named(item, self._seen))
-            if (to_run := await to_thread.run_sync(self._registry.register_one, number, request)) is not None:
+            request = item if isinstance(item, Numbered) else Numbered(self._seen, named(item, self._seen))
+            if (to_run := await to_thread.run_sync(self._registry.register_one, request)) is not None:
                 return to_run
         if not self._stopped:
             await to_thread.run_sync(self._registry.end)

@@ -175,7 +175,7 @@ class Figures:
         name = ended.failure or ended.error
         if name is not None:
             self.errors[name] += 1
-            self._failures.add(Failure(name, ended.message or "", custom_id=ended.custom_id))
+            self._failures.add(Failure(name, ended.message or "", custom_id=ended.shown_id or ended.custom_id))
         elif ended.kind == "succeeded" and ended.stop_reason is not None:
             self.stop_reasons[ended.stop_reason] += 1
         if ended.kind in ("errored", "expired"):

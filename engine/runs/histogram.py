@@ -37,6 +37,12 @@ class Histogram:
         else:
             self._buckets[math.ceil(math.log(min(value, _MOST)) / _LOG)] += 1
 
+    def add_all(self, other: "Histogram") -> None:
+        """Adds the values of another histogram."""
+        self.count += other.count
+        self._zeros += other._zeros
+        self._buckets.update(other._buckets)
+
     def percentiles(self, *shares: float) -> tuple[float, ...] | None:
         """The percentiles at these shares, which are from 0 to 1 and in rising order; None when there are no values."""
         if not self.count:

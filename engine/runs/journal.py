@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 import attrs
 
@@ -43,7 +44,7 @@ from .output import OutputError, StoreError
 from .session_clock import SessionClock
 from .totals import Totals, read_totals
 
-__all__ = ["HOLD", "ChangedError", "Journal", "JournalInUseError", "remove_journal"]
+__all__ = ["HOLD", "ChangedError", "Journal", "JournalInUseError", "open_here", "remove_journal"]
 
 _LOCKED_SECONDS = 1.0
 _LAST = """
@@ -72,6 +73,15 @@ class ChangedError(Exception):
         self.pairs = pairs
 
 
+_open_here: "WeakValueDictionary[str, Journal]" = WeakValueDictionary()
+
+
+def open_here(path: str) -> "Journal | None":
+    """The journal at `path`, if this process has it open. It is then to be read by its own `read`: a process that opens
+    and closes the file loses the lock on it."""
+    return _open_here.get(os.path.realpath(path))
+
+
 class Journal:
     """An open journal. With None for the path it is temporary: it is gone when it is closed."""
 
@@ -97,6 +107,8 @@ class Journal:
         except BaseException:
             self._db.close()
             raise
+        if path is not None:
+            _open_here[os.path.realpath(path)] = self
 
     def _prepare(self) -> None:
         db = self._db
@@ -162,6 +174,11 @@ class Journal:
         that had a fixed default goes on with that: its answers were given to it."""
         return bool(self.read("SELECT 1 FROM meta WHERE key = 'max_tokens'"))
 
+    def keep(self, key: str, value: str | int | float) -> None:
+        """Keeps something of the run as a whole, for the next session."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
     def totals(self) -> Totals:
         """The sums over all sessions so far."""
         with self._failures():
@@ -189,6 +206,8 @@ class Journal:
         copy = self._copy_if_removed()
         with suppress(sqlite3.Error):
             self._db.close()
+        if self.path is not None and open_here(self.path) is self:
+            del _open_here[os.path.realpath(self.path)]
         if copy is None or self.path is None:
             return
         for beside in (f"{self.path}-wal", f"{self.path}-shm"):  # SQLite leaves them then; they don't fit the copy
@@ -230,13 +249,14 @@ class Journal:
             db.execute("DELETE FROM input")
             number_of = lru_cache(partial(_number_of, db))
             for one in requests:
-                add_id(db, one.custom_id, one.ordinal, one.hash, number_of(one.shared))
+                add_id(db, one.custom_id, one.ordinal, one.hash, number_of(one.shared), one.shown_id)
             _check_unchanged(db)
             _leave_out_others(db)
             db.execute(
-                "INSERT INTO request (custom_id, ordinal, hash, shared, state)"
-                " SELECT custom_id, ordinal, hash, shared, 'pending' FROM input WHERE true ON CONFLICT (custom_id)"
-                " DO UPDATE SET ordinal = excluded.ordinal, hash = excluded.hash, shared = excluded.shared"
+                "INSERT INTO request (custom_id, ordinal, hash, shared, shown_id, state)"
+                " SELECT custom_id, ordinal, hash, shared, shown_id, 'pending' FROM input WHERE true"
+                " ON CONFLICT (custom_id) DO UPDATE SET ordinal = excluded.ordinal, hash = excluded.hash,"
+                " shared = excluded.shared, shown_id = excluded.shown_id"
             )
             db.execute("DELETE FROM parameters WHERE number NOT IN (SELECT shared FROM request WHERE shared NOT NULL)")
 
@@ -246,7 +266,8 @@ class Journal:
         Raises `DuplicateError` and `ChangedError`.
         """
         with self.transaction() as db:
-            values = (request.custom_id, request.ordinal, request.hash, _number_of(db, request.shared))
+            shared = _number_of(db, request.shared)
+            values = (request.custom_id, request.ordinal, request.hash, shared, request.shown_id)
             add_id(db, *values)
             known = db.execute(
                 "SELECT hash, state, text FROM request LEFT JOIN parameters ON number = shared WHERE custom_id = ?",
@@ -254,7 +275,8 @@ class Journal:
             ).fetchone()
             if known is None:
                 db.execute(
-                    "INSERT INTO request (custom_id, ordinal, hash, shared, state) VALUES (?, ?, ?, ?, 'pending')",
+                    "INSERT INTO request (custom_id, ordinal, hash, shared, shown_id, state)"
+                    " VALUES (?, ?, ?, ?, ?, 'pending')",
                     values,
                 )
                 return True
@@ -263,7 +285,7 @@ class Journal:
             if changed and not db.execute(unchecked, (request.custom_id,)).fetchone():
                 raise ChangedError(request, pairs=[(known[2], request.shared, 1)])
             db.execute(
-                "UPDATE request SET ordinal = ?, hash = ?, shared = ? WHERE custom_id = ?",
+                "UPDATE request SET ordinal = ?, hash = ?, shared = ?, shown_id = ? WHERE custom_id = ?",
                 (*values[1:], request.custom_id),
             )
             return known[1] != "ended"

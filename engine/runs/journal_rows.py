@@ -33,6 +33,7 @@ __all__ = [
     "journal_path",
     "readable",
     "session_table",
+    "shown_id_in",
     "upgrade",
 ]
 
@@ -49,6 +50,7 @@ _LATER_COLUMNS = {
     "transient": "INTEGER",
     "restarts": "INTEGER",
     "restarted_dollars": "REAL",
+    "shown_id": "TEXT",
 }
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -82,6 +84,7 @@ CREATE TABLE request (
     cache_miss TEXT,        -- why the prompt cache was not read in full, where the API was asked
     cache_missed_tokens INTEGER,
     cache_missed_dollars REAL,
+    shown_id TEXT,          -- what the user knows it by, where that is not its custom_id
     shared INTEGER,         -- its parameters other than the messages, in the table parameters
     lost_input_tokens INTEGER, lost_output_tokens INTEGER, lost_dollars REAL  -- paid for without getting an answer
 ) WITHOUT ROWID;
@@ -126,6 +129,8 @@ class Registered:
     hash: bytes = attrs.field(repr=False)
     shared: str = attrs.field(default="{}", repr=False, eq=False)
     """Its parameters other than the messages, in short: see `differences`."""
+    shown_id: str | None = attrs.field(default=None, repr=False, eq=False)
+    """What the user knows it by, where that is not its `custom_id`."""
 
 
 @attrs.frozen
@@ -170,6 +175,7 @@ class Ended:
     cache_miss: str | None = attrs.field(default=None, converter=as_text)
     cache_missed_tokens: int | None = attrs.field(default=None, converter=as_whole)
     cache_missed_dollars: float | None = attrs.field(default=None, converter=as_number)
+    shown_id: str | None = attrs.field(default=None, converter=as_text)
 
 
 @attrs.frozen
@@ -199,10 +205,10 @@ def columns_of(usage: Usage) -> TokenColumns:
     }
 
 
-_ENDED_COLUMNS = [field.name for field in attrs.fields(Ended) if field.name != "custom_id"]
+_ENDED_COLUMNS = [field.name for field in attrs.fields(Ended) if field.name not in ("custom_id", "shown_id")]
 END = (
-    f"UPDATE request SET state = 'ended', {', '.join(f'{name} = :{name}' for name in _ENDED_COLUMNS)}"
-    " WHERE custom_id = :custom_id"
+    f"UPDATE request SET state = 'ended', {', '.join(f'{name} = :{name}' for name in _ENDED_COLUMNS)},"
+    " shown_id = coalesce(:shown_id, shown_id) WHERE custom_id = :custom_id"
 )
 """Takes an `Ended` as a dictionary."""
 BEGIN = """
@@ -252,6 +258,11 @@ def columns_in(journal: sqlite3.Connection) -> set[str]:
 def failure_in(journal: sqlite3.Connection) -> str:
     """The SQL expression of a failure's one name: its own if it is known, else the error's type in the results."""
     return f"coalesce({'failure, ' if 'failure' in columns_in(journal) else ''}error, 'unknown')"
+
+
+def shown_id_in(journal: sqlite3.Connection) -> str:
+    """The SQL expression of what the user knows a request by."""
+    return "coalesce(shown_id, custom_id)" if "shown_id" in columns_in(journal) else "custom_id"
 
 
 def session_table(journal: sqlite3.Connection) -> str:

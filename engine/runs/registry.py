@@ -10,18 +10,17 @@ from typing import Any, Protocol, runtime_checkable
 import attrs
 
 from ...actors.stream import RequestLike, StreamRequest
-from ..input.entries import used_already
+from ..input.entry import used_already
 from ..input.formats import InputError
+from ..input.numbered import Numbered
 from ..input.used_ids import DuplicateError
 from .differences import digest, shared_text, what_differs
 from .journal import ChangedError, Journal
 from .journal_rows import Registered
 
-__all__ = ["Numbered", "Registry", "named"]
+__all__ = ["Registry", "named"]
 
 _AHEAD = 256  # requests that are read from a file at a time
-
-Numbered = tuple[int, StreamRequest]
 
 
 @runtime_checkable
@@ -44,7 +43,7 @@ class _Collection:
 
     def numbered(self) -> Iterator[Numbered]:
         for number, item in enumerate(self.items, 1):
-            yield number, named(item, number)
+            yield Numbered(number, named(item, number))
 
 
 def named(item: RequestLike, number: int) -> StreamRequest:
@@ -90,18 +89,18 @@ class Registry:
         """Registers the whole source, if it can be read again."""
         if self.readable is None:
             return
-        seen = self._completed()
+        seen = map(self._completed, self.readable.numbered())
         count = self._limit if self._limit is not None else len(self.readable)
         try:
-            self._journal.register(self._registered(*one) for one, _ in zip(seen, range(count), strict=False))
+            self._journal.register(self._registered(one) for one, _ in zip(seen, range(count), strict=False))
         except (DuplicateError, ChangedError) as exc:
             raise self._refused(exc) from None
 
-    def register_one(self, number: int, request: StreamRequest) -> StreamRequest | None:
+    def register_one(self, request: Numbered) -> Numbered | None:
         """Registers one more request. Returns it as it has to be run; None when it has its answer."""
-        request = self._complete(request)
+        request = self._completed(request)
         try:
-            return request if self._journal.register_one(self._registered(number, request)) else None
+            return request if self._journal.register_one(self._registered(request)) else None
         except (DuplicateError, ChangedError) as exc:
             raise self._refused(exc) from None
 
@@ -109,7 +108,7 @@ class Registry:
         """Notes that all requests of a source have come that is registered one by one."""
         self._journal.end_input()
 
-    def next(self) -> list[StreamRequest]:
+    def next(self) -> list[Numbered]:
         """The next few requests to run, of a source that was registered; an empty list at its end.
 
         Raises `InputError` when the source has changed since.
@@ -119,12 +118,14 @@ class Registry:
             return []
         self._after = max(wanted)
         if self._numbered is None:
-            self._numbered = self._completed()
-        found: list[StreamRequest] = []
-        for number, request in self._numbered:
+            assert self.readable is not None
+            self._numbered = map(self._completed, self.readable.numbered())
+        found: list[Numbered] = []
+        for request in self._numbered:
+            number = request.number
             if number in wanted:
                 registered = wanted[number]
-                if self._registered(number, request) != registered:
+                if self._registered(request) != registered:
                     raise InputError(f"{self._where(number)}: was changed during the run")
                 found.append(request)
             if number >= self._after:
@@ -133,14 +134,20 @@ class Registry:
             raise InputError(f"{self._where(self._after)}: was truncated during the run")
         return found
 
-    def _completed(self) -> Iterator[Numbered]:
-        assert self.readable is not None
-        return ((number, self._complete(request)) for number, request in self.readable.numbered())
+    def _completed(self, numbered: Numbered) -> Numbered:
+        return numbered._replace(request=self._complete(numbered.request))
 
-    def _registered(self, number: int, request: StreamRequest) -> Registered:
+    def _registered(self, numbered: Numbered) -> Registered:
+        number, request, beside = numbered
         assert request.custom_id is not None
         params = self._params_for(request)
-        return Registered(request.custom_id, number, digest(params, request), shared_text(params, request))
+        return Registered(
+            request.custom_id,
+            number,
+            digest(params, request),
+            shared_text(params, request),
+            None if beside is None else beside.id,
+        )
 
     def _refused(self, exc: DuplicateError | ChangedError) -> InputError:
         if isinstance(exc, DuplicateError):
@@ -150,7 +157,7 @@ class Registry:
         what = what_differs(exc.pairs)
         because = f" ({what})" if what else ""
         if self.readable is None:
-            which = f"{exc.request.custom_id!r} differs from what was"
+            which = f"{exc.request.shown_id or exc.request.custom_id!r} differs from what was"
         else:
             which = f"{exc.count:,} of {exc.answered:,} {'differs' if exc.count == 1 else 'differ'} from those"
         return InputError(

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...actors.stream import ErrorInfo, StreamResult
 from ...actors.wire import json_line
+from ..input.numbered import Beside
 from .columns import as_text
 
 __all__ = ["batch_result", "encode_line"]
@@ -58,6 +59,7 @@ def _text(value: object, otherwise: str) -> str:
     return value if isinstance(value, str) else as_text(value) or otherwise
 
 
-def encode_line(custom_id: str | None, result: dict[str, Any]) -> bytes:
-    """One line of the results file, with its line feed."""
-    return json_line({"custom_id": custom_id, "result": result})
+def encode_line(custom_id: str | None, result: dict[str, Any], beside: Beside | None = None) -> bytes:
+    """One line of the results file, with its line feed. What stands beside the result comes behind it."""
+    line = {"custom_id": custom_id, "result": result}
+    return json_line(line if beside is None else line | beside.members())

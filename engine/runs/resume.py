@@ -120,7 +120,7 @@ def _ended(name: str, number: int, line: bytes, prices: Prices) -> Ended:
             raise _foreign(name, number) from None
         return Ended(custom_id=json.loads(head[1]), kind=head[2].decode())
     result = _object(_object(entry).get("result"))
-    custom_id, kind = _object(entry).get("custom_id"), result.get("type")
+    custom_id, own_id, kind = _object(entry).get("custom_id"), _object(entry).get("id"), result.get("type")
     if kind not in _KINDS or not isinstance(custom_id, str):
         raise _foreign(name, number)
     if kind == "succeeded":
@@ -128,6 +128,7 @@ def _ended(name: str, number: int, line: bytes, prices: Prices) -> Ended:
         usage, model = usage_from_json(_object(message.get("usage"))), message.get("model")
         return Ended(
             custom_id=custom_id,
+            shown_id=own_id,
             kind=kind,
             model=model,
             stop_reason=message.get("stop_reason"),
@@ -140,8 +141,8 @@ def _ended(name: str, number: int, line: bytes, prices: Prices) -> Ended:
         said = _object(inner) or {"message": inner}
         error, message = said.get("type"), said.get("message")
         passing = line_passes(error, message) if isinstance(error, str) and isinstance(message, str | None) else False
-        return Ended(custom_id=custom_id, kind=kind, error=error, message=message, transient=passing)
-    return Ended(custom_id=custom_id, kind=kind)
+        return Ended(custom_id=custom_id, shown_id=own_id, kind=kind, error=error, message=message, transient=passing)
+    return Ended(custom_id=custom_id, shown_id=own_id, kind=kind)
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -6,7 +6,7 @@ that has its answer, and the same run continues behind them.
 """
 
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -17,15 +17,20 @@ from anyio import TaskHandle, to_thread
 from ...actors.stream import Recovery, RequestLike, StreamResult, revive
 from ..engine import Engine
 from ..finish import uninterrupted
+from ..input.given import requests_in
 from ..input.invalid import Invalid
 from ..input.pipe import RequestPipe
-from ..input.request_file import RequestFile, read_requests
+from ..input.reading import Columns, Reading
+from ..input.request_file import RequestFile
+from ..input.sources import Frame
+from ..input.template import Template
 from .again import Again
 from .delivery import Delivery
 from .driver import Driver
 from .figures import Figures
 from .journal import Journal
 from .output import OutputError, ResultFile
+from .seeds import settled_order
 from .stopping import StopReason
 from .stores import Options, Resumed, Stores, open_stores
 from .too_many import MaxFailures
@@ -35,8 +40,16 @@ __all__ = ["Run", "RunStopped", "Source", "open_run"]
 
 _LIMITS_SECONDS = 30.0  # how often the journal is told the limits
 
-Source = str | os.PathLike[str] | RequestFile | RequestPipe | Iterable[RequestLike] | AsyncIterable[RequestLike]
-"""A file's path (`-` for standard input), a file that was read, or the requests themselves."""
+Source = (
+    str
+    | os.PathLike[str]
+    | RequestFile
+    | RequestPipe
+    | Iterable[RequestLike | Mapping[str, Any]]
+    | AsyncIterable[RequestLike | Mapping[str, Any]]
+    | Frame
+)
+"""A file's path (`-` for standard input), a file that was read, the requests themselves, or rows that become some."""
 
 
 class RunStopped(Exception):
@@ -67,6 +80,12 @@ def open_run(
     max_failures: int | str | None = None,
     skip_invalid: bool = False,
     stream_events: str | None = None,
+    template: str | os.PathLike[str] | None = None,
+    columns: Columns | None = None,
+    epochs: int = 1,
+    sample: int | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
 ) -> "Run":
     """Runs all requests of `source` and writes their results to `output`, in the format of Message Batches:
     `async with open_run(engine, source, output) as run`, then `async for result in run`.
@@ -93,6 +112,16 @@ def open_run(
       50 have come. Those of earlier sessions count.
     - `skip_invalid` skips entries of a file that are not requests.
     - `stream_events` is a directory, in which each request gets a file of its part events, or `-` for standard output.
+
+    `source` may also be rows: a file of them (CSV, TSV, JSON, Parquet), any iterable of dicts, or a frame of pandas or
+    polars. A row's prompt is in its column `prompt`, unless one of these says otherwise; its other columns are not
+    sent, and stand beside its result in the file, where `read_results` finds them:
+
+    - `template` makes the prompts, by Jinja: a text, or the path of a file (a `Path`).
+    - `columns` names the column of the prompts, and that of the rows' ids.
+    - `epochs` has each row answered so many times.
+    - `sample` takes so many rows by chance, `shuffle` has all of them come by chance. `seed` repeats either: a run that
+      goes on takes the seed with which it began.
 
     What earlier sessions spent counts against the engine's `spend_cap`. An answer that is run again is kept in the
     journal, and comes back into the results at the end, unless there is another by then.
@@ -121,6 +150,8 @@ def open_run(
             max_failures=None if max_failures is None else MaxFailures.of(max_failures),
             skip_invalid=skip_invalid,
             stream_events=stream_events,
+            reading=Reading(template=Template.of(template), columns=columns or Columns(), epochs=epochs),
+            order=lambda: settled_order(output, sample=sample, shuffle=shuffle, seed=seed, overwrite=overwrite),
         ),
     )
 
@@ -173,10 +204,11 @@ class Run(AsyncIterator[StreamResult]):
     async def __aenter__(self) -> Self:
         if self._stores is not None:
             raise RuntimeError("a run is entered once; open another")
-        if isinstance(self._source, str | os.PathLike):
-            path, skip = self._source, self._options.skip_invalid
-            self._source = await to_thread.run_sync(lambda: read_requests(path, skip_invalid=skip))
-        requests, prices = self._source, self._engine.prices
+        given, options = self._source, self._options
+        self._source = requests = await to_thread.run_sync(
+            lambda: requests_in(given, options.reading, options.order, skip_invalid=options.skip_invalid)
+        )
+        prices = self._engine.prices
         self._stores = stores = await to_thread.run_sync(
             lambda: open_stores(
                 requests,

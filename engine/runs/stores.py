@@ -9,7 +9,9 @@ import attrs
 
 from ...actors.stream import Recovery, RequestLike, StreamRequest
 from ...actors.stream.recovery import check_recovery
+from ..input.order import Order
 from ..input.pipe import RequestPipe
+from ..input.reading import Reading
 from ..input.request_file import RequestFile
 from ..prices import Prices
 from .again import Again, RunAgain
@@ -40,6 +42,9 @@ class Options:
     again: Again = Again()
     skip_invalid: bool = False
     stream_events: str | None = None
+    reading: Reading = Reading()
+    order: Callable[[], Order] = Order
+    """Asked when the input is read; it blocks."""
 
 
 @attrs.frozen(kw_only=True)
@@ -121,6 +126,8 @@ def open_stores(
             output_name=output.name,
         )
         registry.register()
+        if isinstance(requests, RequestFile) and requests.seed is not None:
+            journal.keep("seed", requests.seed)
         if found is not None:
             again = journal.chosen(known=registry.readable is not None)
             drop_chosen(output, journal, found, ordered=options.ordered)

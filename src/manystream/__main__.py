@@ -5,7 +5,7 @@ The modules behind a command are imported when it runs, so that `--help` is quic
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,6 +16,8 @@ from .options import (
     Backend,
     BaseUrl,
     Concurrency,
+    Epochs,
+    IdColumn,
     InputFile,
     Limit,
     Limits,
@@ -23,12 +25,18 @@ from .options import (
     LogLevel,
     MaxTokens,
     Model,
+    Param,
     PriceOption,
+    PromptColumn,
     Provider,
     Quiet,
+    RowSeed,
+    Sample,
     Seed,
+    Shuffle,
     SkipInvalid,
     System,
+    TemplateFile,
 )
 from .settings import ConfigFile, EnvFile
 
@@ -137,6 +145,14 @@ def run(
     model: Model = None,
     max_tokens: MaxTokens = None,
     system: System = None,
+    param: Param = None,
+    template: TemplateFile = None,
+    prompt_column: PromptColumn = None,
+    id_column: IdColumn = None,
+    epochs: Epochs = 1,
+    sample: Sample = None,
+    shuffle: Shuffle = False,
+    seed: RowSeed = None,
     provider: Provider = "anthropic",
     base_url: BaseUrl = None,
     concurrency: Concurrency = 50,
@@ -231,14 +247,28 @@ def run(
 
     def command() -> int:
         from .engine.cli.file_run import run_file
+        from .engine.cli.input_options import InputOptions
         from .engine.cli.logs import write_logs
 
         write_logs(log_level, log_format)
-        parameters: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "system": system}
+        options = InputOptions(
+            model=model,
+            max_tokens=max_tokens,
+            system=system,
+            params=param or [],
+            template=template,
+            prompt_column=prompt_column,
+            id_column=id_column,
+            epochs=epochs,
+            sample=sample,
+            shuffle=shuffle,
+            seed=seed,
+            skip_invalid=skip_invalid,
+        )
         return run_file(
             file,
             output,
-            parameters={name: value for name, value in parameters.items() if value is not None},
+            options=options,
             provider=provider,
             base_url=base_url,
             concurrency=concurrency,
@@ -252,7 +282,6 @@ def run(
             retry_stopped=_names(retry_stopped),
             max_attempts=max_attempts,
             max_failures=max_failures,
-            skip_invalid=skip_invalid,
             limits=limits or [],
             dry_run=dry_run,
             stream_events=stream_events,
@@ -277,6 +306,14 @@ def plan(
     model: Model = None,
     max_tokens: MaxTokens = None,
     system: System = None,
+    param: Param = None,
+    template: TemplateFile = None,
+    prompt_column: PromptColumn = None,
+    id_column: IdColumn = None,
+    epochs: Epochs = 1,
+    sample: Sample = None,
+    shuffle: Shuffle = False,
+    seed: RowSeed = None,
     provider: Provider = "anthropic",
     base_url: BaseUrl = None,
     concurrency: Concurrency = 50,
@@ -287,7 +324,7 @@ def plan(
     ] = False,
     count_tokens: Annotated[
         bool,
-        typer.Option("--count-tokens", help="Ask the API, which counts for nothing, how many tokens a sample has."),
+        typer.Option("--count-tokens", help="Ask the API how many tokens a sample of the requests has, which is free."),
     ] = False,
     price: PriceOption = None,
     config: ConfigFile = None,
@@ -305,13 +342,27 @@ def plan(
     """
 
     def command() -> int:
+        from .engine.cli.input_options import InputOptions
         from .engine.cli.plan import Asked, plan_file
 
-        parameters: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "system": system}
+        options = InputOptions(
+            model=model,
+            max_tokens=max_tokens,
+            system=system,
+            params=param or [],
+            template=template,
+            prompt_column=prompt_column,
+            id_column=id_column,
+            epochs=epochs,
+            sample=sample,
+            shuffle=shuffle,
+            seed=seed,
+            skip_invalid=skip_invalid,
+        )
         return plan_file(
             file,
             output,
-            parameters={name: value for name, value in parameters.items() if value is not None},
+            options=options,
             provider=provider,
             base_url=base_url,
             concurrency=concurrency,
@@ -319,7 +370,6 @@ def plan(
             limits=limits or [],
             asked=Asked(limits=ask_limits, tokens=count_tokens),
             prices=price or [],
-            skip_invalid=skip_invalid,
             as_json=as_json,
         )
 
@@ -343,8 +393,62 @@ def completion(
 
 
 @app.command()
+def export(
+    results: Annotated[
+        list[str],
+        typer.Argument(
+            help="Results files of runs, also while they go on, or downloaded from the Message Batches API. `-` is"
+            " standard input."
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE.{csv|tsv|parquet|jsonl}",
+            help="The file to write, in the format that its name ends with. It replaces an earlier export, and no other"
+            " file. `-` is standard output, as CSV.",
+        ),
+    ],
+    format: Annotated[
+        Literal["csv", "tsv", "parquet", "jsonl"] | None,
+        typer.Option("--format", help="The format, whatever the file's name is."),
+    ] = None,
+    column_prefix: Annotated[
+        str,
+        typer.Option(
+            metavar="PREFIX", help="Put this before the names of your columns, so that none has the name of ours."
+        ),
+    ] = "",
+    keep_formulas: Annotated[
+        bool,
+        typer.Option(
+            "--keep-formulas",
+            help="In CSV and TSV, put no apostrophe before texts that a spreadsheet takes for formulas: those that"
+            " begin with = + - @, a tab or a carriage return, and are no numbers.",
+        ),
+    ] = False,
+) -> None:
+    """Write results as rows, one an answer: its text, what it used and cost, its error, and your own columns.
+
+    The columns are custom_id, epoch, state, text, output, stop_reason, model, input_tokens, cache_read_tokens,
+    cache_write_tokens, output_tokens, cost_usd, error_type, error_message, and then yours.
+    """
+
+    def command() -> int:
+        from .engine.cli.export import export
+
+        return export(results, output, format=format, column_prefix=column_prefix, keep_formulas=keep_formulas)
+
+    _exit(command, "interrupted")
+
+
+@app.command()
 def report(
-    output: Annotated[str, typer.Argument(help="The results file of a run; its journal is beside it.")],
+    results: Annotated[
+        list[str], typer.Argument(help="The results files of one or more runs; each has its journal beside it.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")] = False,
     html: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write a page with plots to this file. It needs no network.")
@@ -353,12 +457,13 @@ def report(
     """Show the report of a run: answers and errors, tokens and dollars, times, retries, interruptions.
 
     It is read from the journal of a run that has ended, was interrupted or still goes on. Nothing is written beside it.
+    Of several runs it shows a line each, and what they are together.
     """
 
     def command() -> int:
         from .engine.cli.report import report
 
-        return report(output, as_json=as_json, html=html)
+        return report(results, as_json=as_json, html=html)
 
     _exit(command, "interrupted")
 

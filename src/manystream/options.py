@@ -9,6 +9,8 @@ __all__ = [
     "Backend",
     "BaseUrl",
     "Concurrency",
+    "Epochs",
+    "IdColumn",
     "InputFile",
     "Limit",
     "Limits",
@@ -16,12 +18,18 @@ __all__ = [
     "LogLevel",
     "MaxTokens",
     "Model",
+    "Param",
     "PriceOption",
+    "PromptColumn",
     "Provider",
     "Quiet",
+    "RowSeed",
+    "Sample",
     "Seed",
+    "Shuffle",
     "SkipInvalid",
     "System",
+    "TemplateFile",
 ]
 
 STATUS = """
@@ -42,9 +50,9 @@ Concurrency = Annotated[
 InputFile = Annotated[
     str,
     typer.Argument(
-        help="Requests, one JSON object per line: a Message Batches request {custom_id, params}, or {prompt}."
-        " Or one document: an array of these, or a Message Batches body {requests: [...]}. gzip and Zstandard are"
-        " undone. `-` is standard input."
+        help="Requests or rows. JSON Lines or an array of Message Batches requests {custom_id, params}, a Message"
+        " Batches body {requests: [...]}; or rows, each with its prompt: CSV or TSV with a header, JSON objects,"
+        " Parquet. gzip and Zstandard are undone. `-` is standard input."
     ),
 ]
 Limit = Annotated[int | None, typer.Option("-n", "--limit", min=1, help="Run only the first N requests.")]
@@ -65,18 +73,6 @@ Limits = Annotated[
     ),
 ]
 LogFormat = Annotated[Literal["console", "json"], typer.Option(help="The format of the logs.")]
-MaxTokens = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="The max_tokens of all requests. Otherwise those without their own get as much as their model gives: "
-        "128000 or 64000, and 4096 for a model that is not known.",
-    ),
-]
-Model = Annotated[
-    str | None,
-    typer.Option("-m", "--model", envvar="MANYSTREAM_MODEL", help="The model of all requests."),
-]
 PriceOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -93,7 +89,56 @@ Provider = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show only errors and the last line.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same prompts and answers.")]
+
+# What the input is, and what is asked of all of it.
+Model = Annotated[
+    str | None, typer.Option("-m", "--model", envvar="MANYSTREAM_MODEL", help="The model of all requests.")
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="The max_tokens of all requests. Otherwise those without their own get as much as their model gives: "
+        "128000 or 64000, and 4096 for a model that is not known.",
+    ),
+]
+System = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT|@FILE", help="The system prompt of all requests: a text, or a file behind an @."),
+]
+Param = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="A parameter of the API for all requests, such as temperature=0.2. The value is read as JSON, else as"
+        " text. It may be given several times.",
+    ),
+]
+TemplateFile = Annotated[
+    str | None,
+    typer.Option(
+        "--template",
+        metavar="FILE",
+        help="Make the prompts of the rows by this Jinja template, in which the columns have their names.",
+    ),
+]
+PromptColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The column with the prompts, if it is not `prompt`.")
+]
+IdColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The column with the rows' ids: any texts or whole numbers, each once."),
+]
+Epochs = Annotated[int, typer.Option(min=1, metavar="N", help="Answer each row N times: ids end in __1, __2 …")]
+Sample = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take N rows by chance.")]
+Shuffle = Annotated[bool, typer.Option("--shuffle", help="Take the rows in an order by chance.")]
+RowSeed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        help="The same seed takes the same rows, in the same order. A run that goes on keeps its seed.",
+    ),
+]
 SkipInvalid = Annotated[
     bool, typer.Option("--skip-invalid", help="Skip entries of the input that are not valid requests.")
 ]
-System = Annotated[str | None, typer.Option(help="The system prompt of all requests.")]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .libraries import Library
 
-__all__ = ["PROGRAMS", "InstallError", "NotHereError", "command", "surroundings", "versions"]
+__all__ = ["PROGRAMS", "InstallError", "NotHereError", "command", "python", "surroundings", "versions"]
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -40,7 +40,7 @@ def command(library: Library, folder: Path, uv: str) -> list[str]:
     Raises NotHereError when Node is not here, and InstallError when it can't be installed.
     """
     if library.packages:
-        return [str(_python(library, folder, uv)), str(PROGRAMS / library.program)]
+        return [str(python(library, folder, uv)), str(PROGRAMS / library.program)]
     return [_tool("node"), str(_node(folder) / library.program)]
 
 
@@ -60,19 +60,23 @@ def versions(library: Library, folder: Path, uv: str) -> str:
 def _version(library: Library, name: str, folder: Path, uv: str) -> str:
     if library.packages:
         ask = f"import importlib.metadata as m; print(m.version({name!r}))"
-        return _run([str(_python(library, folder, uv)), "-c", ask], folder).strip()
+        return _run([str(python(library, folder, uv)), "-c", ask], folder).strip()
     return json.loads((folder / "node" / "node_modules" / name / "package.json").read_text(encoding="utf-8"))["version"]
 
 
-def _python(library: Library, folder: Path, uv: str) -> Path:
+def python(library: Library, folder: Path, uv: str) -> Path:
+    """Returns the interpreter of a Python library's environment, made in `folder` unless it is there.
+
+    Raises InstallError when it can't be made.
+    """
     environment = folder / library.name
-    python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
+    interpreter = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
     ready = environment / "ready"
     if not ready.exists():
         _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(environment)], folder)
-        _run([uv, "pip", "install", "--quiet", "--python", str(python), *library.packages], folder)
+        _run([uv, "pip", "install", "--quiet", "--python", str(interpreter), *library.packages], folder)
         ready.touch()
-    return python
+    return interpreter
 
 
 def _node(folder: Path) -> Path:

@@ -1,6 +1,6 @@
 """A small library on top of manystream, as a user with strict type checking writes it. It uses every public name."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, assert_never, assert_type
@@ -17,9 +17,11 @@ from manystream import (
     ApiError,
     AssistantTurn,
     Attempt,
+    Beside,
     CacheMiss,
     ChannelContext,
     CitationPartDelta,
+    Columns,
     CompactionPart,
     CompactionPartDelta,
     CompletionChannel,
@@ -57,6 +59,7 @@ from manystream import (
     MessageParams,
     MissingCredentialsError,
     Model,
+    Numbered,
     OnAbandon,
     OutputError,
     Part,
@@ -79,6 +82,7 @@ from manystream import (
     RequestLike,
     RequestPipe,
     RestartEvent,
+    ResultsError,
     Resumed,
     RetryPolicy,
     Run,
@@ -131,6 +135,7 @@ from manystream import (
     encode_event,
     open_run,
     read_requests,
+    read_results,
     tool_result,
 )
 
@@ -437,6 +442,16 @@ async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
     try:
         requests = read_requests("prompts.jsonl", skip_invalid=True)
         assert_type(requests, RequestFile | RequestPipe)
+        columns = Columns(prompt="question", id="key")
+        assert_type(columns.id, str | None)
+        if isinstance(requests, RequestFile):
+            for numbered in requests.numbered():
+                assert_type(numbered, Numbered)
+                assert_type(numbered.request, StreamRequest)
+                assert_type(numbered.beside, Beside | None)
+        rows: list[dict[str, Any]] = [{"text": "Hello", "label": 1}, {"text": "Hi", "label": None}]
+        open_run(engine, rows, output, template="Say {{ text }}", epochs=2, sample=10, shuffle=True, seed=7)
+        open_run(engine, "rows.csv", output, template=Path("prompt.j2"), columns=Columns(id="key"))
         async with open_run(engine, source, output, ordered=True, limit=5) as run:
             assert_type(run, Run)
             async for result in run:
@@ -460,6 +475,15 @@ async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
 
 
 # -- without an event loop
+
+
+def a_table(results: Path) -> list[dict[str, Any]]:
+    try:
+        rows = read_results(results, "more.jsonl", column_prefix="input_")
+        assert_type(rows, Generator[dict[str, Any]])
+        return list(rows)
+    except ResultsError:
+        return []
 
 
 def in_a_script(model: AnthropicModel) -> list[StreamResult]:

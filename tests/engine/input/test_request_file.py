@@ -1,4 +1,4 @@
-"""What `manystream run` reads: three forms of input, and an error that says where for everything else."""
+"""Files of requests: what `manystream run` reads, and an error that says where for everything else."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import pytest
 from manystream import StreamRequest
 from manystream.engine.input import InputError, InvalidRequestsError, RequestFile, read_requests
 from manystream.engine.input.pipe import RequestPipe
+from manystream.engine.input.reading import Reading
 
 ASK = [{"role": "user", "content": "Hello"}]
 
@@ -108,7 +109,7 @@ async def test_a_pipe_is_read_once_and_as_it_comes(tmp_path: Path, content: str)
     writer.start()
     requests = await anyio.to_thread.run_sync(read_requests, path)
     assert isinstance(requests, RequestPipe)
-    found = [(number, request.custom_id) async for number, request in requests]
+    found = [(number, request.custom_id) async for number, request, _ in requests]
     requests.close()
     writer.join()
     assert found == ([(1, "a"), (2, "b")] if content.startswith('{"requests') else [(1, "a"), (3, "b")])
@@ -120,10 +121,10 @@ async def test_what_is_wrong_in_a_pipe_is_told_when_it_comes() -> None:
         end, begin = os.pipe()
         os.write(begin, f"{A}\n{{}}\n{B}\n".encode())
         os.close(begin)
-        pipe = RequestPipe("stdin", end, needs_model=True, skip_invalid=skip)
+        pipe = RequestPipe("stdin", end, Reading(needs_model=True), skip_invalid=skip)
         ids: list[str | None] = []
         with nullcontext() if skip else pytest.raises(InputError, match=r"^stdin:2: params is missing$"):
-            async for _, one in pipe:
+            async for _, one, _ in pipe:
                 ids.append(one.custom_id)
         assert ids == (["a", "b"] if skip else ["a"])
         assert pipe.invalid.told == (["stdin:2: params is missing"] if skip else [])
@@ -131,7 +132,7 @@ async def test_what_is_wrong_in_a_pipe_is_told_when_it_comes() -> None:
     end, begin = os.pipe()
     os.close(begin)
     with pytest.raises(InputError, match="it contains no requests"):
-        _ = [one async for one in RequestPipe("stdin", end, needs_model=True, skip_invalid=False)]
+        _ = [one async for one in RequestPipe("stdin", end, Reading(needs_model=True), skip_invalid=False)]
 
 
 def test_what_is_wrong_can_be_passed_over(tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ WRONG = [
     ('{"promt": "Hello"}', ":1: unknown key 'promt'; did you mean 'prompt'?"),
     (
         '{"uri": "/v1", "temperature": 1}',
-        ":1: unknown key 'uri'; a request has custom_id and params, or prompt",
+        ":1: unknown key 'uri'; a request has custom_id and params, or prompt; rows need --prompt-column or --template",
     ),
     ('{"prompt": "Hello", "params": {}}', ":1: unknown key 'prompt'; a request has params or prompt, not both"),
     ('{"custom_id": "a"}', ":1 (a): params is missing"),
@@ -234,16 +235,13 @@ WRONG = [
      ':1: has the parameters of a request alone; a request is {"custom_id": …, "params": {…}}'),
     ('{"model": "m", "requests": []}',
      ':1: is a Message Batches body with more than requests; it is {"requests": […]}, and nothing else'),
-    ("custom_id,prompt\na,Hello",
-     ': is CSV; write each row as a JSON object on a line, such as {"custom_id": "a", "prompt": "…"}'),
-    ("id\tprompt\n1\tHello",
-     ': is CSV; write each row as a JSON object on a line, such as {"custom_id": "a", "prompt": "…"}'),
     ("Tell me of rivers.\nAnd of lakes.",
      ": begins with 'Tell me of rivers.', which is no JSON; requests are one JSON object a line, such as"
-     ' {"custom_id": "a", "prompt": "…"}'),
+     ' {"custom_id": "a", "prompt": "…"}, or the rows of a table whose first line names the columns (call it .csv or'
+     " .tsv)"),
     ("<!DOCTYPE html>",
      ': is XML or HTML; requests are one JSON object a line, such as {"custom_id": "a", "prompt": "…"}'),
-    (b"PK\x03\x04rest", ": is a zip archive, as .xlsx files are too; unpack it, or write its rows as JSON Lines"),
+    (b"PK\x03\x04rest", ": is a zip archive, as .xlsx files are too; unpack it, or save its rows as CSV"),
     (bytes(range(256)), ": is binary; requests are one JSON object a line, such as"
      ' {"custom_id": "a", "prompt": "…"}'),
     (b"BZh9", ": is compressed with bzip2; unpack it with bunzip2, or use gzip"),
@@ -336,8 +334,8 @@ async def test_the_same_through_a_pipe(content: bytes, packing: str, size: int) 
 
     writer = threading.Thread(target=write)
     writer.start()
-    pipe = RequestPipe("stdin", end, needs_model=True, skip_invalid=False)
-    assert [one.custom_id async for _, one in pipe] == ["a", "b"]
+    pipe = RequestPipe("stdin", end, Reading(needs_model=True), skip_invalid=False)
+    assert [one.custom_id async for _, one, _ in pipe] == ["a", "b"]
     writer.join()
     pipe.close()
 
@@ -348,14 +346,14 @@ async def test_the_same_through_a_pipe(content: bytes, packing: str, size: int) 
     [
         (gzip.compress(LINES, mtime=0)[:-9], "stdin: its compressed data is damaged or cut off"),
         (A.encode("utf-16"), "stdin: is UTF-16, not UTF-8: iconv -f UTF-16 -t UTF-8 stdin > utf8.jsonl"),
-        (b"a,b\n1,2", "stdin: is CSV; write each row"),
+        (b"PK\x03\x04rest", "stdin: is a zip archive"),
     ],
 )
 async def test_what_is_wrong_with_all_of_a_pipe(content: bytes, message: str) -> None:
     end, begin = os.pipe()
     os.write(begin, content)
     os.close(begin)
-    pipe = RequestPipe("stdin", end, needs_model=True, skip_invalid=False)
+    pipe = RequestPipe("stdin", end, Reading(needs_model=True), skip_invalid=False)
     with pytest.raises(InputError) as caught:
         _ = [one async for one in pipe]
     assert str(caught.value).startswith(message)

@@ -390,3 +390,21 @@ def test_a_journal_that_knows_no_cache_misses() -> None:
     with closing(sqlite3.connect("out.jsonl.journal")) as journal, journal:
         journal.execute("ALTER TABLE request DROP COLUMN cache_miss")
     assert read_report("out.jsonl").cache_misses == ()
+
+
+# -- the user's own ids
+
+
+def test_ids_are_shown_as_the_user_wrote_them() -> None:
+    with closing(sqlite3.connect("out.jsonl.journal")) as journal:
+        write_journal(
+            Path("out.jsonl.journal"),
+            [answered("made_1", BEGAN), errored(2, "api_error", "boom"), answered("c", BEGAN)],
+        )
+        journal.execute("ALTER TABLE request ADD COLUMN shown_id TEXT")
+        journal.execute("UPDATE request SET shown_id = 'Größe 1' WHERE custom_id = 'made_1'")
+        journal.execute("UPDATE request SET shown_id = 'Fall 2' WHERE custom_id = 'e-2'")
+        journal.commit()
+    report = read_report("out.jsonl")
+    assert {slow.custom_id for slow in report.slowest} == {"Größe 1", "Fall 2", "c"}
+    assert report.messages[0].custom_id == report.totals.failures[0].custom_id == "Fall 2"

@@ -1,0 +1,105 @@
+"""Prompts from templates: Jinja2, strict, so that a column that is not there is an error and never an empty place.
+
+Of what Jinja prints by itself two things are otherwise: a missing value (None) gives no text, and objects and arrays
+give JSON. A template sees the row's columns by their names, and all of them as `row`, for names with spaces in them. It
+runs in Jinja's sandbox, and may include files that lie beside it.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .formats import InputError, without_bom
+
+__all__ = ["Template"]
+
+_INLINE = "template"  # what a template is called that is no file
+
+
+class Template:
+    """A template for prompts. Made from its text, or by `read`."""
+
+    def __init__(self, text: str, *, name: str = _INLINE, folder: str | None = None) -> None:
+        # Imported here, since most runs have no template.
+        from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        self.name = name
+        """What errors call it: its path, or `template`."""
+        self.text = text
+        """As it was given."""
+        loader = None if folder is None else FileSystemLoader(folder)
+        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, loader=loader, finalize=_printed)
+        try:
+            code = environment.compile(text, name=name, filename=name)
+            self._template = environment.template_class.from_code(environment, code, environment.make_globals(None))
+        except TemplateSyntaxError as exc:
+            raise InputError(f"{name}:{exc.lineno}: not a Jinja template: {exc.message}") from None
+        except TemplateError as exc:
+            raise InputError(f"{name}: not a Jinja template: {exc}") from None
+        self._error = TemplateError
+
+    @classmethod
+    def of(cls, given: str | os.PathLike[str] | None) -> "Template | None":
+        """A template from its text, or from the file at a path, if one is given. Raises `InputError`."""
+        if given is None:
+            return None
+        return cls(given) if isinstance(given, str) else cls.read(given)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "Template":
+        """Reads a template from a file, in UTF-8. Raises `InputError`."""
+        name = os.fspath(path)
+        try:
+            text = without_bom(Path(path).read_bytes()).decode()
+        except OSError as exc:
+            raise InputError(f"{name}: {(exc.strerror or str(exc)).lower()}") from None
+        except UnicodeDecodeError as exc:
+            raise InputError(f"{name}: not UTF-8: {exc.reason} at byte {exc.start + 1}") from None
+        return cls(text, name=name, folder=os.path.dirname(name) or ".")
+
+    def render(self, where: str, row: Mapping[str, Any]) -> str:
+        """The prompt of a row. Raises `InputError`, with the line of the template."""
+        from jinja2 import UndefinedError
+
+        try:
+            return self._template.render({"row": row, **row})
+        except UndefinedError as exc:
+            raise InputError(f"{where}: {self._place(exc)}: {_undefined(exc, row)}") from None
+        except self._error as exc:
+            raise InputError(f"{where}: {self._place(exc)}: {exc.message or type(exc).__name__}") from None
+        except Exception as exc:
+            raise InputError(f"{where}: {self._place(exc)}: {type(exc).__name__}: {exc}") from None
+
+    def _place(self, exc: BaseException) -> str:
+        """The template's name with the line where this happened: in it, or in one that it includes."""
+        found = self.name
+        traceback: TracebackType | None = exc.__traceback__
+        while traceback is not None:
+            # Jinja puts a frame with the template's name and line in place of that of its code.
+            if "__jinja_exception__" in traceback.tb_frame.f_globals:
+                found = f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"
+            traceback = traceback.tb_next
+        return found
+
+
+def _printed(value: object) -> object:
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | tuple) else value
+
+
+def _undefined(exc: Exception, row: Mapping[str, Any]) -> str:
+    """Jinja's `'name' is undefined`, in the words of who has a table."""
+    said = str(exc)
+    name = said.removeprefix("'").removesuffix("' is undefined")
+    if said != f"'{name}' is undefined":
+        return said
+    near = get_close_matches(name, row, 1)
+    there = ", ".join(repr(column) for column in list(row)[:10]) + (" …" if len(row) > 10 else "")
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {there}" if row else "there are none"
+    return f"no column {name!r}; {hint}"

@@ -1,0 +1,78 @@
+"""What the journal says of answers, while a run of this very process writes it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manystream import AnthropicModel, Engine, open_run, read_results
+from manystream.engine.export import spending
+from manystream.engine.runs.journal import Journal, open_here
+from manystream.engine.simulator import Cut, Simulator
+
+pytestmark = pytest.mark.anyio
+
+OPEN = """
+import sys
+from manystream.engine.runs.journal import Journal, JournalInUseError
+try:
+    Journal(sys.argv[1]).close()
+except JournalInUseError:
+    print("in use")
+"""
+
+
+def is_in_use(path: Path) -> bool:
+    done = subprocess.run([sys.executable, "-c", OPEN, str(path)], capture_output=True, text=True, check=True)
+    return done.stdout == "in use\n"
+
+
+async def test_rows_of_a_run_of_this_process_while_it_goes_on(tmp_path: Path) -> None:
+    """Opening and closing the journal would release the run's lock, so that a second run could write it."""
+    output, journal = tmp_path / "r.jsonl", tmp_path / "r.jsonl.journal"
+    simulator = Simulator(time_to_first_token=0, tokens_per_second=0)
+    simulator.script([Cut(3, "reset", text="one two three four"), *["fine"] * 9])
+    rows: list[dict[str, Any]] = []
+    with simulator.in_thread() as served:
+        model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=served.url)
+        async with Engine(model, max_concurrency=2) as engine:
+            async with open_run(engine, [f"Tell me of {n}" for n in range(9)], output) as run:
+                async for _ in run:
+                    rows = list(read_results(output))
+                    assert rows
+                assert is_in_use(journal)
+            assert open_here(str(journal)) is None
+            assert not is_in_use(journal)
+            assert run.figures.done == len(rows) == 9
+            after = list(read_results(output))
+    assert sum(row["cost_usd"] for row in after) == pytest.approx(run.figures.dollars)
+    assert sum(row["output_tokens"] for row in after) == run.figures.output_tokens
+
+
+def test_a_journal_of_this_process_is_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spending, "_PAGE", 2)
+    (tmp_path / "r.jsonl").touch()
+    journal = Journal(str(tmp_path / "r.jsonl.journal"))
+    with journal.transaction() as db:
+        for n in range(5):
+            values = (f"line-{n}", n, n / 4)
+            db.execute(
+                "INSERT INTO request (custom_id, state, kind, input_tokens, dollars)"
+                " VALUES (?, 'ended', 'succeeded', ?, ?)",
+                values,
+            )
+    (tmp_path / "link.jsonl.journal").symlink_to("r.jsonl.journal")
+    for name in ("r.jsonl", "link.jsonl"):
+        found = spending.Spending(str(tmp_path / name))
+        for n in range(5):
+            spent = found.of(f"line-{n}")
+            assert spent is not None
+            assert (spent.input_tokens, spent.dollars) == (n, n / 4)
+        assert found.of("line-5") is None
+        found.close()
+    journal.close()
+    assert open_here(str(tmp_path / "r.jsonl.journal")) is None
