@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from manystream import InputError, Limits
 from manystream.__main__ import app
+from manystream.engine.api.ask_limits import GroupLimits
 from manystream.engine.cli.given import limits_of
 from manystream.engine.simulator import Simulator
 from manystream.engine.simulator.service.conditions import Conditions, ServiceLimits
@@ -155,6 +156,19 @@ def test_a_key_is_needed_only_to_ask(simulator: Simulator) -> None:
     done = manystream("plan", "in.jsonl", *MODEL, "--ask-limits", "--base-url", simulator.url)
     assert done.exit_code == 2
     assert "--ask-limits needs an admin key: set the environment variable ANTHROPIC_ADMIN_KEY" in done.stderr
+
+
+def test_limits_that_the_api_told(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def told(*_: object) -> list[GroupLimits]:
+        limits = {"requests_per_minute": 20.0, "output_tokens_per_minute": 9000.0}
+        return [GroupLimits("Claude Opus 5.x", ("claude-opus-5-5",), limits), GroupLimits("other", (), {})]
+
+    monkeypatch.setattr("manystream.engine.cli.plan.ask_limits", told)
+    monkeypatch.setenv("ANTHROPIC_ADMIN_KEY", "sk-ant-admin")
+    asked = ("plan", "in.jsonl", *MODEL, "--ask-limits", "--base-url", simulator.url)
+    assert "limits             20 requests, 9,000 output tokens a minute, as the API told" in manystream(*asked).stdout
+    for said in ("requests=7", "claude-opus-5-5:requests=7"):
+        assert "limits             7 requests a minute" in manystream(*asked, "--limits", said).stdout
 
 
 def test_tokens_are_counted_by_the_api(simulator: Simulator) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from random import Random
+from statistics import fmean, stdev
 from typing import Any
 
 import pytest
@@ -84,6 +85,25 @@ def test_few_answers_and_those_that_ended_first_tell_nothing() -> None:
     found = plan(requests(50), first_to_end)
     assert (found.answers, found.requests) == (0, 25)
     assert "those that end first are the short ones" in found.assumptions[1]
+
+
+def test_answers_whose_pace_nobody_noted() -> None:
+    found = plan(requests(60), answered(30, ttft=None, seconds=None))
+    assert found.assumptions == ("the first token comes after 1.5 seconds, then 60 a second",)
+
+
+def test_every_request_may_have_a_max_tokens_of_its_own() -> None:
+    random = Random(1)
+    answers = {str(n): Answer(succeeded=True, input_tokens=1, output_tokens=random.randint(1, 500)) for n in range(100)}
+    lengths = [answer.output_tokens for answer in answers.values()]
+    source = [
+        StreamRequest({"messages": [], "max_tokens": random.randint(1, 600)}, custom_id=str(n)) for n in range(400)
+    ]
+    limits = [one.params.get("max_tokens", 0) for one in source[100:]]
+    found = plan(source, Results("out", answers)).output_tokens
+    assert found.expected == pytest.approx(sum(fmean(min(one, most) for one in lengths) for most in limits))
+    errors = [2 * stdev(min(one, most) for one in lengths) / 10 for most in limits]
+    assert found.high - (found.expected or 0.0) == pytest.approx(sum(errors))
 
 
 def test_all_is_answered() -> None:
