@@ -21,6 +21,7 @@ from manystream.engine.prices import Prices
 NAME = "claude-opus-5-5"
 MODEL = AnthropicModel(NAME, defaults={"max_tokens": 1000})
 PRICES = {NAME: Price(input=4, output=20)}
+USUAL = {"claude-opus-5-5": Price(input=4, output=20), "claude-sonnet-4-5": Price(input=3, output=15)}
 LONG = "word " * 4000  # 5,000 tokens by the engine's measure, and
 WORDS = "x" * 3975  # with what stands around it 1,000
 
@@ -132,6 +133,30 @@ def test_a_marked_prefix_is_written_once_and_read_by_the_others() -> None:
     dollars = (50 * 1000 * 4 + 5000 * 5 + 49 * 5000 * 0.4) / 1e6
     assert one.dollars.low == pytest.approx(dollars + 50 * 100 * 20 / 1e6, rel=0.01)
     assert plan(requests(50, system=system)).caching is None
+
+
+def test_what_is_cached_for_an_hour_costs_more_to_write() -> None:
+    def dollars(ttl: str) -> float:
+        system = [{"type": "text", "text": LONG, "cache_control": {"type": "ephemeral", "ttl": ttl}}]
+        (one,) = plan(requests(50, system=system)).models
+        assert one.dollars is not None
+        return one.dollars.low
+
+    assert dollars("1h") - dollars("5m") == pytest.approx(5000 * 4 * (2 - 1.25) / 1e6, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "dearer"),
+    [("claude-opus-5-5", {"speed": "fast"}, 2.0), ("claude-sonnet-4-5", {"system": LONG * 50}, 2.0)],
+)
+def test_fast_mode_and_long_prompts_cost_more(name: str, params: dict[str, Any], dearer: float) -> None:
+    """By the public prices: those that a caller gives are the same for every request."""
+    source = requests(1, model=name, **params)
+    mine = stock_of(MODEL, source).plan(Results("", exist=False), prices=Prices({name: USUAL[name]}), concurrency=1)
+    public = stock_of(MODEL, source).plan(Results("", exist=False), prices=Prices(), concurrency=1)
+    assert mine.dollars is not None
+    assert public.dollars is not None
+    assert public.dollars.low == pytest.approx(dearer * mine.dollars.low, rel=0.01)
 
 
 def test_what_caching_would_save() -> None:
