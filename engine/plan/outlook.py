@@ -136,7 +136,8 @@ def _course(answer: Answer, ttft: float, a_token: float) -> Course:
 
 
 def refused_share(pilot: Sequence[PilotAnswer]) -> float:
-    """The share of attempts that fail, so that another follows: as it was in the pilot, and as it usually is."""
+    """The share of attempts that fail, so that another follows: as it was in the pilot, and the more of them it had the
+    more that counts against what is usual. 0 when none failed there."""
     attempts = sum(one.answer.attempts for one in pilot)
     failed = attempts - len(pilot) + _USUALLY_REFUSED * _AS_MUCH_AS
     return min(_MOST_REFUSED, failed / (attempts + _AS_MUCH_AS)) if attempts > len(pilot) else 0.0

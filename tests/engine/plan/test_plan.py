@@ -12,7 +12,8 @@ from manystream import AnthropicModel, Estimate, InputError, Limits, Price, RunP
 from manystream.engine.admission.prompt import Prompt
 from manystream.engine.plan.cacheable import least_cacheable
 from manystream.engine.plan.duration import Needs, extrapolated, part_of, rehearsed_count, tightest
-from manystream.engine.plan.past import Answer, Results
+from manystream.engine.plan.outlook import refused_share
+from manystream.engine.plan.past import Answer, PilotAnswer, Results
 from manystream.engine.plan.planning import stock_of
 from manystream.engine.plan.rehearsal import Part, rehearse
 from manystream.engine.plan.service import ExpectedAnswer
@@ -105,6 +106,27 @@ def test_every_request_may_have_a_max_tokens_of_its_own() -> None:
     assert found.expected == pytest.approx(sum(fmean(min(one, most) for one in lengths) for most in limits))
     errors = [2 * stdev(min(one, most) for one in lengths) / 10 for most in limits]
     assert found.high - (found.expected or 0.0) == pytest.approx(sum(errors))
+
+
+@pytest.mark.parametrize(
+    ("answers", "attempts", "share"),
+    [(30, 30, 0.0), (30, 31, 1.3 / 61), (300, 330, 30.3 / 360), (30, 300, 0.5)],
+    ids=["none", "one, which may be chance", "many", "an outage"],
+)
+def test_the_share_of_attempts_that_fail(answers: int, attempts: int, share: float) -> None:
+    item = stock_of(MODEL, requests(1)).items[0]
+    each = [1] * (answers - 1) + [attempts - answers + 1]
+    pilot = [PilotAnswer(item, Answer(succeeded=True, attempts=count)) for count in each]
+    assert refused_share(pilot) == pytest.approx(share)
+
+
+def test_attempts_that_fail_take_time() -> None:
+    again = Results("out", {str(n): Answer(succeeded=True, output_tokens=200, attempts=1 + n % 2) for n in range(100)})
+    once = Results("out", {str(n): Answer(succeeded=True, output_tokens=200) for n in range(100)})
+    slow, fast = plan(requests(200), again).seconds, plan(requests(200), once).seconds
+    assert slow is not None
+    assert fast is not None
+    assert slow.low > fast.low
 
 
 def test_all_is_answered() -> None:
