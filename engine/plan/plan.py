@@ -103,7 +103,7 @@ class RunPlan:
     """What holds it back for most of the time: a limit per minute, or `concurrency`."""
     limits: Mapping[str, Limits]
     """The limits per minute that it was planned with, by the name of their pool."""
-    limits_from: LimitsFrom | None
+    limits_from: Literal["given", "learnt", "asked"] | None
     """Where they are from; None when none are known."""
     concurrency: int
     assumptions: tuple[str, ...]
