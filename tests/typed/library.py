@@ -444,17 +444,17 @@ def why(error: StreamError) -> str:
 # -- runs
 
 
-def a_plan(model: AnthropicModel, output: Path) -> float | None:
+def a_plan(model: AnthropicModel, rows: list[dict[str, Any]]) -> RunPlan:
     try:
-        plan = plan_run(model, "prompts.jsonl", output, max_concurrency=50, limits=Limits(requests_per_minute=900))
-        assert_type(plan_run(model, ["Hello", "Hi"]), RunPlan)
-    except (InputError, PlanError):
-        return None
+        plan = plan_run(model, rows, "results.jsonl", template="Say {{ text }}", limits=Limits(requests_per_minute=900))
+    except PlanError as refused:
+        assert_type(str(refused), str)
+        raise
     assert_type(plan.models, tuple[ModelPlan, ...])
-    assert_type(plan.dollars, Estimate | None)
     assert_type(plan.caching, CacheSaving | None)
+    assert_type(plan.seconds, Estimate | None)
     assert_type(plan.to_dict(), dict[str, Any])
-    return None if plan.seconds is None else plan.seconds.expected
+    return plan
 
 
 async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
