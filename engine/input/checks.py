@@ -32,7 +32,6 @@ __all__ = [
 CUSTOM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What the API takes as an id (https://platform.claude.com/docs/en/api/creating-message-batches)."""
 _SHOWN = 64  # characters of an id, beside a place
-_KEYS_OF_A_REQUEST = {"custom_id", "params"}
 _KEYS = "a request has custom_id and params, or prompt; rows need --prompt-column or --template"
 _SHAPE = '{"custom_id": …, "params": {…}}'
 # What else people have in files of lines: the keys that show it, what it is, and what to do.
@@ -56,7 +55,7 @@ class WholeFileError(InputError):
 def params_of(entry: Entry, fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """The parameters of a Message Batches request. Raises `InputError` when it isn't one."""
     custom_id = fields.get("custom_id")
-    if fields.keys() != _KEYS_OF_A_REQUEST:
+    if len(fields) != 2 or "params" not in fields or "custom_id" not in fields:
         where = located(entry, custom_id)
         _check_keys(where, fields)
         for name in ("params", "custom_id"):
