@@ -24,6 +24,7 @@ __all__ = [
     "Form",
     "InputError",
     "Unpacking",
+    "WholeFileError",
     "check_head",
     "delimiter_of",
     "form_of",
@@ -75,6 +76,10 @@ _EXAMPLE = '{"custom_id": "a", "prompt": "…"}'
 
 class InputError(ValueError):
     """The input can't be run. The message is one line: which file, where in it, and what is wrong."""
+
+
+class WholeFileError(InputError):
+    """What is wrong with the entry is most likely wrong with all of its file."""
 
 
 def without_bom(data: bytes) -> bytes:

@@ -19,9 +19,9 @@ import attrs
 
 from ...actors.message import EMPTY
 from ...actors.stream import MessageParams, StreamRequest
-from .checks import CUSTOM_ID, WholeFileError, check_id, check_params, located, object_of, params_of, request_with
+from .checks import CUSTOM_ID, check_id, check_params, located, object_of, params_of, request_with
 from .entry import Entry, kind_of
-from .formats import InputError
+from .formats import InputError, WholeFileError
 from .numbered import Beside, Numbered, shown_id
 from .remarks import Remarks
 from .template import Template

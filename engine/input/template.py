@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .formats import InputError, without_bom
+from .formats import InputError, WholeFileError, without_bom
 
 __all__ = ["Template"]
 
@@ -69,7 +69,7 @@ class Template:
         try:
             return self._template.render({"row": row, **row})
         except UndefinedError as exc:
-            raise InputError(f"{where}: {self._place(exc)}: {_undefined(exc, row)}") from None
+            raise _undefined(f"{where}: {self._place(exc)}", exc, row) from None
         except self._error as exc:
             raise InputError(f"{where}: {self._place(exc)}: {exc.message or type(exc).__name__}") from None
         except Exception as exc:
@@ -93,13 +93,13 @@ def _printed(value: object) -> object:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | tuple) else value
 
 
-def _undefined(exc: Exception, row: Mapping[str, Any]) -> str:
+def _undefined(where: str, exc: Exception, row: Mapping[str, Any]) -> InputError:
     """Jinja's `'name' is undefined`, in the words of who has a table."""
     said = str(exc)
     name = said.removeprefix("'").removesuffix("' is undefined")
     if said != f"'{name}' is undefined":
-        return said
+        return InputError(f"{where}: {said}")
     near = get_close_matches(name, row, 1)
     there = ", ".join(repr(column) for column in list(row)[:10]) + (" …" if len(row) > 10 else "")
     hint = f"did you mean {near[0]!r}?" if near else f"there are {there}" if row else "there are none"
-    return f"no column {name!r}; {hint}"
+    return WholeFileError(f"{where}: no column {name!r}; {hint}")
