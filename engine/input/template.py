@@ -45,10 +45,15 @@ class Template:
 
     @classmethod
     def of(cls, given: str | os.PathLike[str] | None) -> "Template | None":
-        """A template from its text, or from the file at a path, if one is given. Raises `InputError`."""
+        """A template from its text, or from the file at a path, if one is given. Raises `InputError`, and `ValueError`
+        for a text that is the same for all rows."""
         if given is None:
             return None
-        return cls(given) if isinstance(given, str) else cls.read(given)
+        if not isinstance(given, str):
+            return cls.read(given)
+        if "{" not in given:  # most likely it is the name of a file
+            raise ValueError(f"the template {given[:40]!r} has no {{{{ column }}}} in it; the path of a file is a Path")
+        return cls(given)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "Template":
