@@ -9,11 +9,10 @@ import json
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .formats import InputError, WholeFileError, without_bom
+from .formats import InputError, WholeFileError, text_in
 
 __all__ = ["Template"]
 
@@ -59,12 +58,7 @@ class Template:
     def read(cls, path: str | os.PathLike[str]) -> "Template":
         """Reads a template from a file, in UTF-8. Raises `InputError`."""
         name = os.fspath(path)
-        try:
-            text = without_bom(Path(path).read_bytes()).decode()
-        except OSError as exc:
-            raise InputError(f"{name}: {(exc.strerror or str(exc)).lower()}") from None
-        except UnicodeDecodeError as exc:
-            raise InputError(f"{name}: not UTF-8: {exc.reason} at byte {exc.start + 1}") from None
+        text = text_in(path, name)
         return cls(text, name=name, folder=os.path.dirname(name) or ".")
 
     def render(self, where: str, row: Mapping[str, Any]) -> str:
