@@ -190,3 +190,10 @@ def test_the_name_of_a_column_is_a_text(name: Any) -> None:
         Columns(prompt=name)
     with pytest.raises(TypeError, match=r"Columns.id is the name of a column"):
         Columns(id=name)
+
+
+def test_a_column_that_no_row_has_is_told_once(tmp_path: Path) -> None:
+    rows = [{"review": "Hello"}] * 20
+    assert told(tmp_path / "in", rows, template="{{ revew }}") == (
+        ":1: template:1: no column 'revew'; did you mean 'review'?"
+    )
