@@ -157,6 +157,13 @@ def test_a_marked_prefix_is_written_once_and_read_by_the_others() -> None:
     assert plan(requests(50, system=system)).caching is None
 
 
+def test_what_is_read_from_the_cache_counts_against_no_limit() -> None:
+    system = [{"type": "text", "text": LONG, "cache_control": {"type": "ephemeral"}}]
+    limits = Limits(input_tokens_per_minute=100_000)
+    assert plan(requests(50, system=system), limits=limits).limited_by == "concurrency"
+    assert plan(requests(50, system=LONG), limits=limits).limited_by == "input_tokens_per_minute"
+
+
 def test_what_is_cached_for_an_hour_costs_more_to_write() -> None:
     def dollars(ttl: str) -> float:
         system = [{"type": "text", "text": LONG, "cache_control": {"type": "ephemeral", "ttl": ttl}}]
