@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from manystream import AnthropicModel, Estimate, InputError, Limits, Price, RunPlan, StreamRequest, plan_run
-from manystream.engine.admission.prompt import Prompt
-from manystream.engine.plan.cacheable import least_cacheable
+from manystream.engine.admission.prompt import Prefix, Prompt
+from manystream.engine.plan.cacheable import Cached, Walk, least_cacheable
 from manystream.engine.plan.duration import Needs, extrapolated, part_of, rehearsed_count, tightest
 from manystream.engine.plan.outlook import refused_share
 from manystream.engine.plan.past import Answer, PilotAnswer, Results
@@ -162,6 +162,14 @@ def test_what_is_read_from_the_cache_counts_against_no_limit() -> None:
     limits = Limits(input_tokens_per_minute=100_000)
     assert plan(requests(50, system=system), limits=limits).limited_by == "concurrency"
     assert plan(requests(50, system=LONG), limits=limits).limited_by == "input_tokens_per_minute"
+
+
+def test_the_last_four_marks_of_a_request_count() -> None:
+    marks = [Prefix(bytes([number]), 1000 * number, 300.0) for number in range(1, 6)]
+    walk = Walk()
+    assert walk.take(marks) == Cached(read=0, written=5000)
+    assert walk.take(marks[:1]) == Cached(read=0, written=1000)
+    assert walk.take(marks[1:3]) == Cached(read=3000, written=0)
 
 
 def test_what_is_cached_for_an_hour_costs_more_to_write() -> None:
