@@ -92,7 +92,7 @@ class Reading:
             else:
                 params = params_of(entry, fields)
                 custom_id, own_id, row = fields["custom_id"], None, None
-        if remarks is not None:
+        if remarks is not None and self.parameters:
             remarks.replaced.update(
                 name for name, given in self.parameters.items() if name in params and params[name] != given
             )
@@ -128,11 +128,10 @@ class Reading:
         elif behind:
             custom_id += behind
             check_id(entry, custom_id, f"custom_id with {behind!r} behind it")
-        where = located(entry, own_id or custom_id)
         if isinstance(value, StreamRequest):
             request = attrs.evolve(value, params={**params, **self.parameters}, custom_id=custom_id)
         else:
-            request = request_with(where, {**params, **self.parameters}, custom_id)
+            request = request_with(entry, {**params, **self.parameters}, custom_id, own_id or custom_id)
         if own_id is None and row is None and not behind:
             return Numbered(ordinal, request)
         return Numbered(ordinal, request, Beside(id=own_id, epoch=epoch + 1 if behind else None, row=row))

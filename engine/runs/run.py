@@ -38,7 +38,7 @@ from .totals import Totals
 
 __all__ = ["Run", "RunStopped", "Source", "open_run"]
 
-_LIMITS_SECONDS = 30.0  # how often the journal is told the limits
+_LIMITS_SECONDS = 10.0  # how often the journal is told the limits
 
 Source = (
     str
