@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 from ...actors.stream import MessageParams, StreamRequest
 from ..api.given import check_name
 from .entry import Entry, kind_of
-from .formats import InputError
+from .formats import InputError, WholeFileError
 
 if TYPE_CHECKING:
     from ..api.model import AnthropicModel
 
 __all__ = [
     "CUSTOM_ID",
-    "WholeFileError",
     "check_id",
     "check_params",
     "located",
@@ -46,10 +45,6 @@ _FOREIGN = (
     (("messages",), "has the parameters of a request alone", f"a request is {_SHAPE}"),
     (("requests",), "is a Message Batches body with more than requests", 'it is {"requests": […]}, and nothing else'),
 )
-
-
-class WholeFileError(InputError):
-    """What is wrong with the entry is most likely wrong with all of its file."""
 
 
 def params_of(entry: Entry, fields: Mapping[str, Any]) -> Mapping[str, Any]:
