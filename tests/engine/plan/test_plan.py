@@ -129,6 +129,11 @@ def test_attempts_that_fail_take_time() -> None:
     assert slow.low > fast.low
 
 
+def test_a_request_without_max_tokens_may_be_as_long_as_its_model_allows() -> None:
+    (item,) = stock_of(AnthropicModel(NAME), requests(1)).items
+    assert item.max_tokens == 128_000
+
+
 def test_all_is_answered() -> None:
     found = plan(requests(10), answered(10))
     assert (found.requests, found.answered, found.seconds, found.limited_by) == (0, 10, None, None)
