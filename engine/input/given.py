@@ -23,6 +23,10 @@ __all__ = ["RowStream", "check_source", "requests_in"]
 
 def check_source(source: object) -> None:
     """Raises `TypeError` for what can be no source, such as one row in place of many: its keys would be prompts."""
+    if type(source).__name__ == "LazyFrame":  # polars' own, which warns when it is asked for its columns
+        raise TypeError("a LazyFrame has no rows yet: give what its collect() returns")
+    if hasattr(source, "to_pylist") and hasattr(source, "column_names"):
+        raise TypeError(f"a {type(source).__name__} of pyarrow holds columns: give its to_pylist(), or a frame")
     if not isinstance(source, str | os.PathLike | RequestFile | RequestPipe) and not is_frame(source):
         check_requests(source)
 

@@ -27,8 +27,10 @@ def parquet_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
         names: list[str] = table.schema_arrow.names
         if twice := [one for one in names if names.count(one) > 1]:
             raise InputError(f"{name}: the column {twice[0]!r} stands twice")
+        schema = _microseconds(arrow, table.schema_arrow)
         for batch in table.iter_batches(batch_size=_ROWS):
-            for row in batch.to_pylist():
+            part = arrow.Table.from_batches([batch]).cast(schema, safe=False)
+            for row in part.to_pylist():
                 number += 1
                 where = place(name, number, "parquet")
                 yield Entry(where, number, f"row-{number}", partial(plain_row, where, row), is_row=True)
@@ -37,3 +39,18 @@ def parquet_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
     except (arrow.ArrowException, ValueError, OverflowError) as exc:  # the last two for moments that Python can't hold
         reason = str(exc).partition("\n")[0]
         raise InputError(f"{name}: can't be read as Parquet: {reason}") from None
+
+
+def _microseconds(arrow: Any, schema: Any) -> Any:
+    """The schema with moments to the microsecond, as Python has them: pyarrow would want pandas for finer ones."""
+    for number, field in enumerate(schema):
+        if str(field.type).startswith(("timestamp[ns", "duration[ns", "time64[ns")):
+            coarse = (
+                arrow.timestamp("us", field.type.tz)
+                if arrow.types.is_timestamp(field.type)
+                else arrow.duration("us")
+                if arrow.types.is_duration(field.type)
+                else arrow.time64("us")
+            )
+            schema = schema.set(number, field.with_type(coarse))
+    return schema

@@ -62,6 +62,8 @@ class Reading:
     """Whether each request has to name its model."""
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.columns, Columns):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"columns is Columns(prompt=…, id=…), not {self.columns!r}")
         if self.template is not None and self.columns.prompt is not None:
             raise ValueError("the prompts come from a template or from a column: give one of the two")
         if self.epochs < 1:

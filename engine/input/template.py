@@ -16,6 +16,7 @@ from .formats import InputError, WholeFileError, text_in
 
 __all__ = ["Template"]
 
+_NO_KEY = "'dict object' has no attribute '"
 _INLINE = "template"  # what a template is called that is no file
 
 
@@ -50,7 +51,7 @@ class Template:
             return None
         if not isinstance(given, str):
             return cls.read(given)
-        if "{" not in given:  # most likely it is the name of a file
+        if _is_constant(given):  # most likely it is the name of a file
             raise ValueError(f"the template {given[:40]!r} has no {{{{ column }}}} in it; the path of a file is a Path")
         return cls(given)
 
@@ -59,16 +60,20 @@ class Template:
         """Reads a template from a file, in UTF-8. Raises `InputError`."""
         name = os.fspath(path)
         text = text_in(path, name)
+        if text.strip() and _is_constant(text):
+            raise InputError(f"{name}: has no {{{{ column }}}} in it, so that all rows would get the same prompt")
         return cls(text, name=name, folder=os.path.dirname(name) or ".")
 
     def render(self, where: str, row: Mapping[str, Any]) -> str:
         """The prompt of a row. Raises `InputError`, with the line of the template."""
-        from jinja2 import UndefinedError
+        from jinja2 import TemplateNotFound, UndefinedError
 
         try:
             return self._template.render({"row": row, **row})
         except UndefinedError as exc:
             raise _undefined(f"{where}: {self._place(exc)}", exc, row) from None
+        except TemplateNotFound as exc:
+            raise InputError(f"{where}: {self._place(exc)}: no file {exc.name!r} beside it") from None
         except self._error as exc:
             raise InputError(f"{where}: {self._place(exc)}: {exc.message or type(exc).__name__}") from None
         except Exception as exc:
@@ -86,6 +91,11 @@ class Template:
         return found
 
 
+def _is_constant(text: str) -> bool:
+    """Whether a text gives the same for all rows, such as one with Python's `{column}` in it."""
+    return "{{" not in text and "{%" not in text
+
+
 def _printed(value: object) -> object:
     if value is None:
         return ""
@@ -96,6 +106,8 @@ def _undefined(where: str, exc: Exception, row: Mapping[str, Any]) -> InputError
     """Jinja's `'name' is undefined`, in the words of who has a table."""
     said = str(exc)
     name = said.removeprefix("'").removesuffix("' is undefined")
+    if said.startswith(_NO_KEY) and (key := said.removeprefix(_NO_KEY).removesuffix("'")) not in row:
+        name, said = key, f"'{key}' is undefined"  # row.name
     if said != f"'{name}' is undefined":
         return InputError(f"{where}: {said}")
     near = get_close_matches(name, row, 1)

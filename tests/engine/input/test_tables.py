@@ -311,6 +311,33 @@ def test_moments_that_python_can_not_hold_are_told_in_words(tmp_path: Path) -> N
         read_requests(path)
 
 
+def test_moments_finer_than_pythons_need_no_pandas(tmp_path: Path) -> None:
+    """As pandas writes its times."""
+    arrow: Any = pytest.importorskip("pyarrow")
+    parquet: Any = pytest.importorskip("pyarrow.parquet")
+    nanoseconds = 1_700_000_000_123_456_789
+    columns = {
+        "prompt": arrow.array(["Hello"]),
+        "at": arrow.array([nanoseconds], arrow.timestamp("ns")),
+        "there": arrow.array([nanoseconds], arrow.timestamp("ns", "Europe/Berlin")),
+        "long": arrow.array([1_500_000_001], arrow.duration("ns")),
+        "clock": arrow.array([1_000_001_001], arrow.time64("ns")),
+    }
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(arrow.table(columns), path)
+    assert rows_of(read(path)) == [
+        (
+            "Hello",
+            {
+                "at": "2023-11-14T22:13:20.123456",
+                "there": "2023-11-14T23:13:20.123456+01:00",
+                "long": 1.5,
+                "clock": "00:00:01.000001",
+            },
+        )
+    ]
+
+
 def test_parquet_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

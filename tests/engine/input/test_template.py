@@ -43,6 +43,8 @@ def test_a_prompt_is_made_of_a_row(text: str, row: dict[str, Any], prompt: str) 
             "in:7: template:1: access to attribute '__class__' of 'str' object is unsafe.",
         ),
         ("{% include 'other' %}", "in:7: template:1: TypeError: no loader for this environment specified"),
+        ("{{ row.wrod }}", "in:7: template:1: no column 'wrod'; did you mean 'word'?"),
+        ("{{ row['a b'] }}", "in:7: template:1: no column 'a b'; there are 'word', 'n'"),
     ],
 )
 def test_what_is_wrong_in_a_row_is_told_with_both_places(text: str, message: str) -> None:
@@ -77,6 +79,27 @@ def test_a_file_with_what_lies_beside_it(tmp_path: Path) -> None:
     assert template.render("in:1", {"word": "hi", "rule": "No lists."}) == "Be brief.\nNo lists. hi"
     with pytest.raises(InputError, match=r"^in:1: .*rules.md:2: no column 'rule'; there are 'word'$"):
         template.render("in:1", {"word": "hi"})
+
+
+def test_only_files_beside_it_are_included(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret").write_text("secret")
+    for name in ("absent", "../secret", str(tmp_path / "secret")):
+        path = tmp_path / "in" / "prompt.j2"
+        path.write_text(f"{{% include '{name}' %}}")
+        with pytest.raises(InputError) as caught:
+            Template.read(path).render("in:1", {})
+        assert str(caught.value) == f"in:1: {path}:1: no file {name!r} beside it"
+
+
+@pytest.mark.parametrize("text", ["Is this positive?", "Is this positive? {review}", "Is this positive? $review"])
+def test_a_template_that_is_the_same_for_all_rows_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "prompt.j2"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"prompt.j2: has no {{ column }} in it, so that all rows would get the same"):
+        Template.of(path)
+    with pytest.raises(ValueError, match=r"has no {{ column }} in it; the path of a file is a Path"):
+        Template.of(text)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -261,6 +261,40 @@ async def test_one_row_in_place_of_many_is_refused_where_it_is_given(tmp_path: P
         plan_run(model, source)
 
 
+class LazyFrame:
+    """What is seen of polars' own."""
+
+
+class Table:
+    """What is seen of pyarrow's own."""
+
+    column_names = ("prompt",)
+
+    def to_pylist(self) -> list[Any]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        (LazyFrame(), "a LazyFrame has no rows yet: give what its collect"),
+        (Table(), "a Table of pyarrow holds columns"),
+    ],
+)
+async def test_what_is_nearly_a_frame_is_refused_in_words(tmp_path: Path, source: Any, error: str) -> None:
+    model = AnthropicModel("claude-opus-5-5", api_key="k")
+    with pytest.raises(TypeError, match=error):
+        open_run(Engine(model), source, tmp_path / "out.jsonl")
+    with pytest.raises(TypeError, match=error):
+        plan_run(model, source)
+
+
+async def test_columns_are_columns() -> None:
+    model = AnthropicModel("claude-opus-5-5", api_key="k")
+    with pytest.raises(TypeError, match=r"columns is Columns\(prompt=…, id=…\), not 'word'"):
+        plan_run(model, ROWS, columns="word")  # pyright: ignore[reportArgumentType]
+
+
 @pytest.mark.parametrize(
     ("source", "options", "error"),
     [
