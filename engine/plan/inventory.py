@@ -13,6 +13,7 @@ from ..admission import measure
 from ..admission.model_groups import pool_name
 from ..admission.prompt import Prefix, Prompt, leading_prefixes
 from ..api.parameters import DEFAULT_MAX_TOKENS
+from ..runs.differences import digest
 
 __all__ = ["Item", "Sample", "item_of", "take_stock"]
 
@@ -31,6 +32,8 @@ class Item:
     max_tokens: int
     prefixes: tuple[Prefix, ...] = attrs.field(repr=False)
     """Those that could be cached."""
+    hash: bytes = attrs.field(default=b"", repr=False)
+    """Of what is sent, as a journal has it."""
 
 
 @attrs.frozen
@@ -43,7 +46,7 @@ class Sample:
 
 def take_stock(
     requests: Iterable[StreamRequest],
-    params_for: Callable[[StreamRequest], Mapping[str, Any]],
+    params_for: Callable[[StreamRequest], dict[str, Any]],
     *,
     group: Callable[[StreamRequest, str], str],
     samples: int = 0,
@@ -66,7 +69,7 @@ def take_stock(
 
 
 def item_of(
-    request: StreamRequest, params: Mapping[str, Any], number: int, *, group: Callable[[StreamRequest, str], str]
+    request: StreamRequest, params: dict[str, Any], number: int, *, group: Callable[[StreamRequest, str], str]
 ) -> Item:
     """The request in this place of the input, counted from 0."""
     sent = {**params, **request.extra_body} if request.extra_body else params
@@ -79,4 +82,5 @@ def item_of(
         measure(params),
         max_tokens if isinstance(max_tokens, int) else DEFAULT_MAX_TOKENS,
         leading_prefixes(params),
+        digest(params, request),
     )

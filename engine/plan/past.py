@@ -24,7 +24,7 @@ __all__ = ["Answer", "PilotAnswer", "PlanError", "Results", "read_past"]
 _GAPS = 0.02  # of the beginning of the input may lack their answers
 _COLUMNS = (
     "custom_id, state, kind, transient, queued, ttft, seconds, attempts, input_tokens,"
-    " cache_write_tokens, cache_read_tokens, output_tokens"
+    " cache_write_tokens, cache_read_tokens, output_tokens, hash"
 )
 
 
@@ -50,6 +50,8 @@ class Answer:
     """Seconds from sending to the first content; None when nobody noted it."""
     seconds: float | None = None
     """From the first content to the end; None when nobody noted it, or there were several attempts."""
+    hash: bytes | None = attrs.field(default=None, repr=False)
+    """Of what was sent for it; None when nobody noted it, or it was noted otherwise than today."""
 
 
 @attrs.frozen
@@ -75,6 +77,17 @@ class Results:
         """Whether the same command would not run this request."""
         answer = self.answers.get(as_key(item.custom_id))
         return answer is not None and not answer.runs_again
+
+    def check(self, items: Iterable[Item]) -> None:
+        """Raises `PlanError` when requests are answered that were others then: a run would refuse them."""
+        both = [(self.answers.get(as_key(item.custom_id)), item) for item in items]
+        answered = [(answer, item) for answer, item in both if answer is not None and not answer.runs_again]
+        others = sum(answer.hash not in (None, item.hash) for answer, item in answered)
+        if others:
+            raise PlanError(
+                f"{self.name}: {others:,} of {len(answered):,} answers were given to other requests with the same ids"
+                " (another template, model or parameter): name another output, or none"
+            )
 
     def pilot(self, items: Iterable[Item]) -> list[PilotAnswer]:
         """The good answers to the beginning of the input: to its first requests, of which at most one in fifty has no
@@ -124,12 +137,14 @@ def _read(output: str, path: str, journal: sqlite3.Connection) -> Results:
     wanted = [name.strip() for name in _COLUMNS.split(",")]
     columns = ", ".join(name if name in known else f"NULL AS {name}" for name in wanted)
     rows = journal.execute(f"SELECT {columns} FROM request WHERE state = 'ended'")
-    answers = {str(row[0]): _answer(dict(zip(wanted, row, strict=True))) for row in rows}
+    # A run that began with a version that had a fixed max_tokens hashed its requests with that.
+    hashed = journal.execute("SELECT 1 FROM meta WHERE key = 'max_tokens'").fetchone() is not None
+    answers = {str(row[0]): _answer(dict(zip(wanted, row, strict=True)), hashed=hashed) for row in rows}
     found = journal.execute("SELECT value FROM meta WHERE key = 'limits'").fetchone()
     return Results(output, answers, {} if found is None else _limits(found[0]))
 
 
-def _answer(row: Mapping[str, Any]) -> Answer:
+def _answer(row: Mapping[str, Any], *, hashed: bool) -> Answer:
     attempts = row["attempts"] or 1
     ttft, seconds = row["ttft"], None
     if attempts == 1 and None not in (row["seconds"], ttft):
@@ -144,6 +159,7 @@ def _answer(row: Mapping[str, Any]) -> Answer:
         attempts=attempts,
         ttft=ttft,
         seconds=seconds,
+        hash=row["hash"] if hashed else None,
     )
 
 

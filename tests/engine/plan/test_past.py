@@ -1,6 +1,7 @@
 """What results and journals tell: the beginning of the input, never those that happened to end first."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,13 @@ def test_a_journal_that_is_none(tmp_path: Path) -> None:
     Path(journal_path(str(tmp_path / "out.jsonl"))).write_bytes(b"nothing of the kind, " * 100)
     with pytest.raises(PlanError, match="not the journal of a run"):
         read_past(str(tmp_path / "out.jsonl"))
+
+
+def test_answers_to_other_requests_are_no_answers(tmp_path: Path) -> None:
+    """A run would refuse them, and so does its plan."""
+    item = Item("a", "m", "m", False, Prompt(10, ()), 10, (), b"now")
+    for known, refused in ((b"then", True), (b"now", False), (None, False)):
+        results = Results("out.jsonl", {"a": Answer(succeeded=True, hash=known)})
+        with pytest.raises(PlanError, match="1 of 1 answers were given to other") if refused else nullcontext():
+            results.check([item])
+    Results("out.jsonl", {"a": Answer(succeeded=False, runs_again=True, hash=b"then")}).check([item])
