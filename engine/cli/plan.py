@@ -11,7 +11,7 @@ import anyio
 import attrs
 
 from ..admission import Limits
-from ..admission.model_groups import ModelGroups, limits_by_pool, model_group
+from ..admission.model_groups import ModelGroups, model_group
 from ..api.ask_limits import LimitsError, ask_limits
 from ..api.count_tokens import CountError, count_tokens
 from ..api.given import check_base_url, check_key, check_name
@@ -122,8 +122,9 @@ def show_plan(
             served = model_by(provider, name, base_url=base_url)
             groups = anyio.run(_ask_limits, served) if asked.limits else None
         by_limits: tuple[Limits | Mapping[str, Limits] | None, LimitsFrom] = limits, "given"
-        if groups is not None:
-            by_limits = {**groups.limits, **(limits_by_pool(limits) if isinstance(limits, Mapping) else {})}, "asked"
+        if groups is not None and not isinstance(limits, Limits):
+            by_hand = {groups.group(name): limit for name, limit in (limits or {}).items()}
+            by_limits = {**groups.limits, **by_hand}, "asked"
         stock = stock_of(
             served,
             requests,

@@ -35,6 +35,6 @@ def plan_of_rest(
             max_attempts=max_attempts,
             limits=limits,
         )
-    except (InputError, PlanError):
-        return []  # the run itself has told what is wrong, or will when it goes on
+    except (InputError, PlanError, KeyboardInterrupt):
+        return []  # the run itself has told what is wrong, or will when it goes on; and nobody has to wait for it
     return rest_lines(plan)

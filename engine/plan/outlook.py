@@ -6,23 +6,29 @@ value). Without a pilot nothing is known, and two assumptions make the range: al
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from random import Random
-from statistics import fmean, median, stdev
+from statistics import median
 
 import attrs
 
 from .past import Answer, PilotAnswer
 
-__all__ = ["ENOUGH", "LONG", "SHORT", "Course", "Outlook", "assumed", "by_pilot", "refused_share"]
+__all__ = ["ENOUGH", "LONG", "PACE", "SHORT", "Course", "Outlook", "assumed", "by_pilot", "refused_share"]
 
 ENOUGH = 5
 """Answers that a pilot has at least; fewer tell nothing."""
 SHORT, LONG = 100, 4000
 """Tokens of a short and of a long answer, unless `max_tokens` allows fewer: what is assumed without a pilot."""
 _TTFT = 1.5  # seconds, and
-_TOKENS_A_SECOND = 60.0  # what is assumed where no answer has told it
-_MOST_RETRIES = 0.5  # of all attempts: a pilot of few answers may have met an outage
+_TOKENS_A_SECOND = 60.0  # what is assumed where no answer has told it, as PACE says
+PACE = "the first token comes after 1.5 seconds, then 60 a second"
+"""The pace that is assumed, in words."""
+_MOST_REFUSED = 0.5  # of all attempts: a pilot may have met an outage
+_USUALLY_REFUSED = 0.01  # of all attempts, which counts
+_AS_MUCH_AS = 30  # attempts of a pilot: a few attempts say little of what is rare
 _STANDARD_ERRORS = 2.0
 
 
@@ -56,20 +62,41 @@ class Outlook:
     answers: int = 0
     """How many answers it rests on; 0 for an assumption."""
 
+    _lengths: "_Lengths" = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(lambda self: _Lengths(self.courses), takes_self=True)
+    )
+
     def mean(self, max_tokens: int) -> float:
         """The expected output tokens of a request with this `max_tokens`."""
-        return fmean(course.within(max_tokens).output_tokens for course in self.courses)
+        return self._lengths.within(max_tokens)[0]
 
     def error(self, max_tokens: int) -> float:
         """How far off the mean may be, either way."""
-        if len(self.courses) < 2:
-            return 0.0
-        outputs = [course.within(max_tokens).output_tokens for course in self.courses]
-        return _STANDARD_ERRORS * stdev(outputs) / math.sqrt(len(outputs))
+        return self._lengths.within(max_tokens)[1]
 
     def shuffled(self, random: Random) -> Sequence[Course]:
         """The courses in another order, for requests to take in turn."""
         return random.sample(self.courses, len(self.courses))
+
+
+class _Lengths:
+    """The lengths of answers, for quick sums: each request of a large input may have a `max_tokens` of its own."""
+
+    def __init__(self, courses: Sequence[Course]) -> None:
+        self._sorted = sorted(course.output_tokens for course in courses)
+        self._sums = [0.0, *accumulate(self._sorted)]
+        self._squares = [0.0, *accumulate(length * length for length in self._sorted)]
+
+    def within(self, most: float) -> tuple[float, float]:
+        """The mean of all lengths, cut at `most`, and how far off it may be."""
+        count = len(self._sorted)
+        below = bisect_right(self._sorted, most)
+        mean = (self._sums[below] + (count - below) * most) / count
+        if count < 2:
+            return mean, 0.0
+        squares = self._squares[below] + (count - below) * most * most
+        variance = max(0.0, squares - count * mean * mean) / (count - 1)
+        return mean, _STANDARD_ERRORS * math.sqrt(variance / count)
 
 
 def assumed(tokens: float, *, scale: float = 1.0) -> Outlook:
@@ -109,6 +136,7 @@ def _course(answer: Answer, ttft: float, a_token: float) -> Course:
 
 
 def refused_share(pilot: Sequence[PilotAnswer]) -> float:
-    """The share of the attempts that failed, so that another followed."""
+    """The share of attempts that fail, so that another follows: as it was in the pilot, and as it usually is."""
     attempts = sum(one.answer.attempts for one in pilot)
-    return min(_MOST_RETRIES, (attempts - len(pilot)) / attempts) if attempts else 0.0
+    failed = attempts - len(pilot) + _USUALLY_REFUSED * _AS_MUCH_AS
+    return min(_MOST_REFUSED, failed / (attempts + _AS_MUCH_AS)) if attempts > len(pilot) else 0.0

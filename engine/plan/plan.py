@@ -17,7 +17,7 @@ from ..prices import Prices
 from .bill import Bill, bills, marked
 from .duration import Needs, extrapolated, part_of, rehearsed_count, tightest
 from .inventory import Item
-from .outlook import ENOUGH, LONG, SHORT, Outlook, assumed, by_pilot, refused_share
+from .outlook import ENOUGH, LONG, PACE, SHORT, Outlook, assumed, by_pilot, refused_share
 from .past import PilotAnswer, Results
 from .rehearsal import Part, rehearse
 from .service import ExpectedAnswer
@@ -103,7 +103,7 @@ class RunPlan:
     """What holds it back for most of the time: a limit per minute, or `concurrency`."""
     limits: Mapping[str, Limits]
     """The limits per minute that it was planned with, by the name of their pool."""
-    limits_from: LimitsFrom | None
+    limits_from: Literal["given", "learnt", "asked"] | None
     """Where they are from; None when none are known."""
     concurrency: int
     assumptions: tuple[str, ...]
@@ -343,11 +343,10 @@ def _assumptions(
     if len(outlooks) == 1:
         if missing := sorted({item.pool for item in to_run} - {one.item.pool for one in pilot}):
             lines.append(f"answers of {', '.join(missing)}, of which there are none yet, are like the others")
+        if all(one.answer.seconds is None for one in pilot):
+            lines.append(PACE)
         return lines
-    lines.append(
-        f"answers have {SHORT} to {LONG:,} tokens, or max_tokens if that is less; the first token comes after 1.5"
-        " seconds, then 60 a second"
-    )
+    lines.append(f"answers have {SHORT} to {LONG:,} tokens, or max_tokens if that is less; {PACE}")
     there = sum(answer.succeeded for answer in results.answers.values())
     if there >= ENOUGH:
         lines.append(

@@ -1,7 +1,7 @@
 """From an input to its plan: the requests are read, what an earlier run left is read, and the plan is drawn up."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from itertools import islice
 
 import attrs
@@ -11,8 +11,13 @@ from ...actors.stream import RequestLike, StreamRequest
 from ..admission import Limits
 from ..admission.model_groups import limits_by_pool, model_group
 from ..api.model import AnthropicModel
-from ..input import InputError, RequestFile, RequestPipe, read_requests
+from ..input import Columns, InputError, Numbered, RequestFile, RequestPipe
+from ..input.given import requests_in
+from ..input.reading import Reading
+from ..input.template import Template
 from ..prices import Price, Prices
+from ..runs import Source
+from ..runs.seeds import settled_order
 from .inventory import Item, Sample, take_stock
 from .past import Results, read_past
 from .plan import LimitsFrom, RunPlan, draw_up
@@ -24,7 +29,7 @@ _NO_RESULTS = Results("", exist=False)
 
 def plan_run(
     model: AnthropicModel,
-    source: str | os.PathLike[str] | RequestFile | Iterable[RequestLike],
+    source: Source,
     output: str | os.PathLike[str] | None = None,
     *,
     max_concurrency: int = 100,
@@ -32,6 +37,12 @@ def plan_run(
     prices: Mapping[str, Price] | None = None,
     limit: int | None = None,
     skip_invalid: bool = False,
+    template: str | os.PathLike[str] | None = None,
+    columns: Columns | None = None,
+    epochs: int = 1,
+    sample: int | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
 ) -> RunPlan:
     """What a run of `source` will use and cost, and how long it will take: `open_run` with the same arguments, through
     an engine of this `model`. Nothing is sent or written.
@@ -46,7 +57,15 @@ def plan_run(
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit is at least 1, not {limit}")
-    stock = stock_of(model, source, limit=limit, skip_invalid=skip_invalid)
+    requests = requests_in(
+        source,
+        Reading(template=Template.of(template), columns=columns or Columns(), epochs=epochs),
+        lambda: settled_order(output or "-", sample=sample, shuffle=shuffle, seed=seed, overwrite=False),
+        skip_invalid=skip_invalid,
+    )
+    if isinstance(requests, AsyncIterable) and not isinstance(requests, RequestPipe):
+        raise TypeError("a plan reads its source at once, not asynchronously: give a list, or a file")
+    stock = stock_of(model, requests, limit=limit)
     results = _NO_RESULTS if output is None else read_past(os.fspath(output))
     return stock.plan(results, prices=Prices(prices), concurrency=max_concurrency, limits=limits)
 
@@ -91,17 +110,14 @@ class Stock:
 
 def stock_of(
     model: AnthropicModel,
-    source: str | os.PathLike[str] | RequestFile | RequestPipe | Iterable[RequestLike],
+    source: RequestFile | RequestPipe | Iterable[RequestLike | Numbered],
     *,
     limit: int | None = None,
-    skip_invalid: bool = False,
     samples: int = 0,
     group: Callable[[str], str] = model_group,
 ) -> Stock:
     """The requests of `source`, as a run through an engine of this `model` would send them. `samples` of them are kept
     whole. `group` gives the name of a model's group. Raises `InputError`; blocks."""
-    if isinstance(source, str | os.PathLike):
-        source = read_requests(source, skip_invalid=skip_invalid)
     if isinstance(source, RequestPipe):
         raise InputError(
             f"{source.name}: a pipe can be read once only, so that nothing would be left to run: name a file"
@@ -122,5 +138,7 @@ def stock_of(
     return Stock(items, kept)
 
 
-def _request(given: RequestLike) -> StreamRequest:
+def _request(given: RequestLike | Numbered) -> StreamRequest:
+    if isinstance(given, Numbered):
+        return given.request
     return given if isinstance(given, StreamRequest) else StreamRequest(given)

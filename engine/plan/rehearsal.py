@@ -14,7 +14,6 @@ import anyio
 import attrs
 
 from ...actors.actor import StreamActor
-from ...actors.message import EMPTY
 from ...actors.response import Response
 from ...actors.stream import Deadlines, RetryPolicy, StreamRequest
 from ..admission import Admission, Limits, Ticket
@@ -51,7 +50,7 @@ class Rehearsal:
     """How many had ended when the limits' buckets were emptied; None when they were not."""
     running: int = 0
     """How many ran at that moment."""
-    left: Mapping[tuple[str, str], float] = EMPTY
+    left: Mapping[tuple[str, str], float] = attrs.field(factory=dict[tuple[str, str], float])
     """What the buckets held then, by pool and limit."""
     refused: int
     """Attempts that the service refused."""
@@ -103,7 +102,7 @@ class _Stage:
         self._empty_at = empty_at
         self._emptied: int | None = None
         self._running = 0
-        self._left: Mapping[tuple[str, str], float] = EMPTY
+        self._left: dict[tuple[str, str], float] = {}
         self._ends: list[float] = []
         self._changed = anyio.Event()
 

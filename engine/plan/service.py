@@ -26,6 +26,7 @@ __all__ = ["ExpectedAnswer", "ModelledService"]
 
 _STEPS = 12  # in which an answer is produced: the output limit counts tokens as they come
 _LONG_STEP = 10.0  # seconds, after which the service shows that it is alive
+_LONGEST_STEP = 60.0  # below the deadline for silence
 _ALL = "all"  # every pool has limits of its own, so that none needs another name within them
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
@@ -153,7 +154,7 @@ def _steps(answer: ExpectedAnswer, usage: str, produced: Callable[[int, bool], N
         b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
         b'"delta":{"type":"text_delta","text":"."}}\n\n'
     ) % usage.encode()
-    count = max(1, min(_STEPS, math.ceil(answer.seconds), answer.output_tokens))
+    count = max(1, min(_STEPS, math.ceil(answer.seconds)), math.ceil(answer.seconds / _LONGEST_STEP))
     pause, done = answer.seconds / count, 0
     for number in range(1, count + 1):
         yield pause

@@ -35,18 +35,33 @@ def _read_config(context: typer.Context, path: str | None) -> str | None:
         for spelling in option.opts
         if spelling.startswith("--")
     }
+    others = _keys_of_others(context)
     defaults: dict[str, Any] = {}
     for key, value in table.items():
         option = options.get(key)
         if key in _ONLY_HERE:
             raise typer.BadParameter(f"{path}: {key} can only stand on the command line")
         if option is None:
+            if key in others:
+                continue
             near = get_close_matches(key.replace("_", "-"), options, 1)
             hint = f"did you mean {near[0]!r}?" if near else "the keys are the names of the options"
             raise typer.BadParameter(f"{path}: unknown key {key!r}; {hint}")
         defaults[str(option.name)] = _checked(context, f"{path}: {key}", option, value)
     context.default_map = defaults
     return path
+
+
+def _keys_of_others(context: typer.Context) -> set[str]:
+    """The keys that other commands with a configuration have: one file may serve them all."""
+    group: Any = None if context.parent is None else context.parent.command
+    commands: list[Any] = list(getattr(group, "commands", {}).values())
+    found: set[str] = set()
+    for command in commands:
+        names = {str(name).removeprefix("--") for one in command.params for name in one.opts}
+        if "config" in names:
+            found |= names
+    return found
 
 
 def _checked(context: typer.Context, where: str, option: Any, value: Any) -> object:

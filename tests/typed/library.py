@@ -19,6 +19,7 @@ from manystream import (
     Attempt,
     Beside,
     CacheMiss,
+    CacheSaving,
     ChannelContext,
     CitationPartDelta,
     Columns,
@@ -36,6 +37,7 @@ from manystream import (
     EngineBusy,
     EngineStats,
     ErrorInfo,
+    Estimate,
     Failure,
     FallbackPart,
     Figures,
@@ -59,6 +61,7 @@ from manystream import (
     MessageParams,
     MissingCredentialsError,
     Model,
+    ModelPlan,
     Numbered,
     OnAbandon,
     OutputError,
@@ -68,6 +71,7 @@ from manystream import (
     PartEndEvent,
     PartEvent,
     PartStartEvent,
+    PlanError,
     Policy,
     PoolStats,
     Price,
@@ -87,6 +91,7 @@ from manystream import (
     RetryPolicy,
     Run,
     RunAgain,
+    RunPlan,
     RunStopped,
     ServerToolCallPart,
     ServerToolResultPart,
@@ -134,6 +139,7 @@ from manystream import (
     decode_event,
     encode_event,
     open_run,
+    plan_run,
     read_requests,
     read_results,
     tool_result,
@@ -436,6 +442,19 @@ def why(error: StreamError) -> str:
 
 
 # -- runs
+
+
+def a_plan(model: AnthropicModel, rows: list[dict[str, Any]]) -> RunPlan:
+    try:
+        plan = plan_run(model, rows, "results.jsonl", template="Say {{ text }}", limits=Limits(requests_per_minute=900))
+    except PlanError as refused:
+        assert_type(str(refused), str)
+        raise
+    assert_type(plan.models, tuple[ModelPlan, ...])
+    assert_type(plan.caching, CacheSaving | None)
+    assert_type(plan.seconds, Estimate | None)
+    assert_type(plan.to_dict(), dict[str, Any])
+    return plan
 
 
 async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
