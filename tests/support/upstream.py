@@ -15,6 +15,7 @@ __all__ = [
     "AT_ONCE",
     "Reply",
     "Upstream",
+    "asking",
     "engine_over",
     "events_in",
     "json_reply",
@@ -31,14 +32,20 @@ ASK: dict[str, Any] = {
 AT_ONCE = RetryPolicy(base_delay=1e-9)
 
 
+def asking(**more: Any) -> dict[str, Any]:
+    """`ASK` with other parameters."""
+    return {**ASK, **more}
+
+
 @attrs.frozen
 class Reply:
-    """An answer. `ending` is what follows the last piece; a `stall` never ends."""
+    """An answer. `ending` is what follows the last piece; a `stall` never ends. With `headless` not even the head
+    comes, and with `refused` there is no connection."""
 
     status: int
     headers: Mapping[str, str]
     pieces: tuple[bytes, ...]
-    ending: Literal["clean", "reset", "stall", "refused"] = "clean"
+    ending: Literal["clean", "reset", "stall", "refused", "headless"] = "clean"
 
 
 def stream_reply(
@@ -84,6 +91,8 @@ class Upstream(httpx2.AsyncBaseTransport):
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if reply.ending == "refused":
             raise httpx2.ConnectError("nobody is there")
+        if reply.ending == "headless":
+            await anyio.sleep_forever()
         return httpx2.Response(reply.status, headers=reply.headers, stream=_Body(reply, self))
 
 

@@ -46,7 +46,7 @@ async def test_the_bytes_are_the_api_s_own_however_they_are_cut(stream: Referenc
     assert await raw_bytes(plain_client(replies), beta=stream.beta) == (body, None)
     seen: set[tuple[bytes, str]] = set()
     async with engine_over(Upstream(*replies)) as engine:
-        client = engine.anthropic_client(on_end=ended.append, max_retries=0)
+        client: Any = engine.anthropic_client(on_end=ended.append, max_retries=0)
         for _ in replies:
             got, error = await raw_bytes(client, beta=stream.beta)
             seen.add((got, type(error).__name__))
@@ -64,7 +64,7 @@ async def test_the_events_are_those_of_the_plain_client() -> None:
     reply = stream_reply(TEXT, size=50)
     plain = [event async for event in await plain_client([reply]).messages.create(**ASK, stream=True)]
     async with engine_over(Upstream(reply)) as engine:
-        client = engine.anthropic_client()
+        client: Any = engine.anthropic_client()
         assert isinstance(client, anthropic.AsyncAnthropic)
         stream = await client.messages.create(**ASK, stream=True)
         events = [event async for event in stream]
@@ -123,7 +123,7 @@ async def test_a_cut_anywhere_is_never_a_normal_end(ending: Any) -> None:
     for cut in range(1, last_word, 13):
         upstream = Upstream(stream_reply(TEXT[:cut], ending=ending))
         async with engine_over(upstream) as engine:
-            client = engine.anthropic_client()
+            client: Any = engine.anthropic_client()
             got = b""
             with pytest.raises(AnswerFailed) as caught:
                 stream = await client.messages.create(**ASK, stream=True)
@@ -170,7 +170,7 @@ async def test_the_request_goes_on_as_it_is() -> None:
     upstream = Upstream(stream_reply(TEXT))
     extra = {"x-mine": "1", "manystream-group": "live", "anthropic-beta": "one-2026-01-01"}
     async with engine_over(upstream) as engine:
-        client = engine.anthropic_client()
+        client: Any = engine.anthropic_client()
         async with client.messages.stream(**ASK, extra_headers=extra, extra_body={"newer": {"than": "we"}}) as stream:
             await stream.until_done()
     plain = Upstream(stream_reply(TEXT))
