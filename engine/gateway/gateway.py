@@ -106,10 +106,10 @@ class Gateway:
 
 
 def _released(transit: Transit, on_end: OnEnd | None, actor: StreamActor) -> None:
-    transit.released()
-    if on_end is None or actor.result is None:
-        return
     try:
-        on_end(actor.result)
+        if on_end is not None and actor.result is not None:
+            on_end(actor.result)
     except Exception as exc:  # it is the user's, and concerns nobody else
         warn(f"on_end raised {type(exc).__name__}: {plain_text(str(exc))}", stream_id=actor.stream_id)
+    finally:
+        transit.released()

@@ -63,7 +63,7 @@ class Transit:
         self.actor: StreamActor
         """The stream that answers it."""
         self.over = False
-        """Whether the stream has ended. There may still be something to take."""
+        """Whether the stream has ended, and its connection is released. There may still be something to take."""
         self._incoming = incoming
         self._send = send
         self._timeouts = {"connect": connect, "read": None, "write": None, "pool": None}
@@ -87,17 +87,13 @@ class Transit:
         if not self.actor.life.ended:
             self.actor.audience.park(self)
             return
-        whole = self.result.state == "complete"
-        self._shown = self._shown or whole
-        # What follows the answer's last event is the caller's too: it comes until the connection is released.
-        self.over = not (whole and self._incoming.wants_stream)
+        self._shown = self._shown or self.result.state == "complete"
         self.news()
 
     def released(self) -> None:
-        """The stream has ended, and its connection is released."""
-        if not self.over:
-            self.over = True
-            self.news()
+        """The stream has ended, and its connection is released. What followed its last event has come by then."""
+        self.over = True
+        self.news()
 
     async def open(self, request: StreamRequest) -> Response:
         """Makes an attempt; as `Open` says. The request that is sent is the caller's, whatever `request` is."""
