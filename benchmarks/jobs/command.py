@@ -62,6 +62,7 @@ def command(
                     continue
                 one = attempt(CASES[case_name], there, rows, work / f"{case_name}-{name}")
                 measured.append(one)
+                write(out, measured, **describe())  # each time: what is there is kept when the next one fails
                 ended = ", ".join(str(session.status) for session in one.sessions)
                 said = f"{case_name}, {name}: {one.seconds:.1f} s, {one.tally.answers:,} answers (status {ended})"
                 notes.print(Text(f"{time.monotonic() - began:4.0f} s  {said}"))
@@ -71,7 +72,6 @@ def command(
     for case_name in chosen_cases:
         if of_case := [one for one in measured if one.case == case_name]:
             console.print(table(case_name, of_case))
-    write(out, measured, **describe())
     console.print(Text(f"figures and tables: {out / 'jobs'}.json, .md; what the programs wrote and said: {work}"))
 
 

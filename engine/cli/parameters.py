@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ...actors.stream import StreamRequest
 from ...actors.wire import refuse_constant
 from ..input import InputError
 from ..input.checks import check_params
-from ..input.formats import without_bom
+from ..input.formats import text_in
 
 __all__ = ["parameters_of"]
 
@@ -46,15 +45,10 @@ def _system(text: str | None) -> str | None:
         return text
     if text.startswith("@@"):
         return text[1:]
-    name = text[1:]
-    try:
-        said = without_bom(Path(name).read_bytes()).decode()
-    except OSError as exc:
-        raise InputError(f"--system @{name}: {(exc.strerror or str(exc)).lower()}") from None
-    except UnicodeDecodeError as exc:
-        raise InputError(f"--system @{name}: not UTF-8: {exc.reason} at byte {exc.start + 1}") from None
+    name = f"--system {text}"
+    said = text_in(text[1:], name)
     if not said.strip():
-        raise InputError(f"--system @{name}: is empty")
+        raise InputError(f"{name}: is empty")
     return said.removesuffix("\n").removesuffix("\r")
 
 

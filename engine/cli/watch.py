@@ -12,9 +12,9 @@ from typing import Any
 
 from rich.console import Console
 
-from ..report.reading import is_written
 from ..report.units import printable
 from ..runs.journal_rows import journal_path
+from ..runs.reading import is_written
 from .display import line_interval
 from .footer import Footer
 from .frames import encode, lines_from

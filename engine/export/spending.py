@@ -11,11 +11,11 @@ from typing import Any
 
 import attrs
 
-from ..report.reading import BusyError, read_journal
 from ..runs.columns import as_key
 from ..runs.journal import Journal, open_here
 from ..runs.journal_rows import columns_in, format_of, is_readable_format, journal_path, readable
 from ..runs.output import OutputError
+from ..runs.reading import BusyError, read_journal
 from .lines import ResultsError
 
 __all__ = ["Spending", "Spent"]

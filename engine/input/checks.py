@@ -7,16 +7,19 @@ import json
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 from ...actors.stream import MessageParams, StreamRequest
 from ..api.given import check_name
 from .entry import Entry, kind_of
-from .formats import InputError
+from .formats import InputError, WholeFileError
+
+if TYPE_CHECKING:
+    from ..api.model import AnthropicModel
 
 __all__ = [
     "CUSTOM_ID",
-    "WholeFileError",
     "check_id",
     "check_params",
     "located",
@@ -44,21 +47,21 @@ _FOREIGN = (
 )
 
 
-class WholeFileError(InputError):
-    """What is wrong with the entry is most likely wrong with all of its file."""
-
-
 def params_of(entry: Entry, fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """The parameters of a Message Batches request. Raises `InputError` when it isn't one."""
     custom_id = fields.get("custom_id")
-    where = located(entry, custom_id)
-    _check_keys(where, fields)
-    for name in ("params", "custom_id"):
-        if name not in fields:
-            raise InputError(f"{where}: {name} is missing")
-    params = object_of(where, fields["params"], "params")
+    if len(fields) != 2 or "params" not in fields or "custom_id" not in fields:
+        where = located(entry, custom_id)
+        _check_keys(where, fields)
+        for name in ("params", "custom_id"):
+            if name not in fields:
+                raise InputError(f"{where}: {name} is missing")
+    params: Mapping[str, Any] = fields["params"]
+    if not isinstance(params, dict):
+        object_of(located(entry, custom_id), params, "params")
     check_id(entry, custom_id, "custom_id")
     if not isinstance(params.get("stream", False), bool):  # a request does not keep it
+        where = located(entry, custom_id)
         raise InputError(f"{where}: params.stream must be true or false, not {kind_of(params['stream'])}")
     return params
 
@@ -74,12 +77,12 @@ def check_id(entry: Entry, custom_id: object, what: str, *, hint: str = "") -> N
         )
 
 
-def request_with(where: str, params: Mapping[str, Any], custom_id: str) -> StreamRequest:
-    """The request with these parameters. Raises `InputError`."""
+def request_with(entry: Entry, params: Mapping[str, Any], custom_id: str, shown: str) -> StreamRequest:
+    """The request with these parameters, which its user knows by the id `shown`. Raises `InputError`."""
     try:
         return StreamRequest(cast("MessageParams", params), custom_id=custom_id)
     except (TypeError, ValueError) as exc:
-        raise InputError(f"{where}: params: {exc}") from None
+        raise InputError(f"{located(entry, shown)}: params: {exc}") from None
 
 
 def check_params(where: str, request: StreamRequest, *, needs_model: bool) -> None:
@@ -99,18 +102,24 @@ def check_params(where: str, request: StreamRequest, *, needs_model: bool) -> No
     tokens = params.get("max_tokens", 1)
     if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
         raise InputError(f"{where}: params.max_tokens must be a number of tokens, not {_short(tokens)}")
-    # Imported here, so that the mistakes above are told before `anthropic` is imported.
-    from ..api.model import AnthropicModel
     from .parameter_kinds import wanted_kinds
 
     try:
-        AnthropicModel("any").params_for(request)
+        _any_model().params_for(request)
     except TypeError as exc:
         # Requests of a file have no extra_body to put newer parameters into.
         raise InputError(f"{where}: params: {exc}".removesuffix("; newer ones go into extra_body")) from None
     for name, value in params.items():
         if (wanted := wanted_kinds(name, value)) is not None:
             raise InputError(f"{where}: params.{name} must be {wanted}, not {kind_of(value)}")
+
+
+@cache
+def _any_model() -> "AnthropicModel":
+    # Imported here, so that other mistakes are told before `anthropic` is imported.
+    from ..api.model import AnthropicModel
+
+    return AnthropicModel("any")
 
 
 def located(entry: Entry, custom_id: object) -> str:

@@ -13,10 +13,12 @@
 import csv
 import gzip
 import json
+import os
 import re
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 __all__ = [
@@ -24,11 +26,13 @@ __all__ = [
     "Form",
     "InputError",
     "Unpacking",
+    "WholeFileError",
     "check_head",
     "delimiter_of",
     "form_of",
     "is_undecided",
     "opened",
+    "text_in",
     "unpacking_of",
     "without_bom",
 ]
@@ -77,9 +81,23 @@ class InputError(ValueError):
     """The input can't be run. The message is one line: which file, where in it, and what is wrong."""
 
 
+class WholeFileError(InputError):
+    """What is wrong with the entry is most likely wrong with all of its file."""
+
+
 def without_bom(data: bytes) -> bytes:
     """The text without the mark that some editors put before it."""
     return data.removeprefix(_BOM)
+
+
+def text_in(path: str | os.PathLike[str], name: str) -> str:
+    """All of a small file in UTF-8, which errors call `name`. Raises `InputError`."""
+    try:
+        return without_bom(Path(path).read_bytes()).decode()
+    except OSError as exc:
+        raise InputError(f"{name}: {(exc.strerror or str(exc)).lower()}") from None
+    except UnicodeDecodeError as exc:
+        raise InputError(f"{name}: not UTF-8: {exc.reason} at byte {exc.start + 1}") from None
 
 
 def form_of(name: str, head: bytes) -> Form:

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, cast
 
+from ..combinators.arguments import check_requests
 from .numbered import Numbered
 from .order import Order
 from .pipe import RequestPipe
@@ -15,7 +16,13 @@ from .reading import Reading
 from .request_file import RequestFile, checked, read_input
 from .sources import RowSource, entry_of, is_frame
 
-__all__ = ["requests_in"]
+__all__ = ["check_source", "requests_in"]
+
+
+def check_source(source: object) -> None:
+    """Raises `TypeError` for what can be no source, such as one row in place of many: its keys would be prompts."""
+    if not isinstance(source, str | os.PathLike | RequestFile | RequestPipe) and not is_frame(source):
+        check_requests(source)
 
 
 def requests_in(source: Any, reading: Reading, order: Callable[[], Order], *, skip_invalid: bool) -> Any:

@@ -6,6 +6,7 @@ rank. So the same seed takes the same rows whatever stands around them, and a la
 
 import json
 import sqlite3
+import weakref
 from collections.abc import Iterator
 from functools import partial
 from hashlib import blake2b
@@ -75,6 +76,7 @@ class Shuffled:
         self._requests: dict[int, StreamRequest] = {}  # those that a program gave are in memory anyway
         # One thread at a time uses it, but not always the same.
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._db.close)  # it lasts as long as the input that it belongs to
         self._db.execute("CREATE TABLE entry (rank INTEGER, number INTEGER, at TEXT, default_id TEXT, value TEXT)")
         self._db.execute("BEGIN")
 

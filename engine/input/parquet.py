@@ -32,6 +32,8 @@ def parquet_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
                 number += 1
                 where = place(name, number, "parquet")
                 yield Entry(where, number, f"row-{number}", partial(plain_row, where, row), is_row=True)
-    except arrow.ArrowException as exc:
+    except InputError:
+        raise
+    except (arrow.ArrowException, ValueError, OverflowError) as exc:  # the last two for moments that Python can't hold
         reason = str(exc).partition("\n")[0]
         raise InputError(f"{name}: can't be read as Parquet: {reason}") from None

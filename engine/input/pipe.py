@@ -168,8 +168,13 @@ class RequestPipe(AsyncIterator[Numbered]):
         except EOFError:
             raise InputError(f"{self.name}: its compressed data is damaged or cut off") from None
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._descriptor < 0
+
     def close(self) -> None:
-        """Closes the pipe."""
+        """Closes the pipe. It may be called again."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

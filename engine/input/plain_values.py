@@ -1,5 +1,6 @@
 """A row's values as JSON has them, whatever table they come from: a CSV, a Parquet file, a frame, a dict."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -30,11 +31,11 @@ def plain_row(where: str, row: Mapping[Any, Any]) -> dict[str, object]:
 
 def _plain(value: Any) -> object:
     match value:
+        case Enum():  # before the texts and numbers that it may be, too
+            return _plain(value.value)
         case None | bool() | str():
             # Their subclasses, such as numpy's texts, become the plain types; JSON knows no others.
             return value if value is None or isinstance(value, bool) else _text(value)
-        case Enum():
-            return _plain(value.value)
         case int():
             return int(value)
         case float():
@@ -49,8 +50,10 @@ def _plain(value: Any) -> object:
             return {_name(name): _plain(one) for name, one in cast("Mapping[Any, Any]", value).items()}
         case bytes() | bytearray() | memoryview():
             raise TypeError("holds bytes, which can't stand beside a result: leave it out")
-        case Sequence() | set() | frozenset():
+        case Sequence():
             return [_plain(one) for one in cast("Sequence[Any]", value)]
+        case set() | frozenset():  # whose order is another in each process: a prompt made of it has to stay the same
+            return sorted((_plain(one) for one in cast("set[Any]", value)), key=json.dumps)
         case _:
             return _foreign(value)
 

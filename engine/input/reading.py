@@ -19,9 +19,9 @@ import attrs
 
 from ...actors.message import EMPTY
 from ...actors.stream import MessageParams, StreamRequest
-from .checks import CUSTOM_ID, WholeFileError, check_id, check_params, located, object_of, params_of, request_with
+from .checks import CUSTOM_ID, check_id, check_params, located, object_of, params_of, request_with
 from .entry import Entry, kind_of
-from .formats import InputError
+from .formats import InputError, WholeFileError
 from .numbered import Beside, Numbered, shown_id
 from .remarks import Remarks
 from .template import Template
@@ -92,7 +92,7 @@ class Reading:
             else:
                 params = params_of(entry, fields)
                 custom_id, own_id, row = fields["custom_id"], None, None
-        if remarks is not None:
+        if remarks is not None and self.parameters:
             remarks.replaced.update(
                 name for name, given in self.parameters.items() if name in params and params[name] != given
             )
@@ -128,11 +128,10 @@ class Reading:
         elif behind:
             custom_id += behind
             check_id(entry, custom_id, f"custom_id with {behind!r} behind it")
-        where = located(entry, own_id or custom_id)
         if isinstance(value, StreamRequest):
             request = attrs.evolve(value, params={**params, **self.parameters}, custom_id=custom_id)
         else:
-            request = request_with(where, {**params, **self.parameters}, custom_id)
+            request = request_with(entry, {**params, **self.parameters}, custom_id, own_id or custom_id)
         if own_id is None and row is None and not behind:
             return Numbered(ordinal, request)
         return Numbered(ordinal, request, Beside(id=own_id, epoch=epoch + 1 if behind else None, row=row))
@@ -156,7 +155,8 @@ class Reading:
             raise WholeFileError(f"{entry.where}: {_no_column(column, fields)}")
         said = fields[column]
         if isinstance(said, bool) or not isinstance(said, str | int) or said == "":
-            raise InputError(f"{entry.where}: column {column!r} has the ids: a text or a number, not {kind_of(said)}")
+            kind = repr(said) if isinstance(said, float) else kind_of(said)
+            raise InputError(f"{entry.where}: column {column!r} has the ids: a text or a whole number, not {kind}")
         own_id = str(said)
         return f"id-{blake2b(own_id.encode(), digest_size=_DIGEST_BYTES).hexdigest()}", own_id
 
@@ -175,7 +175,7 @@ class Reading:
         return prompt
 
     def _row(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        left_out = {"custom_id"} if self.columns.id is None else set[str]()
+        left_out = {"custom_id"} if self.columns.id in (None, "custom_id") else set[str]()
         if self.template is None:
             left_out.add(self.columns.prompt or "prompt")
         return {name: value for name, value in fields.items() if name not in left_out}

@@ -15,9 +15,8 @@ import attrs
 
 from ...actors.message import EMPTY
 from ...actors.stream import StreamRequest
-from .checks import WholeFileError
 from .entry import Entry, used_already
-from .formats import InputError
+from .formats import InputError, WholeFileError
 from .invalid import Invalid, InvalidRequestsError
 from .numbered import Numbered, shown_id
 from .order import Order, SampledNumbers, Shuffled

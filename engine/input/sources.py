@@ -88,10 +88,12 @@ class RowSource:
         items = self.items
         if not is_frame(items):
             return items
+        names = [_column(name) for name in items.columns]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"rows: the column {twice[0]!r} is there twice")
         if hasattr(items, "iter_rows"):  # polars
             return items.iter_rows(named=True)
-        columns = [_column(name) for name in items.columns]  # pandas
-        return (dict(zip(columns, row, strict=True)) for row in items.itertuples(index=False, name=None))
+        return (dict(zip(names, row, strict=True)) for row in items.itertuples(index=False, name=None))  # pandas
 
 
 def is_frame(items: object) -> bool:

@@ -9,11 +9,10 @@ import json
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .formats import InputError, without_bom
+from .formats import InputError, WholeFileError, text_in
 
 __all__ = ["Template"]
 
@@ -45,21 +44,21 @@ class Template:
 
     @classmethod
     def of(cls, given: str | os.PathLike[str] | None) -> "Template | None":
-        """A template from its text, or from the file at a path, if one is given. Raises `InputError`."""
+        """A template from its text, or from the file at a path, if one is given. Raises `InputError`, and `ValueError`
+        for a text that is the same for all rows."""
         if given is None:
             return None
-        return cls(given) if isinstance(given, str) else cls.read(given)
+        if not isinstance(given, str):
+            return cls.read(given)
+        if "{" not in given:  # most likely it is the name of a file
+            raise ValueError(f"the template {given[:40]!r} has no {{{{ column }}}} in it; the path of a file is a Path")
+        return cls(given)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "Template":
         """Reads a template from a file, in UTF-8. Raises `InputError`."""
         name = os.fspath(path)
-        try:
-            text = without_bom(Path(path).read_bytes()).decode()
-        except OSError as exc:
-            raise InputError(f"{name}: {(exc.strerror or str(exc)).lower()}") from None
-        except UnicodeDecodeError as exc:
-            raise InputError(f"{name}: not UTF-8: {exc.reason} at byte {exc.start + 1}") from None
+        text = text_in(path, name)
         return cls(text, name=name, folder=os.path.dirname(name) or ".")
 
     def render(self, where: str, row: Mapping[str, Any]) -> str:
@@ -69,7 +68,7 @@ class Template:
         try:
             return self._template.render({"row": row, **row})
         except UndefinedError as exc:
-            raise InputError(f"{where}: {self._place(exc)}: {_undefined(exc, row)}") from None
+            raise _undefined(f"{where}: {self._place(exc)}", exc, row) from None
         except self._error as exc:
             raise InputError(f"{where}: {self._place(exc)}: {exc.message or type(exc).__name__}") from None
         except Exception as exc:
@@ -93,13 +92,13 @@ def _printed(value: object) -> object:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | tuple) else value
 
 
-def _undefined(exc: Exception, row: Mapping[str, Any]) -> str:
+def _undefined(where: str, exc: Exception, row: Mapping[str, Any]) -> InputError:
     """Jinja's `'name' is undefined`, in the words of who has a table."""
     said = str(exc)
     name = said.removeprefix("'").removesuffix("' is undefined")
     if said != f"'{name}' is undefined":
-        return said
+        return InputError(f"{where}: {said}")
     near = get_close_matches(name, row, 1)
     there = ", ".join(repr(column) for column in list(row)[:10]) + (" …" if len(row) > 10 else "")
     hint = f"did you mean {near[0]!r}?" if near else f"there are {there}" if row else "there are none"
-    return f"no column {name!r}; {hint}"
+    return WholeFileError(f"{where}: no column {name!r}; {hint}")

@@ -27,8 +27,6 @@ _TOKENS_A_SECOND = 60.0  # what is assumed where no answer has told it, as PACE 
 PACE = "the first token comes after 1.5 seconds, then 60 a second"
 """The pace that is assumed, in words."""
 _MOST_REFUSED = 0.5  # of all attempts: a pilot may have met an outage
-_USUALLY_REFUSED = 0.01  # of all attempts, which counts
-_AS_MUCH_AS = 30  # attempts of a pilot: a few attempts say little of what is rare
 _STANDARD_ERRORS = 2.0
 
 
@@ -136,7 +134,6 @@ def _course(answer: Answer, ttft: float, a_token: float) -> Course:
 
 
 def refused_share(pilot: Sequence[PilotAnswer]) -> float:
-    """The share of attempts that fail, so that another follows: as it was in the pilot, and as it usually is."""
+    """The share of the attempts that failed, so that another followed."""
     attempts = sum(one.answer.attempts for one in pilot)
-    failed = attempts - len(pilot) + _USUALLY_REFUSED * _AS_MUCH_AS
-    return min(_MOST_REFUSED, failed / (attempts + _AS_MUCH_AS)) if attempts > len(pilot) else 0.0
+    return min(_MOST_REFUSED, (attempts - len(pilot)) / attempts) if attempts else 0.0

@@ -14,9 +14,9 @@ from typing import Any, cast
 import attrs
 
 from ..admission import Limits
-from ..report.reading import BusyError, read_journal
 from ..runs.columns import as_key
 from ..runs.journal_rows import columns_in, format_of, is_readable_format, journal_path
+from ..runs.reading import BusyError, read_journal
 from .inventory import Item
 
 __all__ = ["Answer", "PilotAnswer", "PlanError", "Results", "read_past"]

@@ -12,7 +12,7 @@ from ..admission import Limits
 from ..admission.model_groups import limits_by_pool, model_group
 from ..api.model import AnthropicModel
 from ..input import Columns, InputError, Numbered, RequestFile, RequestPipe
-from ..input.given import requests_in
+from ..input.given import check_source, requests_in
 from ..input.reading import Reading
 from ..input.template import Template
 from ..prices import Price, Prices
@@ -55,6 +55,7 @@ def plan_run(
     `anyio.to_thread.run_sync`. Raises `InputError` for a file that `open_run` would not take, `PlanError` for results
     that can't be read, `TypeError` and `ValueError` for arguments that make no sense.
     """
+    check_source(source)
     if limit is not None and limit < 1:
         raise ValueError(f"limit is at least 1, not {limit}")
     requests = requests_in(

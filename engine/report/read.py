@@ -19,9 +19,9 @@ from ..runs.journal_rows import (
     session_table,
     shown_id_in,
 )
+from ..runs.reading import BusyError, is_written, read_journal
 from ..runs.totals import Totals, read_totals
 from .distribution import Distribution, distribution_of
-from .reading import BusyError, is_written, read_journal
 from .timeline import Session, Timeline
 
 __all__ = [
@@ -131,7 +131,7 @@ class Report:
 def read_report(output: str) -> Report:
     """Reads the report of the run whose results are in `output`. Changes nothing.
 
-    The run may go on meanwhile in another process: the report has what is in its journal by then.
+    The run may go on meanwhile: the report has what is in its journal by then.
 
     Raises `ReportError` when there is no journal, or when it can't be read: because its format is unknown, because it
     is not a journal, or because the system refuses.

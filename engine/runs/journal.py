@@ -10,10 +10,10 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import attrs
@@ -46,6 +46,8 @@ from .totals import Totals, read_totals
 
 __all__ = ["HOLD", "ChangedError", "Journal", "JournalInUseError", "open_here", "remove_journal"]
 
+T = TypeVar("T")
+
 _LOCKED_SECONDS = 1.0
 _LAST = """
 SELECT max(moment) FROM (
@@ -77,8 +79,8 @@ _open_here: "WeakValueDictionary[str, Journal]" = WeakValueDictionary()
 
 
 def open_here(path: str) -> "Journal | None":
-    """The journal at `path`, if this process has it open. It is then to be read by its own `read`: a process that opens
-    and closes the file loses the lock on it."""
+    """The journal at `path`, if this process has it open. It is then to be read by its own `read` or `shown_to`: a
+    process that opens and closes the file loses the lock on it."""
     return _open_here.get(os.path.realpath(path))
 
 
@@ -91,6 +93,8 @@ class Journal:
         self.clock = SessionClock()
         """Of the session that goes on."""
         self._lock = threading.RLock()
+        if path is not None and open_here(path) is not None:  # to open the file and close it would release the lock
+            raise JournalInUseError(_in_use(path))
         if path is not None:
             # SQLite would make it readable for all, and gives the files beside it the same mode.
             with suppress(OSError):  # which SQLite meets too, and tells
@@ -143,7 +147,7 @@ class Journal:
             name = self.path or "the run's temporary journal"
             match getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
                 case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                    raise JournalInUseError(f"{name}: in use: another run is writing these results") from exc
+                    raise JournalInUseError(_in_use(name)) from exc
                 case sqlite3.SQLITE_FULL:
                     raise StoreError(f"{name}: no space left on device") from exc
                 case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_ERROR:
@@ -168,6 +172,16 @@ class Journal:
         """The rows of a query."""
         with self._failures():
             return self._db.execute(query, parameters).fetchall()
+
+    def shown_to(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """What `read` makes of the database, which nobody writes meanwhile. Raises `sqlite3.Error`, and what `read`
+        raises."""
+        with self._lock:
+            try:
+                return read(self._db)
+            finally:
+                if self._db.in_transaction:  # one to read in
+                    self._db.execute("ROLLBACK")
 
     def takes_longest_answers(self) -> bool:
         """Whether `max_tokens` is the model's own limit where nobody says otherwise. A run that began with a version
@@ -388,6 +402,10 @@ class Journal:
             (frontier, frontier, count),
         )
         return [Held(*row) for row in rows]
+
+
+def _in_use(name: str) -> str:
+    return f"{name}: in use: another run is writing these results"
 
 
 def _number_of(db: sqlite3.Connection, text: str) -> int:

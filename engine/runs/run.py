@@ -17,7 +17,7 @@ from anyio import TaskHandle, to_thread
 from ...actors.stream import Recovery, RequestLike, StreamResult, revive
 from ..engine import Engine
 from ..finish import uninterrupted
-from ..input.given import requests_in
+from ..input.given import check_source, requests_in
 from ..input.invalid import Invalid
 from ..input.pipe import RequestPipe
 from ..input.reading import Columns, Reading
@@ -38,7 +38,7 @@ from .totals import Totals
 
 __all__ = ["Run", "RunStopped", "Source", "open_run"]
 
-_LIMITS_SECONDS = 30.0  # how often the journal is told the limits
+_LIMITS_SECONDS = 10.0  # how often the journal is told the limits
 
 Source = (
     str
@@ -133,6 +133,7 @@ def open_run(
     failure would have failed every request, or when the first answers all broke; the running requests end before.
     Leaving the block cancels what still runs, and returns when all of it has stopped and the files are closed.
     """
+    check_source(source)
     if limit is not None and limit < 1:
         raise ValueError(f"limit is at least 1, not {limit}")
     for name, given in (("retry_only", retry_only), ("retry_stopped", retry_stopped)):
@@ -209,16 +210,20 @@ class Run(AsyncIterator[StreamResult]):
             lambda: requests_in(given, options.reading, options.order, skip_invalid=options.skip_invalid)
         )
         prices = self._engine.prices
-        self._stores = stores = await to_thread.run_sync(
-            lambda: open_stores(
-                requests,
-                self._output,
-                self._engine.params_for,
-                self._options,
-                prices,
-                complete=self._engine.with_longest_answer,
+        try:
+            self._stores = stores = await to_thread.run_sync(
+                lambda: open_stores(
+                    requests,
+                    self._output,
+                    self._engine.params_for,
+                    self._options,
+                    prices,
+                    complete=self._engine.with_longest_answer,
+                )
             )
-        )
+        except BaseException:
+            self._close_source()
+            raise
         try:
             self._engine.count_spent(stores.spender, stores.before.spent)
             self.figures = Figures(stores.total, before=stores.before, prices=prices)
@@ -284,8 +289,11 @@ class Run(AsyncIterator[StreamResult]):
             self.totals = self._stores.close(how)
             self._engine.spent_for[self._stores.spender] = self.totals.spent
         finally:
-            if isinstance(self._source, RequestPipe):
-                self._source.close()
+            self._close_source()
+
+    def _close_source(self) -> None:
+        if isinstance(self._source, RequestPipe):
+            self._source.close()
 
     def drain(self) -> None:
         """Begins no more requests, including those that wait in the engine. Iterating ends when the running requests

@@ -2,13 +2,13 @@
 
 import os
 import sqlite3
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import suppress
 from secrets import randbelow
 
 from ..input.formats import InputError
 from ..input.order import Order
 from .journal_rows import journal_path
+from .reading import BusyError, read_journal
 
 __all__ = ["settled_order"]
 
@@ -41,8 +41,7 @@ def _known(output: str) -> int | None:
     path = journal_path(output)
     if output == "-" or not os.path.exists(path):
         return None
-    # What is wrong with it is told when the run opens it.
-    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=rw", uri=True)) as db:
-        row = db.execute(_SEED).fetchone()
+    with suppress(sqlite3.Error, BusyError, OSError):  # what is wrong with it is told when the run opens it
+        row = read_journal(path, lambda journal: journal.execute(_SEED).fetchone())
         return None if row is None else int(row[0])
     return None

@@ -21,6 +21,10 @@ class Colour(enum.StrEnum):
     RED = "red"
 
 
+class Size(str, enum.Enum):  # noqa: UP042  # as older programs have them
+    LARGE = "large"
+
+
 class Array:
     """As numpy's and pandas' values are: known by a method."""
 
@@ -49,6 +53,8 @@ class NAType:
         (math.inf, None),
         ("text", "text"),
         (Colour.RED, "red"),
+        (Size.LARGE, "large"),
+        (frozenset({"b", "a", "c"}), ["a", "b", "c"]),
         (date(2026, 11, 28), "2026-11-28"),
         (datetime(2026, 11, 28, 1, 2, tzinfo=UTC), "2026-11-28T01:02:00+00:00"),
         (time(1, 2), "01:02:00"),

@@ -92,16 +92,25 @@ def test_any_text_may_be_an_id(tmp_path: Path) -> None:
     [
         ([{"prompt": "Hello", "key": "a b"}, {"prompt": "Hi", "key": "a b"}],
          ":2: custom_id 'a b' is used already, in line 1"),
-        ([{"prompt": "Hello", "key": None}], ":1: column 'key' has the ids: a text or a number, not null"),
-        ([{"prompt": "Hello", "key": ""}], ":1: column 'key' has the ids: a text or a number, not an empty string"),
-        ([{"prompt": "Hello", "key": True}], ":1: column 'key' has the ids: a text or a number, not true"),
-        ([{"prompt": "Hello", "key": 1.5}], ":1: column 'key' has the ids: a text or a number, not a number"),
+        ([{"prompt": "Hello", "key": None}], ":1: column 'key' has the ids: a text or a whole number, not null"),
+        ([{"prompt": "Hello", "key": ""}],
+         ":1: column 'key' has the ids: a text or a whole number, not an empty string"),
+        ([{"prompt": "Hello", "key": True}], ":1: column 'key' has the ids: a text or a whole number, not true"),
+        ([{"prompt": "Hello", "key": 1.5}], ":1: column 'key' has the ids: a text or a whole number, not 1.5"),
         ([{"prompt": "Hello", "kex": 1}], ":1: no column 'key'; did you mean 'kex'?"),
         ([{"prompt": "Hello", "id": 1}], ":1: no column 'key'; there are 'prompt', 'id'"),
     ],
 )  # fmt: skip
 def test_ids_that_are_none(tmp_path: Path, rows: list[Any], message: str) -> None:
     assert told(tmp_path / "in", rows, columns=Columns(id="key")) == message
+
+
+def test_a_column_of_ids_named_custom_id_is_shown_once(tmp_path: Path) -> None:
+    """Else an export would have two columns of this name."""
+    requests = read(tmp_path / "in", [{"custom_id": "a b", "prompt": "Hello", "n": 1}], columns=Columns(id="custom_id"))
+    ((_, _, beside),) = requests.numbered()
+    assert beside is not None
+    assert (beside.id, beside.row) == ("a b", {"n": 1})
 
 
 # -- epochs
@@ -164,6 +173,10 @@ def test_epochs_are_checked_for_clashes(tmp_path: Path) -> None:
         ({"epochs": 0}, "epochs is at least 1"),
         ({"sample": 0}, "sample is at least 1"),
         ({"template": "{{ a }}", "columns": Columns(prompt="a")}, "give one of the two"),
+        (
+            {"template": "prompt.j2"},
+            r"the template 'prompt.j2' has no \{\{ column \}\} in it; the path",
+        ),
     ],
 )
 def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, Any], error: str) -> None:
@@ -177,3 +190,10 @@ def test_the_name_of_a_column_is_a_text(name: Any) -> None:
         Columns(prompt=name)
     with pytest.raises(TypeError, match=r"Columns.id is the name of a column"):
         Columns(id=name)
+
+
+def test_a_column_that_no_row_has_is_told_once(tmp_path: Path) -> None:
+    rows = [{"review": "Hello"}] * 20
+    assert told(tmp_path / "in", rows, template="{{ revew }}") == (
+        ":1: template:1: no column 'revew'; did you mean 'review'?"
+    )

@@ -192,7 +192,7 @@ def test_parquet(tmp_path: Path) -> None:
     requests = read(path, columns=Columns(id="n"), skip_invalid=True)
     assert (len(requests), requests.invalid.told) == (
         2499,
-        [f"{path}: row 2500: column 'n' has the ids: a text or a number, not null"],
+        [f"{path}: row 2500: column 'n' has the ids: a text or a whole number, not null"],
     )
     found = rows_of(requests)
     assert found[7] == ("Say 7", {"n": 7, "day": "2026-11-28", "tags": ["a", "b"]})
@@ -208,6 +208,15 @@ def test_bytes_in_a_parquet_file_are_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match="column 'image': holds bytes, which can't stand beside a result: leave it out"
     ):
+        read_requests(path)
+
+
+def test_moments_that_python_can_not_hold_are_told_in_words(tmp_path: Path) -> None:
+    arrow: Any = pytest.importorskip("pyarrow")
+    parquet: Any = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(arrow.table({"prompt": ["Hello"], "at": arrow.array([10**15], arrow.timestamp("s"))}), path)
+    with pytest.raises(InputError, match=r"rows.parquet: can't be read as Parquet: .*too large"):
         read_requests(path)
 
 

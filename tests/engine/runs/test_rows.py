@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -17,11 +18,14 @@ from manystream import (
     Engine,
     InputError,
     Limits,
+    OutputError,
     RetryPolicy,
     StreamRequest,
     open_run,
+    plan_run,
     read_results,
 )
+from manystream.engine.input import RequestPipe
 from manystream.engine.report.read import read_report
 from manystream.engine.simulator import Fail, Simulator
 
@@ -83,6 +87,12 @@ class PolarsFrame(Frame):
 async def asynchronous() -> AsyncIterator[dict[str, Any]]:
     for row in ROWS:
         yield row
+
+
+def frame_with_a_column_twice() -> PandasFrame:
+    frame = PandasFrame(ROWS)
+    frame.columns = ["word", "n", "n"]
+    return frame
 
 
 SOURCES: dict[str, Any] = {
@@ -211,18 +221,46 @@ async def test_ordered_rows(tmp_path: Path) -> None:
     assert [(line["row"]["n"], line["epoch"]) for line in lines(output)] == [(n, e) for n in range(12) for e in (1, 2)]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+async def test_a_pipe_is_closed_when_the_run_can_not_begin(tmp_path: Path) -> None:
+    output, pipe = tmp_path / "out.jsonl", tmp_path / "in"
+    output.write_text("not a run's")
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)
+    model = AnthropicModel("claude-opus-5-5", api_key="k", base_url="http://127.0.0.1:9")
+    async with Engine(model) as engine:
+        run = open_run(engine, pipe, output)
+        with pytest.raises(OutputError):
+            await run.__aenter__()
+    assert isinstance(run.source, RequestPipe)
+    assert run.source.closed
+    os.close(writer)
+
+
+@pytest.mark.parametrize(
+    "source", [{"prompt": "Hello"}, {"prompt": ["Hello"], "n": [1]}, b"Hello", 3, StreamRequest("Hello")]
+)
+async def test_one_row_in_place_of_many_is_refused_where_it_is_given(tmp_path: Path, source: Any) -> None:
+    model = AnthropicModel("claude-opus-5-5", api_key="k")
+    with pytest.raises(TypeError, match="is an iterable of requests, not "):
+        open_run(Engine(model), source, tmp_path / "out.jsonl")
+    with pytest.raises(TypeError, match="is an iterable of requests, not "):
+        plan_run(model, source)
+
+
 @pytest.mark.parametrize(
     ("source", "options", "error"),
     [
         (iter(ROWS), {"sample": 3}, "sample and shuffle need all rows at once"),
         (ROWS, {"seed": 3}, "a seed goes with a sample, or with shuffle"),
         (ROWS, {"epochs": 0}, "epochs is at least 1"),
-        (ROWS, {"template": "x", "columns": Columns(prompt="word")}, "give one of the two"),
-        ([{"word": object()}], {"template": "x"}, "row 1: column 'word': holds a object"),
-        ([{3: "x"}], {"template": "x"}, "row 1: a column's name is a string, not 3"),
+        (ROWS, {"template": "{{ word }}", "columns": Columns(prompt="word")}, "give one of the two"),
+        ([{"word": object()}], {"template": "{{ word }}"}, "row 1: column 'word': holds a object"),
+        ([{3: "x"}], {"template": "{{ word }}"}, "row 1: a column's name is a string, not 3"),
         (ROWS, {}, "row 1: no column 'prompt'"),
         (ROWS, {"template": "{{ wrod }}"}, "row 1: template:1: no column 'wrod'; did you mean 'word'"),
-        ([], {"template": "x"}, "rows: it contains no requests"),
+        (frame_with_a_column_twice(), {"template": "{{ word }}"}, "rows: the column 'n' is there twice"),
+        ([], {"template": "{{ word }}"}, "rows: it contains no requests"),
     ],
 )
 async def test_what_can_not_be_run_is_told_before_anything_is_sent(

@@ -7,18 +7,20 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from manystream.__main__ import app
+from manystream.engine.plan import read_past
 from manystream.engine.report import read_report
-from manystream.engine.report.reading import BusyError, is_written, read_journal
-from manystream.engine.runs.journal import Journal
+from manystream.engine.runs.journal import Journal, JournalInUseError, remove_journal
 from manystream.engine.runs.journal_rows import Ended, Registered
+from manystream.engine.runs.reading import BusyError, is_written, read_journal
+from manystream.engine.runs.seeds import settled_order
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX permissions and locks")
 NOBODY = 65_534
@@ -95,6 +97,60 @@ def test_a_run_that_goes_on(tmp_path: Path) -> None:
         assert listing(tmp_path) == before
         assert is_written(str(journal))  # the writer still has its lock
         assert writer.poll() is None
+
+
+def goes_on(output: str) -> None:
+    assert read_report(output).goes_on
+
+
+def has_its_answers(output: str) -> None:
+    assert list(read_past(output).answers) == ["3"]
+
+
+def has_its_seed(output: str) -> None:
+    assert settled_order(output, sample=2, shuffle=False, seed=None, overwrite=False).seed == 17
+
+
+def is_refused(output: str) -> None:
+    with pytest.raises(JournalInUseError, match="in use"):
+        Journal(f"{output}.journal")
+
+
+def is_not_removed(output: str) -> None:
+    with pytest.raises(JournalInUseError, match="in use"):
+        remove_journal(output)
+
+
+@posix
+@pytest.mark.parametrize("look", [goes_on, has_its_answers, has_its_seed, is_refused, is_not_removed])
+def test_looking_at_a_run_of_this_process_leaves_it_its_lock(tmp_path: Path, look: Callable[[str], None]) -> None:
+    output = str(tmp_path / "out.jsonl")
+    (tmp_path / "link.jsonl.journal").symlink_to("out.jsonl.journal")
+    journal = Journal(f"{output}.journal")
+    journal.register([Registered(str(number), number, b"h") for number in range(9)])
+    journal.keep("seed", 17)
+    journal.begin_session()
+    journal.commit((), [Ended(custom_id="3", kind="succeeded", output_tokens=7)])
+    look(output)
+    if look is not is_not_removed:
+        look(str(tmp_path / "link.jsonl"))
+    opening = "import sys; from manystream.engine.runs.journal import Journal; Journal(sys.argv[1])"
+    another = subprocess.run([sys.executable, "-c", opening, journal.path or ""], capture_output=True, text=True)
+    assert "in use" in another.stderr
+    assert is_written(journal.path or "")
+    journal.close()
+    assert not is_written(journal.path or "")
+
+
+@posix
+def test_the_seed_of_a_run_of_another_process(tmp_path: Path) -> None:
+    output = str(tmp_path / "out.jsonl")
+    with closing(Journal(f"{output}.journal")) as journal:
+        journal.keep("seed", 17)
+    with being_written(tmp_path / "out.jsonl.journal"):
+        before = listing(tmp_path)
+        has_its_seed(output)
+        assert listing(tmp_path) == before
 
 
 @posix

@@ -3,10 +3,11 @@
 SQLite itself can't do that. To read a database with a write-ahead log it wants to write an index beside it, and a run
 that goes on holds a lock on all of it. So:
 
-| beside the journal      | what happens                                                                        |
+| the journal             | what happens                                                                        |
 |-------------------------|-------------------------------------------------------------------------------------|
-| no log, or an empty one | it is read where it lies, as a file that nobody changes (`immutable`)               |
-| a log                   | both are copied to a temporary folder of our own, and the copy is read              |
+| a run of ours has it    | that one's own connection is asked: who opens and closes the file releases its lock |
+| no log beside it        | it is read where it lies, as a file that nobody changes (`immutable`)               |
+| a log beside it         | both are copied to a temporary folder of our own, and the copy is read              |
 
 When the journal changed meanwhile, which a run does each time it moves its log into it, all is done again.
 """
@@ -21,7 +22,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from ..runs.journal_rows import readable
+from .journal import open_here
+from .journal_rows import readable
 
 __all__ = ["BusyError", "is_written", "read_journal"]
 
@@ -40,9 +42,11 @@ class BusyError(Exception):
 def read_journal(path: str, read: Callable[[sqlite3.Connection], T]) -> T:
     """What `read` makes of the journal at `path`. It may be called more than once.
 
-    Raises `OSError`, `sqlite3.Error`, `BusyError`, and what `read` raises. To be called in another process than the one
-    that writes the journal: closing a file of ours would release that one's lock.
+    Raises `OSError`, `sqlite3.Error`, `BusyError`, and what `read` raises. A run of this process that has the journal
+    open writes nothing meanwhile.
     """
+    if (ours := open_here(path)) is not None:
+        return ours.shown_to(read)
     failure: Exception | None = None
     for _ in range(_TRIES):
         before = _state(path)
@@ -102,7 +106,9 @@ def _state(path: str) -> tuple[object, ...]:
 
 
 def is_written(path: str) -> bool:
-    """Whether a run in another process is writing the journal. False where nobody can tell, as on Windows."""
+    """Whether a run is writing the journal. False where nobody can tell, as on Windows of one in another process."""
+    if open_here(path) is not None:
+        return True
     if sys.platform == "win32":
         return False
     import fcntl
