@@ -14,8 +14,10 @@ from ..actors.stream import check_number, number
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, PriceCalculation
 
-__all__ = ["Price", "Prices"]
+__all__ = ["BATCH_PRICE", "Price", "Prices"]
 
+BATCH_PRICE = 0.5
+"""Of the live price: https://platform.claude.com/docs/en/build-with-claude/batch-processing"""
 _HOUR_WRITE = 1.6  # a cache write that lasts an hour costs 2 times the input, one of five minutes 1.25 times
 
 
@@ -51,13 +53,14 @@ class Price:
     def cost(self, usage: Usage) -> float:
         """What `usage` costs at this price, in dollars."""
         counts = _Counts.of(usage)
-        written = counts.written + (_HOUR_WRITE - 1) * counts.written_for_an_hour
-        return (
-            counts.uncached * self.input
-            + written * self.cache_write
-            + counts.read * self.cache_read
-            + counts.output * self.output
-        ) / 1e6
+        sent = self.input_cost(counts.uncached, counts.read, counts.written, counts.written_for_an_hour)
+        return sent + counts.output * self.output / 1e6
+
+    def input_cost(self, uncached: float, read: float, written: float, written_for_an_hour: float) -> float:
+        """What so many input tokens cost, in dollars: uncached ones, those read from the cache, all that are written to
+        it, and those of them that last an hour."""
+        writes = written + (_HOUR_WRITE - 1) * written_for_an_hour
+        return (uncached * self.input + writes * self.cache_write + read * self.cache_read) / 1e6
 
 
 class Prices:

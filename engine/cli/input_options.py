@@ -47,7 +47,7 @@ class InputOptions:
         return self.parameters.get("model")
 
     def read(self, source: str, output: str | None, *, overwrite: bool) -> RequestFile | RequestPipe:
-        """Reads the input of a run that writes to `output`. Raises `InputError` and `OutputError`."""
+        """Reads the input of a run that writes to `output`. Raises `InputError`."""
         if self.template is not None and self.prompt_column is not None:
             raise InputError("--template makes the prompts, --prompt-column has them: give one of the two")
         if self.seed is not None and self.sample is None and not self.shuffle:

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from ...actors.message import Usage, usage_from_json
 from ...actors.wire import json_text, parse_json
-from ..prices import Prices
+from ..prices import BATCH_PRICE, Prices
 from .lines import whole_text
 from .spending import Spent
 
@@ -28,8 +28,6 @@ KINDS: Mapping[str, str] = {
     "error_message": "text",
 }
 """The columns, in their order, with the kinds of their values."""
-
-_BATCH_PRICE = 0.5  # of the live price: https://platform.claude.com/docs/en/build-with-claude/batch-processing
 
 
 def answer_row(line: Mapping[str, Any], spent: Spent | None, prices: Prices) -> dict[str, Any]:
@@ -78,7 +76,7 @@ def _spent(message: Mapping[str, Any], model: str | None, prices: Prices) -> Spe
 def _dollars(model: str | None, usage: Usage, prices: Prices) -> float | None:
     dollars = None if model is None else prices.cost(model, usage)
     if dollars is not None and usage.details.get("service_tier") == "batch":
-        dollars *= _BATCH_PRICE
+        dollars *= BATCH_PRICE
     return dollars
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "form_of",
     "is_undecided",
     "opened",
+    "separator_in",
     "text_in",
     "unpacking_of",
     "without_bom",
@@ -52,7 +53,10 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _PARQUET = b"PAR1"
 _MARK_BYTES = 4
 _DELIMITERS = (",", "\t", ";")
-_NAME = re.compile(r"[\w .:/()#%&+-]{0,60}")
+_NAME = re.compile(r"[^\x00-\x1f{}<>]{0,200}")
+_SEPARATOR = re.compile(rb"sep=([\t!#-~])\r?\n?", re.IGNORECASE)
+_BY_COLUMNS = re.compile(rb'\{"[^"\n]*":\s*\{"0":')
+_CR_LINES = re.compile(rb"[^\r\n]+\r+[^\r\n]")
 _TABLE = re.compile(r"\.(csv|tsv|tab)(\.(gz|zst))?$", re.IGNORECASE)
 _TSV = re.compile(r"\.(tsv|tab)(\.(gz|zst))?$", re.IGNORECASE)
 _ENCODINGS = (
@@ -60,17 +64,16 @@ _ENCODINGS = (
     (b"\x00\x00\xfe\xff", "UTF-32"),
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
-    (b"{\x00", "UTF-16LE"),
-    (b"[\x00", "UTF-16LE"),
-    (b"\x00{", "UTF-16BE"),
-    (b"\x00[", "UTF-16BE"),
 )
+# Without a mark: every other byte of Western text is zero, at the beginning anyway.
+_UNMARKED = ((re.compile(rb"([^\x00]\x00){2}"), "UTF-16LE"), (re.compile(rb"(\x00[^\x00]){2}"), "UTF-16BE"))
 _OTHERS = (
     (b"PK\x03\x04", "a zip archive, as .xlsx files are too", "unpack it, or save its rows as CSV"),
     (b"BZh", "compressed with bzip2", "unpack it with bunzip2, or use gzip"),
     (b"\xfd7zXZ\x00", "compressed with xz", "unpack it with unxz, or use gzip"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it"),
     (b"ARROW1", "an Arrow file", "write its rows as Parquet or as JSON Lines"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "fetch that: git lfs pull"),
     (b"%PDF", "a PDF", "write requests, one JSON object a line"),
     (b"SQLite format 3\x00", "an SQLite database, as a run's journal is", "name the file of requests"),
 )
@@ -112,8 +115,17 @@ def form_of(name: str, head: bytes) -> Form:
     return "lines" if _header(name, head) is None else "delimited"
 
 
+def separator_in(line: bytes) -> str | None:
+    """The delimiter that a first line `sep=;` names, as spreadsheets write and read it; None for any other line."""
+    found = _SEPARATOR.fullmatch(line)
+    return None if found is None else found[1].decode(errors="replace")
+
+
 def delimiter_of(name: str, head: bytes) -> str:
-    """What stands between the fields of a table that begins so: the most frequent in its header of what may."""
+    """What stands between the fields of a table that begins so: what its first line says, or the most frequent in its
+    header of what may."""
+    if (said := separator_in(without_bom(head).partition(b"\n")[0])) is not None:
+        return said
     line = _header(name, without_bom(head)) or ""
     counts = [len(_split(line, delimiter)) for delimiter in _DELIMITERS]
     if max(counts) == 1 and _TSV.search(name):
@@ -122,11 +134,11 @@ def delimiter_of(name: str, head: bytes) -> str:
 
 
 def _header(name: str, head: bytes) -> str | None:
-    """The first line, if a file that begins so is a table with a header."""
+    """The first line, if a file that begins so is a table with a header. One that names the delimiter stands for it."""
     line = head.lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r").decode(errors="replace")
     if not line.strip() or line.lstrip().startswith(("{", "<")) or not line.replace("\t", "").isprintable():
         return None
-    if _TABLE.search(name) or line.strip() == "prompt":
+    if _TABLE.search(name) or line.strip() == "prompt" or separator_in(line.encode()) is not None:
         return line
     if _is_json(line):
         return None
@@ -156,20 +168,49 @@ def is_undecided(head: bytes) -> bool:
 
 def check_head(name: str, head: bytes) -> None:
     """Raises `InputError` for a file that begins as no file of requests does."""
-    for mark, encoding in _ENCODINGS:
-        if head.startswith(mark):
-            raise InputError(f"{name}: is {encoding}, not UTF-8: iconv -f {encoding} -t UTF-8 {name} > utf8.jsonl")
+    if (encoding := _encoding(head)) is not None:
+        raise InputError(f"{name}: is {encoding}, not UTF-8: {_by_iconv(name, encoding)}")
     for mark, what, to_do in _OTHERS:
         if head.startswith(mark):
             raise InputError(f"{name}: is {what}; {to_do}")
-    if form_of(name, head) != "lines":
+    form = form_of(name, head)
+    if form in ("lines", "delimited") and b"\n" not in head and _CR_LINES.match(without_bom(head)):
+        raise InputError(
+            f"{name}: its lines end in carriage returns alone, as on old Macs; save it with line feeds, or:"
+            f" tr '\\r' '\\n' < {name} > lines{_ending(name)}"
+        )
+    if form != "lines":
         return
     text = without_bom(head).lstrip()
+    if _BY_COLUMNS.match(text):
+        raise InputError(
+            f'{name}: is a table by its columns, as pandas writes JSON; write its rows: to_json(orient="records",'
+            " lines=True)"
+        )
     if _SPREAD.match(text):
         raise InputError(f"{name}: an object goes over several lines; it has to be on one: jq -c . {name} > out.jsonl")
     line = text.partition(b"\n")[0].rstrip().decode(errors="replace")
     if line and not line.startswith("{") and not _is_json(line):
         raise InputError(f"{name}: {_what_text(line)}")
+
+
+def _encoding(head: bytes) -> str | None:
+    """What a file is encoded in that begins so, if that is plainly not UTF-8."""
+    for mark, encoding in _ENCODINGS:
+        if head.startswith(mark):
+            return encoding
+    return next((encoding for begin, encoding in _UNMARKED if begin.match(head)), None)
+
+
+def _by_iconv(name: str, encoding: str) -> str:
+    """What makes UTF-8 of an input."""
+    command = f"iconv -f {encoding} -t UTF-8"
+    return f"send it through {command}" if name == "stdin" else f"{command} {name} > utf8{_ending(name)}"
+
+
+def _ending(name: str) -> str:
+    found = _TABLE.search(name)
+    return f".{found[1].lower()}" if found is not None else ".jsonl"
 
 
 def _is_json(text: str) -> bool:

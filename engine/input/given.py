@@ -9,6 +9,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from typing import Any, cast
 
 from ..combinators.arguments import check_requests
+from .formats import InputError
+from .invalid import Invalid
 from .numbered import Numbered
 from .order import Order
 from .pipe import RequestPipe
@@ -16,7 +18,7 @@ from .reading import Reading
 from .request_file import RequestFile, checked, read_input
 from .sources import RowSource, entry_of, is_frame
 
-__all__ = ["check_source", "requests_in"]
+__all__ = ["RowStream", "check_source", "requests_in"]
 
 
 def check_source(source: object) -> None:
@@ -42,30 +44,48 @@ def requests_in(source: Any, reading: Reading, order: Callable[[], Order], *, sk
         return source
     if wanted.is_given:
         raise ValueError("sample and shuffle need all rows at once: give a list of them, not an iterator")
-    if isinstance(source, AsyncIterable):
-        return _each_async(cast("AsyncIterable[Any]", source), reading, asked=asked)
-    return _each(cast("Iterable[Any]", source), reading, asked=asked)
+    kind = _AsyncRows if isinstance(source, AsyncIterable) else _Rows
+    return kind(source, reading, asked=asked, skip_invalid=skip_invalid)
 
 
 def _is_row(item: object) -> bool:
     return isinstance(item, Mapping) and "messages" not in item
 
 
-def _each(items: Iterable[Any], reading: Reading, *, asked: bool) -> Iterator[Any]:
-    for number, item in enumerate(items, 1):
-        yield from _requests(item, number, reading, asked=asked)
+class RowStream:
+    """What a program gives one by one."""
+
+    def __init__(self, items: Any, reading: Reading, *, asked: bool, skip_invalid: bool) -> None:
+        self.invalid = Invalid()
+        """What was skipped."""
+        self._items = items
+        self._reading = reading
+        self._asked = asked
+        self._skip_invalid = skip_invalid
+
+    def _requests(self, item: Any, number: int) -> Iterable[Any]:
+        if not self._asked and not _is_row(item):
+            return (item,)
+        try:
+            found: list[Numbered] = self._reading.checked(entry_of(item, number))
+        except InputError as exc:
+            if not self._skip_invalid:
+                raise
+            self.invalid.add(exc)
+            return ()
+        return found
 
 
-async def _each_async(items: AsyncIterable[Any], reading: Reading, *, asked: bool) -> AsyncIterator[Any]:
-    number = 0
-    async for item in items:
-        number += 1
-        for request in _requests(item, number, reading, asked=asked):
-            yield request
+class _Rows(RowStream):
+    def __iter__(self) -> Iterator[Any]:
+        for number, item in enumerate(self._items, 1):
+            yield from self._requests(item, number)
 
 
-def _requests(item: Any, number: int, reading: Reading, *, asked: bool) -> Iterable[Any]:
-    if not asked and not _is_row(item):
-        return (item,)
-    found: list[Numbered] = reading.checked(entry_of(item, number))
-    return found
+class _AsyncRows(RowStream):
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        number = 0
+        async for item in self._items:
+            number += 1
+            for request in self._requests(item, number):
+                yield request

@@ -24,10 +24,10 @@ class JsonLines:
         """Takes the next line, and returns its entry if it has one."""
         self._number += 1
         number = self._number
-        if not line.strip():
-            return None
         if number == 1:
             line = without_bom(line)
+        if not line.strip():
+            return None
         return Entry(
             place(self._name, number, "lines"),
             number,

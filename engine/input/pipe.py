@@ -104,9 +104,13 @@ class RequestPipe(AsyncIterator[Numbered]):
             self._form = await self._begin()
             self._reader = reader_by_line(self.name, self._form, self._data[:HEAD_BYTES])
             if self._reader is None:
+                parts = [self._data]  # joined once, since each addition would copy all that is there
                 while not self._ended:
+                    self._data = b""
                     await self._read_more()
-                self._entries = whole_entries(self.name, self._form, self._data)
+                    parts.append(self._data)
+                self._data = b""
+                self._entries = whole_entries(self.name, self._form, b"".join(parts))
         if self._reader is None:
             assert self._entries is not None
             return next(self._entries, None)

@@ -41,9 +41,7 @@ class Input:
         self.written += cached.written
         if price is not None:
             plain = max(0.0, tokens - cached.read - cached.written)
-            hourly = cached.written_for_an_hour
-            writes = (cached.written - hourly) * price.cache_write + hourly * 1.6 * price.cache_write
-            self.dollars += dearer * (plain * price.input + writes + cached.read * price.cache_read) / 1e6
+            self.dollars += dearer * price.input_cost(plain, cached.read, cached.written, cached.written_for_an_hour)
 
 
 @attrs.define(kw_only=True)

@@ -51,9 +51,8 @@ def take_stock(
 ) -> tuple[list[Item], list[Sample]]:
     """The requests in their order, and `samples` of them, at even distances if there are `count` in all.
 
-    `params_for` gives what is sent for a request, and `group` the rate-limit group of a request to the
-    model of this name. Raises what they and the
-    iterable raise.
+    `params_for` gives what is sent for a request, and `group` the rate-limit group of a request to the model of this
+    name. Raises what they and the iterable raise.
     """
     items: list[Item] = []
     kept: list[Sample] = []

@@ -13,7 +13,7 @@ import attrs
 
 from ...actors.message import EMPTY
 from ..admission import Limits, Reason
-from ..prices import Prices
+from ..prices import BATCH_PRICE, Prices
 from .bill import Bill, bills, marked
 from .duration import Needs, extrapolated, part_of, rehearsed_count, tightest
 from .inventory import Item
@@ -128,7 +128,7 @@ class RunPlan:
     @property
     def batch_dollars(self) -> Estimate | None:
         """What it costs by the Message Batches API, which takes half the price."""
-        return None if self.dollars is None else self.dollars.times(0.5)
+        return None if self.dollars is None else self.dollars.times(BATCH_PRICE)
 
     @property
     def most_dollars(self) -> float | None:

@@ -17,7 +17,7 @@ from anyio import TaskHandle, to_thread
 from ...actors.stream import Recovery, RequestLike, StreamResult, revive
 from ..engine import Engine
 from ..finish import uninterrupted
-from ..input.given import check_source, requests_in
+from ..input.given import RowStream, check_source, requests_in
 from ..input.invalid import Invalid
 from ..input.pipe import RequestPipe
 from ..input.reading import Columns, Reading
@@ -110,7 +110,7 @@ def open_run(
       requests may have other parameters then.
     - `max_failures` stops the run when so many answers are failures, such as 20; or such a share of them, as "5%", once
       50 have come. Those of earlier sessions count.
-    - `skip_invalid` skips entries of a file that are not requests.
+    - `skip_invalid` skips entries of a file, and rows, that are not requests.
     - `stream_events` is a directory, in which each request gets a file of its part events, or `-` for standard output.
 
     `source` may also be rows: a file of them (CSV, TSV, JSON, Parquet), any iterable of dicts, or a frame of pandas or
@@ -200,7 +200,8 @@ class Run(AsyncIterator[StreamResult]):
     @property
     def invalid(self) -> Invalid:
         """What was skipped in the input."""
-        return self._source.invalid if isinstance(self._source, RequestFile | RequestPipe) else Invalid()
+        source = self._source
+        return source.invalid if isinstance(source, RequestFile | RequestPipe | RowStream) else Invalid()
 
     async def __aenter__(self) -> Self:
         if self._stores is not None:

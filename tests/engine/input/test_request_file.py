@@ -345,7 +345,7 @@ async def test_the_same_through_a_pipe(content: bytes, packing: str, size: int) 
     ("content", "message"),
     [
         (gzip.compress(LINES, mtime=0)[:-9], "stdin: its compressed data is damaged or cut off"),
-        (A.encode("utf-16"), "stdin: is UTF-16, not UTF-8: iconv -f UTF-16 -t UTF-8 stdin > utf8.jsonl"),
+        (A.encode("utf-16"), "stdin: is UTF-16, not UTF-8: send it through iconv -f UTF-16 -t UTF-8"),
         (b"PK\x03\x04rest", "stdin: is a zip archive"),
     ],
 )

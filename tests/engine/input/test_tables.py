@@ -114,17 +114,108 @@ def test_a_column_without_a_name_is_called_by_its_place(tmp_path: Path) -> None:
     assert rows_of(read(written(tmp_path / "in.csv", ",prompt\n0,Hello\n"))) == [("Hello", {"column_1": "0"})]
 
 
+def test_what_spreadsheets_leave_around_rows_is_no_error(tmp_path: Path) -> None:
+    """A line that names the delimiter, columns and rows of nothing, and an empty cell too many."""
+    content = "\ufeffsep=;\r\nprompt;n;;\r\nHello, you;1;;\r\nHi;2;;;\r\n;;;\r\nHo;3;;x\r\n;;;\r\n"
+    requests = read(written(tmp_path / "in.csv", content))
+    assert rows_of(requests) == [
+        ("Hello, you", {"n": "1"}),
+        ("Hi", {"n": "2"}),
+        ("Ho", {"n": "3", "column_4": "x"}),
+    ]
+    assert [request.custom_id for request in requests] == ["row-1", "row-2", "row-3"]
+    assert requests.where(6) == f"{tmp_path / 'in.csv'}:6"
+    assert told(tmp_path / "in.csv", content + "Hu;4;;;x\r\n").startswith(":8: it has 5 fields, and the header has 4")
+
+
+QUOTES_IN_THE_MIDDLE = (
+    'prompt,size,note\n"Several\nlines",5" wide,a\nHi,6,b\n5" wide,7,"on\ntwo lines"\n"x\ny",8" wide,"c\nd"\n'
+)
+
+
+@pytest.mark.parametrize("skip_invalid", [False, True])
+def test_no_row_is_lost_where_a_cell_without_quotes_has_one_in_it(tmp_path: Path, skip_invalid: bool) -> None:
+    requests = read(written(tmp_path / "in.csv", QUOTES_IN_THE_MIDDLE), skip_invalid=skip_invalid)
+    assert rows_of(requests) == [
+        ("Several\nlines", {"size": '5" wide', "note": "a"}),
+        ("Hi", {"size": "6", "note": "b"}),
+        ('5" wide', {"size": "7", "note": "on\ntwo lines"}),
+        ("x\ny", {"size": '8" wide', "note": "c\nd"}),
+    ]
+    assert [number for number, _, _ in requests.numbered()] == [2, 4, 5, 7]
+
+
+@given(
+    rows=st.lists(st.lists(st.text('a",\n', max_size=6), min_size=2, max_size=2).filter(any), max_size=6),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
+def test_rows_are_those_that_the_csv_module_reads_from_the_whole(rows: list[list[str]], quoting: Any) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=quoting, lineterminator="\n").writerows([["a", "b"], *rows])
+    # Quotes in the middle of cells without quotes: they mean themselves.
+    content = text.getvalue().replace("\na,", '\na",')
+    try:
+        wanted = list(csv.reader(io.StringIO(content, newline=""), strict=True))[1:]
+    except csv.Error:
+        return
+    if any(len(row) != 2 for row in wanted):
+        return
+    reader = DelimitedRows("in", ",")
+    found = [entry for line in content.encode().splitlines(keepends=True) if (entry := reader.feed(line))]
+    assert reader.end() is None
+    assert [entry.read() for entry in found] == [dict(zip("ab", row, strict=True)) for row in wanted]
+
+
+HEADERS = ['prompt,"Why? Say so, please (it\'s open!)"', "prompt,Preis in €", f"prompt,{'long ' * 30}"]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_table_without_a_name_has_any_columns(tmp_path: Path, header: str) -> None:
+    assert [prompt for prompt, _ in rows_of(read(written(tmp_path / "in", f"{header}\nHello,5\n")))] == ["Hello"]
+
+
+def test_a_cell_of_many_lines_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once again at each of its lines, which would take an hour for a long one."""
+    read_so_far = 0
+    plain = csv.reader
+
+    def counting(lines: list[str], **options: Any) -> Any:
+        nonlocal read_so_far
+        read_so_far += sum(map(len, lines))
+        return plain(lines, **options)
+
+    monkeypatch.setattr(csv, "reader", counting)
+    reader = DelimitedRows("in", ",")
+    lines = [b"prompt,n\n", b'"begin ""of""\n', *[b'a ""line"" of it\n'] * 1000, b'end",1\n']
+    found = [entry for line in lines if (entry := reader.feed(line))]
+    assert len(found) == 1
+    assert read_so_far < 3 * sum(map(len, lines))
+
+
 def test_a_cell_may_be_larger_than_the_csv_module_takes_by_itself(tmp_path: Path) -> None:
     long = "word " * 100_000
     assert rows_of(read(written(tmp_path / "in.csv", f"prompt,n\n{long},1\n"))) == [(long, {"n": "1"})]
 
 
 WRONG_TABLES = [
-    ("prompt,label\nHello\n", ":2: it has 1 fields, and the header has 2"),
+    ("prompt,label\nHello\n",
+     ":2: it has 1 field, and the header has 2; a cell with a delimiter or a line feed in it stands in quotes"),
     ("prompt,label\nHello,a,b\n", ":2: it has 3 fields, and the header has 2"),
     ("prompt,prompt\nHello,a\n", ":1: the column 'prompt' stands twice in the header"),
-    ('prompt,label\n"Hello,a\nb,c\n', ":2: a quote is opened and never closed"),
-    ('prompt,label\n"Hello"x,a\n', ":2: not CSV: ',' expected after '\"'"),
+    ('prompt,label\n"Hello,a\nb,c\n', ":2: a quote is opened and never closed, and takes the lines up to 3 with it"),
+    ('prompt,label\n"Hello"x,a\n',
+     ":2: not CSV: text stands behind a closing quote; a quote inside of a quoted cell is written twice"),
+    ('prompt,label\n"Hello,a\nb,c\nd "e",f\n',
+     ":2: not CSV: text stands behind a closing quote; a quote inside of a quoted cell is written twice (the row goes"
+     " to line 4)"),
+    ("prompt,label\nHello\rHi,a\n", ":2: not CSV: a carriage return stands in a cell without quotes around it"),
+    ("prompt,label\rHello,a\r",
+     ": its lines end in carriage returns alone, as on old Macs; save it with line feeds, or: tr '\\r' '\\n' < "),
+    ("prompt,label\nHello,a\n".encode("utf-16-le"), ": is UTF-16LE, not UTF-8: iconv -f UTF-16LE -t UTF-8 "),
+    ("prompt,label\nHello,a\n".encode("utf-16-be"), ": is UTF-16BE, not UTF-8: iconv -f UTF-16BE -t UTF-8 "),
+    ("version https://git-lfs.github.com/spec/v1\n", ": is a pointer of Git LFS, not the file itself; fetch that"),
+    ('{"prompt":{"0":"Hello","1":"Hi"}}', ": is a table by its columns, as pandas writes JSON; write its rows: "),
+    (b"\xef\xbb\xbf\r\n", ": it contains no requests"),
     (b"prompt,label\nna\xefve,a\n", ":2: not UTF-8: invalid continuation byte at byte 3; save it as UTF-8, or: iconv"),
     ("question,label\nHello,a\n",
      ":2: no column 'prompt'; the columns are 'question', 'label': name the prompts' one (--prompt-column), or give a"

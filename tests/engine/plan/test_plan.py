@@ -12,7 +12,8 @@ from manystream import AnthropicModel, Estimate, InputError, Limits, Price, RunP
 from manystream.engine.admission.prompt import Prompt
 from manystream.engine.plan.cacheable import least_cacheable
 from manystream.engine.plan.duration import Needs, extrapolated, part_of, rehearsed_count, tightest
-from manystream.engine.plan.past import Answer, Results
+from manystream.engine.plan.outlook import refused_share
+from manystream.engine.plan.past import Answer, PilotAnswer, Results
 from manystream.engine.plan.planning import stock_of
 from manystream.engine.plan.rehearsal import Part, rehearse
 from manystream.engine.plan.service import ExpectedAnswer
@@ -21,6 +22,7 @@ from manystream.engine.prices import Prices
 NAME = "claude-opus-5-5"
 MODEL = AnthropicModel(NAME, defaults={"max_tokens": 1000})
 PRICES = {NAME: Price(input=4, output=20)}
+USUAL = {"claude-opus-5-5": Price(input=4, output=20), "claude-sonnet-4-5": Price(input=3, output=15)}
 LONG = "word " * 4000  # 5,000 tokens by the engine's measure, and
 WORDS = "x" * 3975  # with what stands around it 1,000
 
@@ -106,6 +108,27 @@ def test_every_request_may_have_a_max_tokens_of_its_own() -> None:
     assert found.high - (found.expected or 0.0) == pytest.approx(sum(errors))
 
 
+@pytest.mark.parametrize(
+    ("answers", "attempts", "share"),
+    [(30, 30, 0.0), (30, 31, 1.3 / 61), (300, 330, 30.3 / 360), (30, 300, 0.5)],
+    ids=["none", "one, which may be chance", "many", "an outage"],
+)
+def test_the_share_of_attempts_that_fail(answers: int, attempts: int, share: float) -> None:
+    item = stock_of(MODEL, requests(1)).items[0]
+    each = [1] * (answers - 1) + [attempts - answers + 1]
+    pilot = [PilotAnswer(item, Answer(succeeded=True, attempts=count)) for count in each]
+    assert refused_share(pilot) == pytest.approx(share)
+
+
+def test_attempts_that_fail_take_time() -> None:
+    again = Results("out", {str(n): Answer(succeeded=True, output_tokens=200, attempts=1 + n % 2) for n in range(100)})
+    once = Results("out", {str(n): Answer(succeeded=True, output_tokens=200) for n in range(100)})
+    slow, fast = plan(requests(200), again).seconds, plan(requests(200), once).seconds
+    assert slow is not None
+    assert fast is not None
+    assert slow.low > fast.low
+
+
 def test_all_is_answered() -> None:
     found = plan(requests(10), answered(10))
     assert (found.requests, found.answered, found.seconds, found.limited_by) == (0, 10, None, None)
@@ -132,6 +155,30 @@ def test_a_marked_prefix_is_written_once_and_read_by_the_others() -> None:
     dollars = (50 * 1000 * 4 + 5000 * 5 + 49 * 5000 * 0.4) / 1e6
     assert one.dollars.low == pytest.approx(dollars + 50 * 100 * 20 / 1e6, rel=0.01)
     assert plan(requests(50, system=system)).caching is None
+
+
+def test_what_is_cached_for_an_hour_costs_more_to_write() -> None:
+    def dollars(ttl: str) -> float:
+        system = [{"type": "text", "text": LONG, "cache_control": {"type": "ephemeral", "ttl": ttl}}]
+        (one,) = plan(requests(50, system=system)).models
+        assert one.dollars is not None
+        return one.dollars.low
+
+    assert dollars("1h") - dollars("5m") == pytest.approx(5000 * 4 * (2 - 1.25) / 1e6, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "dearer"),
+    [("claude-opus-5-5", {"speed": "fast"}, 2.0), ("claude-sonnet-4-5", {"system": LONG * 50}, 2.0)],
+)
+def test_fast_mode_and_long_prompts_cost_more(name: str, params: dict[str, Any], dearer: float) -> None:
+    """By the public prices: those that a caller gives are the same for every request."""
+    source = requests(1, model=name, **params)
+    mine = stock_of(MODEL, source).plan(Results("", exist=False), prices=Prices({name: USUAL[name]}), concurrency=1)
+    public = stock_of(MODEL, source).plan(Results("", exist=False), prices=Prices(), concurrency=1)
+    assert mine.dollars is not None
+    assert public.dollars is not None
+    assert public.dollars.low == pytest.approx(dearer * mine.dollars.low, rel=0.01)
 
 
 def test_what_caching_would_save() -> None:

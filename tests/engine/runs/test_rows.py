@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -148,6 +149,18 @@ async def test_rows_prompts_and_requests_may_stand_in_one_list(tmp_path: Path) -
         ("request-2", None),
         ("row-1", 1),
     ]
+
+
+@pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
+async def test_rows_that_are_none_can_be_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROWS", [*ROWS[:3], {**ROWS[3], "key": None}, *ROWS[4:]])
+    output, simulator = tmp_path / "out.jsonl", Simulator(time_to_first_token=0, tokens_per_second=0)
+    async with simulator.serve():
+        columns = Columns(prompt="word", id="key")
+        run = await run_all(simulator, make(), output, columns=columns, skip_invalid=True)
+    assert run.invalid.told == ["row 4: column 'key' has the ids: a text or a whole number, not null"]
+    assert sorted(asked(simulator)) == sorted(row["word"] for row in ROWS if row["key"])
+    assert {line["row"]["n"] for line in lines(output)} == set(range(12)) - {3}
 
 
 async def test_columns_that_are_not_sent_change_nothing(tmp_path: Path) -> None:
