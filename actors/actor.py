@@ -5,7 +5,7 @@ are woken once a read. Its task only opens the response, reads it, and waits whe
 the connection to close. It decides about attempts, and leaves slots and waiting between attempts to the engine.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from datetime import UTC, datetime
 from typing import Protocol
@@ -128,7 +128,8 @@ class StreamActor:
         self.rate_limits: Mapping[str, str] = EMPTY
         self.log = EventLog(stream_id)
         self.assembler = Assembler(self.log, beta=bool(request.betas))
-        self._reading = Reading(self.assembler, None)
+        self.reading = Reading(self.assembler, None)
+        """The response of the running attempt, or of the last one."""
 
     # -- what others ask of it
 
@@ -164,7 +165,7 @@ class StreamActor:
         self._owner.look_at(self)
         response: Response | None = None
         self.request_id = None
-        self._reading = reading = Reading(self.assembler, None)
+        self.reading = reading = Reading(self.assembler, None)
         try:
             response = await open_response(self._next_request)
             reading = self._opened(response)
@@ -201,14 +202,14 @@ class StreamActor:
         self.request_id = response.request_id
         self.rate_limits = response.rate_limits
         self.assembler.request_id = self.request_id
-        self._reading = Reading(self.assembler, self.request_id)
+        self.reading = Reading(self.assembler, self.request_id)
         self._owner.look_at(self)
-        return self._reading
+        return self.reading
 
     def _take(self, chunk: bytes) -> bool:
         """Takes in a chunk as far as the lossless consumers allow. Returns whether to read on."""
         self.watch.last_byte = self.watch.clock()
-        reading = self._reading
+        reading = self.reading
         reading.receive(chunk)
         self._step()
         return reading.wants_more
@@ -217,7 +218,7 @@ class StreamActor:
         """Makes events of the waiting frames and notifies the consumers. Returns False when a lossless one is full."""
         assembler, log = self.assembler, self.log
         seq, contents = log.seq, assembler.contents
-        whole = self._reading.take_in(log, self.audience.lossless)
+        whole = self.reading.take_in(log, self.audience.lossless)
         if log.seq != seq:
             watch = self.watch
             now = watch.last_byte or watch.clock()
@@ -233,16 +234,18 @@ class StreamActor:
         return whole
 
     async def _wait_for_room(self) -> None:
-        """A lossless consumer is full: waits for it. Meanwhile nothing is read, and no deadline of reading passes."""
-        if self.audience.make_room():
-            return
-        watch = self.watch
-        watch.pause()
+        """A lossless consumer is full: waits for it. Meanwhile nothing is read."""
+        if not self.audience.make_room():
+            await self.hold(self.audience.wait_for_room(self.watch.clock))
+
+    async def hold(self, wait: Awaitable[object]) -> None:
+        """Waits for a reader who has fallen behind. Meanwhile no deadline of reading passes."""
+        self.watch.pause()
         self._owner.held(self)
         try:
-            await self.audience.wait_for_room(watch.clock)
+            await wait
         finally:
-            watch.resume()
+            self.watch.resume()
             self._owner.look_at(self)
 
     # -- after an attempt
@@ -452,7 +455,7 @@ class StreamActor:
         self.log.add(StreamEndEvent, self.result)
         # A consumer that joins from now on gets a snapshot and the terminal event. Only cursors keep the log alive.
         self.log = self._ended_log(self.result)
-        self._reading.drop()
+        self.reading.drop()
         self._next_request = self.request
         self.audience.end()
 
@@ -471,7 +474,7 @@ class StreamActor:
         kept.result = attrs.evolve(self.result, request=None)
         kept.log = self._ended_log(kept.result)
         kept.assembler = self.assembler.with_log(kept.log)
-        kept._reading, kept._bills_dropped = Reading(kept.assembler, None), None
+        kept.reading, kept._bills_dropped = Reading(kept.assembler, None), None
         return kept
 
     def snapshot(self) -> SnapshotEvent:

@@ -35,7 +35,7 @@ _FLOOD = f"the stream floods: more than {_MOST_EVENTS:,} events beside text, or 
 class Reading:
     """The response of one attempt while it is read into `assembler`."""
 
-    __slots__ = ("_assembler", "_bytes", "_framer", "_frames", "_request_id", "failure")
+    __slots__ = ("_assembler", "_bytes", "_end", "_framer", "_frames", "_request_id", "failure", "tells_failure")
 
     def __init__(self, assembler: Assembler, request_id: str | None) -> None:
         self._assembler = assembler
@@ -43,13 +43,24 @@ class Reading:
         self._framer = SSEFramer()
         self._frames: deque[Frame] = deque()
         self._bytes = 0
+        self._end: int | None = None  # where the sound part of the body ends, once that is known
         self.failure: ErrorInfo | None = None
         """What ended the attempt, if something was wrong with it."""
+        self.tells_failure = False
+        """Whether the sound part ends with the API's own error, so that who reads it knows of the failure."""
 
     @property
     def waiting(self) -> bool:
         """Whether frames were received that are not taken in yet."""
         return bool(self._frames)
+
+    @property
+    def sound(self) -> int:
+        """How many bytes of the body are whole events that were taken in. Nothing is wrong with any of them, and none
+        comes after the answer's end."""
+        if self._end is not None:
+            return self._end
+        return self._frames[0].offset if self._frames else self._framer.offset
 
     @property
     def wants_more(self) -> bool:
@@ -79,14 +90,18 @@ class Reading:
                     event = decode_other(frame)
             except WireError as exc:
                 self.failure = _protocol_error(exc)
+                self._end = frame.offset
                 frames.clear()
                 break
             feed(event)
             if assembler.over:
                 self.failure = self._judged(f" (at byte {frame.offset})")
+                self.tells_failure = assembler.error is not None
+                self._end = self.sound if self.failure is None or self.tells_failure else frame.offset
                 frames.clear()
         if len(log.entries) > _MOST_EVENTS or self._bytes > _MOST_BYTES:
             self.failure = self.failure or ErrorInfo("protocol_error", _FLOOD)
+            self._end = self.sound
             frames.clear()
         return whole
 
@@ -103,11 +118,14 @@ class Reading:
                 self._assembler.feed(decode(frame))
         if self._assembler.over:
             self.failure = self._judged()
+            if self.failure is None:
+                self._end = self._bytes
         else:
             self.failure = truncated("the bytes ended without message_stop", self._request_id)
 
     def drop(self) -> None:
         """Forgets what was received and not taken in."""
+        self._end = self.sound
         self._frames.clear()
 
     def _judged(self, place: str = "") -> ErrorInfo | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from .engine import Engine
     from .export import ResultsError, read_results
+    from .gateway.endings import AnswerFailed, AnswerTimedOut
     from .input import (
         Beside,
         Columns,
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
     from .sync import SyncEngine, SyncHandle, SyncResults, SyncStream, SyncTextStream
 
 _HOMES = {
+    "AnswerFailed": "gateway.endings",
+    "AnswerTimedOut": "gateway.endings",
     "AnthropicClient": "api.clients",
     "ChannelContext": "combinators",
     "HedgeContext": "combinators",
@@ -116,6 +119,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnswerFailed",
+    "AnswerTimedOut",
     "AnthropicClient",
     "AnthropicModel",
     "Beside",

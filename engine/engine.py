@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import anyio
 import attrs
@@ -30,8 +30,7 @@ from ..actors.stream import (
     StreamResult,
     nearest_rank,
 )
-from .admission import Admission, EngineBusy, Group, Limits, ModelGroups
-from .api.ask_limits import ask_limits
+from .admission import Admission, EngineBusy, Group, Limits
 from .api.connected_model import ConnectedModel
 from .api.model import AnthropicModel
 from .combinators.as_completed import CompletionChannel, as_completed
@@ -40,32 +39,31 @@ from .combinators.launcher import ChannelContext
 from .combinators.merge import MergeChannel, merge
 from .combinators.race import HedgeContext, RaceContext, Until
 from .combinators.single import StreamContext
+from .connections import Connections
 from .ended import EndedStreams
 from .event_loop import HomeLoop
 from .opened import BlockTask
 from .prices import Price, Prices
+from .sdk_clients import SdkClients
 from .settings import admin_key_for, check_settings
 from .stats import EngineStats, engine_stats
-from .submission import Defaults, Submission
+from .submission import Defaults, Submission, Way
 from .supervisor import Job, Supervisor
 from .telemetry import find_observers
-
-if TYPE_CHECKING:
-    from .api.send import Send
 
 __all__ = ["Engine", "EngineBusy", "EngineStats"]
 
 
 _ELSEWHERE = "elsewhere its streams' state, result and cancel() can be used"
 _ENOUGH_TTFTS = 20
-_FOR_THE_REST = frozenset(  # of the engine: combinators, runs, the synchronous face
-    {"ask_to_cancel", "base_url", "count_spent", "find", "home", "launch", "params_for", "prices", "request_cancel"}
-    | {"spent_for", "start_side_task", "with_longest_answer"}
+_FOR_THE_REST = frozenset(  # of the engine: combinators, runs, the synchronous face, the SDK's clients
+    {"ask_to_cancel", "base_url", "closing", "connection", "count_spent", "deadlines", "find", "home", "launch"}
+    | {"params_for", "prices", "request_cancel", "spent_for", "start_side_task", "with_longest_answer"}
 )
 
 
 @misuse("async with Engine(model) as engine", "with")
-class Engine:
+class Engine(SdkClients):
     """Runs many streams at once, in one event loop: `async with Engine(model) as engine`.
 
     At most `max_concurrency` streams run at a time, and fewer when the API accepts no more. Other requests wait, at
@@ -143,7 +141,7 @@ class Engine:
             spend_cap=spend_cap,
             prices=self.prices,
         )
-        self._connections: dict[AnthropicModel, tuple[ConnectedModel, Send]] = {}
+        self._connections = Connections(self._defaults.deadlines)
         self._loop: HomeLoop | None = None
         self._block_task: BlockTask | None = None
         self._supervisor: Supervisor | None = None
@@ -158,10 +156,11 @@ class Engine:
         if self._loop is not None:
             raise RuntimeError("an engine is entered once; make another")
         self._loop = loop = HomeLoop("engine", elsewhere=_ELSEWHERE)
-        connection, _ = self._connect(self._defaults.model)
+        connection = self.connection
         self._admission = admission = self._make_admission(clock=loop.clock, woken=lambda: supervisor.wake())
         if self._admin_key is not None:
-            admission.learn_groups(connection.credentials, await self._ask_limits(connection, self._admin_key))
+            told = await self._connections.groups_of(self._defaults.model, self._admin_key)
+            admission.learn_groups(connection.credentials, told)
         self._tasks = tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._observers = find_observers()
@@ -199,9 +198,7 @@ class Engine:
             await self._tasks.__aexit__(type(cancelled) if cancelled else None, cancelled, None)
         finally:
             supervisor.end_unstarted(*why)
-            with anyio.CancelScope(shield=True):
-                for connection, _ in self._connections.values():
-                    await connection.aclose()
+            await self._connections.aclose()
         if cancelled is not None and cancelled is not exc:
             raise cancelled
 
@@ -231,25 +228,6 @@ class Engine:
         if self._loop is not None:
             self._loop.check()
         await self._block_task.close()
-
-    async def _ask_limits(self, connection: ConnectedModel, admin_key: str) -> ModelGroups:
-        try:
-            told = await ask_limits(connection.client, admin_key)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await connection.aclose()
-            raise
-        names = {model: group.name for group in told for model in group.models}
-        return ModelGroups(names, {group.name: Limits(**group.limits) for group in told})
-
-    def _connect(self, model: AnthropicModel) -> tuple[ConnectedModel, "Send"]:
-        found = self._connections.get(model)
-        if found is None:
-            from .api.send import open_route
-
-            connection = model.connect()
-            self._connections[model] = found = connection, open_route(connection, self._defaults.deadlines)
-        return found
 
     def _check(self) -> HomeLoop:
         supervisor = self._running_supervisor
@@ -421,8 +399,22 @@ class Engine:
         """Where the requests of the engine's own model go. The engine has to be entered."""
         from .api.shown_url import shown_url
 
-        connection, _ = self._connect(self._defaults.model)
-        return shown_url(connection.client.base_url)
+        return shown_url(self.connection.client.base_url)
+
+    @property
+    def connection(self) -> ConnectedModel:
+        """The engine's own model, connected. For the clients of other people's code."""
+        return self._connections.of(self._defaults.model)[0]
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """How long each stage of a stream may take, unless a request says otherwise."""
+        return self._defaults.deadlines
+
+    @property
+    def closing(self) -> bool:
+        """Whether new work is refused: the engine is being left, or has been."""
+        return self._running_supervisor.closing
 
     @property
     def retry(self) -> RetryPolicy:
@@ -445,35 +437,42 @@ class Engine:
         recovery: Recovery | None = None,
         retrying: Callable[[StreamActor], None] | None = None,
         keep: bool = False,
+        way: Way | None = None,
     ) -> StreamActor:
         """Takes a request in; it starts now or in its turn. Applications `submit` or `stream` instead.
 
         `bounded` respects `max_queued`; `released` is called when the stream's connection is released, and `retrying`
         when an attempt failed and another is to follow; `retry` and `recovery` are those of a request that brings none,
-        in place of the engine's. `keep` lets `get` find the stream after its end, if the engine keeps any.
+        in place of the engine's. `keep` lets `get` find the stream after its end, if the engine keeps any. A request
+        with a `way` of its own is foreign: nothing is added to its parameters.
         """
         loop = self._check()
         own = self._defaults
         defaults = attrs.evolve(own, retry=retry or own.retry, recovery=recovery or own.recovery)
-        submission = Submission.of(request, defaults)
-        connection, send = self._connect(submission.model)
+        submission = Submission.of(request, defaults) if way is None else Submission.foreign(request, defaults)
+        if way is None:
+            connection, send = self._connections.of(submission.model)
+            base_url, bills_dropped = connection.client.base_url, connection.bills_dropped
+            way = Way(submission.opening(send), connection.credentials, base_url, bills_dropped)
         admission, supervisor = self._admission, self._running_supervisor
         admission.check_price(submission.model_name, submission.request.group)
         if bounded:
             admission.check_room()
-        ticket = submission.ticket(admission, connection.credentials)
+        ticket = submission.ticket(admission, way.credentials)
         actor = submission.actor(
             ticket.stream_id,
             owner=supervisor,
             clock=loop.clock,
             on_abandon=on_abandon,
-            bills_dropped=partial(admission.expected_output, ticket) if connection.bills_dropped else None,
+            bills_dropped=partial(admission.expected_output, ticket) if way.bills_dropped else None,
         )
         context = contextvars.copy_context()
-        self._observers.submitted(actor, submission.params, connection.client.base_url, context)
+        self._observers.submitted(actor, submission.params, way.base_url, context)
         if keep and self._ended is not None:
             released = self._ended.add
-        supervisor.take_in(Job(actor, submission.opening(send), context, released, retrying), ticket)
+        if way.told is not None:
+            way.told(actor)
+        supervisor.take_in(Job(actor, way.open, context, released, retrying), ticket)
         return actor
 
     def start_side_task(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:

@@ -41,8 +41,7 @@ class HomeLoop:
 
     def check(self) -> None:
         """Raises `RuntimeError` anywhere but in this loop, in its thread and its process."""
-        if os.getpid() != self._pid:
-            raise RuntimeError(f"this {self._owner} belongs to the parent process: make one after the fork")
+        self.check_process()
         if threading.get_ident() != self._thread:
             raise RuntimeError(f"this {self._owner} belongs to the event loop of another thread{self._elsewhere}")
         try:
@@ -52,10 +51,20 @@ class HomeLoop:
         if not here:
             raise RuntimeError(f"this {self._owner} belongs to another event loop{self._elsewhere}")
 
+    def check_process(self) -> None:
+        """Raises `RuntimeError` in a process that was forked: the loop does not run there."""
+        if os.getpid() != self._pid:
+            raise RuntimeError(f"this {self._owner} belongs to the parent process: make one after the fork")
+
+    @property
+    def in_its_thread(self) -> bool:
+        """Whether this is the thread in which the loop runs."""
+        return threading.get_ident() == self._thread and os.getpid() == self._pid
+
     def call(self, function: Callable[[], None]) -> None:
         """Calls `function` in this loop: now when we are in its thread, soon otherwise. It is not called once the loop
         has ended: nothing is left then that it could concern."""
-        if threading.get_ident() == self._thread and os.getpid() == self._pid:
+        if self.in_its_thread:
             function()
         else:
             self.soon(function)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 import attrs
+import httpx2
 
 from ..actors.actor import Owner, StreamActor
 from ..actors.channel import OnAbandon
@@ -29,7 +30,7 @@ from .api.parameters import DEFAULT_MAX_TOKENS
 if TYPE_CHECKING:
     from .api.send import Send
 
-__all__ = ["Defaults", "Submission"]
+__all__ = ["Defaults", "Submission", "Way"]
 
 
 @attrs.frozen
@@ -47,6 +48,20 @@ class Defaults:
         if not isinstance(model, AnthropicModel):
             raise TypeError(f"model is an AnthropicModel, not a {type(model).__name__}")
         return model
+
+
+@attrs.frozen
+class Way:
+    """How the attempts of a request reach the API."""
+
+    open: Open
+    credentials: Hashable = attrs.field(repr=False)
+    """Whose limits its requests count against. It is secret."""
+    base_url: httpx2.URL
+    bills_dropped: bool = False
+    """Whether a stream that is dropped is billed as if it had been read to its end."""
+    told: Callable[[StreamActor], None] | None = None
+    """Called with the request's stream before anything is done for it."""
 
 
 @attrs.frozen
@@ -84,6 +99,22 @@ class Submission:
         if not isinstance(max_tokens, int):
             max_tokens = DEFAULT_MAX_TOKENS  # for the estimates: the API will say what is wrong
         return cls(request, model, params, name, sent.get("speed") == "fast", max_tokens, defaults)
+
+    @classmethod
+    def foreign(cls, request: RequestLike, defaults: Defaults) -> Self:
+        """Takes a request of somebody else's as it is: nothing is added to it, and the API says what is wrong."""
+        assert isinstance(request, StreamRequest)
+        params = {**request.params, **request.extra_body}
+        name, max_tokens = params.get("model"), params.get("max_tokens")
+        return cls(
+            request,
+            defaults.model,
+            params,
+            name if isinstance(name, str) else "unknown",
+            params.get("speed") == "fast",
+            max_tokens if isinstance(max_tokens, int) else DEFAULT_MAX_TOKENS,
+            defaults,
+        )
 
     def actor(
         self,

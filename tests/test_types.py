@@ -124,8 +124,11 @@ def test_the_library_uses_what_the_objects_that_users_hold_have(kind: type[objec
 ENGINE_S = {
     "ask_to_cancel",
     "base_url",
+    "closing",
     "connect",
+    "connection",
     "count_spent",
+    "deadlines",
     "find",
     "launch",
     "over_with",

@@ -66,6 +66,11 @@ class SSEFramer:
         self._event = b""
         self._data: list[bytes] = []
 
+    @property
+    def offset(self) -> int:
+        """Where the unfinished event begins, or the next one will: what lies before it has been framed."""
+        return self._offset
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The events that `chunk` completes, in order."""
         if self._start:

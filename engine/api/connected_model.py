@@ -41,4 +41,4 @@ class ConnectedModel:
 def credentials_of(client: Any) -> Hashable:
     """What tells an SDK client's customer from others: its base URL and its key; None for a client without a key."""
     key = getattr(client, "api_key", None) or getattr(client, "auth_token", None)
-    return (str(client.base_url), key) if isinstance(key, str) else None
+    return (str(client.base_url).rstrip("/"), key) if isinstance(key, str) else None

@@ -1,10 +1,10 @@
 """The engine for synchronous code: scripts, views of a web framework, threads."""
 
 import warnings
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
 import anyio
 
@@ -19,6 +19,9 @@ from .exchange import Exchange
 from .incoming import SyncResults
 from .loop_thread import LoopThread
 from .sync_stream import SyncHandle, SyncStream, open_stream
+
+if TYPE_CHECKING:
+    import anthropic
 
 __all__ = ["EngineSettings", "SyncEngine"]
 
@@ -121,6 +124,26 @@ class SyncEngine:
         other. As `Engine.get`."""
         actor = self._loop.call(lambda: self._engine.find(stream_id))
         return None if actor is None else SyncHandle(actor, self._engine.ask_to_cancel, self._loop)
+
+    # -- other people's code
+
+    def anthropic_client(
+        self,
+        *,
+        client: "anthropic.Anthropic | None" = None,
+        on_end: Callable[[StreamResult], None] | None = None,
+        **sdk_options: Any,
+    ) -> "anthropic.Anthropic":
+        """The SDK's own `Anthropic`, whose requests for messages the engine runs, for any number of threads: as
+        `Engine.anthropic_client`. `on_end` is called in the engine's thread. Of `client` it takes all but the HTTP
+        client. Raises `TypeError` for a client of another kind."""
+        return self._loop.call(lambda: self._engine.sync_anthropic_client(client=client, on_end=on_end, **sdk_options))
+
+    def labels(
+        self, *, group: str | None = None, priority: int | None = None, custom_id: str | None = None
+    ) -> AbstractContextManager[None]:
+        """A block in which the requests of this thread's clients have these labels: as `Engine.labels`."""
+        return self._engine.labels(group=group, priority=priority, custom_id=custom_id)
 
     def cancel_group(self, group: str, *, reason: str | None = None) -> None:
         """Asks all streams of a group to stop, those too that wait."""

@@ -32,6 +32,7 @@ from manystream import (
 from manystream.actors import Part, PartDelta, PartEvent, Usage
 from manystream.actors.message.parts import EMPTY
 from manystream.actors.stream.result import DEADLINE_ERRORS
+from manystream.engine.gateway.endings import ending_of
 from manystream.engine.runs import RunStopped
 from manystream.engine.simulator import Cut, Fail, Simulator
 
@@ -238,6 +239,7 @@ def every_error() -> dict[str, Exception]:
         error = result.exception()
         assert error is not None
         errors.append(error)
+        errors.append(ending_of(result, httpx2.Request("POST", "http://up/v1/messages")))
     return {type(error).__name__: error for error in errors}
 
 

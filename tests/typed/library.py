@@ -12,6 +12,8 @@ from anthropic.types.beta import BetaMessageParam, BetaToolResultBlockParam
 
 import manystream
 from manystream import (
+    AnswerFailed,
+    AnswerTimedOut,
     AnthropicClient,
     AnthropicModel,
     ApiError,
@@ -493,6 +495,24 @@ async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
         raise
 
 
+# -- code that is written for the SDK
+
+
+async def for_the_sdk(engine: Engine, theirs: anthropic.AsyncAnthropic) -> str | None:
+    client = engine.anthropic_client(client=theirs, on_end=lambda result: print(result.state), max_retries=5)  # noqa: T201
+    assert_type(client, anthropic.AsyncAnthropic)
+    assert_type(engine.sync_anthropic_client(timeout=30), anthropic.Anthropic)
+    try:
+        with engine.labels(group="nightly", priority=2, custom_id="a"):
+            message = await client.messages.create(model="claude-opus-5-5", max_tokens=5, messages=[])
+        return message.id
+    except AnswerTimedOut as exc:
+        return exc.result.text
+    except AnswerFailed as exc:
+        assert_type(exc.result, StreamResult)
+        return exc.result.request_id
+
+
 # -- without an event loop
 
 
@@ -517,6 +537,10 @@ def in_a_script(model: AnthropicModel) -> list[StreamResult]:
         assert_type(handle.wait(timeout=5), StreamResult)
         assert_type(engine.get(handle.id), SyncHandle | None)
         statistics(engine.stats())
+        client = engine.anthropic_client(on_end=lambda result: print(result.state), timeout=30)  # noqa: T201
+        assert_type(client, anthropic.Anthropic)
+        with engine.labels(group="nightly", custom_id="a"):
+            client.messages.create(model="claude-opus-5-5", max_tokens=5, messages=[])
         done = engine.as_completed(["Hi"])
         assert_type(done, SyncResults)
         return [*done, *engine.gather(["Hi"], limit=2)]

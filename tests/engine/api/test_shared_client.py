@@ -31,9 +31,8 @@ def simulator() -> Iterator[Simulator]:
 
 
 def client_of(engine: Engine) -> httpx2.AsyncClient:
-    """The HTTP client below an engine's first model."""
-    ((connection, _),) = engine._connections.values()  # pyright: ignore[reportPrivateUsage]
-    client: Any = connection.client
+    """The HTTP client below an engine's own model."""
+    client: Any = engine.connection.client
     return client._client
 
 
