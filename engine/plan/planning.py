@@ -90,8 +90,8 @@ class Stock:
         limits_from: LimitsFrom = "given",
         scales: Mapping[str, float] = EMPTY,
     ) -> RunPlan:
-        """The plan for those without an answer. Without `limits` those count that the run learnt. Raises `PlanError` when
-        the answers were given to other requests."""
+        """The plan for those without an answer. Without `limits` those count that the run learnt. Raises `PlanError`
+        when the answers were given to other requests."""
         results.check(self.items)
         if not limits:
             by_pool, limits_from = results.limits, "learnt"

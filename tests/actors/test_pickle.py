@@ -232,6 +232,7 @@ def every_error() -> dict[str, Exception]:
         infos[kind] = ErrorInfo(kind, "it went wrong", status=529, request_id="r", cause=OSError(1, "two"))
     errors: list[Exception] = [EngineBusy("full"), RunStopped("all would fail", a_result("failed"), "key")]
     errors += [manystream.MissingCredentialsError("no key"), manystream.LimitsError("not told"), TypeError("misuse")]
+    errors += [manystream.PlanError("no plan"), manystream.ResultsError("no results")]
     errors.append(manystream.InvalidRequestsError(manystream.Invalid(2, ["in.jsonl:1: not JSON"])))
     results = [a_result("failed", error=info) for info in infos.values()]
     results += [a_result("truncated"), attrs.evolve(a_result("cancelled"), cancelled_by="handle", cancel_reason="r")]

@@ -105,7 +105,7 @@ def test_a_journal(tmp_path: Path) -> None:
     journal.close()
     found = read_past(output)
     assert found.answers["a"] == Answer(
-        succeeded=True, input_tokens=60, cached_tokens=50, output_tokens=70, ttft=0.5, seconds=2.5
+        succeeded=True, input_tokens=60, cached_tokens=50, output_tokens=70, ttft=0.5, seconds=2.5, hash=b""
     )
     assert (found.answers["b"].seconds, found.answers["b"].attempts) == (None, 2)
     assert found.answers["c"].runs_again
