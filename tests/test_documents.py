@@ -36,7 +36,7 @@ NOT_RUN = {
     "README.md": 2,
     "CONTRIBUTING.md": 1,
     "docs/guides/fastapi.md": 1,
-    "docs/guides/sdk_client.md": 2,
+    "docs/guides/sdk_client.md": 3,
     "docs/guides/tables.md": 1,
     "docs/guides/telemetry.md": 1,
     "docs/guides/testing.md": 1,
