@@ -115,7 +115,8 @@ def test_what_ended(path: str, column: str) -> None:
     report = read_report(path)
     page(report)
     tables(report)
-    json.dumps(attrs.asdict(report), allow_nan=False)
+    made_from = ("histograms", "failures")
+    json.dumps(attrs.asdict(report, filter=lambda field, _: field.name not in made_from), allow_nan=False)
 
 
 @pytest.mark.parametrize("field", [field.name for field in attrs.fields(Usage)])
