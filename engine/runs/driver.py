@@ -59,7 +59,11 @@ class Driver:
         self.live = LiveStreams(engine, prices, stores.journal.clock)
         before = figures.before
         self.stopping = Stopping(
-            url=engine.base_url, max_failures=options.max_failures, done=before.done, failed=before.failed
+            url=engine.base_url,
+            max_failures=options.max_failures,
+            done=before.done,
+            failed=before.failed,
+            same_url=stores.same_url,
         )
         self._restarted: dict[str, int] = {}  # by the stream's id: the first attempt that counts
 

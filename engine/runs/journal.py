@@ -200,13 +200,18 @@ class Journal:
 
     # -- sessions: one run after another
 
-    def begin_session(self) -> None:
-        """Notes that a run begins or continues."""
+    def begin_session(self, url: str = "") -> bool:
+        """Notes that a run begins or continues, and where it sends its requests. Returns whether the session before
+        this one sent them there too."""
         with self.transaction() as db:
+            before = db.execute("SELECT value FROM meta WHERE key = 'url'").fetchone()
+            if before != (url,):
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('url', ?)", (url,))
             ((last,),) = db.execute(_LAST)
             self.clock = SessionClock(after=(last or 0.0) + 0.001)  # no moment is in two sessions
             began = "INSERT INTO session (began) VALUES (?)"
             self._session = db.execute(began, (self.clock.began,)).lastrowid or 0
+        return before == (url,)
 
     def end_session(self, how: str) -> None:
         """Notes that the run ends, and how; a session that was killed has no end. What was begun and has not ended is

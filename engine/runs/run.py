@@ -220,6 +220,7 @@ class Run(AsyncIterator[StreamResult]):
                     self._options,
                     prices,
                     complete=self._engine.with_longest_answer,
+                    url=self._engine.base_url,
                 )
             )
         except BaseException:

@@ -86,11 +86,17 @@ class Stopping:
     """The decision, from what the methods are told in the order in which it happens. Times are seconds on one clock.
 
     `url` is where the requests go. `done` and `failed` are the answers of earlier sessions, and how many of them are
-    failures; they count for `max_failures`.
+    failures; they count for `max_failures`. `same_url` says that those came from there too.
     """
 
     def __init__(
-        self, *, url: str | None = None, max_failures: MaxFailures | None = None, done: int = 0, failed: int = 0
+        self,
+        *,
+        url: str | None = None,
+        max_failures: MaxFailures | None = None,
+        done: int = 0,
+        failed: int = 0,
+        same_url: bool = False,
     ) -> None:
         self._url = url
         self._max_failures = max_failures
@@ -99,9 +105,9 @@ class Stopping:
         self._begun: float | None = None
         self._look_at = math.inf
         self._reached = False
-        self._any_stream = False
         # Earlier sessions count: what runs again is what failed, and may all fail again.
         self._any_complete = done > failed
+        self._any_stream = self._any_complete and same_url
         self._unconnected = 0
         self._last_unconnected: ErrorInfo | None = None
         self._unreached: list[Over] = []

@@ -78,6 +78,8 @@ class Stores:
     """The sums over all sessions before this one."""
     total: int | None
     """How many requests there are; None while that is unknown."""
+    same_url: bool
+    """Whether the last session before this one sent its requests to the same URL."""
     spender: str
     """What the engine counts the run's dollars under: the same for all spellings of the output's path."""
 
@@ -102,8 +104,9 @@ def open_stores(
     prices: Prices,
     *,
     complete: Callable[[StreamRequest], StreamRequest],
+    url: str,
 ) -> Stores:
-    """Opens the stores and finds out what has to be run.
+    """Opens the stores and finds out what has to be run. `url` is where the requests go.
 
     Raises `InputError` and `OutputError`. Then nothing is open, and nothing new is left behind.
     """
@@ -137,18 +140,20 @@ def open_stores(
         known = isinstance(requests, Sized)
         writer = Writer(output, journal, ordered=options.ordered)
         writer.begin()
-        stores = Stores(
+        before, total = journal.totals(), journal.count() if known else None
+        resumed = Resumed(missing=missing, gone=journal.gone() if known else 0, again=again)
+        return Stores(
             journal=journal,
             output=output,
             writer=writer,
             events=events,
             registry=registry,
-            resumed=Resumed(missing=missing, gone=journal.gone() if known else 0, again=again),
-            before=journal.totals(),
-            total=journal.count() if known else None,
+            resumed=resumed,
+            before=before,
+            total=total,
+            same_url=journal.begin_session(url),
             spender=output.name if path is None else os.path.realpath(journal_path(path)),
         )
-        journal.begin_session()
     except BaseException:
         journal.close()
         output.close()
@@ -156,7 +161,6 @@ def open_stores(
             with suppress(OutputError):
                 remove_journal(path)
         raise
-    return stores
 
 
 def _as_it_is(request: StreamRequest) -> StreamRequest:

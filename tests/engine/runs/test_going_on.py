@@ -10,8 +10,11 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import httpx2
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
+from tests.support.odd import GOOD, Reply, sse
+from tests.support.served import Served, engine_served
 
 from manystream import AnthropicModel, Engine, RetryPolicy, StreamRequest
 from manystream.engine.runs import Run, RunStopped, open_run
@@ -263,3 +266,22 @@ async def test_what_was_sent_is_waited_for_and_not_sent_again(output: Path) -> N
             await anyio.to_thread.run_sync(sent)
             run.drain()
     assert (run.figures.succeeded, run.figures.not_run, len(simulator.requests)) == (1, 3, 2)
+
+
+async def test_what_breaks_again_does_not_stop_a_run(output: Path) -> None:
+    page = Reply(b"<html>", content_type="text/html")
+    for session in (1, 2):
+        last = "p 6" if session == 2 else "p 0"
+        served = Served(lambda words, _, last=last: sse(*GOOD) if words in ("p 0", last) else page)
+        requests = [StreamRequest(f"p {n}", custom_id=str(n)) for n in range(7)]
+        async with engine_served(served) as engine, open_run(engine, requests, output, retry_errored=True) as run:
+            async for _ in run:
+                pass
+    assert kinds(output) == {str(n): "succeeded" if n in (0, 6) else "errored" for n in range(7)}
+    client = httpx2.AsyncClient(transport=Served(lambda words, n: page))
+    elsewhere = AnthropicModel("claude-opus-5-5", api_key="k", base_url="http://elsewhere", http_client=client)
+    async with Engine(elsewhere) as engine, open_run(engine, requests, output, retry_errored=True) as run:
+        with pytest.raises(RunStopped) as caught:
+            async for _ in run:
+                pass
+    assert caught.value.reason == "wrong_url"

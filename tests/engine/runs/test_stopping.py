@@ -177,6 +177,16 @@ def test_too_many_failures() -> None:
     assert stopping.why == "3 of 12 answers are failures, --max-failures is 3"
 
 
+def test_what_runs_again_says_nothing_of_a_url_that_has_answered() -> None:
+    again = Stopping(done=10, failed=6, same_url=True)
+    assert [len(again.ended(over(broke(n)))) for n in range(6)] == [1] * 6
+    assert again.stop is None
+    for unknown in (Stopping(done=10, failed=6), Stopping(done=6, failed=6, same_url=True)):
+        assert [len(unknown.ended(over(broke(n)))) for n in range(5)] == [0] * 5
+        assert unknown.stop is not None
+        assert unknown.stop.reason == "wrong_url"
+
+
 @pytest.mark.parametrize("begun", [False, True])
 def test_the_first_all_break_the_same_way(begun: bool) -> None:
     stopping, answers = told(*map(broke, range(4)), begun=begun)

@@ -100,7 +100,7 @@ def test_a_store_that_cannot_grow(backend: str, ordered: tuple[str, ...], store:
             simulator.script([LONG * 5] * COUNT)
         else:
             simulator.script([Stall(1, text="short " * 9, seconds=0.12)] * COUNT)
-        with limited(125_000 if store == "results" else 60_000):
+        with limited(125_000 if store == "results" else 66_000):
             done = run(simulator, *more)
         assert done.exit_code == 3
         (told,) = errors(done.stderr)
