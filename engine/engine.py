@@ -7,7 +7,7 @@ out unwrapped.
 
 import contextvars
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Coroutine, Hashable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -57,8 +57,8 @@ __all__ = ["Engine", "EngineBusy", "EngineStats"]
 _ELSEWHERE = "elsewhere its streams' state, result and cancel() can be used"
 _ENOUGH_TTFTS = 20
 _FOR_THE_REST = frozenset(  # of the engine: combinators, runs, the synchronous face, the SDK's clients
-    {"ask_to_cancel", "base_url", "closing", "connection", "count_spent", "deadlines", "find", "home", "launch"}
-    | {"params_for", "prices", "request_cancel", "spent_for", "start_side_task", "with_longest_answer"}
+    {"ask_to_cancel", "base_url", "closing", "connection", "count_spent", "deadlines", "find", "forget", "home"}
+    | {"launch", "params_for", "prices", "request_cancel", "spent_for", "start_side_task", "with_longest_answer"}
 )
 
 
@@ -421,6 +421,10 @@ class Engine(SdkClients):
         """How failures are tried again, unless a request says otherwise."""
         return self._defaults.retry
 
+    def forget(self, credentials: Hashable) -> None:
+        """Forgets what was learnt for credentials that nothing waits or runs for."""
+        self._admission.forget(credentials)
+
     def find(self, stream_id: str) -> StreamActor | None:
         """The stream that `get` gives the handle of."""
         found = None if self._supervisor is None else self._supervisor.get(stream_id)
@@ -455,10 +459,10 @@ class Engine(SdkClients):
             base_url, bills_dropped = connection.client.base_url, connection.bills_dropped
             way = Way(submission.opening(send), connection.credentials, base_url, bills_dropped)
         admission, supervisor = self._admission, self._running_supervisor
-        admission.check_price(submission.model_name, submission.request.group)
+        admission.check_price(submission.model_name, submission.request.group, way.cap)
         if bounded:
             admission.check_room()
-        ticket = submission.ticket(admission, way.credentials)
+        ticket = submission.ticket(admission, way)
         actor = submission.actor(
             ticket.stream_id,
             owner=supervisor,

@@ -31,7 +31,7 @@ LAYERS = [
     ["engine.sdk_clients"],
     ["engine.combinators"],
     ["engine.engine"],
-    ["engine.sync"],
+    ["engine.sync", "engine.serve"],
     ["engine.simulator.answers"],
     ["engine.simulator.service"],
     ["engine.simulator.faults"],
