@@ -26,6 +26,7 @@ LAYERS = [
     ["engine.telemetry"],
     ["engine.watchdog", "engine.held", "engine.ended", "engine.limit_watch"],
     ["engine.supervisor"],
+    ["engine.output"],
     ["engine.settings", "engine.submission", "engine.stats", "engine.connections"],
     ["engine.gateway"],
     ["engine.sdk_clients"],
@@ -70,6 +71,7 @@ def test_no_import_goes_up() -> None:
     ("room", "unknown"),
     [
         ("actors", ("engine", "anthropic", "httpx2", "httptools", "sqlite3", "typer", "rich")),
+        ("actors", ("pydantic", "jsonschema_rs")),
         ("engine.simulator", ("actors", "anthropic")),
         ("engine.simulator.batches", ("anyio", "asyncio", "trio", "socket", "h11")),
         ("engine.admission", ("anthropic", "httpx2", "anyio", "asyncio", "trio")),

@@ -21,6 +21,7 @@ from .events import (
 )
 from .failure import STATUS_OF_TYPE, ErrorInfo, bare
 from .lifecycle import FINAL, Lifecycle, State
+from .output import InvalidOutput, OutputLike, OutputReading, OutputSpec, OutputT, OutputT_co, ReadItem
 from .own_copy import own_copy
 from .pickling import revive
 from .recovery import (
@@ -71,16 +72,23 @@ __all__ = [
     "FirstContentDeadlineExceeded",
     "FirstEventDeadlineExceeded",
     "IdleDeadlineExceeded",
+    "InvalidOutput",
     "Lifecycle",
     "MessageParams",
     "Model",
     "NextStep",
+    "OutputLike",
+    "OutputReading",
+    "OutputSpec",
+    "OutputT",
+    "OutputT_co",
     "PartDeltaEvent",
     "PartEndEvent",
     "PartEvent",
     "PartStartEvent",
     "ProtocolError",
     "QueuedDeadlineExceeded",
+    "ReadItem",
     "Recovery",
     "RequestLike",
     "RestartEvent",
