@@ -33,18 +33,23 @@ class OutputReader:
     `tool` is the name of the tool whose call holds the output; None reads texts. When another text (or another call)
     begins, or the answer begins anew, what came before is void, and `generation` is one more.
 
-    `shows` says of the way to a string whether its beginning is worth showing. A string of which it is not is None in
-    `value` until it is whole.
+    `root` is where the output stands in the JSON. `shows` says of the way to a string, from the root of the JSON on,
+    whether its beginning is worth showing. A string of which it is not is None in `value` until it is whole.
     """
 
-    __slots__ = ("_ended", "_index", "_parser", "_shows", "_tool", "generation")
+    __slots__ = ("_ended", "_index", "_parser", "_root", "_shows", "_tool", "changes", "generation")
 
-    def __init__(self, tool: str | None = None, *, shows: Callable[[JsonPath], bool] | None = None) -> None:
+    def __init__(
+        self, tool: str | None = None, *, root: JsonPath = (), shows: Callable[[JsonPath], bool] | None = None
+    ) -> None:
         self._tool = tool
+        self._root = root
         self._shows = shows
         self._index: int | None = None  # of the part that holds the output
         self._parser = PartialJSON()
         self._ended = False
+        self.changes = 0
+        """How often the output has changed."""
         self.generation = 0
         """How many outputs have begun or were made void."""
 
@@ -78,6 +83,7 @@ class OutputReader:
                 self._reset()
             case _:
                 return False
+        self.changes += 1
         return True
 
     def _reset(self) -> None:
@@ -102,7 +108,12 @@ class OutputReader:
         It is live: one object that grows as events are fed, until the answer begins anew. Do not change it, and copy
         what you keep.
         """
-        return self._parser.value
+        found = self._parser.value
+        for key in self._root:
+            if cast("type[object]", type(found)) is not dict or key not in found:
+                return None
+            found = found[key]
+        return found
 
     @property
     def complete(self) -> bool:
@@ -117,7 +128,7 @@ class OutputReader:
     def state(self, path: Sequence[str | int] = ()) -> ValueState:
         """How far the value at `path` has come: `pending`, `growing` or `complete`; the empty path is the whole. It
         takes as long as the path. A negative number counts items from the last one that has come."""
-        state = self._parser.state(path)
+        state = self._parser.state((*self._root, *path))
         if not path and self._ended and self._parser.complete:
             return "complete"  # nothing follows a number that is the whole output
         return state
@@ -129,6 +140,7 @@ class OutputReader:
     def whole_items(self, path: JsonPath, first: int) -> list[Any]:
         """The items of the array at `path` that are whole, from number `first` on."""
         found = self._parser.value
+        path = (*self._root, *path)
         for key in path:
             if cast("type[object]", type(found)) is not dict or key not in found:
                 return []

@@ -4,7 +4,7 @@ How a type becomes a schema, and how an answer is validated, is not known here: 
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, Union, cast, get_origin
 
 import attrs
 from typing_extensions import TypeVar
@@ -16,17 +16,23 @@ from .own_copy import own_copy
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
-__all__ = ["InvalidOutput", "OutputLike", "OutputReading", "OutputSpec", "OutputT", "OutputT_co", "ReadItem"]
+__all__ = [
+    "NO_OUTPUT",
+    "InvalidOutput",
+    "OutputLike",
+    "OutputReading",
+    "OutputSpec",
+    "OutputT",
+    "OutputT_co",
+    "ReadItem",
+    "check_type",
+]
 
 OutputT = TypeVar("OutputT", default=Any)
 OutputT_co = TypeVar("OutputT_co", default=Any, covariant=True)
 
 ReadItem: TypeAlias = Callable[[Any], Any]
 """Makes an item of plain JSON data. Raises `InvalidOutput`."""
-
-
-def _read_type(value: Any) -> Any:
-    return own_copy(value) if isinstance(value, Mapping) else value
 
 
 def _check_via(_: object, __: object, via: object) -> None:
@@ -37,6 +43,14 @@ def _check_via(_: object, __: object, via: object) -> None:
 def _check_tool(_: object, __: object, tool: object) -> None:
     if not isinstance(tool, str):
         raise TypeError(f"tool is the tool's name, a string, not {as_given(tool)}")
+
+
+def check_type(_: object, field: "attrs.Attribute[Any]", given: Any) -> None:
+    """For attrs: raises `TypeError` for what is neither a type nor a JSON Schema. Whether JSON can be read as the type
+    is seen when it is used."""
+    named = get_origin(given) is not None or hasattr(given, "__value__") or hasattr(given, "__supertype__")
+    if not (named or isinstance(given, type | Mapping) or given is Any):
+        raise TypeError(f"{field.name} is a type or a JSON Schema, as in output=list[str], not {as_given(given)}")
 
 
 @attrs.frozen
@@ -52,16 +66,24 @@ class OutputSpec(Generic[OutputT_co]):
     attempt among the `max_attempts` of the request's `RetryPolicy`.
     """
 
-    type: Union["TypeForm[OutputT_co]", Mapping[str, Any]] = attrs.field(converter=_read_type)
+    type: Union["TypeForm[OutputT_co]", Mapping[str, Any]] = attrs.field(validator=check_type)
     via: Literal["format", "tool"] = attrs.field(default="format", kw_only=True, validator=_check_via)
     retry_invalid: int = attrs.field(
         default=0, kw_only=True, validator=number("{} is a whole number, 0 or more", least=0, whole=True)
     )
     tool: str = attrs.field(default="give_answer", kw_only=True, validator=_check_tool)
 
+    def __attrs_post_init__(self) -> None:
+        wanted: Any = self.type
+        if isinstance(wanted, Mapping):  # not by a converter: type checkers would learn nothing of the type
+            object.__setattr__(self, "type", own_copy(cast("Mapping[str, Any]", wanted)))
 
-OutputLike: TypeAlias = Union["TypeForm[OutputT]", OutputSpec[OutputT], Mapping[str, Any], None]
-"""What a request's `output` may be: a type, a JSON Schema, or either with more said about it."""
+
+OutputLike: TypeAlias = Union["TypeForm[OutputT]", OutputSpec[OutputT], Mapping[str, Any]]
+"""What an `output` may be: a type, a JSON Schema, or either with more said about it."""
+
+NO_OUTPUT: Any = None
+"""The default where an output may be given. Of no type of its own: what a request says elsewhere may be wanted."""
 
 
 class InvalidOutput(ValueError):
