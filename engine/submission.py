@@ -96,7 +96,6 @@ class Submission:
             from .output import typed_output  # the machinery of types is for those who use it
 
             output = typed_output(request.output)
-            params = output.asked_of(params, request)
         sent = {**params, **request.extra_body} if request.extra_body else params
         messages: object = sent["messages"]
         if isinstance(messages, str | Mapping):

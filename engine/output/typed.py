@@ -3,14 +3,15 @@
 It is made once for each type: the schema is derived, brought into what the API takes, and kept with the readers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
 import attrs
 import msgspec
 
-from ...actors import JsonObject
+from ...actors import JsonObject, Part
+from ...actors.output_reader import output_text
 from ...actors.stream import InvalidOutput, OutputSpec, ReadItem, StreamRequest
 from ...actors.wire import JsonPath
 from .readers import TypeReader, json_of, reader_for
@@ -53,6 +54,15 @@ class TypedOutput:
 
     def _unwrapped(self) -> InvalidOutput:
         return InvalidOutput("", f"the arguments of the tool {self.tool!r} are not an object with {_WRAPPED!r}")
+
+    def data_of(self, parts: Sequence[Part]) -> Any:
+        """The output of an answer with these parts, as plain JSON data; None when none of it is JSON."""
+        found = [text for part in parts if (text := output_text(part, self.tool)) is not None]
+        try:
+            data = json_of(found[-1]) if found else None
+        except InvalidOutput:
+            return None
+        return data[_WRAPPED] if self.root and data is not None else data
 
     def item(self, path: JsonPath) -> ReadItem:
         """How the items of the array at `path` are made. Raises `ValueError` when the type has no array there."""
