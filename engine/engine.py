@@ -21,7 +21,10 @@ from ..actors.actor import StreamActor
 from ..actors.channel import OnAbandon, Policy, misuse
 from ..actors.handle import StreamHandle
 from ..actors.stream import (
+    NO_OUTPUT,
     Deadlines,
+    OutputLike,
+    OutputT,
     PartEvent,
     Recovery,
     RequestLike,
@@ -253,21 +256,23 @@ class Engine(SdkClients):
         The request is taken as it is now: later changes to the caller's objects change nothing.
 
         Raises `TypeError` for what is not a request, `ValueError` for one that is nested too deep, lost its headers in
-        a pickle, or has no known price under a spend cap; `EngineBusy` when `max_queued` requests wait already; and
-        `RuntimeError` when the engine is not running, or belongs to another event loop.
+        a pickle, wants an output that the API does not take, or has no known price under a spend cap; `EngineBusy` when
+        `max_queued` requests wait already; and `RuntimeError` when the engine does not run, or runs in another loop.
         """
         return StreamHandle(self.launch(request, keep=True), self.ask_to_cancel, self._loop)
 
-    def stream(self, request: RequestLike, *, policy: Policy | None = None) -> StreamContext:
-        """One stream to read directly: `async with engine.stream(request) as stream`, then iterate `stream` or
-        `stream.text_stream`.
+    def stream(
+        self, request: RequestLike, *, output: OutputLike[OutputT] = NO_OUTPUT, policy: Policy | None = None
+    ) -> StreamContext[OutputT]:
+        """One stream to read directly: `async with engine.stream(request) as stream`, then iterate `stream`,
+        `stream.text_stream`, or with an `output` (see `StreamRequest`) `stream.items()` or `stream.partials()`.
 
         The request starts when the block is entered, which raises as `submit` does. Reading raises a `StreamError`
         after the last event when the stream did not end `complete`. Leaving the block while the stream runs cancels it
         (unless it has other consumers) and returns when its connection is gone or back in the pool. The block may be
         entered and left in different tasks.
         """
-        return StreamContext(self, request, policy)
+        return StreamContext(self, request, policy, output)
 
     def get(self, stream_id: str) -> StreamHandle | None:
         """The handle of a stream that waits or runs, or that `submit` or `stream` began and that ended less than

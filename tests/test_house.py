@@ -19,6 +19,7 @@ LAYERS = [
     ["actors"],
     ["engine.finish", "engine.event_loop", "engine.own_loop", "engine.prices"],
     ["engine.opened"],
+    ["engine.output"],
     ["engine.api.http.http1"],
     ["engine.api.http"],
     ["engine.api"],
@@ -70,6 +71,7 @@ def test_no_import_goes_up() -> None:
     ("room", "unknown"),
     [
         ("actors", ("engine", "anthropic", "httpx2", "httptools", "sqlite3", "typer", "rich")),
+        ("actors", ("pydantic", "jsonschema_rs")),
         ("engine.simulator", ("actors", "anthropic")),
         ("engine.simulator.batches", ("anyio", "asyncio", "trio", "socket", "h11")),
         ("engine.admission", ("anthropic", "httpx2", "anyio", "asyncio", "trio")),

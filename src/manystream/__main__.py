@@ -205,6 +205,14 @@ def run(
             help="Write events as they come, as JSON Lines: one file per request, or all to standard output.",
         ),
     ] = None,
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.json|MODULE:TYPE",
+            help="What each answer is to be: a JSON Schema, or a type in a Python module. An answer that doesn't fit is"
+            " asked for once more. The answers stand as `output` beside the results.",
+        ),
+    ] = None,
     recovery: Annotated[
         Literal["fail", "restart", "continue"],
         typer.Option(help="What happens to an answer that breaks off: it fails, starts anew, or is continued."),
@@ -273,6 +281,7 @@ def run(
             limits=limits or [],
             dry_run=dry_run,
             stream_events=stream_events,
+            schema=schema,
             recovery=recovery,
             spend_cap=spend_cap,
             quiet=quiet,
