@@ -90,5 +90,5 @@ class LimitWatch:
 def _how_much(pool: Pool, reason: Reason, now: float) -> dict[str, float]:
     bucket = pool.buckets.get(reason)
     if bucket is None or bucket.limit is None:
-        return {"concurrency": int(pool.window.size)} if reason == "adaptive_concurrency" else {}
+        return {"concurrency": int(pool.throttle.size)} if reason == "adaptive_concurrency" else {}
     return {"per_minute": round(bucket.limit), "left": round(bucket.left(now))}

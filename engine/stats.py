@@ -119,11 +119,11 @@ def engine_stats(admission: Admission, supervisor: Supervisor, now: float) -> En
 
 
 def _pool_stats(pool: Pool, now: float) -> PoolStats:
-    pause = max(0.0, pool.window.paused_until - now)
+    pause = max(0.0, pool.throttle.paused_until - now)
     return PoolStats(
         name=pool.name,
         running=pool.running,
-        concurrency=int(pool.window.size),
+        concurrency=int(pool.throttle.size),
         pause=pause,
         limits={
             reason: LimitStats(bucket.limit, bucket.left(now), bucket.capacity)

@@ -15,11 +15,12 @@ from ...actors.stream import ErrorInfo
 from ..prices import Prices
 from .lanes import GroupState, Lane, Lanes
 from .model_groups import ModelGroups, limits_by_pool, model_group, pool_name
-from .pool import Block, Pool
+from .pool import Pool
 from .reservation import Reservation
 from .retry_budget import RetryBudget
 from .settings import Group, Limits
 from .spend_cap import SpendCap
+from .throttle import Block
 from .ticket import Ticket
 
 __all__ = ["Admission", "EngineBusy"]

@@ -91,6 +91,11 @@ class Bucket:
         if self.level > remaining + (now - mark.moment) * self.limit / 60 + self.unit:
             self.level = remaining
 
+    def cap(self, remaining: float) -> None:
+        """The API refused a request, and told that so much remains now: a refusal comes at once, so it is up to
+        date."""
+        self.level = min(self.level, remaining)
+
     def contradict(self, now: float) -> None:
         """The API refused a request that should have passed: its bucket must hold less than a minute's worth.
 

@@ -8,9 +8,10 @@ the group whose clock is furthest behind is next. A group that returns after a r
 import heapq
 from collections.abc import Collection, Iterator
 
-from .pool import Block, Pool
+from .pool import Pool
 from .settings import Group
 from .spend_cap import SpendCap
+from .throttle import Block
 from .ticket import Ticket
 
 __all__ = ["GroupState", "Lane", "Lanes"]
@@ -92,7 +93,7 @@ class Lanes:
         """The lanes of these pools in which a request waits, each with its head, in the order of turns."""
         ranked: list[tuple[tuple[int, float, bool, int], Lane, Ticket]] = []
         for pool in pools:
-            lanes, out = self._pools[pool], pool.window.out
+            lanes, out = self._pools[pool], pool.throttle.out
             for key, lane in list(lanes.items()):
                 ticket = lane.head()
                 if ticket is None:
