@@ -63,6 +63,10 @@ class Lane:
         """Takes the head out of the lane."""
         heapq.heappop(self._heap)
 
+    def __len__(self) -> int:
+        """How many wait; those too that were cancelled lately."""
+        return len(self._heap)
+
     def __iter__(self) -> Iterator[Ticket]:
         return (entry[-1] for entry in self._heap if entry[-1].state == "waiting")
 
@@ -88,6 +92,10 @@ class Lanes:
     def pools(self) -> list[Pool]:
         """The pools for which a request waits."""
         return list(self._pools)
+
+    def of(self, pool: Pool) -> list[Lane]:
+        """The lanes of a pool."""
+        return list(self._pools.get(pool, {}).values())
 
     def in_order(self, pools: Collection[Pool]) -> list[tuple[Lane, Ticket]]:
         """The lanes of these pools in which a request waits, each with its head, in the order of turns."""

@@ -1,20 +1,20 @@
 """When things happened, for counting how many did since a moment."""
 
 from collections import deque
-from collections.abc import Iterable
+from typing import Any, cast
+
+from .remembered import Remembered, mapping, plain
 
 __all__ = ["Moments"]
 
 
-class Moments:
+class Moments(Remembered):
     """Moments in seconds, the oldest first, each with how many things happened then. Those less than `grain` seconds
     apart are kept as one, so that there are few however much happens."""
 
-    __slots__ = ("_grain", "_kept")
-
-    def __init__(self, grain: float = 0.0, kept: Iterable[tuple[float, int]] = ()) -> None:
+    def __init__(self, grain: float = 0.0) -> None:
         self._grain = grain
-        self._kept = deque(kept)
+        self._kept: deque[tuple[float, int]] = deque()
 
     def add(self, moment: float) -> None:
         """Something happens at this moment, which is not before the last."""
@@ -35,7 +35,14 @@ class Moments:
         """How many things happened after `start`."""
         return sum(count for moment, count in self._kept if moment > start)
 
-    @property
-    def kept(self) -> list[tuple[float, int]]:
-        """All of them, to make the object of again."""
-        return list(self._kept)
+    def remember(self) -> dict[str, Any]:
+        """All of them."""
+        return {"kept": [number for one in self._kept for number in one]}
+
+    def recall(self, learnt: object) -> None:
+        """Takes over those of another one. Raises `ValueError` for what is not of this kind."""
+        numbers: Any = plain(mapping(learnt).get("kept"))
+        if not isinstance(numbers, list):
+            raise ValueError("there are no moments")
+        pairs = cast("list[Any]", numbers)
+        self._kept = deque(zip(pairs[::2], pairs[1::2], strict=True))

@@ -16,6 +16,7 @@ it.
 import math
 
 from .moments import Moments
+from .remembered import Remembered
 
 __all__ = ["Pace"]
 
@@ -39,7 +40,7 @@ _TRY_AGAIN = 60.0  # seconds
 _MEMORY = 400  # answers
 
 
-class _Falls:
+class _Falls(Remembered):
     """How often in a row the limit was measured as lower than before. A rate that was lowered for refusals that come
     by chance falls each time, as everything that is allowed is used."""
 
@@ -60,7 +61,7 @@ class _Falls:
         self.refusals += refusals
 
 
-class Pace:
+class Pace(Remembered):
     """The pace of one pool. Times are seconds on the engine's clock; `grain` is that of the moments it keeps."""
 
     def __init__(self, grain: float = 0.0) -> None:
@@ -88,6 +89,15 @@ class Pace:
     def limits(self) -> bool:
         """Whether a limit is believed in."""
         return self._rate is not None
+
+    @property
+    def changed_at(self) -> float:
+        """When it was last found to be another one."""
+        return self._changed_at
+
+    def rate(self, now: float) -> float | None:
+        """How many requests a second may be sent; None while no limit is believed in."""
+        return None if self._rate is None else min(self._rate_at(now), _FASTEST)
 
     def accepted(self, now: float, sent: float, alone: int) -> None:
         """The API accepted a request that was sent at that moment, by which it turned out that so many before it were

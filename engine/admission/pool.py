@@ -5,7 +5,8 @@ elsewhere.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import Protocol
 
 from ...actors.message import Usage
 from ...actors.stream import ErrorInfo, refuses_account
@@ -16,7 +17,7 @@ from .reservation import Reservation
 from .settings import Limits, Reason
 from .throttle import Block, Refusal, Throttle
 
-__all__ = ["Pool", "is_overload"]
+__all__ = ["MakePool", "Pool", "is_overload", "pool_of_its_own"]
 
 _LIMIT_NAMES: dict[Reason, str] = {
     "requests_per_minute": "requests",
@@ -197,6 +198,30 @@ class Pool:
             if (found := _figures(headers, self._header(reason))) is not None
         ]
         return all(rooms) if rooms else None
+
+
+class MakePool(Protocol):
+    """Makes the pool of a customer, whose `credentials` are secret."""
+
+    def __call__(
+        self,
+        credentials: Hashable,
+        name: str,
+        ceiling: int,
+        limits: Limits,
+        now: float,
+        /,
+        *,
+        fixed: bool,
+        fast: bool,
+    ) -> Pool: ...
+
+
+def pool_of_its_own(
+    credentials: Hashable, name: str, ceiling: int, limits: Limits, now: float, /, *, fixed: bool, fast: bool
+) -> Pool:
+    """A pool that no other engine knows of."""
+    return Pool(name, ceiling, limits, now, fixed=fixed, fast=fast)
 
 
 def _sent(reservation: Reservation) -> float:

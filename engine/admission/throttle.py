@@ -9,6 +9,7 @@ import attrs
 
 from .pace import Pace
 from .refusals import Refusals
+from .remembered import Remembered
 from .settings import Reason
 from .window import Window
 
@@ -33,8 +34,14 @@ class Refusal:
     asked: float = 0.0
     """Seconds for which the API asks to wait; 0 when it does not."""
 
+    @property
+    def pause(self) -> float:
+        """Seconds for which nothing is to be sent, since the API asks for it, and not by chance."""
+        told = self.status == 429 and (self.room is not None or self.ramp)
+        return self.asked if told or self.asked > _BY_CHANCE else 0.0
 
-class Throttle:
+
+class Throttle(Remembered):
     """What the answers of one pool have taught. Times are seconds on the engine's clock. `grain` is how many seconds
     the moments of sending may be off, so that fewer of them are kept."""
 
@@ -88,9 +95,9 @@ class Throttle:
 
     def refused(self, number: int, sent: float, refusal: Refusal, now: float) -> None:
         """The API refused the request with this number for now, or could not be reached."""
-        status, room, asked = refusal.status, refusal.room, refusal.asked
-        if asked > _BY_CHANCE or (asked and status == 429 and (room is not None or refusal.ramp)):
-            self.window.pause(now + asked)
+        status, room = refusal.status, refusal.room
+        if refusal.pause:
+            self.window.pause(now + refusal.pause)
         if status == 429 and (room is None or refusal.ramp):
             self.pace.turned_down(sent)
         if status == 429 and refusal.ramp:
