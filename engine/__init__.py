@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from .admission import EngineBusy, Group, Limits, Reason
     from .api import AnthropicModel, LimitsError, MissingCredentialsError
     from .api.clients import AnthropicClient
+    from .budget.host import HostBudget
+    from .budget.stats import BudgetStats
     from .combinators import (
         ChannelContext,
         CompletionChannel,
@@ -67,6 +69,8 @@ _HOMES = {
     "TextStream": "combinators",
     "Until": "combinators",
     "Reason": "admission",
+    "BudgetStats": "budget.stats",
+    "HostBudget": "budget.host",
     "CacheSaving": "plan",
     "Estimate": "plan",
     "ModelPlan": "plan",
@@ -124,6 +128,7 @@ __all__ = [
     "AnthropicClient",
     "AnthropicModel",
     "Beside",
+    "BudgetStats",
     "CacheSaving",
     "ChannelContext",
     "Columns",
@@ -136,6 +141,7 @@ __all__ = [
     "Figures",
     "Group",
     "HedgeContext",
+    "HostBudget",
     "InputError",
     "Invalid",
     "InvalidRequestsError",

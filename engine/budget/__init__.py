@@ -1,1 +1,1 @@
-"""One budget for all engines that share a key, in many processes and on many machines."""
+"""One budget for all engines that share a key, in many processes. Nothing of it is imported before it is used."""

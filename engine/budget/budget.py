@@ -2,9 +2,10 @@
 
 from collections.abc import Hashable
 from hashlib import blake2b
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from .messages import Grant, Report
+if TYPE_CHECKING:
+    from .messages import Grant, Report
 
 __all__ = ["Budget", "CarrierFailed", "ImmediateBudget", "account_of"]
 
@@ -25,7 +26,7 @@ class Budget(Protocol):
     priority: int
     """Whoever has a higher one gets what it needs first."""
 
-    async def exchange(self, account: str, report: Report) -> Grant:
+    async def exchange(self, account: str, report: "Report") -> "Grant":
         """Takes a report to the ledger of this account. It may raise any `Exception`: the engine goes on with the share
         that it had."""
         ...
@@ -39,7 +40,7 @@ class Budget(Protocol):
 class ImmediateBudget(Budget, Protocol):
     """A carrier that need not wait."""
 
-    def exchange_now(self, account: str, report: Report) -> Grant | None:
+    def exchange_now(self, account: str, report: "Report") -> "Grant | None":
         """Takes a report to the ledger at once; None when that would take a while. It may raise any `Exception`."""
         ...
 

@@ -73,8 +73,8 @@ class Membership:
 
     def granted(self, report: Report, grant: Grant, now: float) -> None:
         """The carrier brought this."""
-        self._alone_since = self._own = None
         self._use(report, grant, now)
+        self._alone_since = self._own = None
         if not report.leaving:
             self._last = grant
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Hashable
 from typing import Protocol
 
 import anyio
-import attrs
 
 from ..admission import Limits
 from ..admission.demand import Demand
@@ -15,25 +14,12 @@ from .budget import Budget, CarrierFailed, ImmediateBudget, account_of
 from .membership import Membership
 from .messages import Grant, Report
 from .share import SharedPool
+from .stats import BudgetStats
 
-__all__ = ["BudgetStats", "Sharing"]
+__all__ = ["Sharing"]
 
 _PATIENCE = 1.0  # seconds for an exchange
 _FAREWELL = 1.0  # seconds to leave
-
-
-@attrs.frozen
-class BudgetStats:
-    """An engine's part in a budget that it shares with others."""
-
-    participants: int
-    """How many engines have something to do under the same limits, this one included; of several pools, the most."""
-    share: float
-    """The fair share of this engine, from 0 to 1. While others need less than theirs, it gets more."""
-    age: float
-    """How many seconds ago it was granted what it has now."""
-    alone: bool
-    """Whether the budget can't be reached: the engine goes on with the share that it had."""
 
 
 class Demands(Protocol):
