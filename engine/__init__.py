@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .admission import EngineBusy, Group, Limits, Reason
     from .api import AnthropicModel, LimitsError, MissingCredentialsError
     from .api.clients import AnthropicClient
+    from .budget.budget import Budget
     from .budget.host import HostBudget
     from .budget.stats import BudgetStats
     from .combinators import (
@@ -69,6 +70,7 @@ _HOMES = {
     "TextStream": "combinators",
     "Until": "combinators",
     "Reason": "admission",
+    "Budget": "budget.budget",
     "BudgetStats": "budget.stats",
     "HostBudget": "budget.host",
     "CacheSaving": "plan",
@@ -128,6 +130,7 @@ __all__ = [
     "AnthropicClient",
     "AnthropicModel",
     "Beside",
+    "Budget",
     "BudgetStats",
     "CacheSaving",
     "ChannelContext",

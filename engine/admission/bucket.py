@@ -46,6 +46,9 @@ class Bucket(Remembered):
         self._since = now
         self._reserved = 0.0  # all that ever was
         self._burst = 1.0  # of a minute's worth, the most the bucket holds
+        self._most_seen = 0.0  # in headers
+        self.taken_by_others = 0.0
+        """What is gone that nobody here has taken: others draw on the same limit."""
 
     @property
     def capacity(self) -> float:
@@ -102,6 +105,7 @@ class Bucket(Remembered):
         """The answer to the request with this mark gave a limit, and how much remains of it. `granted` is what others
         may have taken unseen: the level counts it as still there."""
         least = remaining - (self._reserved - mark.counted)
+        self._most_seen = max(self._most_seen, remaining)
         if self.limit is None:
             self.limit, self.level, self._since = limit, least, now
             return
@@ -109,7 +113,10 @@ class Bucket(Remembered):
         if not self._fixed:
             self.limit = limit
             self.level = max(self.level, min(least, self.capacity))
-        if self.level > remaining + (now - mark.moment) * self.limit / 60 + self.unit + granted:
+        most = remaining + (now - mark.moment) * self.limit / 60 + self.unit + granted
+        if self.level > most:
+            if self.level <= self._most_seen:  # else the bucket may hold less than a minute's worth
+                self.taken_by_others += self.level - most
             self.level = remaining + granted
 
     def cap(self, remaining: float) -> None:

@@ -25,6 +25,8 @@ class Budget(Protocol):
     """The size of an engine's fair share, in proportion to those of others."""
     priority: int
     """Whoever has a higher one gets what it needs first."""
+    on_host: bool
+    """Whether it reaches no further than this host."""
 
     async def exchange(self, account: str, report: "Report") -> "Grant":
         """Takes a report to the ledger of this account. It may raise any `Exception`: the engine goes on with the share

@@ -52,6 +52,8 @@ class HostBudget:
     Raises `TypeError` and `ValueError` for settings that make no sense. It may be given to several engines.
     """
 
+    on_host = True
+
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -61,6 +63,8 @@ class HostBudget:
         priority: int = 0,
     ) -> None:
         check_shares(name, weight, priority)
+        if path is not None:
+            check_kind("path", path, (str, os.PathLike), "the path of a file, or None")
         self.name = name
         self.weight = weight
         self.priority = priority
@@ -214,7 +218,9 @@ def default_path() -> Path:
 def check_shares(name: object, weight: object, priority: object) -> None:
     """Raises `TypeError` and `ValueError` for what is no name, no weight or no priority."""
     if name is not None:
-        check_kind("name", name, str, "a name that others give, too")
+        check_kind("name", name, str, "a text that others give, too, or None")
+        if not name:
+            raise ValueError("name is a text that others give, too, or None; it is empty")
     check_number("weight is a finite number above 0", weight, above=0)
     check_number("priority is a whole number", priority, whole=True)
 

@@ -147,4 +147,5 @@ class Sharing:
             share=min((grant.share for grant, _ in granted), default=1.0),
             age=max((now - at for _, at in granted), default=0.0),
             alone=any(one.alone for one in self._members),
+            on_host=self._budget.on_host,
         )

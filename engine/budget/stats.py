@@ -17,3 +17,5 @@ class BudgetStats:
     """How many seconds ago it was granted what it has now."""
     alone: bool
     """Whether the budget can't be reached: the engine goes on with the share that it had."""
+    on_host: bool = True
+    """Whether the others are processes of this host."""

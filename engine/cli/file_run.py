@@ -17,6 +17,7 @@ from .input_options import InputOptions
 from .perform import Job, Status, perform
 from .plan import show_plan
 from .providers import model_by
+from .sharing import budget_by
 from .telling import fail, say
 
 __all__ = ["run_file"]
@@ -43,6 +44,7 @@ def run_file(
     max_attempts: int,
     max_failures: str | None,
     limits: Sequence[str],
+    budget: str | None,
     dry_run: bool,
     stream_events: str | None,
     recovery: Recovery,
@@ -65,6 +67,7 @@ def run_file(
             raise InputError("--spend-cap is a number of dollars, not inf: leave it out for no cap")
         _check_policy(retry_errored, retry_only, max_failures)
         given = limits_of(limits)
+        shared = budget_by(budget, base_url=base_url)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
         requests = options.read(source, output, overwrite=overwrite)
         if spend_cap is not None:
@@ -99,6 +102,7 @@ def run_file(
         concurrency=concurrency,
         limit=limit,
         limits=given,
+        budget=shared,
         timeout=timeout,
         prices=known,
         overwrite=overwrite,

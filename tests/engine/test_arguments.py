@@ -16,6 +16,7 @@ from manystream import (
     Deadlines,
     Engine,
     Group,
+    HostBudget,
     Limits,
     Linger,
     Lossless,
@@ -74,6 +75,7 @@ WRONG: dict[Callable[..., object], dict[str, list[object]]] = {
         "prices": [5.0, "5", {"a": 5.0}, {5: Price(1, 2)}, Price(1, 2)],
         "grace": [*NOT_NUMBERS, -1, None],
         "keep_ended": [*NOT_NUMBERS, -1, None, math.inf],
+        "budget": ["hots", "", f"redis{KEY}", 5, b"host", HostBudget, Nothing()],
     },
     model: {
         "model_name": ["", " ", "claude opus", "claude\n", "\x00", None, *NOT_NAMES],
@@ -159,6 +161,12 @@ WRONG: dict[Callable[..., object], dict[str, list[object]]] = {
     },
     Limits: {field.name: AMOUNT_ABOVE_0 for field in attrs.fields(Limits)},
     Group: {"max_concurrency": COUNT_ABOVE_0, "weight": [*AMOUNT_ABOVE_0, None], "spend_cap": AMOUNT_ABOVE_0},
+    HostBudget: {
+        "path": [5, 1.5, [KEY], Nothing()],
+        "name": ["", *NOT_NAMES],
+        "weight": [*AMOUNT_ABOVE_0, None],
+        "priority": ["1", 1.5, None],
+    },
     Linger: {"seconds": [*NOT_NUMBERS, -1, None, math.inf]},
     Lossless: {"buffer": [*COUNT_ABOVE_0, None], "stall_timeout": SECONDS_ABOVE_0},
 }

@@ -20,6 +20,8 @@ from manystream import (
     AssistantTurn,
     Attempt,
     Beside,
+    Budget,
+    BudgetStats,
     CacheMiss,
     CacheSaving,
     ChannelContext,
@@ -47,6 +49,7 @@ from manystream import (
     FirstEventDeadlineExceeded,
     Group,
     HedgeContext,
+    HostBudget,
     IdleDeadlineExceeded,
     InputError,
     Invalid,
@@ -157,6 +160,18 @@ def a_client() -> AnthropicClient:
     return anthropic.AsyncAnthropic(api_key="k")
 
 
+def a_budget() -> Budget:
+    budget = HostBudget("budget.db", name="us", weight=2, priority=1)
+    assert_type(budget.name, str | None)
+    assert_type(budget.weight, float)
+    assert_type(budget.priority, int)
+    return budget
+
+
+async def closed(budget: Budget) -> None:
+    await budget.aclose()
+
+
 def an_engine(name: str = "claude-opus-5-5", *, recovery: Recovery = "restart") -> Engine:
     try:
         model = AnthropicModel(name, api_key="k", base_url="http://127.0.0.1:1", defaults={"max_tokens": 100})
@@ -176,6 +191,7 @@ def an_engine(name: str = "claude-opus-5-5", *, recovery: Recovery = "restart") 
             prices={name: Price(5, 25)},
             grace=5,
             keep_ended=60,
+            budget=a_budget(),
         )
     except MissingCredentialsError:
         return Engine(AnthropicModel(name, api_key="k"), limits="ask", admin_key="a")
@@ -315,6 +331,7 @@ def statistics(stats: EngineStats) -> Mapping[Reason, LimitStats]:
         assert_type(wait.seconds, float | None)
     assert_type(stats.waiting_for, Mapping[str, int])
     assert_type(stats.spent, float | None)
+    assert_type(stats.budget, BudgetStats | None)
     (pool,) = stats.pools
     assert_type(pool, PoolStats)
     assert_type(pool.paused_until, datetime | None)

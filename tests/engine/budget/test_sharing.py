@@ -45,6 +45,7 @@ class Broken:
     name: str | None = None
     weight = 1.0
     priority = 0
+    on_host = False
 
     def __init__(self, carry: Callable[[str, Report], Awaitable[Grant]]) -> None:
         self._carry = carry
