@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .api.clients import AnthropicClient
     from .budget.budget import Budget
     from .budget.host import HostBudget
+    from .budget.redis import RedisBudget
     from .budget.stats import BudgetStats
     from .combinators import (
         ChannelContext,
@@ -73,6 +74,7 @@ _HOMES = {
     "Budget": "budget.budget",
     "BudgetStats": "budget.stats",
     "HostBudget": "budget.host",
+    "RedisBudget": "budget.redis",
     "CacheSaving": "plan",
     "Estimate": "plan",
     "ModelPlan": "plan",
@@ -162,6 +164,7 @@ __all__ = [
     "RaceContext",
     "RaceStream",
     "Reason",
+    "RedisBudget",
     "RequestFile",
     "RequestPipe",
     "ResultsError",

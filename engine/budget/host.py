@@ -20,11 +20,12 @@ from threading import Lock
 
 import anyio
 
-from ...actors.stream import check_kind, check_number
+from ...actors.stream import check_kind
+from .booking import booked
 from .budget import CarrierFailed
-from .ledger import exchange
+from .checks import check_shares
 from .messages import Grant, Report
-from .state import FORMAT, State, decoded, encoded
+from .state import FORMAT, encoded
 
 __all__ = ["HostBudget"]
 
@@ -133,7 +134,7 @@ class HostBudget:
         db.execute("begin immediate")
         try:
             found = db.execute("select state from ledger where account = ?", (account,)).fetchone()
-            state, grant = self._booked(None if found is None else found[0], report)
+            state, grant = booked(None if found is None else found[0], report, self._clock())
             db.execute(
                 "insert into ledger values (?, ?) on conflict do update set state = excluded.state",
                 (account, encoded(state)),
@@ -145,13 +146,6 @@ class HostBudget:
                     db.execute("rollback")
             raise
         return grant
-
-    def _booked(self, data: object, report: Report) -> tuple[State, Grant]:
-        try:
-            kept = decoded(data) if isinstance(data, bytes) else None
-            return exchange(kept, report, self._clock())
-        except (ValueError, LookupError, TypeError, ArithmeticError):
-            return exchange(None, report, self._clock())  # what is written there is no ledger: begins anew
 
     def _opened(self) -> sqlite3.Connection:
         path = self._path = self._path or default_path()
@@ -213,16 +207,6 @@ def default_path() -> Path:
     folder = base / "manystream"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder / f"budget-{FORMAT}.db"
-
-
-def check_shares(name: object, weight: object, priority: object) -> None:
-    """Raises `TypeError` and `ValueError` for what is no name, no weight or no priority."""
-    if name is not None:
-        check_kind("name", name, str, "a text that others give, too, or None")
-        if not name:
-            raise ValueError("name is a text that others give, too, or None; it is empty")
-    check_number("weight is a finite number above 0", weight, above=0)
-    check_number("priority is a whole number", priority, whole=True)
 
 
 def _identity(path: Path) -> _Identity:

@@ -25,8 +25,11 @@ def budget_by(words: str | None, *, base_url: str | None) -> Budget | None:
         return None
     try:
         return budget_of(words)
+    except ImportError as exc:
+        raise InputError(f"--budget: {exc}") from None
     except ValueError as exc:
-        raise InputError(f"--{exc}, or off") from None
+        words = str(exc)
+        raise InputError(f"--{words}, or off" if words.startswith("budget ") else f"--budget: {words}") from None
 
 
 async def tell_of_sharing(engine: Engine, note: Callable[[str], None]) -> None:

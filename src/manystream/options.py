@@ -48,10 +48,10 @@ BaseUrl = Annotated[
 Budget = Annotated[
     str | None,
     typer.Option(
-        metavar="host|off",
+        metavar="host|off|redis://…",
         envvar="MANYSTREAM_BUDGET",
         help="Share the API's limits with your other runs and engines on this host, so that together they stay within"
-        " them. [host; off for a server on this machine]",
+        " them; with the URL of a Redis server, on many machines. [host; off for a server on this machine]",
     ),
 ]
 Concurrency = Annotated[

@@ -21,6 +21,7 @@ from manystream import (
     Linger,
     Lossless,
     Price,
+    RedisBudget,
     RetryPolicy,
     Simulator,
     StreamRequest,
@@ -52,6 +53,11 @@ def request(**arguments: Any) -> StreamRequest:
 
 def price(**arguments: Any) -> Price:
     return Price(**{"input": 1, "output": 2, **arguments})
+
+
+def redis(**arguments: Any) -> RedisBudget:
+    facts: dict[str, Any] = {"url": "redis://127.0.0.1", **arguments}
+    return RedisBudget(**facts)
 
 
 NOT_NUMBERS: list[object] = ["x", "5", b"5", [5], Nothing(), True, math.nan]
@@ -167,6 +173,12 @@ WRONG: dict[Callable[..., object], dict[str, list[object]]] = {
         "weight": [*AMOUNT_ABOVE_0, None],
         "priority": ["1", 1.5, None],
     },
+    redis: {
+        "url": ["", 5, b"redis://host", "host", f"http://:{KEY}@host", f"redis://:{KEY}@", f"redis://:{KEY}@host:port"],
+        "name": ["", *NOT_NAMES],
+        "weight": [*AMOUNT_ABOVE_0, None],
+        "priority": ["1", 1.5, None],
+    },
     Linger: {"seconds": [*NOT_NUMBERS, -1, None, math.inf]},
     Lossless: {"buffer": [*COUNT_ABOVE_0, None], "stall_timeout": SECONDS_ABOVE_0},
 }
@@ -204,6 +216,7 @@ def test_every_argument_of_every_public_constructor_is_tried() -> None:
         engine: Engine,
         model: AnthropicModel,
         request: StreamRequest,
+        redis: RedisBudget,
     }
     for make, arguments in WRONG.items():
         takes = set(inspect.signature(made.get(make, make)).parameters)

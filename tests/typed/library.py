@@ -87,6 +87,7 @@ from manystream import (
     Reason,
     Recovery,
     RedactedThinkingPart,
+    RedisBudget,
     RequestFile,
     RequestLike,
     RequestPipe,
@@ -160,7 +161,9 @@ def a_client() -> AnthropicClient:
     return anthropic.AsyncAnthropic(api_key="k")
 
 
-def a_budget() -> Budget:
+def a_budget(url: str | None = None) -> Budget:
+    if url is not None:
+        return RedisBudget(url, name="us", weight=2, priority=1)
     budget = HostBudget("budget.db", name="us", weight=2, priority=1)
     assert_type(budget.name, str | None)
     assert_type(budget.weight, float)
