@@ -17,6 +17,7 @@ from .input_options import InputOptions
 from .perform import Job, Status, perform
 from .plan import show_plan
 from .providers import model_by
+from .schema_option import read_schema
 from .telling import fail, say
 
 __all__ = ["run_file"]
@@ -45,6 +46,7 @@ def run_file(
     limits: Sequence[str],
     dry_run: bool,
     stream_events: str | None,
+    schema: str | None,
     recovery: Recovery,
     spend_cap: float | None,
     quiet: bool,
@@ -66,6 +68,7 @@ def run_file(
         _check_policy(retry_errored, retry_only, max_failures)
         given = limits_of(limits)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
+        wanted = None if schema is None else read_schema(schema)
         requests = options.read(source, output, overwrite=overwrite)
         if spend_cap is not None:
             _check_prices(requests, model, Prices(known))
@@ -109,6 +112,7 @@ def run_file(
         max_attempts=max_attempts,
         max_failures=max_failures,
         stream_events=stream_events,
+        schema=wanted,
         recovery=recovery,
         spend_cap=spend_cap,
         quiet=quiet,
