@@ -8,7 +8,19 @@ from langchain_core.exceptions import ModelConnectionError, ModelTimeoutError
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
-from promises import HEADERS, MODEL, RESET_BEFORE_CONTENT, SAYS, Framework, engine_over, failure_in, register
+from promises import (
+    HEADERS,
+    MODEL,
+    RESET_BEFORE_CONTENT,
+    SAYS,
+    THREE_FAILURES,
+    Framework,
+    cut_of,
+    engine_over,
+    failure_in,
+    register,
+    served,
+)
 from pydantic import BaseModel
 
 from manystream import Deadlines
@@ -127,6 +139,18 @@ async def what_a_deadline_is_for_its_users(simulator):
             async for _ in read(client, None):
                 pass
     assert isinstance(caught[0], anthropic.APITimeoutError)
+
+
+@case()
+async def by_serve_with_public_means(simulator):
+    simulator.script(*THREE_FAILURES, SAYS, cut_of(SAYS, 9, "end"))
+    with served(simulator) as url:
+        model = ChatAnthropic(model=MODEL, max_tokens=200, api_key="any", base_url=url, default_headers=HEADERS)
+        same((await model.ainvoke("Count")).text, SAYS)
+        with raises(anthropic.APIError):
+            async for _ in model.astream("Count"):
+                pass
+    same(len(simulator.messages), 5)
 
 
 if __name__ == "__main__":
