@@ -6,8 +6,7 @@ out unwrapped.
 """
 
 import contextvars
-from collections import deque
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Coroutine, Hashable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -31,7 +30,6 @@ from ..actors.stream import (
     RetryPolicy,
     StreamRequest,
     StreamResult,
-    nearest_rank,
 )
 from .admission import Admission, EngineBusy, Group, Limits
 from .api.connected_model import ConnectedModel
@@ -45,6 +43,7 @@ from .combinators.single import StreamContext
 from .connections import Connections
 from .ended import EndedStreams
 from .event_loop import HomeLoop
+from .first_contents import FirstContents
 from .opened import BlockTask
 from .prices import Price, Prices
 from .sdk_clients import SdkClients
@@ -58,10 +57,9 @@ __all__ = ["Engine", "EngineBusy", "EngineStats"]
 
 
 _ELSEWHERE = "elsewhere its streams' state, result and cancel() can be used"
-_ENOUGH_TTFTS = 20
 _FOR_THE_REST = frozenset(  # of the engine: combinators, runs, the synchronous face, the SDK's clients
-    {"ask_to_cancel", "base_url", "closing", "connection", "count_spent", "deadlines", "find", "home", "launch"}
-    | {"params_for", "prices", "request_cancel", "spent_for", "start_side_task", "with_longest_answer"}
+    {"ask_to_cancel", "base_url", "closing", "connection", "count_spent", "deadlines", "find", "forget", "home"}
+    | {"launch", "params_for", "prices", "request_cancel", "spent_for", "start_side_task", "with_longest_answer"}
 )
 
 
@@ -148,7 +146,7 @@ class Engine(SdkClients):
         self._loop: HomeLoop | None = None
         self._block_task: BlockTask | None = None
         self._supervisor: Supervisor | None = None
-        self._ttfts: deque[float] = deque(maxlen=1000)
+        self._first_contents = FirstContents()
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if name not in _FOR_THE_REST]
@@ -167,7 +165,9 @@ class Engine(SdkClients):
         self._tasks = tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._observers = find_observers()
-        self._supervisor = supervisor = Supervisor(tasks, loop.clock, admission, self._released, self._observers)
+        self._supervisor = supervisor = Supervisor(
+            tasks, loop.clock, admission, self._first_contents.add, self._observers
+        )
         supervisor.begin()
         if self._keep_ended:
             # The task is started by a stream's end, whose context holds the stream: it gets this one.
@@ -362,11 +362,7 @@ class Engine(SdkClients):
         continues a message thread is never sent twice: the API takes it once. When neither shows content, reading
         raises the first one's error. Entering raises as `submit` does.
         """
-        return HedgeContext(self, request, self._usual_ttft() if after is None else after, policy)
-
-    def _usual_ttft(self) -> float | None:
-        ttfts = sorted(self._ttfts)
-        return None if len(ttfts) < _ENOUGH_TTFTS else ttfts[nearest_rank(0.95, len(ttfts)) - 1]
+        return HedgeContext(self, request, self._first_contents.usual if after is None else after, policy)
 
     # -- for combinators, runs and the synchronous engine
 
@@ -426,6 +422,10 @@ class Engine(SdkClients):
         """How failures are tried again, unless a request says otherwise."""
         return self._defaults.retry
 
+    def forget(self, credentials: Hashable) -> None:
+        """Forgets what was learnt for credentials that nothing waits or runs for."""
+        self._admission.forget(credentials)
+
     def find(self, stream_id: str) -> StreamActor | None:
         """The stream that `get` gives the handle of."""
         found = None if self._supervisor is None else self._supervisor.get(stream_id)
@@ -460,10 +460,10 @@ class Engine(SdkClients):
             base_url, bills_dropped = connection.client.base_url, connection.bills_dropped
             way = Way(submission.opening(send), connection.credentials, base_url, bills_dropped)
         admission, supervisor = self._admission, self._running_supervisor
-        admission.check_price(submission.model_name, submission.request.group)
+        admission.check_price(submission.model_name, submission.request.group, way.cap)
         if bounded:
             admission.check_room()
-        ticket = submission.ticket(admission, way.credentials)
+        ticket = submission.ticket(admission, way)
         actor = submission.actor(
             ticket.stream_id,
             owner=supervisor,
@@ -494,7 +494,3 @@ class Engine(SdkClients):
         """Asks a stream to stop, from any thread. This is what a handle's `cancel` does."""
         if self._loop is not None:
             self._loop.call(lambda: self.request_cancel(actor, "handle", reason))
-
-    def _released(self, actor: StreamActor) -> None:
-        if actor.result is not None and (ttft := actor.result.timings.ttft) is not None:
-            self._ttfts.append(ttft)

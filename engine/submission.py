@@ -24,6 +24,7 @@ from ..actors.stream import (
 )
 from ..actors.stream.recovery import check_recovery
 from .admission import Admission, Ticket, measure
+from .admission.spend_cap import SpendCap
 from .api import AnthropicModel
 from .api.parameters import DEFAULT_MAX_TOKENS
 
@@ -61,6 +62,8 @@ class Way:
     base_url: httpx2.URL
     bills_dropped: bool = False
     """Whether a stream that is dropped is billed as if it had been read to its end."""
+    cap: SpendCap | None = None
+    """A cap on what these credentials spend, beside the engine's."""
     told: Callable[[StreamActor], None] | None = None
     """Called with the request's stream before anything is done for it."""
 
@@ -151,10 +154,11 @@ class Submission:
             output=self.output,
         )
 
-    def ticket(self, admission: Admission, credentials: Hashable) -> Ticket:
-        """Its place in `admission`, in the pool of these credentials; with an id of its own for its stream."""
+    def ticket(self, admission: Admission, way: Way) -> Ticket:
+        """Its place in `admission`, in the pool of its way's credentials; with an id of its own for its stream."""
         return Ticket(
-            pool=admission.pool(credentials, self.model_name, own=self.model.limits_pool, fast=self._fast),
+            cap=way.cap,
+            pool=admission.pool(way.credentials, self.model_name, own=self.model.limits_pool, fast=self._fast),
             stream_id=f"stream_{uuid4().hex}",
             custom_id=self.request.custom_id,
             model_name=self.model_name,
