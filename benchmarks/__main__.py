@@ -3,6 +3,7 @@
 import typer
 
 from .admission.command import command as admission
+from .budget.command import command as budget
 from .jobs.command import command as jobs
 from .plan.command import command as plan
 from .runs.command import command as run
@@ -30,6 +31,7 @@ app.command("micro")(micro)
 app.command("run")(run)
 app.command("jobs")(jobs)
 app.command("plan")(plan)
+app.command("budget")(budget)
 
 if __name__ == "__main__":
     app(prog_name="python -m benchmarks")
