@@ -49,6 +49,9 @@ from .stream import (
     IdleDeadlineExceeded,
     MessageParams,
     Model,
+    OutputFailed,
+    OutputLike,
+    OutputSpec,
     PartDeltaEvent,
     PartEndEvent,
     PartEvent,
@@ -77,7 +80,7 @@ from .stream import (
     decode_event,
     encode_event,
 )
-from .wire import JsonObject
+from .wire import JsonObject, ValueState
 
 __all__ = [
     "ApiError",
@@ -107,6 +110,9 @@ __all__ = [
     "MessageParams",
     "Model",
     "OnAbandon",
+    "OutputFailed",
+    "OutputLike",
+    "OutputSpec",
     "Part",
     "PartDelta",
     "PartDeltaEvent",
@@ -150,6 +156,7 @@ __all__ = [
     "UnknownPartDelta",
     "Usage",
     "UsageEvent",
+    "ValueState",
     "decode_event",
     "encode_event",
     "tool_result",

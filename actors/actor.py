@@ -8,15 +8,17 @@ the connection to close. It decides about attempts, and leaves slots and waiting
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 import attrs
 
+from .account import Account
 from .assembler import Assembler
 from .attempt import Reading, truncated
 from .channel import Audience, EventLog, OnAbandon
 from .message import EMPTY, TextPart, Usage
+from .outcome import asked_again, judged, told
 from .response import Open, Response, ResponseFailed
 from .stream import (
     Attempt,
@@ -26,6 +28,7 @@ from .stream import (
     ErrorInfo,
     Lifecycle,
     NextStep,
+    OutputReading,
     Recovery,
     RestartEvent,
     RetryPolicy,
@@ -36,11 +39,8 @@ from .stream import (
     StreamRequest,
     StreamResult,
     bare,
-    billed_for,
     continuation,
     continues_thread,
-    known_usage,
-    may_have_run,
     next_due,
     next_step,
     takes_continuation,
@@ -55,7 +55,6 @@ _STATE_OF: dict[Ending, State] = {
     "truncated": State.FAILED,
     "failed": State.FAILED,
 }
-_CHARACTERS_A_TOKEN = 4
 _DRAIN_SECONDS = 0.1  # for what follows message_stop, so that the connection can be used again
 
 
@@ -99,6 +98,7 @@ class StreamActor:
         owner: Owner,
         recovery: Recovery = "fail",
         bills_dropped: Callable[[], float] | None = None,
+        output: OutputReading | None = None,
     ) -> None:
         self.stream_id = stream_id
         self.request = request
@@ -109,9 +109,7 @@ class StreamActor:
         self.closed = anyio.Event()
         """The connection is back in the pool or gone; nothing of the stream runs any more."""
         self.audience = Audience(self._abandoned)
-        self.attempts: list[Attempt] = []
-        """The attempts that are over."""
-        self._attempting = False
+        self._account = Account(self.watch, bills_dropped)
         self.cancel_request: tuple[str, str | None] | None = None
         self.on_abandon: OnAbandon = on_abandon
         self._owner = owner
@@ -122,8 +120,12 @@ class StreamActor:
         """The deadline that passed and is not dealt with yet."""
         self._retry = retry
         self._recovery: Recovery = recovery
-        self._bills_dropped = bills_dropped
         self._next_request = request  # what the next attempt sends
+        self.output = output
+        """How the answer is read as an output of a type, if the request wants one."""
+        self.items_taken = False
+        """Whether a consumer has taken an item of the output, so that it can't be asked for again."""
+        self._asked_again = 0
         self.request_id: str | None = None
         self.rate_limits: Mapping[str, str] = EMPTY
         self.log = EventLog(stream_id)
@@ -160,10 +162,11 @@ class StreamActor:
         On cancellation the response is aborted, and the stream is left for `finish_cancelled` to end.
         """
         self.life.to(State.CONNECTING)
-        self._attempting = True
+        self._account.begin()
         self.watch.begin_attempt()
         self._owner.look_at(self)
         response: Response | None = None
+        again: float | None = None
         self.request_id = None
         self.reading = reading = Reading(self.assembler, None)
         try:
@@ -180,7 +183,7 @@ class StreamActor:
                     break
             if self.assembler.stopped:
                 # The answer is whole: its readers need not wait for the connection.
-                self._finish("complete")
+                again = self._answered()
                 if not ended:
                     with anyio.move_on_after(_DRAIN_SECONDS):
                         await response.pump(lambda _: True)
@@ -192,8 +195,8 @@ class StreamActor:
         finally:
             if response is not None:
                 await response.aclose()
-        if self.life.ended:
-            return None
+        if self.life.ended or again is not None:
+            return again
         return self._after_failure(reading.failure)
 
     def _opened(self, response: Response) -> Reading:
@@ -253,19 +256,10 @@ class StreamActor:
     def _after_failure(self, info: ErrorInfo | None) -> float | None:
         """Ends the attempt with this failure, unless the answer was whole by then."""
         if self.assembler.is_whole:
-            self._finish("complete")
-            return None
+            return self._answered()
         assert info is not None
-        if info.type == "protocol_error" and any(
-            attempt.error is not None and attempt.error.message == info.message for attempt in self.attempts
-        ):
-            info = attrs.evolve(info, retryable=False)  # the same failure at the same place will come again
-        if info.retryable and continues_thread(self.request.params, self.request.extra_body):
-            # An error inside the stream came after its begin, whatever its status would have been.
-            ran = self.assembler.message_id is not None or may_have_run(info)
-            info = attrs.evolve(info, retryable=not ran)
-        if info.retryable and info.retry_after is not None and self._retry.asks_too_much(info.retry_after):
-            info = attrs.evolve(info, message=f"{info.message} ({self._retry.refusal(info.retry_after)})")
+        began = self.assembler.message_id is not None
+        info = told(info, request=self.request, began=began, before=self.attempts, retry=self._retry)
         self._close_attempt(info)
         number = len(self.attempts)
         step = self._next_step()
@@ -281,6 +275,31 @@ class StreamActor:
         else:
             self._begin_anew(number + 1)
         return delay
+
+    def _answered(self, *, last: bool = False) -> float | None:
+        """The answer is whole: ends the stream, or, unless this attempt has to be the `last`, has an output that is
+        none asked for again. Returns as `attempt` does."""
+        output, error = judged(self.output, self.assembler, self.request_id)
+        if error is None or last or not self._may_ask_again(error):
+            self._finish("complete" if error is None else "failed", error, output=output)
+            return None
+        self._close_attempt(error)
+        self._asked_again += 1
+        self.life.to(State.BACKOFF)
+        params = asked_again(self._next_request.params, self.assembler, error.message)
+        self._next_request = attrs.evolve(self.request, params=params)
+        self._begin_anew(len(self.attempts) + 1)
+        return 0.0
+
+    def _may_ask_again(self, error: ErrorInfo) -> bool:
+        return (
+            error.type == "output_invalid"
+            and self.output is not None
+            and self._asked_again < self.output.retry_invalid
+            and len(self.attempts) + 1 < self._retry.max_attempts
+            and not self.items_taken
+            and not continues_thread(self.request.params, self.request.extra_body)
+        )
 
     def _next_step(self) -> NextStep:
         request, assembler = self.request, self.assembler
@@ -344,43 +363,18 @@ class StreamActor:
     # -- what it used
 
     @property
-    def billed(self) -> Usage:
-        """The best figure for what all attempts have used so far, the running one included."""
-        used = billed_for(self.attempts)
-        return used + known_usage(self.assembler.attempt_usage, self._output_estimate) if self._attempting else used
+    def attempts(self) -> list[Attempt]:
+        """The attempts that are over."""
+        return self._account.attempts
 
     @property
-    def _output_estimate(self) -> int | None:
-        """About how many tokens the running attempt brought; None once the API has said its last word on usage."""
-        assembler = self.assembler
-        return None if assembler.stop_reason is not None else assembler.attempt_characters // _CHARACTERS_A_TOKEN
-
-    def _last_estimate(self, error: ErrorInfo | None) -> int | None:
-        """The output estimate of an attempt that ends so. Some services bill a stream that broke off or was dropped as
-        if it had been read to its end; one that broke it off itself does not."""
-        estimate = self._output_estimate
-        dropped = error is None or error.status is None
-        if estimate is not None and self._bills_dropped is not None and self.assembler.started and dropped:
-            return max(estimate, round(self._bills_dropped()))
-        return estimate
+    def billed(self) -> Usage:
+        """The best figure for what all attempts have used so far, the running one included."""
+        return self._account.billed(self.assembler)
 
     def _close_attempt(self, error: ErrorInfo | None) -> None:
         """The running attempt, if there is one, is over, and counted once."""
-        if not self._attempting:
-            return
-        watch = self.watch
-        now = watch.clock()
-        attempt = Attempt(
-            number=len(self.attempts) + 1,
-            started=(now if watch.sent is None else watch.sent) - watch.submitted,
-            ended=now - watch.submitted,
-            request_id=self.request_id or (error.request_id if error else None),
-            usage=self.assembler.attempt_usage,
-            output_estimate=self._last_estimate(error),
-            error=error,
-        )
-        self._attempting = False
-        self.attempts.append(attempt)
+        self._account.close(self.assembler, error, self.request_id)
 
     # -- the end
 
@@ -389,7 +383,7 @@ class StreamActor:
         if self.life.ended:
             return
         if self.life.state is State.STREAMING and self.assembler.is_whole:
-            self._finish("complete")  # only its last word was still to come
+            self._answered(last=True)  # only its last word was still to come
             return
         by, reason = self.cancel_request or (by, reason)
         self._close_attempt(None)
@@ -419,13 +413,19 @@ class StreamActor:
             self.finish_failed(info)
 
     def _finish(
-        self, ending: Ending, error: ErrorInfo | None = None, *, by: str | None = None, reason: str | None = None
+        self,
+        ending: Ending,
+        error: ErrorInfo | None = None,
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        output: Any = None,
     ) -> None:
         assembler = self.assembler
         # Build everything from the wire's data first: if that raises, the stream's state has not changed.
         assembler.close()
         parts, message = tuple(part for _, part in assembler.parts()), assembler.message()
-        self._close_attempt(None)
+        self._close_attempt(error)
         self.life.to(_STATE_OF[ending])
         self.watch.ended = self.watch.clock()
         self.result = StreamResult(
@@ -440,6 +440,7 @@ class StreamActor:
             stop_details=assembler.stop_details,
             parts=parts,
             message=message,
+            output=output,
             usage=assembler.usage,
             usage_is_final=assembler.usage_is_final,
             error=error,
@@ -474,7 +475,7 @@ class StreamActor:
         kept.result = attrs.evolve(self.result, request=None)
         kept.log = self._ended_log(kept.result)
         kept.assembler = self.assembler.with_log(kept.log)
-        kept.reading, kept._bills_dropped = Reading(kept.assembler, None), None
+        kept.reading, kept._account = Reading(kept.assembler, None), self._account.without_service()
         return kept
 
     def snapshot(self) -> SnapshotEvent:

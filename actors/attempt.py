@@ -35,7 +35,17 @@ _FLOOD = f"the stream floods: more than {_MOST_EVENTS:,} events beside text, or 
 class Reading:
     """The response of one attempt while it is read into `assembler`."""
 
-    __slots__ = ("_assembler", "_bytes", "_end", "_framer", "_frames", "_request_id", "failure", "tells_failure")
+    __slots__ = (
+        "_assembler",
+        "_bytes",
+        "_end",
+        "_framer",
+        "_frames",
+        "_request_id",
+        "failure",
+        "lacks_blank_line",
+        "tells_failure",
+    )
 
     def __init__(self, assembler: Assembler, request_id: str | None) -> None:
         self._assembler = assembler
@@ -46,6 +56,8 @@ class Reading:
         self._end: int | None = None  # where the sound part of the body ends, once that is known
         self.failure: ErrorInfo | None = None
         """What ended the attempt, if something was wrong with it."""
+        self.lacks_blank_line = False
+        """Whether the sound part ends with an event that lacks its blank line."""
         self.tells_failure = False
         """Whether the sound part ends with the API's own error, so that who reads it knows of the failure."""
 
@@ -116,6 +128,9 @@ class Reading:
         for frame in self._framer.close():
             with contextlib.suppress(WireError):  # cut inside: what is missing will not come
                 self._assembler.feed(decode(frame))
+                if self._assembler.broken is None:
+                    self._end = self._bytes
+                    self.lacks_blank_line = True
         if self._assembler.over:
             self.failure = self._judged()
             if self.failure is None:

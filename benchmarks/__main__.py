@@ -4,6 +4,7 @@ import typer
 
 from .admission.command import command as admission
 from .budget.command import command as budget
+from .gateway.command import command as gateway
 from .jobs.command import command as jobs
 from .plan.command import command as plan
 from .runs.command import command as run
@@ -32,6 +33,7 @@ app.command("run")(run)
 app.command("jobs")(jobs)
 app.command("plan")(plan)
 app.command("budget")(budget)
+app.command("gateway")(gateway)
 
 if __name__ == "__main__":
     app(prog_name="python -m benchmarks")

@@ -6,7 +6,7 @@ out unwrapped.
 """
 
 import contextvars
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Coroutine, Hashable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -20,7 +20,10 @@ from ..actors.actor import StreamActor
 from ..actors.channel import OnAbandon, Policy, misuse
 from ..actors.handle import StreamHandle
 from ..actors.stream import (
+    NO_OUTPUT,
     Deadlines,
+    OutputLike,
+    OutputT,
     PartEvent,
     Recovery,
     RequestLike,
@@ -62,8 +65,8 @@ __all__ = ["Engine", "EngineBusy", "EngineStats"]
 
 _ELSEWHERE = "elsewhere its streams' state, result and cancel() can be used"
 _FOR_THE_REST = frozenset(  # of the engine: combinators, runs, the synchronous face, the SDK's clients
-    {"ask_to_cancel", "base_url", "closing", "connection", "count_spent", "deadlines", "find", "home", "launch"}
-    | {"params_for", "prices", "request_cancel", "spent_for", "start_side_task", "with_longest_answer"}
+    {"ask_to_cancel", "base_url", "closing", "connection", "count_spent", "deadlines", "find", "forget", "home"}
+    | {"launch", "params_for", "prices", "request_cancel", "spent_for", "start_side_task", "with_longest_answer"}
 )
 
 
@@ -256,21 +259,23 @@ class Engine(SdkClients, OpenedByHand):
         The request is taken as it is now: later changes to the caller's objects change nothing.
 
         Raises `TypeError` for what is not a request, `ValueError` for one that is nested too deep, lost its headers in
-        a pickle, or has no known price under a spend cap; `EngineBusy` when `max_queued` requests wait already; and
-        `RuntimeError` when the engine is not running, or belongs to another event loop.
+        a pickle, wants an output that the API does not take, or has no known price under a spend cap; `EngineBusy` when
+        `max_queued` requests wait already; and `RuntimeError` when the engine does not run, or runs in another loop.
         """
         return StreamHandle(self.launch(request, keep=True), self.ask_to_cancel, self._loop)
 
-    def stream(self, request: RequestLike, *, policy: Policy | None = None) -> StreamContext:
-        """One stream to read directly: `async with engine.stream(request) as stream`, then iterate `stream` or
-        `stream.text_stream`.
+    def stream(
+        self, request: RequestLike, *, output: OutputLike[OutputT] = NO_OUTPUT, policy: Policy | None = None
+    ) -> StreamContext[OutputT]:
+        """One stream to read directly: `async with engine.stream(request) as stream`, then iterate `stream`,
+        `stream.text_stream`, or with an `output` (see `StreamRequest`) `stream.items()` or `stream.partials()`.
 
         The request starts when the block is entered, which raises as `submit` does. Reading raises a `StreamError`
         after the last event when the stream did not end `complete`. Leaving the block while the stream runs cancels it
         (unless it has other consumers) and returns when its connection is gone or back in the pool. The block may be
         entered and left in different tasks.
         """
-        return StreamContext(self, request, policy)
+        return StreamContext(self, request, policy, output)
 
     def get(self, stream_id: str) -> StreamHandle | None:
         """The handle of a stream that waits or runs, or that `submit` or `stream` began and that ended less than
@@ -421,6 +426,10 @@ class Engine(SdkClients, OpenedByHand):
         """How failures are tried again, unless a request says otherwise."""
         return self._defaults.retry
 
+    def forget(self, credentials: Hashable) -> None:
+        """Forgets what was learnt for credentials that nothing waits or runs for."""
+        self._admission.forget(credentials)
+
     def find(self, stream_id: str) -> StreamActor | None:
         """The stream that `get` gives the handle of."""
         found = None if self._supervisor is None else self._supervisor.get(stream_id)
@@ -455,10 +464,10 @@ class Engine(SdkClients, OpenedByHand):
             base_url, bills_dropped = connection.client.base_url, connection.bills_dropped
             way = Way(submission.opening(send), connection.credentials, base_url, bills_dropped)
         admission, supervisor = self._admission, self._running_supervisor
-        admission.check_price(submission.model_name, submission.request.group)
+        admission.check_price(submission.model_name, submission.request.group, way.cap)
         if bounded:
             admission.check_room()
-        ticket = submission.ticket(admission, way.credentials)
+        ticket = submission.ticket(admission, way)
         actor = submission.actor(
             ticket.stream_id,
             owner=supervisor,

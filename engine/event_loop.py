@@ -69,13 +69,14 @@ class HomeLoop:
         else:
             self.soon(function)
 
-    def soon(self, function: Callable[[], None]) -> None:
+    def soon(self, function: Callable[[], None]) -> bool:
         """Calls `function` in this loop, soon and never now, from any thread: for callers that may interrupt anything,
-        as `__del__` does. It is not called once the loop has ended."""
+        as `__del__` does. It is not called once the loop has ended, nor in a forked process: then it returns False."""
         if os.getpid() != self._pid:
-            return
+            return False
         try:
             self._soon(function)
         except RuntimeError:
             # asyncio's closed loop, and trio's finished run.
-            return
+            return False
+        return True

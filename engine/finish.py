@@ -1,6 +1,8 @@
 """Telling cancellations from failures, and finishing what must be finished although a cancellation comes."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import cast
 
 import anyio
@@ -29,21 +31,30 @@ async def uninterrupted(wait: Callable[[], Awaitable[object]]) -> None:
 
     A shield holds off the cancellation of anyio and trio, but not asyncio's `Task.cancel()`. That one is caught and
     `wait()` is called again; when it has returned, the first such exception is raised. So `wait` must be something that
-    can be done again, such as waiting for an event.
+    can be done again and in another task, such as waiting for an event.
     """
-    cancelled: BaseException | None = None
+    try:
+        with anyio.CancelScope(shield=True):
+            await wait()
+    except anyio.get_cancelled_exc_class():
+        await _whatever_cancels(wait)
+        raise
+
+
+async def _whatever_cancels(wait: Callable[[], Awaitable[object]]) -> None:
+    """Awaits `wait()` in a task of its own, on asyncio.
+
+    In this one it might never end. A scope of anyio's around an `asyncio.gather` cancels what that gathers at every
+    turn of the loop, until it ends; and even a wait for what has happened already takes a turn.
+    """
     while True:
-        try:
-            with anyio.CancelScope(shield=True):
-                await wait()
-            break
-        except anyio.get_cancelled_exc_class() as exc:
-            cancelled = cancelled or exc
-    if cancelled is not None:
-        try:
-            raise cancelled
-        finally:
-            del cancelled  # else the exception and this frame would refer to each other, and keep all frames above
+        waiting = asyncio.ensure_future(wait())
+        while not waiting.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait((waiting,))
+        if not waiting.cancelled():  # as all tasks are when the loop is about to end
+            waiting.result()
+            return
 
 
 def unwrapped(exc: BaseException) -> BaseException:

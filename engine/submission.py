@@ -24,11 +24,13 @@ from ..actors.stream import (
 )
 from ..actors.stream.recovery import check_recovery
 from .admission import Admission, Ticket, measure
+from .admission.spend_cap import SpendCap
 from .api import AnthropicModel
 from .api.parameters import DEFAULT_MAX_TOKENS
 
 if TYPE_CHECKING:
     from .api.send import Send
+    from .output import TypedOutput
 
 __all__ = ["Defaults", "Submission", "Way"]
 
@@ -60,6 +62,8 @@ class Way:
     base_url: httpx2.URL
     bills_dropped: bool = False
     """Whether a stream that is dropped is billed as if it had been read to its end."""
+    cap: SpendCap | None = None
+    """A cap on what these credentials spend, beside the engine's."""
     told: Callable[[StreamActor], None] | None = None
     """Called with the request's stream before anything is done for it."""
 
@@ -77,17 +81,24 @@ class Submission:
     _fast: bool
     _max_tokens: int
     _defaults: Defaults
+    output: "TypedOutput | None" = None
+    """How its answer is read as an output of a type, if it wants one."""
 
     @classmethod
     def of(cls, request: RequestLike, defaults: Defaults) -> Self:
         """Reads what was given. Raises `TypeError` for what is not a request that can be sent, and `ValueError` for
-        one that is nested too deep or lost its headers in a pickle."""
+        one that is nested too deep, lost its headers in a pickle, or wants an output that the API does not take."""
         if not isinstance(request, StreamRequest):
             request = StreamRequest(request)
         if request.extra_headers and (dropped := request.dropped_headers):
             raise ValueError(f"the request was pickled without its headers {', '.join(dropped)}: set them again")
         model = defaults.model_of(request)
         params = model.params_for(request)
+        output: TypedOutput | None = None
+        if request.output is not None:
+            from .output import typed_output  # the machinery of types is for those who use it
+
+            output = typed_output(request.output)
         sent = {**params, **request.extra_body} if request.extra_body else params
         messages: object = sent["messages"]
         if isinstance(messages, str | Mapping):
@@ -98,7 +109,7 @@ class Submission:
             raise TypeError(f"model is a model's name, not a {type(name).__name__}")
         if not isinstance(max_tokens, int):
             max_tokens = DEFAULT_MAX_TOKENS  # for the estimates: the API will say what is wrong
-        return cls(request, model, params, name, sent.get("speed") == "fast", max_tokens, defaults)
+        return cls(request, model, params, name, sent.get("speed") == "fast", max_tokens, defaults, output)
 
     @classmethod
     def foreign(cls, request: RequestLike, defaults: Defaults) -> Self:
@@ -128,8 +139,8 @@ class Submission:
         """The actor of the stream that answers it."""
         request, defaults = self.request, self._defaults
         recovery = request.recovery or defaults.recovery
-        if recovery == "continue" and not takes_continuation(self.params, request.extra_body):
-            recovery = "fail"  # by the model's defaults, which the actor does not know
+        if recovery == "continue" and not (self.output is None and takes_continuation(self.params, request.extra_body)):
+            recovery = "fail"  # by the model's defaults, which the actor does not know; or what came fits no more
         return StreamActor(
             stream_id,
             request,
@@ -140,12 +151,14 @@ class Submission:
             deadlines=request.deadlines or defaults.deadlines,
             owner=owner,
             bills_dropped=bills_dropped,
+            output=self.output,
         )
 
-    def ticket(self, admission: Admission, credentials: Hashable) -> Ticket:
-        """Its place in `admission`, in the pool of these credentials; with an id of its own for its stream."""
+    def ticket(self, admission: Admission, way: Way) -> Ticket:
+        """Its place in `admission`, in the pool of its way's credentials; with an id of its own for its stream."""
         return Ticket(
-            pool=admission.pool(credentials, self.model_name, own=self.model.limits_pool, fast=self._fast),
+            cap=way.cap,
+            pool=admission.pool(way.credentials, self.model_name, own=self.model.limits_pool, fast=self._fast),
             stream_id=f"stream_{uuid4().hex}",
             custom_id=self.request.custom_id,
             model_name=self.model_name,
@@ -161,6 +174,7 @@ class Submission:
 
         async def open_response(attempt: StreamRequest) -> Response:
             # An attempt that continues an answer has messages of its own; the rest is as it was submitted.
-            return await send(attempt, params if attempt is request else {**params, **attempt.params})
+            own = {} if attempt is request else {"messages": attempt.params["messages"]}
+            return await send(attempt, {**params, **own} if own else params)
 
         return open_response

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.clients.environments import PROGRAMS, surroundings
+from tests.clients.environments import OVER_ENGINE, PROGRAMS, surroundings
 from tests.clients.keeper import kept
 from tests.clients.libraries import EXPLAINED, LIBRARIES
 from tests.clients.running import Ended, run_cases
+
+TOP = Path(__file__).parent.parent
 
 _PROGRAM = """
 import json, os, sys, time
@@ -119,11 +121,21 @@ def test_no_program_reaches_the_real_service(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_every_program_belongs_to_a_library() -> None:
     found = {path.name for path in PROGRAMS.iterdir() if path.suffix in (".py", ".mjs")}
-    assert found == {library.program for library in LIBRARIES} | {"casebook.py", "casebook.mjs"}
+    assert found == {one.program for one in LIBRARIES if not one.over_engine} | {"casebook.py", "casebook.mjs"}
+    found = {path.name for path in OVER_ENGINE.glob("*.py")}
+    assert found == {one.program for one in LIBRARIES if one.over_engine} | {"promises.py"}
+
+
+def test_every_example_of_a_framework_is_run_with_it() -> None:
+    found = {path.name for path in (TOP / "examples" / "frameworks").glob("*.py")}
+    assert found == {library.example for library in LIBRARIES} - {None}
 
 
 def test_what_is_explained_exists() -> None:
-    programs = {library.name: (PROGRAMS / library.program).read_text(encoding="utf-8") for library in LIBRARIES}
+    programs = {
+        library.name: ((OVER_ENGINE if library.over_engine else PROGRAMS) / library.program).read_text(encoding="utf-8")
+        for library in LIBRARIES
+    }
     for library, case in EXPLAINED:
         name = case.partition("_on_")[0]
         assert f"def {name}(" in programs[library] or f'testCase("{case}"' in programs[library]

@@ -207,6 +207,23 @@ def test_what_is_not_run_is_known() -> None:
     assert dict(counts) == NOT_RUN
 
 
+def test_a_snippet_that_stands_in_an_example_does() -> None:
+    """Examples over frameworks run where these are installed: `python -m tests.clients`."""
+    found = [
+        (page, *match.groups())
+        for page, path in PAGES.items()
+        for match in re.finditer(
+            r"^<!-- not run: it stands in (\S+) -->\n```python\n(.*?)^```",
+            path.read_text(encoding="utf-8"),
+            re.MULTILINE | re.DOTALL,
+        )
+    ]
+    assert found
+    for page, example, snippet in found:
+        lines = {line.strip() for line in (TOP / example).read_text(encoding="utf-8").splitlines()}
+        assert [line for line in snippet.splitlines() if line.strip() not in lines] == [], (page, example)
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_runs_as_it_is(example: Path, tmp_path: Path) -> None:
     if example.name.startswith("test_"):

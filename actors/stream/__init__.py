@@ -21,6 +21,7 @@ from .events import (
 )
 from .failure import STATUS_OF_TYPE, ErrorInfo, bare
 from .lifecycle import FINAL, Lifecycle, State
+from .output import NO_OUTPUT, InvalidOutput, OutputLike, OutputReading, OutputSpec, OutputT, OutputT_co, ReadItem
 from .own_copy import own_copy
 from .pickling import revive
 from .recovery import (
@@ -43,6 +44,7 @@ from .result import (
     FirstContentDeadlineExceeded,
     FirstEventDeadlineExceeded,
     IdleDeadlineExceeded,
+    OutputFailed,
     ProtocolError,
     QueuedDeadlineExceeded,
     SilenceDeadlineExceeded,
@@ -57,6 +59,7 @@ from .stopwatch import Stopwatch, Timings, nearest_rank
 
 __all__ = [
     "FINAL",
+    "NO_OUTPUT",
     "STATUS_OF_TYPE",
     "ApiError",
     "Attempt",
@@ -71,16 +74,24 @@ __all__ = [
     "FirstContentDeadlineExceeded",
     "FirstEventDeadlineExceeded",
     "IdleDeadlineExceeded",
+    "InvalidOutput",
     "Lifecycle",
     "MessageParams",
     "Model",
     "NextStep",
+    "OutputFailed",
+    "OutputLike",
+    "OutputReading",
+    "OutputSpec",
+    "OutputT",
+    "OutputT_co",
     "PartDeltaEvent",
     "PartEndEvent",
     "PartEvent",
     "PartStartEvent",
     "ProtocolError",
     "QueuedDeadlineExceeded",
+    "ReadItem",
     "Recovery",
     "RequestLike",
     "RestartEvent",

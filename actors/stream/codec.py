@@ -39,6 +39,6 @@ def _converter() -> "Converter":
     from .result import StreamResult
 
     converter = new_converter()
-    leave_out(converter, StreamResult, "request")
+    leave_out(converter, StreamResult, "request", "output")
     configure_tag(converter, PartEvent, "event_kind")
     return converter

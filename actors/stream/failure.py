@@ -33,6 +33,7 @@ class ErrorInfo:
     type: str
     """The API's own error type, such as `overloaded_error`; or one of ours: `request_error` (it could not be sent),
     `connection_error`, `protocol_error` (what came is no answer), `truncated`, `deadline_exceeded`,
+    `output_truncated`, `output_refused` and `output_invalid` (the answer is whole, and not the output asked for),
     `spend_cap_reached`, `internal_error` (something unexpected was raised while it was opened, read or put together),
     `engine_error` (the engine itself crashed)."""
     message: str

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-__all__ = ["DROPPED", "portable", "portable_cause", "revive", "without_secrets"]
+__all__ = ["DROPPED", "Lost", "portable", "portable_cause", "revive", "without_secrets"]
 
 DROPPED = "<dropped>"
 """The value that a header which may be a secret has in a request that was pickled."""
@@ -38,7 +38,7 @@ def _is_secret(name: str, value: object) -> bool:
 
 
 @attrs.frozen
-class _Lost:
+class Lost:
     """Stands for a value that no pickle can hold. Such a value can't be sent, and nor can this."""
 
     kind: str
@@ -60,7 +60,7 @@ def portable(value: Any) -> Any:
     try:
         pickle.loads(pickle.dumps(value))
     except Exception:
-        return _Lost(kind.__name__)
+        return Lost(kind.__name__)
     return value
 
 

@@ -13,6 +13,7 @@ import attrs
 from ..message import Part, PartDelta
 from ..wire import JsonObject
 from .failure import ErrorInfo
+from .output import OutputSpec
 from .pickling import without_secrets
 from .request import StreamRequest
 
@@ -52,11 +53,11 @@ def configure_tag(converter: "Converter", union: Any, tag: str) -> None:
     configure_tagged_union(union, converter, tag_name=tag, tag_generator=attrgetter(tag))
 
 
-def leave_out(converter: "Converter", cls: type[Any], field: str) -> None:
-    """Leaves a field of `cls` out of its data; read back, it has its default."""
+def leave_out(converter: "Converter", cls: type[Any], *fields: str) -> None:
+    """Leaves fields of `cls` out of its data; read back, each has its default."""
     from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-    overrides: dict[str, Any] = {field: override(omit=True)}
+    overrides: dict[str, Any] = {field: override(omit=True) for field in fields}
     converter.register_unstructure_hook(cls, make_dict_unstructure_fn(cls, converter, **overrides))
     converter.register_structure_hook(cls, make_dict_structure_fn(cls, converter, **overrides))
 
@@ -75,9 +76,20 @@ def request_data(request: StreamRequest) -> JsonObject:
         "deadlines": request.deadlines and attrs.asdict(request.deadlines),
         "retry": request.retry and attrs.asdict(request.retry),
         "recovery": request.recovery,
+        "output": _output_data(request.output),
         "group": request.group,
         "priority": request.priority,
     }
+
+
+def _output_data(output: Any) -> Any:
+    """What the request wants as output: a schema as it is, a type by its name."""
+    if isinstance(output, OutputSpec):
+        spec = cast("OutputSpec[Any]", output)
+        return {**attrs.asdict(spec, recurse=False), "type": _output_data(spec.type)}
+    if output is None or isinstance(output, Mapping):
+        return _json_like(output)
+    return output.__qualname__ if isinstance(output, type) else str(output)
 
 
 def _json_like(value: Any) -> Any:

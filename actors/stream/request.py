@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, Required, Self, TypedDict
+from typing import Any, Protocol, Required, Self, TypedDict, cast
 
 import attrs
 
 from ..message import EMPTY
 from .checks import as_given, kind, number
 from .deadlines import Deadlines
+from .output import OutputLike, OutputSpec, check_type
 from .own_copy import own_copy
-from .pickling import DROPPED, portable, without_secrets
+from .pickling import DROPPED, Lost, portable, without_secrets
 from .recovery import Recovery, check_recovery
 from .retry import RetryPolicy
 
@@ -141,6 +142,12 @@ def _check_model(_: object, __: object, model: object) -> None:
         raise TypeError(f"model is an AnthropicModel, not {as_given(model)}: a model's name goes into params['model']")
 
 
+def _check_output(request: object, field: "attrs.Attribute[Any]", output: object) -> None:
+    # In a pickle, an output of a class that it can't name is lost; it is refused when the request is submitted.
+    if not isinstance(output, OutputSpec | Lost):
+        check_type(request, field, output)
+
+
 def _read_extra(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if value is EMPTY or value is None:
         return EMPTY
@@ -204,7 +211,18 @@ class StreamRequest:
     priority: int = attrs.field(default=0, kw_only=True, validator=number("{} is a whole number", whole=True))
     """Of the requests that wait, those with a higher number go first."""
 
+    output: OutputLike[Any] | None = attrs.field(
+        default=None, kw_only=True, repr=False, validator=attrs.validators.optional(_check_output)
+    )
+    """What the answer is to be: a type (a dataclass, an attrs class, a msgspec Struct, a TypedDict, a pydantic model, a
+    list or a union of such, a Literal), a JSON Schema as a mapping, or an `OutputSpec` that says more. The schema is
+    sent with the request, and `result.output` is the answer as a value of the type. What the API can't be asked for is
+    refused when the request is submitted."""
+
     def __attrs_post_init__(self) -> None:
+        output: Any = self.output
+        if isinstance(output, Mapping):
+            object.__setattr__(self, "output", own_copy(cast("Mapping[str, Any]", output)))
         named = self.params.get("model")
         if self.model is not None and named is not None and named != self.model.model_name:
             raise TypeError(
@@ -225,7 +243,7 @@ class StreamRequest:
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
         fields["extra_headers"] = without_secrets(self.extra_headers)
-        for name in ("params", "extra_headers", "extra_body", "extra_query"):
+        for name in ("params", "extra_headers", "extra_body", "extra_query", "output"):
             fields[name] = portable(fields[name])
         return _made_of, (type(self), fields)
 

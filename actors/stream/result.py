@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, cast
 
 import attrs
 
@@ -23,7 +23,8 @@ from ..message import (
 from ..wire import JsonObject, json_text
 from .attempts import Attempt, billed_for
 from .failure import ErrorInfo
-from .pickling import revive
+from .output import OutputT_co
+from .pickling import portable, revive
 from .plain_data import leave_out, new_converter, request_data
 from .request import StreamRequest
 from .shown import as_html, as_lines, one_line
@@ -43,6 +44,7 @@ __all__ = [
     "FirstContentDeadlineExceeded",
     "FirstEventDeadlineExceeded",
     "IdleDeadlineExceeded",
+    "OutputFailed",
     "ProtocolError",
     "QueuedDeadlineExceeded",
     "SilenceDeadlineExceeded",
@@ -138,6 +140,12 @@ class ConnectionFailed(StreamError):
     """No response came: the connection could not be made, or broke before the response's head."""
 
 
+class OutputFailed(StreamError):
+    """The answer is whole, and is not the output that was asked for. `result.error` says why: its type is
+    `output_truncated` (the answer was cut, say by `max_tokens`), `output_refused` (the model refused to answer) or
+    `output_invalid` (it does not fit its type; the message says where, and what the validator says)."""
+
+
 class ProtocolError(StreamError):
     """The bytes that came are not a Messages stream."""
 
@@ -169,7 +177,7 @@ class CacheMiss:
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class StreamResult:
+class StreamResult(Generic[OutputT_co]):
     """The ending of a stream and everything it brought.
 
     `state` is `complete`: a stop reason came and every block ended, whatever the stream then ended with; `truncated`
@@ -200,6 +208,10 @@ class StreamResult:
     message: JsonObject | None = None
     """The message as plain JSON data, as the SDK's `get_final_message().to_dict(mode="json")` has it; None when the API
     never began one. Tool arguments that are not whole JSON are given as their text."""
+    output: OutputT_co = attrs.field(default=cast(Any, None), eq=False)
+    """The answer as a value of the type that the request's `output` names. None when it names none, when the stream
+    did not end `complete`, and when the turn ended with the call of a tool, or paused, before the answer. It stays out
+    of `encode_event` and `to_dict`, where the parts hold its text."""
     usage: Usage = Usage()
     """What this answer used; see `billed` for all attempts."""
     usage_is_final: bool = False
@@ -273,6 +285,11 @@ class StreamResult:
             data["request"] = request_data(self.request)
         return json_text(data)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An output of a class that no pickle can name is left out: its text stands in the parts.
+        fields = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
+        return _result, (type(self), {**fields, "output": portable(self.output)})
+
     def __repr__(self) -> str:
         return as_lines(type(self).__name__, self._facts())
 
@@ -337,6 +354,8 @@ class StreamResult:
             raised = StreamTruncated(f"{name}: {info.message}", self)
         elif info.type == "connection_error":
             raised = ConnectionFailed(f"{name}: {info.message}", self)
+        elif info.type in ("output_truncated", "output_refused", "output_invalid"):
+            raised = OutputFailed(f"{name}: {info.type}: {info.message}", self)
         elif info.type == "protocol_error":
             raised = ProtocolError(f"{name}: {info.message}", self)
         elif info.type == "request_error":
@@ -354,10 +373,14 @@ class StreamResult:
         return raised
 
 
+def _result(kind: type[StreamResult[Any]], fields: dict[str, Any]) -> StreamResult[Any]:
+    return kind(**fields)
+
+
 @cache
 def _converter() -> "Converter":
     converter = new_converter()
-    leave_out(converter, StreamResult, "request")
+    leave_out(converter, StreamResult, "request", "output")
     return converter
 
 

@@ -15,7 +15,7 @@ from .events import (
     readable,
 )
 from .framing import Frame, FramingError, SSEFramer
-from .partial_json import PartialJSON
+from .partial_json import JsonPath, PartialJSON, ValueState
 from .strict_json import json_line, json_text, refuse_constant
 
 __all__ = [
@@ -25,8 +25,10 @@ __all__ = [
     "Frame",
     "FramingError",
     "JsonObject",
+    "JsonPath",
     "PartialJSON",
     "SSEFramer",
+    "ValueState",
     "WireError",
     "decode",
     "decode_known",

@@ -5,16 +5,25 @@ it reads what it knows, sets the state that follows, and returns the position up
 anywhere. Strings and numbers therefore are states, which go on with the next piece; only an escape or a word cut in
 two is held back and read again, at most eleven characters, so that the whole is linear in the text.
 
+What still grows lies on the way to where the text stops: it is an open container, or the string at its end. So the
+stack answers for any value whether it is whole, and no value needs a mark of its own.
+
 One short cut: a run of members or items that are all there, which a regular expression finds, goes to the `json`
 module. It takes only what the states would take, and makes common JSON several times faster; so does `_plain_name`.
 """
 
 import json
 import re
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias, cast
 
-__all__ = ["PartialJSON"]
+__all__ = ["JsonPath", "PartialJSON", "ValueState"]
+
+JsonPath: TypeAlias = tuple[str | int, ...]
+"""The way from a JSON value to one inside it: names of members and numbers of items."""
+
+ValueState: TypeAlias = Literal["pending", "growing", "complete"]
+"""How far a value has come: there is nothing of it yet, more of it may come, or it is whole."""
 
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
 _WORD_BY_LETTER = {word[0]: word for word in _WORDS}
@@ -75,11 +84,24 @@ class PartialJSON:
     How the text is cut changes neither the value nor the verdict.
     """
 
-    __slots__ = ("_held", "_invalid_at", "_name", "_number", "_number_state", "_open", "_read", "_root", "_state")
+    __slots__ = (
+        "_held",
+        "_hidden",
+        "_invalid_at",
+        "_keys",
+        "_name",
+        "_number",
+        "_number_state",
+        "_open",
+        "_read",
+        "_root",
+        "_state",
+    )
 
     def __init__(self) -> None:
         self._root: list[Any] = []  # what the value itself stands in, once it has begun
         self._open: list[Any] = [self._root]  # the containers around the present position, innermost last
+        self._keys: list[str | int] = []  # where each of them, but for the first, stands in the one before
         self._state: _State = PartialJSON._value
         self._name = ""  # the name of the present member
         self._number = ""  # the text of the present number, and where in `_NUMBER` it stands
@@ -87,11 +109,14 @@ class PartialJSON:
         self._held = ""  # to be read again with the next piece
         self._read = 0  # characters done with
         self._invalid_at: int | None = None
+        self._hidden: str | None = None  # the growing string, while None stands in its place
 
     def feed(self, text: str) -> None:
         """Read the next piece. After text that can't be JSON, pieces are ignored."""
         if self._invalid_at is not None:
             return
+        if self._hidden is not None:
+            self._open[-1][self._slot], self._hidden = self._hidden, None
         if self._held:
             text, self._held = self._held + text, ""
         position, end = 0, len(text)
@@ -130,6 +155,73 @@ class PartialJSON:
         """The position, from the beginning of the text, of the first character that JSON doesn't allow there."""
         return self._invalid_at
 
+    # What still grows.
+
+    @property
+    def open_containers(self) -> tuple[Any, ...]:
+        """The dicts and lists that have begun and not ended, outermost first: each stands in the one before it."""
+        return tuple(self._open[1:])
+
+    @property
+    def in_string(self) -> bool:
+        """Whether the text stops inside a string that is a value. It grows at the end of `open_path`."""
+        return self._state is PartialJSON._string_rest
+
+    @property
+    def open_path(self) -> JsonPath:
+        """The way to what grows: to the string that the text stops in, otherwise to the innermost open container."""
+        if self.in_string and len(self._open) > 1:
+            container = self._open[-1]
+            return (*self._keys[1:], self._name if type(container) is dict else len(container) - 1)
+        return tuple(self._keys[1:])
+
+    def state(self, path: Sequence[str | int] = ()) -> ValueState:
+        """How far the value at `path` has come; the empty path is the whole. It takes as long as the path.
+
+        `pending`: nothing of it has come, or it is a number or a word that has not ended. `growing`: an object, an
+        array or a string that has not ended, or a number that is the whole document. `complete`: it is whole. A
+        negative number counts items from the last one that has come. After text that can't be JSON, what was growing
+        stays `growing`.
+        """
+        if not self._root and self.value is None:
+            return "pending"
+        value = self.value
+        on_the_way = bool(self._root) and len(self._open) > 1
+        if not path and not on_the_way:
+            return "growing" if not self._root or self.in_string else "complete"
+        for depth, key in enumerate(path, 1):
+            kind = cast("type[object]", type(value))
+            if kind is dict:
+                if key not in value:
+                    return "pending"
+            elif kind is list and type(key) is int:
+                key = key + len(value) if key < 0 else key
+                if not 0 <= key < len(value):
+                    return "pending"
+            else:
+                return "pending"
+            value = value[key]
+            if not on_the_way:
+                continue
+            if len(self._open) > depth + 1:
+                on_the_way = key == self._keys[depth]
+            else:
+                inner = self._open[-1]
+                on_the_way = self.in_string and key == (self._name if type(inner) is dict else len(inner) - 1)
+        return "growing" if on_the_way else "complete"
+
+    def hide_growing_string(self) -> None:
+        """Has the value show None in place of the string that the text stops in, until the next piece is fed. For
+        strings whose beginning says nothing: half a date is no date."""
+        if self._hidden is None and self.in_string and self._invalid_at is None:
+            container, slot = self._open[-1], self._slot
+            self._hidden, container[slot] = container[slot], None
+
+    @property
+    def _slot(self) -> Any:
+        """Where the string that the text stops in stands in its container."""
+        return self._name if type(self._open[-1]) is dict else -1
+
     # What the states do.
 
     def _put(self, value: Any) -> None:
@@ -143,11 +235,14 @@ class PartialJSON:
 
     def _enter(self, container: dict[str, Any] | list[Any], state: "_State") -> None:
         self._put(container)
+        around = self._open[-1]
+        self._keys.append(self._name if type(around) is dict else len(around) - 1)
         self._open.append(container)
         self._state = state
 
     def _leave(self) -> None:
         self._open.pop()
+        self._keys.pop()
         self._state = PartialJSON._after if len(self._open) > 1 else PartialJSON._end
 
     def _hold(self, text: str, position: int) -> int:

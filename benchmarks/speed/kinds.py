@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import attrs
 
-__all__ = ["KINDS", "Ask", "Kind", "Reader"]
+__all__ = ["KINDS", "Ask", "Kind", "Reader", "ask_sdk", "look_at_bytes", "sdk_client"]
 
 _MODEL = "claude-opus-5-5"
 _MESSAGES: Any = [{"role": "user", "content": "hi"}]
@@ -59,7 +59,8 @@ def _look_at_text(text: str, reader: Reader) -> None:
             reader.arrived(now - int(word))
 
 
-def _look_at_bytes(data: bytes, reader: Reader) -> None:
+def look_at_bytes(data: bytes, reader: Reader) -> None:
+    """Tells the reader how late the deltas are whose stamps are in a piece of a body."""
     now = time.monotonic_ns()
     for stamp in _STAMP.findall(data):
         reader.arrived(now - int(stamp))
@@ -81,7 +82,7 @@ async def _bytes_aiohttp(url: str, authority: str | None, streams: int) -> Async
                 f"{url}/v1/messages", data=json.dumps(body), headers={"content-type": "application/json"}
             ) as response:
                 async for data in response.content.iter_any():
-                    _look_at_bytes(data, reader)
+                    look_at_bytes(data, reader)
 
         yield ask
 
@@ -103,7 +104,8 @@ async def _manystream(url: str, authority: str | None, streams: int) -> AsyncGen
         yield ask
 
 
-def _sdk_client(url: str, *, aiohttp: bool = False) -> Any:
+def sdk_client(url: str, *, aiohttp: bool = False) -> Any:
+    """The SDK's own client, whose connections no limit holds back."""
     import anthropic
     import httpx2
 
@@ -112,7 +114,8 @@ def _sdk_client(url: str, *, aiohttp: bool = False) -> Any:
     return anthropic.AsyncAnthropic(api_key="none", base_url=url, http_client=make(limits=limits))
 
 
-async def _ask_sdk(client: Any, deltas: int, reader: Reader) -> None:
+async def ask_sdk(client: Any, deltas: int, reader: Reader) -> None:
+    """Asks by a client of the SDK's."""
     stream = await client.messages.create(model=_MODEL, max_tokens=deltas, messages=_MESSAGES, stream=True)
     async for event in stream:
         if event.type == "content_block_delta":
@@ -121,14 +124,14 @@ async def _ask_sdk(client: Any, deltas: int, reader: Reader) -> None:
 
 @asynccontextmanager
 async def _sdk(url: str, authority: str | None, streams: int) -> AsyncGenerator[Ask]:
-    async with _sdk_client(url) as client:
-        yield lambda deltas, reader: _ask_sdk(client, deltas, reader)
+    async with sdk_client(url) as client:
+        yield lambda deltas, reader: ask_sdk(client, deltas, reader)
 
 
 @asynccontextmanager
 async def _sdk_aiohttp(url: str, authority: str | None, streams: int) -> AsyncGenerator[Ask]:
-    async with _sdk_client(url, aiohttp=True) as client:
-        yield lambda deltas, reader: _ask_sdk(client, deltas, reader)
+    async with sdk_client(url, aiohttp=True) as client:
+        yield lambda deltas, reader: ask_sdk(client, deltas, reader)
 
 
 @asynccontextmanager
@@ -138,7 +141,7 @@ async def _pydantic_ai(url: str, authority: str | None, streams: int) -> AsyncGe
     from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
-    async with _sdk_client(url) as client:
+    async with sdk_client(url) as client:
         model = AnthropicModel(_MODEL, provider=AnthropicProvider(anthropic_client=client))
         prompt = [ModelRequest.user_text_prompt("hi")]
 

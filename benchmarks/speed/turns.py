@@ -60,12 +60,16 @@ def replay_server() -> Generator[Server]:
         yield Server(**json.loads(line))  # it ends with its standard input, which is closed when this block is left
 
 
-def measure(server: Server, mode: str, kind: str, turn: int, plan: Plan) -> Measured:
-    """One measurement. What goes wrong in the client is told in the figure `failed`, whose value is 1."""
+def measure(
+    server: Server, mode: str, kind: str, turn: int, plan: Plan, *, kinds: str = "benchmarks.speed.kinds"
+) -> Measured:
+    """One measurement, of one of the `KINDS` of a module. What goes wrong in the client is told in the figure `failed`,
+    whose value is 1."""
     if mode == "startup":
         return Measured(mode, kind, turn, _measure_startup())
     tls = mode == "tls"
     task: dict[str, Any] = {
+        "kinds": kinds,
         "kind": kind,
         "mode": mode,
         "plan": attrs.asdict(plan),

@@ -60,7 +60,7 @@ class Admission:
         self._woken = woken
         self._limits = limits if isinstance(limits, Limits) else limits_by_pool(limits or {})
         self._prices = prices or Prices()
-        self._pools: dict[Hashable, Pool] = {}
+        self._pools: dict[tuple[Hashable, str], Pool] = {}
         self._told: dict[Hashable, ModelGroups] = {}
         self._groups = {name: GroupState(group) for name, group in (groups or {}).items()}
         self._named_groups = frozenset(self._groups)
@@ -102,6 +102,10 @@ class Admission:
                 fast=fast,
             )
         return pool
+
+    def forget(self, credentials: Hashable) -> None:
+        """Forgets what was learnt for credentials that nothing waits or runs for."""
+        self._pools = {key: pool for key, pool in self._pools.items() if key[0] != credentials}
 
     @property
     def pools(self) -> tuple[Pool, ...]:
@@ -309,7 +313,11 @@ class Admission:
     def _turn_away(self, ticket: Ticket, cap: SpendCap, cost: float) -> None:
         ticket.state = "done"
         self.waiting -= 1
-        whose = "" if cap is self.spend_cap else f" of the group {ticket.group!r}"
+        whose = ""
+        if cap is ticket.cap:
+            whose = " of these credentials"
+        elif cap is not self.spend_cap:
+            whose = f" of the group {ticket.group!r}"
         ticket.turned_away(
             f"the spend cap{whose} is reached: ${cap.spent:.4f} of ${cap.dollars:g} is spent, and one more may cost"
             f" ${cost:.4f}; this request was not run"
@@ -319,16 +327,17 @@ class Admission:
 
     def _caps(self, ticket: Ticket) -> tuple[SpendCap, ...]:
         group = self._group(ticket).cap
-        return tuple(cap for cap in (self.spend_cap, group) if cap is not None)
+        return tuple(cap for cap in (self.spend_cap, group, ticket.cap) if cap is not None)
 
     def expected_output(self, ticket: Ticket) -> float:
         """About how many output tokens its answer will have, by those of requests like it."""
         return ticket.pool.estimates(ticket.group, ticket.model_name).output(ticket.max_tokens)
 
-    def check_price(self, model_name: str, group: str | None) -> None:
-        """Raises `ValueError` when a spend cap applies and the model's price is unknown."""
+    def check_price(self, model_name: str, group: str | None, own: SpendCap | None = None) -> None:
+        """Raises `ValueError` when a spend cap applies and the model's price is unknown. `own` is a cap of the
+        request's credentials."""
         state = self._groups.get(group) if group is not None else None
-        if (self.spend_cap or (state and state.cap)) and self._prices.price(model_name) is None:
+        if (self.spend_cap or own or (state and state.cap)) and self._prices.price(model_name) is None:
             raise ValueError(f"there is a spend cap, and no price is known for {model_name!r}: give one in prices=")
 
     def _estimated_cost(self, ticket: Ticket) -> float:

@@ -7,6 +7,7 @@ import attrs
 
 from .pool import Pool
 from .reservation import Reservation
+from .spend_cap import SpendCap
 
 __all__ = ["Ticket"]
 
@@ -23,6 +24,8 @@ class Ticket(Reservation):
     stream_id: str = ""
     custom_id: str | None = None
     pool: Pool
+    cap: SpendCap | None = None
+    """A cap of its credentials, beside the engine's and its group's."""
     admitted: Callable[[], None] = _nothing
     turned_away: Callable[[str], None] = _nothing
     priority: int = 0

@@ -134,9 +134,10 @@ class AnthropicModel:
         AnthropicModel.__init__(self, **state)
 
     def params_for(self, request: StreamRequest) -> dict[str, Any]:
-        """The parameters to send for `request`, with the defaults merged under it.
+        """The parameters to send for `request`, with the defaults merged under it, and what asks for its output.
 
-        Raises `TypeError` for a parameter that the Messages API doesn't have.
+        Raises `TypeError` for a parameter that the Messages API doesn't have, and `ValueError` for an output that it
+        doesn't take.
         """
         params = {"max_tokens": DEFAULT_MAX_TOKENS, "model": self._model_name, **self._defaults, **request.params}
         known = sdk_parameters(beta=bool(request.betas))
@@ -149,6 +150,10 @@ class AnthropicModel:
                 near = get_close_matches(name, known | BODY_PARAMETERS, 1)
                 hint = f"did you mean {near[0]!r}?" if near else "newer ones go into extra_body"
                 raise TypeError(f"the Messages API has no parameter {name!r}; {hint}")
+        if request.output is not None:
+            from ..output import typed_output  # the machinery of types is for those who use it
+
+            return typed_output(request.output).asked_of(params, request)
         return params
 
     def with_longest_answer(self, request: StreamRequest) -> StreamRequest:

@@ -17,6 +17,7 @@ from .input_options import InputOptions
 from .perform import Job, Status, perform
 from .plan import show_plan
 from .providers import model_by
+from .schema_option import read_schema
 from .sharing import budget_by
 from .telling import fail, say
 
@@ -47,6 +48,7 @@ def run_file(
     budget: str | None,
     dry_run: bool,
     stream_events: str | None,
+    schema: str | None,
     recovery: Recovery,
     spend_cap: float | None,
     quiet: bool,
@@ -69,6 +71,7 @@ def run_file(
         given = limits_of(limits)
         shared = budget_by(budget, base_url=base_url)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
+        wanted = None if schema is None else read_schema(schema)
         requests = options.read(source, output, overwrite=overwrite)
         if spend_cap is not None:
             _check_prices(requests, model, Prices(known))
@@ -113,6 +116,7 @@ def run_file(
         max_attempts=max_attempts,
         max_failures=max_failures,
         stream_events=stream_events,
+        schema=wanted,
         recovery=recovery,
         spend_cap=spend_cap,
         quiet=quiet,

@@ -15,7 +15,7 @@ import attrs
 from anyio.abc import TaskGroup
 
 from ...actors.message import EMPTY
-from ...actors.stream import Deadlines, Recovery, RetryPolicy, StreamRequest
+from ...actors.stream import Deadlines, OutputSpec, Recovery, RetryPolicy, StreamRequest
 from ..admission import Limits
 from ..api.model import AnthropicModel, MissingCredentialsError
 from ..budget.budget import Budget
@@ -90,6 +90,7 @@ class Job:
     """Attempts of a request, retries and restarts together."""
     max_failures: str | None = None
     stream_events: str | None = None
+    schema: OutputSpec[Any] | None = None
     recovery: Recovery = "restart"
     spend_cap: float | None = None
     throwaway: bool = False
@@ -198,6 +199,7 @@ class _Performance:
                 retry_stopped=job.retry_stopped,
                 max_failures=job.max_failures,
                 stream_events=job.stream_events,
+                schema=job.schema,
             ) as run:
                 self._run = run
                 if not job.quiet:

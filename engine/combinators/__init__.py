@@ -4,6 +4,7 @@ from .as_completed import CompletionChannel
 from .host import Until
 from .launcher import ChannelContext
 from .merge import MergeChannel
+from .outputs import ItemStream, Partial, PartialStream
 from .race import HedgeContext, RaceContext, RaceStream
 from .single import Stream, StreamContext, TextStream
 
@@ -11,7 +12,10 @@ __all__ = [
     "ChannelContext",
     "CompletionChannel",
     "HedgeContext",
+    "ItemStream",
     "MergeChannel",
+    "Partial",
+    "PartialStream",
     "RaceContext",
     "RaceStream",
     "Stream",

@@ -2,53 +2,118 @@
 
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Generic, Self, cast, overload
 
 import anyio
+import attrs
 from anyio.lowlevel import checkpoint_if_cancelled
+from typing_extensions import TypeVar
 
 from ...actors.actor import StreamActor
 from ...actors.channel import Home, Policy, check_policy, misuse
 from ...actors.handle import StreamHandle
 from ...actors.message import TextPart, TextPartDelta
-from ...actors.stream import PartDeltaEvent, PartEvent, PartStartEvent, RequestLike
+from ...actors.output_reader import OutputReader
+from ...actors.stream import (
+    NO_OUTPUT,
+    OutputLike,
+    OutputT_co,
+    PartDeltaEvent,
+    PartEvent,
+    PartStartEvent,
+    RequestLike,
+    StreamRequest,
+    StreamResult,
+)
 from ..finish import uninterrupted
 from .host import Host
+from .outputs import ItemStream, PartialStream
 
 __all__ = ["Stream", "StreamContext", "TextStream", "new_text"]
 
 Cancel = Callable[[StreamActor, str | None], None]
+ItemT = TypeVar("ItemT")
 
 
 @misuse("async for event in stream", "with", "for", "async with")
-class Stream(StreamHandle):
-    """A stream that is read directly: iterate it for part events, or `text_stream` for its text alone.
+class Stream(StreamHandle, Generic[OutputT_co]):
+    """A stream that is read directly: iterate it for part events, `text_stream` for its text alone, `items` for the
+    whole items of its output, or `partials` for its output as it grows.
 
-    Both read the same channel. After the last event, reading raises the `StreamError` for an ending that is not
+    All read the same channel. After the last event, reading raises the `StreamError` for an ending that is not
     `complete`. For more consumers use `subscribe`.
     """
 
     def __init__(self, actor: StreamActor, cancel: Cancel, policy: Policy | None, home: Home | None = None) -> None:
         super().__init__(actor, cancel, home)
         self._mailbox = self.subscribe(policy)
+        self._reader: OutputReader | None = None
+        self._read_from = False
+
+    @property
+    def result(self) -> StreamResult[OutputT_co]:
+        """How it ended. Raises `RuntimeError` while it is still running."""
+        return cast("StreamResult[OutputT_co]", super().result)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> PartEvent:
         try:
-            return await self._mailbox.receive()
+            event = await self._mailbox.receive()
         except anyio.EndOfStream:
             if self.result.state != "complete":
                 # A cancelled scope around the engine has ended its streams, too: then the cancellation is raised.
                 await checkpoint_if_cancelled()
             self.result.raise_for_state()
             raise StopAsyncIteration from None
+        self._read_from = True
+        if self._reader is not None:
+            self._reader.feed(event)
+        return event
 
     @property
     def text_stream(self) -> "TextStream":
         """An iterator over the text alone, as it comes. It raises as iterating the stream does."""
         return TextStream(self)
+
+    @overload
+    def items(self: "Stream[list[ItemT]]") -> ItemStream[ItemT]: ...
+    @overload
+    def items(self, *path: str | int) -> ItemStream[Any]: ...
+    def items(self, *path: str | int) -> ItemStream[Any]:
+        """An iterator over the items of a list in the output, each as soon as it is whole: validated, and of its type.
+        Without a path, the output itself is the list; `items("lines")` gives those of its field `lines`, by the name
+        it has in JSON. Without an `output`, the items of whatever JSON the answer's text is, as plain data.
+
+        Once an item was given, `retry_invalid` asks for the output no more. Begin before you read the stream in another
+        way, or else `RuntimeError` is raised. Raises `ValueError` when the type has no list there.
+        """
+        output = self._actor.output
+        read = None if output is None else output.item(path)
+
+        def taken() -> None:
+            self._actor.items_taken = True
+
+        return ItemStream(self, self._output_reader(), path, read, taken)
+
+    def partials(self) -> PartialStream[OutputT_co]:
+        """An iterator over the output as far as it has come, once for each event that changed it: fewer for a reader
+        that lags. Without an `output`, over whatever JSON the answer's text is.
+
+        Begin before you read the stream in another way, or else `RuntimeError` is raised.
+        """
+        return PartialStream(self, self._output_reader())
+
+    def _output_reader(self) -> OutputReader:
+        if self._reader is None:
+            if self._read_from:
+                raise RuntimeError("items() and partials() have to be called before the stream is read")
+            output = self._actor.output
+            self._reader = (
+                OutputReader() if output is None else OutputReader(output.tool, root=output.root, shows=output.shows)
+            )
+        return self._reader
 
     async def aclose(self) -> None:
         """Stops reading, and with it the stream unless it has other consumers. Returns when a stream that is ending
@@ -89,21 +154,30 @@ def new_text(event: PartEvent) -> str:
 
 
 @misuse("async with engine.stream(request) as stream, then: async for event in stream", "with", "for", "async for")
-class StreamContext:
+class StreamContext(Generic[OutputT_co]):
     """The block of `engine.stream`: entering it submits the request, leaving it closes the stream."""
 
-    def __init__(self, host: Host, request: RequestLike, policy: Policy | None) -> None:
+    def __init__(
+        self, host: Host, request: RequestLike, policy: Policy | None, output: OutputLike[OutputT_co] = NO_OUTPUT
+    ) -> None:
         check_policy(policy)
         self._host = host
         self._request = request
         self._policy = policy
-        self._stream: Stream | None = None
+        self._output: Any = output
+        self._stream: Stream[OutputT_co] | None = None
 
-    async def __aenter__(self) -> Stream:
+    async def __aenter__(self) -> Stream[OutputT_co]:
         if self._stream is not None:
             raise RuntimeError("a stream is entered once; ask the engine for another")
         host = self._host
-        actor = host.launch(self._request, on_abandon="cancel", keep=True)
+        request = self._request
+        if self._output is not None:
+            made = request if isinstance(request, StreamRequest) else StreamRequest(request)
+            if made.output is not None:
+                raise TypeError("the request wants an output already: give output= once")
+            request = attrs.evolve(made, output=self._output)
+        actor = host.launch(request, on_abandon="cancel", keep=True)
         self._stream = Stream(actor, host.ask_to_cancel, self._policy, host.home)
         return self._stream
 

@@ -46,7 +46,7 @@ def answer_row(line: Mapping[str, Any], spent: Spent | None, prices: Prices) -> 
         "epoch": epoch if type(epoch := line.get("epoch")) is int else None,
         "state": result["type"],
         "text": text if message else None,
-        "output": _output(text, blocks),
+        "output": line["output"] if "output" in line else _output(text, blocks),
         "stop_reason": _text(message.get("stop_reason")),
         "model": model or spent.model,
         "input_tokens": spent.input_tokens,

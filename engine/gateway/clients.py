@@ -143,8 +143,17 @@ def _derived(kind: type[Any]) -> type[Any]:
     """The class that is derived from one of the SDK's. It has a single base: else an object of the SDK's class could
     not become one of this."""
     request = _request if issubclass(kind, anthropic.AsyncAnthropic) else _sync_request
-    names = {"copy": _copy, "with_options": _copy, "request": request, "_sdk_kind": kind}
+    retries = property(_max_retries, _set_max_retries)
+    names = {"copy": _copy, "with_options": _copy, "request": request, "max_retries": retries, "_sdk_kind": kind}
     return type(kind.__name__, (kind,), {"__module__": kind.__module__, "__doc__": kind.__doc__, **names})
+
+
+def _max_retries(self: Any) -> int:
+    return DEFAULT_MAX_RETRIES if self._asked_retries is None else self._asked_retries
+
+
+def _set_max_retries(self: Any, retries: int) -> None:
+    self._asked_retries = retries
 
 
 def _sdk_kind(client: Any) -> Any:

@@ -13,6 +13,7 @@ from .host import Host
 __all__ = ["Door"]
 
 _SHUT = "the engine is shutting down"
+_ENDED = "the event loop of the engine has ended"
 
 
 class Door:
@@ -37,14 +38,16 @@ class Door:
     def ask(self, function: Callable[[], None]) -> None:
         """Has `function`, which must not raise, called in the event loop, in a task. From any thread.
 
-        Raises `RuntimeError` when the engine has been left; else the function is called, also when it is left now.
+        Raises `RuntimeError` when the engine has been left, or its event loop has ended without that; else the function
+        is called, also when it is left now.
         """
         self._home.check_process()
         with self._lock:
             if self._shut:
                 raise RuntimeError(_SHUT)
             self._asked.append(function)
-        self._home.soon(self._knock)
+        if not self._home.soon(self._knock) and self._asked:
+            raise RuntimeError(_ENDED)
 
     def soon(self, function: Callable[[], None]) -> None:
         """Has `function` called in the event loop, in no task, if it still runs. From any thread."""

@@ -18,7 +18,7 @@ from ...actors.stream import Deadlines, MessageParams, RetryPolicy, StreamReques
 from ...actors.wire import json_line
 from .labels import OWN_PREFIX, Labels
 
-__all__ = ["Foreign", "Incoming", "RawHeaders", "is_messages", "passed_on", "read"]
+__all__ = ["Foreign", "Incoming", "RawHeaders", "is_messages", "key_in", "passed_on", "read"]
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 """Headers in their order, names as they were written."""
@@ -115,7 +115,7 @@ def read(foreign: Foreign, context: Labels, deadlines: Deadlines, retry: RetryPo
         retry=None if labels.max_attempts is None else attrs.evolve(retry, max_attempts=labels.max_attempts),
         recovery="fail" if wants_stream else "restart",
     )
-    return Incoming(request, foreign.url, headers, sent, wants_stream, _key(lower))
+    return Incoming(request, foreign.url, headers, sent, wants_stream, key_in(headers))
 
 
 def _inflated(body: bytes, coding: bytes) -> bytes | None:
@@ -179,8 +179,10 @@ def _deadlines(own: Deadlines, timeouts: Mapping[str, float | None]) -> Deadline
     )
 
 
-def _key(headers: Mapping[bytes, bytes]) -> str | None:
-    key = headers.get(b"x-api-key")
-    if key is None and (bearer := headers.get(b"authorization")) is not None:
+def key_in(headers: RawHeaders) -> str | None:
+    """The API key or the token that a request brings."""
+    lower = {name.lower(): value for name, value in headers}
+    key = lower.get(b"x-api-key")
+    if key is None and (bearer := lower.get(b"authorization")) is not None:
         key = bearer.removeprefix(b"Bearer ").removeprefix(b"bearer ")
     return None if key is None else key.decode("latin-1")

@@ -8,6 +8,7 @@ from ...actors.actor import StreamActor
 from ...actors.stream import StreamResult
 from ...actors.wire import plain_text
 from ..admission import EngineBusy
+from ..admission.spend_cap import SpendCap
 from ..submission import Way
 from ..telemetry import warn
 from .answers import Answer, error_answer
@@ -62,6 +63,7 @@ class Gateway:
         *,
         labels: Labels | None = None,
         credentials: object = None,
+        cap: SpendCap | None = None,
         on_end: OnEnd | None = None,
         prepare: Callable[[Transit], None] | None = None,
     ) -> Transit | Answer:
@@ -69,7 +71,8 @@ class Gateway:
         answer where the engine does not take it. `send` sends its attempts.
 
         `labels` are those of its context, by default of this one. `credentials` tell whose limits it counts against,
-        by default its base URL and its key. `on_end` hears its end, and `prepare` gets its transit before it starts.
+        by default its base URL and its key; `cap` is one on what they spend. `on_end` hears its end, and `prepare` gets
+        its transit before it starts.
 
         Raises `RuntimeError` when the engine was not entered, or belongs to another event loop.
         """
@@ -82,7 +85,7 @@ class Gateway:
                 prepare(transit)
             base_url = incoming.base_url
             whose = (str(base_url).rstrip("/"), incoming.key) if credentials is None else credentials
-            way = Way(transit.open, whose, base_url, told=transit.told)
+            way = Way(transit.open, whose, base_url, cap=cap, told=transit.told)
             host.launch(incoming.request, way=way, released=partial(_released, transit, on_end))
         except EngineBusy as exc:
             return error_answer(529, "overloaded_error", f"the engine is busy: {exc}")

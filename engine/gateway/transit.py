@@ -181,6 +181,8 @@ class Transit:
             held.append(data[count:])
             data = data[:count]
         self._given += count
+        if self.actor.reading.lacks_blank_line and self._given == self._received:
+            data += b"\n\n"  # without it the last event would be passed over
         self.made_room()
         return data
 

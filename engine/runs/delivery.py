@@ -18,7 +18,7 @@ from .figures import Figures, is_estimated
 from .journal_rows import Begun, Ended, columns_of
 from .live import LiveStreams
 from .output import OutputError
-from .results import batch_result, encode_line
+from .results import batch_result, encode_line, output_data
 from .session_clock import SessionClock
 from .stopping import Over
 from .transient import failure_name, passes
@@ -62,7 +62,7 @@ class Delivery:
                 self.write_at = anyio.current_time() + _WRITE_SECONDS
             custom_id = str(result.custom_id)
             beside = self._beside.pop(custom_id, None)
-            line = encode_line(custom_id, answer, beside)
+            line = encode_line(custom_id, answer, beside, output=output_data(result))
             row = ended_row(over, answer, self._clock.submitted(result), None if beside is None else beside.id)
             self._writer.add(Answer(result, row, line))
 

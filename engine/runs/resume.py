@@ -20,6 +20,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any, cast
 
+import attrs
+
 from ...actors.message import usage_from_json
 from ..prices import Prices
 from .found_lines import FoundLines
@@ -123,15 +125,14 @@ def _ended(name: str, number: int, line: bytes, prices: Prices) -> Ended:
     custom_id, own_id, kind = _object(entry).get("custom_id"), _object(entry).get("id"), result.get("type")
     if kind not in _KINDS or not isinstance(custom_id, str):
         raise _foreign(name, number)
-    if kind == "succeeded":
-        message = _object(result.get("message"))
-        usage, model = usage_from_json(_object(message.get("usage"))), message.get("model")
-        return Ended(
-            custom_id=custom_id,
-            shown_id=own_id,
-            kind=kind,
+    row = Ended(custom_id=custom_id, shown_id=own_id, kind=kind)
+    if kind == "succeeded" or "message" in result:  # an error has one when the answer was whole, and not what was asked
+        answer = _object(result.get("message"))
+        usage, model = usage_from_json(_object(answer.get("usage"))), answer.get("model")
+        row = attrs.evolve(
+            row,
             model=model,
-            stop_reason=message.get("stop_reason"),
+            stop_reason=answer.get("stop_reason"),
             **columns_of(usage),
             dollars=prices.cost(model, usage) if isinstance(model, str) else None,
         )
@@ -141,8 +142,8 @@ def _ended(name: str, number: int, line: bytes, prices: Prices) -> Ended:
         said = _object(inner) or {"message": inner}
         error, message = said.get("type"), said.get("message")
         passing = line_passes(error, message) if isinstance(error, str) and isinstance(message, str | None) else False
-        return Ended(custom_id=custom_id, shown_id=own_id, kind=kind, error=error, message=message, transient=passing)
-    return Ended(custom_id=custom_id, shown_id=own_id, kind=kind)
+        return attrs.evolve(row, error=error, message=message, transient=passing)
+    return row
 
 
 def _object(value: object) -> dict[str, Any]:

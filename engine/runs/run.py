@@ -14,7 +14,7 @@ from typing import Any, Self
 import anyio
 from anyio import TaskHandle, to_thread
 
-from ...actors.stream import Recovery, RequestLike, StreamResult, revive
+from ...actors.stream import OutputLike, Recovery, RequestLike, StreamResult, revive
 from ..engine import Engine
 from ..finish import uninterrupted
 from ..input.given import RowStream, check_source, requests_in
@@ -80,6 +80,7 @@ def open_run(
     max_failures: int | str | None = None,
     skip_invalid: bool = False,
     stream_events: str | None = None,
+    schema: OutputLike[Any] | None = None,
     template: str | os.PathLike[str] | None = None,
     columns: Columns | None = None,
     epochs: int = 1,
@@ -112,6 +113,9 @@ def open_run(
       50 have come. Those of earlier sessions count.
     - `skip_invalid` skips entries of a file, and rows, that are not requests.
     - `stream_events` is a directory, in which each request gets a file of its part events, or `-` for standard output.
+    - `schema` is what each answer is to be, as a request's `output` (see `StreamRequest`), where that brings none. The
+      answer as data stands as `output` beside the result in its line. A whole answer that does not fit is an error,
+      with its message; `retry_errored` has it made again.
 
     `source` may also be rows: a file of them (CSV, TSV, JSON, Parquet), any iterable of dicts, or a frame of pandas or
     polars. A row's prompt is in its column `prompt`, unless one of these says otherwise; its other columns are not
@@ -134,6 +138,10 @@ def open_run(
     Leaving the block cancels what still runs, and returns when all of it has stopped and the files are closed.
     """
     check_source(source)
+    if schema is not None:
+        from ..output import typed_output  # the machinery of types is for those who use it
+
+        typed_output(schema)
     if limit is not None and limit < 1:
         raise ValueError(f"limit is at least 1, not {limit}")
     for name, given in (("retry_only", retry_only), ("retry_stopped", retry_stopped)):
@@ -151,6 +159,7 @@ def open_run(
             max_failures=None if max_failures is None else MaxFailures.of(max_failures),
             skip_invalid=skip_invalid,
             stream_events=stream_events,
+            schema=schema,
             reading=Reading(template=Template.of(template), columns=columns or Columns(), epochs=epochs),
             order=lambda: settled_order(output, sample=sample, shuffle=shuffle, seed=seed, overwrite=overwrite),
         ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from ...actors.stream import Recovery, RequestLike, StreamRequest
+from ...actors.stream import OutputLike, Recovery, RequestLike, StreamRequest
 from ...actors.stream.recovery import check_recovery
 from ..input.order import Order
 from ..input.pipe import RequestPipe
@@ -43,6 +43,7 @@ class Options:
     skip_invalid: bool = False
     stream_events: str | None = None
     reading: Reading = Reading()
+    schema: OutputLike[Any] | None = None
     order: Callable[[], Order] = Order
     """Asked when the input is read; it blocks."""
 
@@ -124,7 +125,7 @@ def open_stores(
             requests,
             journal,
             params_for,
-            complete=complete if journal.takes_longest_answers() else _as_it_is,
+            complete=_asking_for(options.schema, complete if journal.takes_longest_answers() else _as_it_is),
             limit=options.limit,
             output_name=output.name,
         )
@@ -165,6 +166,15 @@ def open_stores(
 
 def _as_it_is(request: StreamRequest) -> StreamRequest:
     return request
+
+
+def _asking_for(
+    schema: OutputLike[Any] | None, complete: Callable[[StreamRequest], StreamRequest]
+) -> Callable[[StreamRequest], StreamRequest]:
+    """As `complete`, and with the run's output for requests that want none of their own."""
+    if schema is None:
+        return complete
+    return lambda request: complete(request if request.output is not None else attrs.evolve(request, output=schema))
 
 
 def check_output(

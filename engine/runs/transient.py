@@ -13,6 +13,7 @@
 | every other status from 400 on                           | the API's type        | no: it has to be mended       |
 | the engine crashed                                       | `engine_error`        | yes: no matter of the request |
 | not sendable; unexpected                                 | `request_error`, …    | no                            |
+| a whole answer that is no output of its type             | `output_invalid`, …   | no                            |
 
 (1) Not for a turn of a message thread that the API may have run: sent again, it is refused.
 
@@ -22,13 +23,14 @@ What passes is written as errored, and a run that goes on makes the request agai
 import re
 
 from ...actors.stream import STATUS_OF_TYPE, ErrorInfo, refuses_account, refuses_profile
+from .results import NO_OUTPUT_TYPES
 
 __all__ = ["FAILURES", "failure_name", "line_passes", "passes"]
 
 _PASSING_DEADLINES = frozenset({"connect", "silence", "first_event"})
 _OTHER_DEADLINES = frozenset({"first_content", "idle", "total", "queued"})
 _PASSING = frozenset({"connection_error", "protocol_error", "truncated"})  # of our own types, where a retry may mend it
-_LASTING = frozenset({"internal_error", "request_error", "spend_cap_reached"})
+_LASTING = frozenset({"internal_error", "request_error", "spend_cap_reached", *NO_OUTPUT_TYPES})
 _CRASH = "engine_error"
 _DEADLINE = re.compile(r"the deadline (\w+) of ")
 

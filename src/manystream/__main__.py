@@ -5,12 +5,12 @@ The modules behind a command are imported when it runs, so that `--help` is quic
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from . import __version__
-from .command_group import COMPLETION_VARIABLE, CommandGroup
+from .command_group import COMPLETION_VARIABLE, CommandGroup, exit_with
 from .options import (
     STATUS,
     Backend,
@@ -39,10 +39,8 @@ from .options import (
     System,
     TemplateFile,
 )
+from .serve_command import serve
 from .settings import ConfigFile, EnvFile
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["app", "main"]
 
@@ -73,16 +71,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",  # which fills paragraphs anew
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _exit(command: "Callable[[], int]", interrupted: str = "interrupted: nothing was sent", status: int = 130) -> None:
-    """Exits with the command's status. Ctrl-C may come while it is imported: then `interrupted` is said, and `status`
-    is the status."""
-    try:
-        status = command()
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)  # noqa: T201
-    raise typer.Exit(status)
 
 
 def _names(said: str | None) -> tuple[str, ...]:
@@ -133,7 +121,7 @@ def demo(
         write_logs(log_level, log_format)
         return demo(requests=limit, concurrency=concurrency, seed=seed, output=output, quiet=quiet, backend=backend)
 
-    _exit(command)
+    exit_with(command)
 
 
 @app.command(epilog=STATUS)
@@ -219,6 +207,14 @@ def run(
             help="Write events as they come, as JSON Lines: one file per request, or all to standard output.",
         ),
     ] = None,
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.json|MODULE:TYPE",
+            help="What each answer is to be: a JSON Schema, or a type in a Python module. An answer that doesn't fit is"
+            " asked for once more. The answers stand as `output` beside the results.",
+        ),
+    ] = None,
     recovery: Annotated[
         Literal["fail", "restart", "continue"],
         typer.Option(help="What happens to an answer that breaks off: it fails, starts anew, or is continued."),
@@ -288,13 +284,14 @@ def run(
             budget=budget,
             dry_run=dry_run,
             stream_events=stream_events,
+            schema=schema,
             recovery=recovery,
             spend_cap=spend_cap,
             quiet=quiet,
             backend=backend,
         )
 
-    _exit(command)
+    exit_with(command)
 
 
 @app.command()
@@ -376,7 +373,7 @@ def plan(
             as_json=as_json,
         )
 
-    _exit(command, "interrupted")
+    exit_with(command, "interrupted")
 
 
 @app.command()
@@ -444,7 +441,7 @@ def export(
 
         return export(results, output, format=format, column_prefix=column_prefix, keep_formulas=keep_formulas)
 
-    _exit(command, "interrupted")
+    exit_with(command, "interrupted")
 
 
 @app.command()
@@ -468,7 +465,7 @@ def report(
 
         return report(results, as_json=as_json, html=html)
 
-    _exit(command, "interrupted")
+    exit_with(command, "interrupted")
 
 
 @app.command()
@@ -489,7 +486,7 @@ def watch(
 
         return watch(output, as_json=as_json)
 
-    _exit(command)
+    exit_with(command)
 
 
 @app.command(epilog=_SCENARIO)
@@ -530,7 +527,10 @@ def simulate(
             backend=backend,
         )
 
-    _exit(command, "stopped", 0)
+    exit_with(command, "stopped", 0)
+
+
+app.command()(serve)
 
 
 def main() -> None:

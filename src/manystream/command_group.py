@@ -1,13 +1,14 @@
-"""How the command says that it was used wrongly: in one line, as it says everything else that is wrong."""
+"""How commands end, and how they say that they were used wrongly: in one line, as everything else that is wrong."""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import typer
 from typer.core import TyperGroup
 
-__all__ = ["COMPLETION_VARIABLE", "CommandGroup"]
+__all__ = ["COMPLETION_VARIABLE", "CommandGroup", "exit_with"]
 
 COMPLETION_VARIABLE = "_MANYSTREAM_COMPLETE"
 """A shell that completes the command says in it what it wants to know."""
@@ -51,3 +52,15 @@ class CommandGroup(TyperGroup):
 def _one_line(text: str) -> str:
     text = " ".join(text.split()).removesuffix(".").replace("Value error, ", "")  # the last is pydantic's
     return text[:1].lower() + text[1:]
+
+
+def exit_with(
+    command: Callable[[], int], interrupted: str = "interrupted: nothing was sent", status: int = 130
+) -> None:
+    """Exits with the command's status. Ctrl-C may come while it is imported: then `interrupted` is said, and `status`
+    is the status."""
+    try:
+        status = command()
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)  # noqa: T201
+    raise typer.Exit(status)

@@ -23,6 +23,7 @@ from manystream import (
     ApiError,
     EngineBusy,
     ErrorInfo,
+    OutputSpec,
     StreamEndEvent,
     StreamError,
     StreamRequest,
@@ -228,7 +229,14 @@ def every_error() -> dict[str, Exception]:
     """One of each of the public exceptions."""
     infos = {name: ErrorInfo("deadline_exceeded", "passed", deadline=name) for name in DEADLINE_ERRORS}
     infos["connect"] = attrs.evolve(infos["connect"], cause=ConnectionResetError(104, "reset"))
-    for kind in ("connection_error", "protocol_error", "request_error", "truncated", "overloaded_error"):
+    for kind in (
+        "connection_error",
+        "protocol_error",
+        "request_error",
+        "truncated",
+        "overloaded_error",
+        "output_invalid",
+    ):
         infos[kind] = ErrorInfo(kind, "it went wrong", status=529, request_id="r", cause=OSError(1, "two"))
     errors: list[Exception] = [EngineBusy("full"), RunStopped("all would fail", a_result("failed"), "key")]
     errors += [manystream.MissingCredentialsError("no key"), manystream.LimitsError("not told"), TypeError("misuse")]
@@ -280,6 +288,39 @@ class OfAnApp(ApiError):
 def test_an_apps_own_subclass(way: Callable[[Any], Any]) -> None:
     twin = way(OfAnApp(a_result("failed"), 3))
     assert (type(twin), twin.more, twin.status, str(twin)) == (OfAnApp, 3, 1, "text")
+
+
+# -- outputs with types
+
+
+@attrs.frozen
+class Answer:
+    number: int
+
+
+@ways
+def test_what_an_output_is_comes_back(way: Callable[[Any], Any]) -> None:
+    outputs: list[Any] = [Answer, list[Answer], Answer | None, {"type": "object"}, OutputSpec(Answer, via="tool")]
+    for output in outputs:
+        assert way(StreamRequest("Hi", output=output)).output == output
+    result = attrs.evolve(a_result("complete"), output=[Answer(3)])
+    assert way(result) == result
+    assert way(result).output == [Answer(3)]
+
+
+def test_an_output_that_no_pickle_can_name_takes_nothing_else_with_it() -> None:
+    @attrs.frozen
+    class Local:
+        number: int
+
+    result = attrs.evolve(a_result("complete"), output=Local(3), request=StreamRequest("Hi", output=Local))
+    twin = pickled(result)
+    assert twin.parts == result.parts
+    assert not isinstance(twin.output, Local)
+    assert twin.request.output != Local
+    request = copy.deepcopy(result).request
+    assert request is not None
+    assert request.output is Local
 
 
 # -- requests

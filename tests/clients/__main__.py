@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 
-from .environments import InstallError, NotHereError, command, surroundings, versions
+from .environments import InstallError, NotHereError, command, example, surroundings, versions
 from .keeper import kept
 from .libraries import EXPLAINED, LIBRARIES, Library
 from .running import Ended, run_cases
@@ -43,6 +43,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.clients", description=__doc__)
     parser.add_argument("libraries", nargs="*", metavar="library", help=", ".join(each.name for each in LIBRARIES))
     parser.add_argument("--into", type=Path, help="where to install; what is there already is used again")
+    parser.add_argument(
+        "--project",
+        type=Path,
+        default=Path(__file__).parents[2],
+        help="the folder of manystream's project, for programs over its engine",
+    )
     parser.add_argument("--uv", default=shutil.which("uv") or "uv", help="the uv to install with")
     asked = parser.parse_args()
     if unknown := set(asked.libraries) - {each.name for each in LIBRARIES}:
@@ -52,24 +58,26 @@ def main() -> int:
         into = (asked.into or Path(folder)).resolve()
         into.mkdir(parents=True, exist_ok=True)
         with kept() as keeper:
-            tried = [_try(library, into, asked.uv, keeper) for library in wanted]
+            tried = [_try(library, into, asked.uv, asked.project.resolve(), keeper) for library in wanted]
     return _tell(tried)
 
 
-def _try(library: Library, into: Path, uv: str, keeper: str) -> Tried:
+def _try(library: Library, into: Path, uv: str, project: Path, keeper: str) -> Tried:
     errors = into / f"{library.name}.log"
     errors.unlink(missing_ok=True)
     begun = time.monotonic()
     try:
-        arguments = command(library, into, uv)
+        arguments = command(library, into, uv, project)
         found = versions(library, into, uv)
     except NotHereError as error:
         return Tried(library, left_out=str(error))
     except InstallError as error:
         return Tried(library, broken=str(error))
     print(f"== {library.name}: {found}", flush=True)
-    ended = tuple(run_cases(arguments, keeper, surroundings(), errors))
-    return Tried(library, found, ended, time.monotonic() - begun)
+    ended = list(run_cases(arguments, keeper, surroundings(), errors))
+    if library.example is not None:
+        ended.append(Ended(f"examples/frameworks/{library.example}", example(library, into, uv, project)))
+    return Tried(library, found, tuple(ended), time.monotonic() - begun)
 
 
 def _tell(tried: list[Tried]) -> int:
@@ -77,10 +85,10 @@ def _tell(tried: list[Tried]) -> int:
     right = all(each.broken is None for each in tried) and any(each.ended for each in tried)
     for each in tried:
         if (why := each.left_out or each.broken) is not None:
-            print(f"{each.library.name:15} {'left out' if each.left_out else 'NOT INSTALLED'}: {why}")
+            print(f"{each.library.name:23} {'left out' if each.left_out else 'NOT INSTALLED'}: {why}")
             continue
         passed = len(each.ended) - len(each.failed)
-        print(f"{each.library.name:15} {passed:3} of {len(each.ended):3}  {each.seconds:4.0f} s  {each.versions}")
+        print(f"{each.library.name:23} {passed:3} of {len(each.ended):3}  {each.seconds:4.0f} s  {each.versions}")
     for each in tried:
         for case in each.ended:
             why = EXPLAINED.get((each.library.name, case.name))

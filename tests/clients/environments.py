@@ -11,9 +11,20 @@ from pathlib import Path
 
 from .libraries import Library
 
-__all__ = ["PROGRAMS", "InstallError", "NotHereError", "command", "python", "surroundings", "versions"]
+__all__ = [
+    "OVER_ENGINE",
+    "PROGRAMS",
+    "InstallError",
+    "NotHereError",
+    "command",
+    "example",
+    "python",
+    "surroundings",
+    "versions",
+]
 
 PROGRAMS = Path(__file__).parent / "programs"
+OVER_ENGINE = Path(__file__).parent / "over_engine"
 
 # What the libraries would ask or tell others, they don't.
 _QUIET = {
@@ -23,6 +34,7 @@ _QUIET = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "NO_PROXY": "127.0.0.1",
     "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONPATH": str(PROGRAMS),  # the casebook, for programs that stand elsewhere
 }
 
 
@@ -34,14 +46,30 @@ class InstallError(Exception):
     """The library can't be installed; the message says why."""
 
 
-def command(library: Library, folder: Path, uv: str) -> list[str]:
+def command(library: Library, folder: Path, uv: str, project: Path) -> list[str]:
     """Returns the command that runs the library's program; installs what it needs into `folder` unless it is there.
+    Programs over the engine get that of `project`, the folder with its `pyproject.toml`, as it is now.
 
     Raises NotHereError when Node is not here, and InstallError when it can't be installed.
     """
+    if library.over_engine:
+        interpreter = python(library, folder, uv)
+        also = ("--reinstall-package", "manystream", str(project), *library.packages)
+        _run([uv, "pip", "install", "--quiet", "--python", str(interpreter), *also], folder)
+        return [str(interpreter), str(OVER_ENGINE / library.program)]
     if library.packages:
         return [str(python(library, folder, uv)), str(PROGRAMS / library.program)]
     return [_tool("node"), str(_node(folder) / library.program)]
+
+
+def example(library: Library, folder: Path, uv: str, project: Path) -> str | None:
+    """Runs the library's example among the project's; returns why it failed, or None."""
+    program = project / "examples" / "frameworks" / str(library.example)
+    try:
+        said = _run([str(python(library, folder, uv)), str(program)], folder)
+    except InstallError as error:
+        return str(error)
+    return None if said else "it said nothing"
 
 
 def surroundings() -> dict[str, str]:

@@ -14,13 +14,16 @@ class Library:
     """A library: the program that uses it, and what to install for it.
 
     `packages` are requirements, and the program is one of Python; without any it is one for Node, of which
-    `package.json` has the requirements. `shown` are those whose versions are told.
+    `package.json` has the requirements. `shown` are those whose versions are told. `over_engine` says that its client
+    has an engine below: manystream is installed beside it, and the `example` among the project's is run, too.
     """
 
     name: str
     program: str
     shown: tuple[str, ...]
     packages: tuple[str, ...] = ()
+    over_engine: bool = False
+    example: str | None = None
 
 
 LIBRARIES = (
@@ -33,6 +36,31 @@ LIBRARIES = (
     Library("litellm", "litellm_cases.py", ("litellm",), ("litellm>=1.100", "tenacity")),
     Library("inspect", "inspect_cases.py", ("inspect-ai",), ("inspect-ai>=0.3.200", "anthropic>=2.12")),
     Library("haystack", "haystack_cases.py", ("anthropic-haystack",), ("anthropic-haystack>=8",)),
+    Library("python-sdk-over-engine", "sdk_over_engine.py", ("anthropic",), ("trio",), over_engine=True),
+    Library(
+        "pydantic-ai-over-engine",
+        "pydantic_ai_over_engine.py",
+        ("pydantic-ai-slim", "anthropic"),
+        ("pydantic-ai-slim[anthropic]>=2",),
+        over_engine=True,
+        example="pydantic_ai_agents.py",
+    ),
+    Library(
+        "langchain-over-engine",
+        "langchain_over_engine.py",
+        ("langchain-anthropic", "anthropic"),
+        ("langchain-anthropic>=1", "langchain>=1"),
+        over_engine=True,
+        example="langchain_chain.py",
+    ),
+    Library(  # without its extra "anthropic", which wants an SDK that is older than the engine's
+        "instructor-over-engine",
+        "instructor_over_engine.py",
+        ("instructor", "anthropic"),
+        ("instructor>=1.15",),
+        over_engine=True,
+        example="instructor_objects.py",
+    ),
 )
 
 # (library, case) -> why it fails, and why nothing is to be done about it here.

@@ -20,6 +20,7 @@ from manystream import (
     Limits,
     Linger,
     Lossless,
+    OutputSpec,
     Price,
     RedisBudget,
     RetryPolicy,
@@ -49,6 +50,11 @@ def engine(**arguments: Any) -> Engine:
 
 def request(**arguments: Any) -> StreamRequest:
     return REQUEST(**{"params": "Hi", **arguments})
+
+
+def spec(**arguments: Any) -> OutputSpec[Any]:
+    made: dict[str, Any] = {"type": int, **arguments}
+    return OutputSpec(**made)
 
 
 def price(**arguments: Any) -> Price:
@@ -157,8 +163,15 @@ WRONG: dict[Callable[..., object], dict[str, list[object]]] = {
         "recovery": ["retry", 5, True],
         "group": NOT_NAMES,
         "priority": ["1", 1.5, None],
+        "output": ["Invoice", 5, True, [int], (int, str), Nothing(), len],
     },
     Deadlines: {field.name: SECONDS_ABOVE_0 for field in attrs.fields(Deadlines)},
+    spec: {
+        "type": ["Invoice", 5, None, [int], Nothing(), OutputSpec(int)],
+        "via": ["text", "", None, 5],
+        "retry_invalid": [*NOT_NUMBERS, -1, 1.5, None],
+        "tool": [None, *NOT_NAMES],
+    },
     RetryPolicy: {
         "max_attempts": [*COUNT_ABOVE_0, None],
         "base_delay": [*SECONDS_ABOVE_0, None],
@@ -217,6 +230,7 @@ def test_every_argument_of_every_public_constructor_is_tried() -> None:
         model: AnthropicModel,
         request: StreamRequest,
         redis: RedisBudget,
+        spec: OutputSpec,
     }
     for make, arguments in WRONG.items():
         takes = set(inspect.signature(made.get(make, make)).parameters)

@@ -1,6 +1,7 @@
 """A small library on top of manystream, as a user with strict type checking writes it. It uses every public name."""
 
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, assert_never, assert_type
@@ -54,6 +55,7 @@ from manystream import (
     InputError,
     Invalid,
     InvalidRequestsError,
+    ItemStream,
     JsonObject,
     Limits,
     LimitsError,
@@ -70,11 +72,16 @@ from manystream import (
     Numbered,
     OnAbandon,
     OutputError,
+    OutputFailed,
+    OutputLike,
+    OutputSpec,
     Part,
     PartDelta,
     PartDeltaEvent,
     PartEndEvent,
     PartEvent,
+    Partial,
+    PartialStream,
     PartStartEvent,
     PlanError,
     Policy,
@@ -141,6 +148,7 @@ from manystream import (
     Until,
     Usage,
     UsageEvent,
+    ValueState,
     WaitingRequest,
     decode_event,
     encode_event,
@@ -238,6 +246,54 @@ async def read(engine: Engine, request: RequestLike, policy: Policy | None = Non
             assert_type(text, str)
         await stream.aclose()
         return stream.result
+
+
+# -- outputs with types
+
+
+@dataclass
+class Line:
+    sku: str
+    qty: int
+
+
+@dataclass
+class Invoice:
+    lines: list[Line]
+
+
+async def outputs(engine: Engine, wanted: OutputLike[Invoice]) -> list[Line]:
+    async with engine.stream("Hi", output=Invoice) as stream:
+        assert_type(stream, Stream[Invoice])
+        assert_type(stream.items("lines"), ItemStream[Any])
+        async for line in stream.items("lines"):
+            print(line)  # noqa: T201
+        assert_type(stream.items("lines").starts, int)
+        partials = stream.partials()
+        assert_type(partials, PartialStream[Invoice])
+        async for partial in partials:
+            assert_type(partial, Partial[Invoice])
+            assert_type(partial.state("lines", -1, "sku"), ValueState)
+            assert_type(partial.complete, bool)
+            print(partial.value)  # noqa: T201
+    assert_type(stream.result, StreamResult[Invoice])
+    assert_type(stream.result.output, Invoice)
+    async with engine.stream("Hi", output=list[Line]) as lines:
+        assert_type(lines.items(), ItemStream[Line])
+        async for line in lines.items():
+            assert_type(line, Line)
+    async with engine.stream("Hi", output=OutputSpec(Invoice, via="tool", retry_invalid=1, tool="invoice")) as called:
+        assert_type(called.result.output, Invoice)
+    async with engine.stream("Hi", output={"type": "object"}) as data:
+        assert_type(data.result.output, Any)
+    async with engine.stream(StreamRequest("Hi", output=wanted)) as asked:
+        assert_type(asked.result.output, Any)
+    try:
+        (result,) = await engine.gather([StreamRequest("Hi", output=list[Line])])
+        found: list[Line] = result.raise_for_state().output
+        return found
+    except OutputFailed as failed:
+        return failed.result.output or []
 
 
 async def watch(handle: StreamHandle, policy: Policy, on_abandon: OnAbandon) -> Sequence[PartEvent]:

@@ -9,7 +9,17 @@ import anyio
 import manystream
 import manystream.actors
 import manystream.engine
-from manystream import AnthropicModel, Deadlines, Engine, Price, RetryPolicy, StreamRequest, StreamResult, SyncEngine
+from manystream import (
+    AnthropicModel,
+    Deadlines,
+    Engine,
+    OutputSpec,
+    Price,
+    RetryPolicy,
+    StreamRequest,
+    StreamResult,
+    SyncEngine,
+)
 from manystream import Engin  # wrong
 from manystream.actors import StreamResul  # wrong
 from manystream.engine import Simulatr  # wrong
@@ -57,6 +67,10 @@ async def streams(engine: Engine) -> None:
     engine.submitt("Hi")  # wrong
     engine.submit({"messages": [], "max_token": 5})  # wrong
     engine.submit(["Hi"])  # wrong
+    engine.stream("Hi", output=5)  # wrong
+    engine.stream("Hi", output="Invoice")  # wrong
+    StreamRequest("Hi", output=5)  # wrong
+    OutputSpec(int, via="text")  # wrong
     with engine.stream("Hi"):  # wrong
         pass
     async for _ in engine.stream("Hi"):  # wrong

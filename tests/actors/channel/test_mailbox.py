@@ -894,3 +894,27 @@ async def test_nor_does_asyncios_own_cancellation_end_it_early_not_even_twice() 
         assert seen[0]() is None  # the exception holds no frame that holds it
     finally:
         gc.enable()
+
+
+@asyncios_own
+async def test_nor_does_it_keep_it_from_ending_when_it_comes_at_every_turn() -> None:
+    """What is gathered in a scope of anyio's is cancelled so once the scope is."""
+    event = anyio.Event()
+    ended: list[bool] = []
+
+    async def wait() -> None:
+        try:
+            await uninterrupted(event.wait)
+        finally:
+            ended.append(event.is_set())
+
+    async def gathered() -> None:
+        await asyncio.gather(wait(), wait())
+
+    with anyio.fail_after(5):
+        async with task_group() as tasks:
+            tasks.start_soon(gathered)
+            await settle()
+            tasks.cancel_scope.cancel()
+            asyncio.get_running_loop().call_later(0.01, event.set)
+    assert ended == [True, True]

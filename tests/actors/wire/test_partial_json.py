@@ -6,6 +6,7 @@ import json
 import random
 import time
 import weakref
+from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manystream.actors.wire.partial_json import PartialJSON
+from manystream.actors.wire.partial_json import JsonPath, PartialJSON
 
 scalars = (
     st.none()
@@ -280,3 +281,182 @@ def test_one_piece_or_a_thousand_sizes_of_it(seed: int) -> None:
     chance = random.Random(seed)
     places = [*accumulate(chance.choice((1, 2, 3, 50, 400)) for _ in range(1000))]
     assert verdict(parse(*cut(text, [place for place in places if place <= len(text)]))) == verdict(parse(text))
+
+
+# -- what still grows
+
+
+def paths_of(value: Any, way: JsonPath = ()) -> Iterator[JsonPath]:
+    yield way
+    if isinstance(value, dict):
+        for name, inner in cast(dict[str, Any], value).items():
+            yield from paths_of(inner, (*way, name))
+    elif isinstance(value, list):
+        for number, inner in enumerate(cast(list[Any], value)):
+            yield from paths_of(inner, (*way, number))
+
+
+def at(value: Any, path: JsonPath) -> Any:
+    for key in path:
+        value = value[key]
+    return value
+
+
+def a_document(r: random.Random, depth: int = 0) -> Any:
+    if depth > 3 or r.random() < 0.5:
+        return r.choice(
+            [1, -2.5, 1200, True, None, "", "a", 'é"x\\', "\U0001f600 long text" * r.randint(0, 2), "goods"]
+        )
+    if r.random() < 0.5:
+        return [a_document(r, depth + 1) for _ in range(r.randint(0, 4))]
+    return {r.choice("abcdefgh") + str(i): a_document(r, depth + 1) for i in range(r.randint(0, 4))}
+
+
+def test_a_value_is_complete_when_and_only_when_it_has_its_last_form() -> None:
+    """Of every value, after every piece: never called complete too early, nor growing when it is whole."""
+    r = random.Random(5)
+    wrong: list[tuple[str, JsonPath, str]] = []
+    asked = 0
+    for _ in range(300):
+        whole = {"lines": [a_document(r) for _ in range(r.randint(0, 5))], "t": a_document(r)}
+        whole = dict(reversed(whole.items())) if r.random() < 0.3 else whole
+        text = json.dumps(whole, ensure_ascii=r.random() < 0.5, indent=r.choice([None, 1]))
+        ways = [*paths_of(whole)]
+        ends = {way: end_of(text, whole, way) for way in ways}
+        parser, position = PartialJSON(), 0
+        while position < len(text):
+            piece = text[position : position + r.randint(1, r.choice([1, 3, 9, 60]))]
+            parser.feed(piece)
+            position += len(piece)
+            for way in ways:
+                asked += 1
+                told = parser.state(way)
+                # A number is only known to be whole by what follows it; all else by its own last character.
+                ended = position > ends[way] or (position == ends[way] and not is_number(at(whole, way)))
+                right = ended if told == "complete" else not ended
+                shown = at(parser.value, way) if told == "complete" else None
+                if not right or (told == "complete" and shown != at(whole, way)):
+                    wrong.append((text[:position], way, told))
+                if told == "pending" and has(parser.value, way):
+                    wrong.append((text[:position], way, "pending"))
+        assert all(parser.state(way) == "complete" for way in ways)
+    assert asked > 100_000
+    assert wrong == []
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def has(value: Any, way: JsonPath) -> bool:
+    try:
+        at(value, way)
+    except (LookupError, TypeError):
+        return False
+    return True
+
+
+def end_of(text: str, whole: Any, way: JsonPath) -> int:
+    """Where the value at `way` ends in the text, by a second reading that knows nothing of pieces."""
+    decoder = json.JSONDecoder()
+
+    def space(place: int) -> int:
+        while place < len(text) and text[place] in " \n,:":
+            place += 1
+        return place
+
+    place = space(0)
+    for key in way:
+        place = space(place + 1)
+        if isinstance(key, int):
+            for _ in range(key):
+                place = space(decoder.raw_decode(text, place)[1])
+            continue
+        while True:
+            name, place = decoder.raw_decode(text, place)
+            place = space(place)
+            if name == key:
+                break
+            place = space(decoder.raw_decode(text, place)[1])
+    return decoder.raw_decode(text, place)[1]
+
+
+@given(st.data(), documents)
+def test_how_the_text_is_cut_changes_no_state(data: st.DataObject, document: Any) -> None:
+    text = json.dumps(document)
+    stop = data.draw(st.integers(0, len(text)))
+    pieces = cut(text[:stop], data.draw(st.lists(st.integers(0, 1000))))
+    one, many = parse(text[:stop]), parse(*pieces)
+    assert [one.state(way) for way in paths_of(document)] == [many.state(way) for way in paths_of(document)]
+    assert one.open_path == many.open_path
+    assert one.in_string == many.in_string
+    assert has(one.value, one.open_path) or one.value is None
+    assert [at(one.value, one.open_path[:depth]) for depth in range(len(one.open_containers))] == [*one.open_containers]
+
+
+def test_the_way_to_what_grows() -> None:
+    parser = parse('{"a": [1, {"b": "x", "c": ["y", "z')
+    assert parser.open_path == ("a", 1, "c", 1)
+    assert parser.in_string
+    assert [type(container) for container in parser.open_containers] == [dict, list, dict, list]
+    parser.feed('"')
+    assert parser.open_path == ("a", 1, "c")
+    assert not parser.in_string
+    states = {way: parser.state(way) for way in [(), ("a",), ("a", 0), ("a", -1), ("a", -1, "b"), ("a", 1, "c", -2)]}
+    assert states == {
+        (): "growing",
+        ("a",): "growing",
+        ("a", 0): "complete",
+        ("a", -1): "growing",
+        ("a", -1, "b"): "complete",
+        ("a", 1, "c", -2): "complete",
+    }
+
+
+@pytest.mark.parametrize("way", [("x",), (0,), ("a", 1), ("a", "b"), ("a", -2), ("a", 0, 0), ("b", "c"), ("a", True)])
+def test_what_is_not_there_is_pending(way: JsonPath) -> None:
+    assert parse('{"a": [1], "b": "c", "d": {').state(way) == "pending"
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("", "pending"),
+        (" ", "pending"),
+        ('"', "growing"),
+        ('"a"', "complete"),
+        ("1", "growing"),
+        ("1 ", "complete"),
+        ("-", "pending"),
+        ("tru", "pending"),
+        ("true", "complete"),
+        ("[", "growing"),
+        ("[]", "complete"),
+    ],
+)
+def test_the_state_of_a_whole_document(text: str, state: str) -> None:
+    assert parse(text).state() == state
+
+
+def test_a_name_that_comes_twice_stands_for_its_last_value() -> None:
+    parser = parse('{"a": {"b": 1}, "c": 2, "a": ')
+    assert parser.state(("a",)) == "complete"
+    parser.feed('{"b": "x')
+    assert parser.open_path == ("a", "b")
+    assert [parser.state(way) for way in [("a",), ("a", "b"), ("c",)]] == ["growing", "growing", "complete"]
+
+
+@given(st.lists(st.integers(0, 1000)), documents)
+def test_a_hidden_string_is_none_until_it_is_whole(places: list[int], document: Any) -> None:
+    text = json.dumps({"all": document})
+    parser = PartialJSON()
+    for piece in cut(text, places):
+        parser.feed(piece)
+        parser.hide_growing_string()
+        parser.hide_growing_string()
+        if parser.in_string:
+            assert at(parser.value, parser.open_path) is None
+            assert parser.state(parser.open_path) == "growing"
+    assert parser.complete
+    assert parser.value == {"all": document}
+    assert [*parser.value] == ["all"]

@@ -12,6 +12,7 @@ import time
 import traceback
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 _CASES = {}
 
@@ -78,6 +79,7 @@ class Simulator:
             raise RuntimeError(error.read().decode()) from None
 
 
+_OURS = Path(__file__).parent.parent
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -154,7 +156,7 @@ def _run(keeper, function, backend, settings):
 
 def _words(error):
     """The failure in a line: what it is, and where in the program."""
-    places = [frame for frame in traceback.extract_tb(error.__traceback__) if "programs" in frame.filename]
+    places = [frame for frame in traceback.extract_tb(error.__traceback__) if _OURS in Path(frame.filename).parents]
     where = f" (line {places[-1].lineno}: {places[-1].line})" if places else ""
     inner = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
     return f"{type(inner).__name__}: {str(inner)[:400]}{where}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
+import httpx2
 import pytest
 
 from manystream import AnthropicModel, Deadlines, Limits, RetryPolicy, StreamRequest
 from manystream.engine.admission import Admission
 from manystream.engine.admission.model_groups import limits_by_pool, model_group
-from manystream.engine.submission import Defaults, Submission
+from manystream.engine.submission import Defaults, Submission, Way
 
 SIX = Limits(requests_per_minute=6)
 
@@ -49,12 +52,18 @@ def test_limits_by_a_model_s_name_hold_for_its_group() -> None:
         limits_by_pool({"claude-opus-4-8": SIX, "claude-opus-4-6": Limits(requests_per_minute=7)})
 
 
+async def unused(*_: object) -> NoReturn:
+    raise AssertionError("nothing is sent")
+
+
 def test_the_pool_of_a_request() -> None:
     admission = Admission(10, clock=lambda: 0.0, woken=lambda: None)
     defaults = Defaults(AnthropicModel("claude-opus-4-8", api_key="k"), Deadlines(), RetryPolicy(), "fail")
 
     def pool_of(request: StreamRequest, credentials: str = "k") -> str:
-        return Submission.of(request, defaults).ticket(admission, credentials).pool.name
+        submission = Submission.of(request, defaults)
+        way = Way(submission.opening(unused), credentials, httpx2.URL("http://api"))
+        return submission.ticket(admission, way).pool.name
 
     assert pool_of(StreamRequest("hi")) == "claude-opus-4.x"
     assert pool_of(StreamRequest({"messages": [], "model": "claude-opus-4-6"})) == "claude-opus-4.x"

@@ -240,6 +240,22 @@ def test_a_cancelled_engine_gives_back_what_it_had(run: Callable[[Main], None], 
     run(main)
 
 
+def test_pools_that_are_forgotten_are_not_kept(run: Callable[[Main], None], tmp_path: Path) -> None:
+    async def main() -> None:
+        async with engine_in_memory(simulated(), budget=host(tmp_path / "b.db")) as engine:
+            await engine.submit("Hello").wait()
+            sharing = engine._sharing  # pyright: ignore[reportPrivateUsage]
+            assert sharing is not None
+            engine.forget(engine.connection.credentials)
+            await anyio.sleep(1)
+            assert len(sharing._members) == 1  # pyright: ignore[reportPrivateUsage]
+            await anyio.sleep(6)
+            assert sharing._members == []  # pyright: ignore[reportPrivateUsage]
+            assert (await engine.submit("Hello again").wait()).state == "complete"
+
+    run(main)
+
+
 def test_a_task_that_is_cancelled_twice_while_its_engine_leaves_leaves_nothing_open() -> None:
     # As asyncio does it: the second cancellation goes through a shield.
     async def main() -> None:

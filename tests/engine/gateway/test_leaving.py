@@ -145,6 +145,24 @@ async def test_twice_cancelled_natively() -> None:
         assert (engine.stats().running, upstream.open) == (0, 0)
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_gathered_in_a_scope_that_is_cancelled() -> None:
+    """As by LangChain: the scope then cancels what is gathered at every turn of the loop, until it ends."""
+    upstream = Upstream(STALLED)
+    async with engine_over(upstream, max_concurrency=1) as engine:
+        client: Any = engine.anthropic_client()
+        with anyio.fail_after(5), anyio.CancelScope() as scope:
+
+            async def cancel() -> None:
+                await until(lambda: upstream.read > 0 and engine.stats().waiting == 1)
+                scope.cancel()
+
+            asking = (client.messages.create(**ASK, stream=stream) for stream in (True, False))
+            await asyncio.gather(*asking, cancel(), return_exceptions=True)
+        assert scope.cancelled_caught
+        assert (engine.stats().running, engine.stats().waiting, upstream.open) == (0, 0, 0)
+
+
 async def test_a_cancelled_engine_cancels_them() -> None:
     upstream = Upstream(stream_reply(SHOWN, ending="stall"))
     with anyio.move_on_after(0.1):

@@ -1,6 +1,9 @@
 """What the SDK offers, through the engine and against the simulator: as without the engine, on asyncio, trio and in
 threads."""
 
+import copy
+import inspect
+import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeAlias, cast
 
@@ -199,3 +202,63 @@ async def test_no_key_and_no_prompt_is_shown(engine: Engine, simulator: Simulato
     assert "a prompt of mine" not in shown
     assert "authorization" not in error.request.headers
     assert not error.request.content
+
+
+FACES: dict[str, Callable[[Client], Client]] = {
+    "itself": lambda client: client,
+    "a shallow copy": copy.copy,
+    "copy": lambda client: client.copy(),
+    "with_options": lambda client: client.with_options(max_retries=3, default_headers={"x-mine": "1"}),
+    "options of options": lambda client: client.with_options(timeout=9.0).with_options(max_retries=0),
+}
+
+
+@pytest.mark.parametrize("face", FACES)
+async def test_whatever_a_framework_makes_of_the_client_runs_in_the_engine(
+    engine: Engine, ended: list[StreamResult], face: str
+) -> None:
+    client: Client = FACES[face](engine.anthropic_client(on_end=ended.append))
+    others: Any = anthropic
+    assert isinstance(client, anthropic.AsyncAnthropic)
+    assert not isinstance(client, (others.AsyncAnthropicBedrock, others.AsyncAnthropicVertex))
+    client = cast("Client", client)
+    assert (type(client).__name__, type(client).__module__) == ("AsyncAnthropic", anthropic.AsyncAnthropic.__module__)
+    await client.messages.create(**ASK)
+    await client.beta.messages.create(**ASK)
+    raw = await client.messages.with_raw_response.create(**ASK, stream=True)
+    assert raw.headers["manystream-attempts"] == "1"
+    parsed = raw.parse()  # to be awaited or not, as the SDK's version has it
+    stream = await parsed if inspect.isawaitable(parsed) else parsed
+    assert [event.type async for event in stream][-1] == "message_stop"
+    async with client.beta.messages.with_streaming_response.create(**ASK) as response:
+        assert (await response.parse()).type == "message"
+    assert (await client.messages.count_tokens(model=ASK["model"], messages=ASK["messages"])).input_tokens > 0
+    assert [result.state for result in ended] == ["complete"] * 4
+
+
+@pytest.mark.parametrize("attribute", ["max_retries", "timeout"])
+async def test_what_is_set_on_the_client_counts(engine: Engine, simulator: Simulator, attribute: str) -> None:
+    """As Pydantic AI's users do it, who have no other way to the client's settings."""
+    client = engine.anthropic_client()
+    if attribute == "max_retries":
+        client.max_retries = 1
+        assert (client.max_retries, client.copy().max_retries) == (1, 1)
+        simulator.script([529] * 9)
+        with pytest.raises(anthropic.APIStatusError):
+            await client.messages.create(**ASK)
+        assert len(simulator.requests) == 2
+    else:
+        client.timeout = 0.2
+        simulator.script([Stall(after=1)] * 9)
+        with pytest.raises(anthropic.APITimeoutError):
+            await client.messages.create(**ASK, stream=False)
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, pickle.dumps])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of the SDK's half-made copy
+async def test_what_the_sdk_s_client_can_t_be_put_through_ours_can_t_either(
+    engine: Engine, plain: Client, way: Callable[[Client], object]
+) -> None:
+    for client in (plain, engine.anthropic_client()):
+        with pytest.raises((TypeError, pickle.PicklingError)):
+            way(client)

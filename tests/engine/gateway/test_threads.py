@@ -1,9 +1,11 @@
 """The SDK's synchronous client over an engine: many threads, in one event loop."""
 
+import asyncio
 import gc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Literal
 
 import anthropic
@@ -233,3 +235,60 @@ async def test_in_the_engine_s_own_thread_it_is_refused() -> None:
 
         with pytest.raises(RuntimeError, match="belongs to"):
             await anyio.to_thread.run_sync(elsewhere)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("way", ["left", "raised", "cancelled"])
+async def test_an_engine_that_is_left_before_the_door_s_first_step_lets_no_thread_wait(way: str) -> None:
+    called: list[str] = []
+    client: Any = None
+
+    def from_a_thread(ask: Callable[[], object]) -> None:
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+
+    with anyio.CancelScope() as scope, suppress(ValueError):
+        async with engine_over(Upstream(stream_reply(TEXT))) as engine:
+            client = engine.sync_anthropic_client()
+            door = engine._find_gateway().door  # pyright: ignore[reportPrivateUsage]
+            from_a_thread(lambda: door.ask(lambda: called.append(way)))  # in which the loop has no turn
+            if way == "raised":
+                raise ValueError
+            if way == "cancelled":
+                scope.cancel()
+    assert called == [way]
+    refused: list[BaseException] = []
+
+    def ask() -> None:
+        with pytest.raises(anthropic.APIStatusError, match="shutting down") as caught:
+            client.messages.create(**ASK)
+        refused.append(caught.value)
+
+    from_a_thread(ask)
+    assert len(refused) == 1
+
+
+def test_a_loop_that_has_ended_without_leaving_the_engine_lets_no_thread_wait() -> None:
+    clients: list[Any] = []
+
+    async def open_one() -> None:
+        engine = engine_over(Upstream(stream_reply(TEXT)))
+        await engine.open()
+        clients.append(engine.sync_anthropic_client())
+
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda _, told: None)  # it tells of tasks that never end, as is meant
+    loop.run_until_complete(open_one())
+    loop.close()
+    refused: list[BaseException] = []
+
+    def ask() -> None:
+        with pytest.raises(RuntimeError, match="event loop of the engine has ended") as caught:
+            clients[0].messages.create(**ASK)
+        refused.append(caught.value)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(5)
+    assert len(refused) == 1

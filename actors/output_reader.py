@@ -1,0 +1,181 @@
+"""The output of an answer, as a consumer's events bring it: JSON that grows, and the whole items of its arrays.
+
+The output is one JSON value. It stands in the last text of an answer, or in the arguments of the last call of one tool.
+A reader is fed a consumer's own events, whatever they were merged into, and does no I/O. It knows nothing of types:
+what is to be made of an item, and which strings may be shown before they are whole, is handed in.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from .message import Part, TextPart, TextPartDelta, ToolCallPart, ToolCallPartDelta
+from .stream import PartDeltaEvent, PartEndEvent, PartEvent, PartStartEvent, RestartEvent, SnapshotEvent
+from .wire import JsonPath, PartialJSON, ValueState
+
+__all__ = ["ItemReader", "OutputReader", "output_text"]
+
+
+def output_text(part: Part, tool: str | None) -> str | None:
+    """The output's text so far, if it stands in this part: in a text, or, with `tool`, in a call of the tool of that
+    name. None for any other part."""
+    match part:
+        case TextPart(content=text) if tool is None:
+            return text
+        case ToolCallPart(tool_name=name, args=text) if name == tool:
+            return text
+        case _:
+            return None
+
+
+class OutputReader:
+    """The output so far: `feed` it each event of one consumer, in order.
+
+    `tool` is the name of the tool whose call holds the output; None reads texts. When another text (or another call)
+    begins, or the answer begins anew, what came before is void, and `generation` is one more.
+
+    `root` is where the output stands in the JSON. `shows` says of the way to a string, from the root of the JSON on,
+    whether its beginning is worth showing. A string of which it is not is None in `value` until it is whole.
+    """
+
+    __slots__ = ("_ended", "_index", "_parser", "_root", "_shows", "_tool", "changes", "generation")
+
+    def __init__(
+        self, tool: str | None = None, *, root: JsonPath = (), shows: Callable[[JsonPath], bool] | None = None
+    ) -> None:
+        self._tool = tool
+        self._root = root
+        self._shows = shows
+        self._index: int | None = None  # of the part that holds the output
+        self._parser = PartialJSON()
+        self._ended = False
+        self.changes = 0
+        """How often the output has changed."""
+        self.generation = 0
+        """How many outputs have begun or were made void."""
+
+    def feed(self, event: PartEvent) -> bool:
+        """Takes one event in. Returns whether the output has changed."""
+        match event:
+            case PartDeltaEvent(index=index, delta=delta):
+                if index != self._index:
+                    return False
+                match delta:
+                    case TextPartDelta(content_delta=text) | ToolCallPartDelta(args_delta=text):
+                        self._read(text)
+                    case _:
+                        return False
+            case PartStartEvent(index=index, part=part):
+                text = output_text(part, self._tool)
+                if text is None:
+                    return False
+                self._begin(index, text)
+            case PartEndEvent(index=index, part=part):
+                if index != self._index or not part.complete:
+                    return False
+                self._ended = True
+            case SnapshotEvent(parts=parts):
+                self._reset()
+                for index, part in parts:
+                    if (text := output_text(part, self._tool)) is not None:
+                        self._begin(index, text)
+                        self._ended = part.complete
+            case RestartEvent():
+                self._reset()
+            case _:
+                return False
+        self.changes += 1
+        return True
+
+    def _reset(self) -> None:
+        self._index, self._parser, self._ended = None, PartialJSON(), False
+        self.generation += 1
+
+    def _begin(self, index: int, text: str) -> None:
+        self._reset()
+        self._index = index
+        self._read(text)
+
+    def _read(self, text: str) -> None:
+        parser = self._parser
+        parser.feed(text)
+        if self._shows is not None and parser.in_string and not self._shows(parser.open_path):
+            parser.hide_growing_string()
+
+    @property
+    def value(self) -> Any:
+        """The output as far as it has come, as plain JSON data; None when nothing is known yet.
+
+        It is live: one object that grows as events are fed, until the answer begins anew. Do not change it, and copy
+        what you keep.
+        """
+        found = self._parser.value
+        for key in self._root:
+            if cast("type[object]", type(found)) is not dict or key not in found:
+                return None
+            found = found[key]
+        return found
+
+    @property
+    def complete(self) -> bool:
+        """Whether the output is whole JSON."""
+        return self._parser.complete and self.state() == "complete"
+
+    @property
+    def invalid(self) -> bool:
+        """Whether what has come is no JSON and can't become any."""
+        return self._parser.invalid
+
+    def state(self, path: Sequence[str | int] = ()) -> ValueState:
+        """How far the value at `path` has come: `pending`, `growing` or `complete`; the empty path is the whole. It
+        takes as long as the path. A negative number counts items from the last one that has come."""
+        state = self._parser.state((*self._root, *path))
+        if not path and self._ended and self._parser.complete:
+            return "complete"  # nothing follows a number that is the whole output
+        return state
+
+    def items(self, path: JsonPath = ()) -> "ItemReader":
+        """A reader of the items of the array at `path`, from its first one."""
+        return ItemReader(self, path)
+
+    def whole_items(self, path: JsonPath, first: int) -> list[Any]:
+        """The items of the array at `path` that are whole, from number `first` on."""
+        found = self._parser.value
+        path = (*self._root, *path)
+        for key in path:
+            if cast("type[object]", type(found)) is not dict or key not in found:
+                return []
+            found = found[key]
+        if cast("type[object]", type(found)) is not list:
+            return []
+        whole = len(found)
+        if whole <= first:
+            return []
+        open_containers = self._parser.open_containers
+        depth = len(path)
+        growing = len(open_containers) > depth and open_containers[depth] is found
+        if growing and (len(open_containers) > depth + 1 or self._parser.in_string):
+            whole -= 1
+        return found[first:whole]
+
+
+class ItemReader:
+    """The items of one array of an output, each once, when it is whole."""
+
+    __slots__ = ("_generation", "_path", "_reader", "taken")
+
+    def __init__(self, reader: OutputReader, path: JsonPath) -> None:
+        self._reader = reader
+        self._path = path
+        self._generation = reader.generation
+        self.taken = 0
+        """How many items of the present output were taken."""
+
+    def take(self) -> list[Any]:
+        """The items that have become whole since the last look, as plain JSON data. Of an output that was begun anew,
+        they are given from the first one."""
+        reader = self._reader
+        if reader.generation != self._generation:
+            self._generation, self.taken = reader.generation, 0
+        items = reader.whole_items(self._path, self.taken)
+        self.taken += len(items)
+        return items

@@ -1,0 +1,180 @@
+"""Connections: one request after the other, whoever sends them and however; none hurts another."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AsyncExitStack
+
+import anyio
+import pytest
+from tests.support.gateways import gate, message_request, request_of, talk, until
+from tests.support.reference.streams import STREAMS
+from tests.support.upstream import Upstream, asking, json_reply, stream_reply
+
+from manystream.engine.serve.connection import Connection
+
+pytestmark = pytest.mark.anyio
+
+TEXT = STREAMS["text"].body
+HEALTH = request_of("GET", "/health")
+SILENT = stream_reply(b"", ending="stall")
+
+
+async def test_requests_that_are_sent_at_once_are_answered_in_their_order() -> None:
+    async with (
+        gate(Upstream(stream_reply(TEXT), json_reply(200, b'{"input_tokens":7}'))) as gateway,
+        talk(gateway) as talking,
+    ):
+        count = request_of("POST", "/v1/messages/count_tokens", body=b"{}")
+        await talking.send(HEALTH + message_request(stream=True) + count + HEALTH * 300)
+        assert (await talking.answer()).json == {"status": "ready"}
+        assert (await talking.answer()).body == TEXT
+        assert (await talking.answer()).json == {"input_tokens": 7}
+        for _ in range(300):
+            assert (await talking.answer()).status == 200
+
+
+async def test_bytes_that_come_one_by_one() -> None:
+    async with gate(Upstream(stream_reply(TEXT))) as gateway, talk(gateway) as talking:
+        for byte in message_request(stream=True) + HEALTH:
+            await talking.send(bytes([byte]))
+        assert (await talking.answer()).body == TEXT
+        assert (await talking.answer()).status == 200
+
+
+async def test_a_body_in_chunks_that_waits_until_it_is_welcome() -> None:
+    upstream = Upstream(stream_reply(TEXT))
+    body = json.dumps(asking()).encode()
+    async with gate(upstream) as gateway, talk(gateway) as talking:
+        await talking.send(request_of("POST", "/v1/messages", "Transfer-Encoding: chunked", "Expect: 100-continue"))
+        assert await talking.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue"
+        for piece in (body[:20], body[20:]):
+            await talking.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await talking.send(b"0\r\n\r\n")
+        assert (await talking.answer()).json["type"] == "message"
+    assert json.loads(upstream.requests[0].content) == {**asking(), "stream": True}
+
+
+async def test_who_asks_for_another_protocol_gets_this_one() -> None:
+    upgrade = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA")
+    async with gate(Upstream(stream_reply(TEXT))) as gateway, talk(gateway) as talking:
+        await talking.send(message_request(*upgrade, stream=True))
+        assert (await talking.answer()).body == TEXT
+        await talking.send(request_of("GET", "/health", *upgrade))
+        assert (await talking.answer()).status == 200
+        await talking.send(HEALTH)
+        assert (await talking.answer()).status == 200
+
+
+@pytest.mark.parametrize(("data", "status"), [(b"hello\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nx: " + b"y" * 70_000, 431)])
+async def test_what_is_no_request(data: bytes, status: int) -> None:
+    async with gate(Upstream(stream_reply(TEXT))) as gateway:
+        async with talk(gateway) as talking:
+            await talking.send(data)
+            answer = await talking.answer()
+            assert (answer.status, answer.headers["connection"]) == (status, "close")
+            assert await talking.rest() == b""
+        async with talk(gateway) as talking:  # behind one that is answered
+            await talking.send(message_request(stream=True) + data)
+            assert (await talking.answer()).body == TEXT
+            assert await talking.rest() == b""
+
+
+async def test_a_refusal_can_be_read_by_who_still_sends() -> None:
+    async with gate(Upstream(stream_reply(TEXT))) as gateway, talk(gateway) as talking:
+        await talking.send(request_of("POST", "/v1/messages", "Origin: http://evil", "Content-Length: 50000000"))
+        answer = await talking.answer()
+        assert (answer.status, answer.headers["connection"]) == (403, "close")
+        for _ in range(20):
+            await talking.send(b"x" * 100_000)
+        (connection,) = gateway.server._connections  # pyright: ignore[reportPrivateUsage]
+        connection.sweep(anyio.current_time() + 3)
+        await until(lambda: not gateway.server._connections)  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_a_body_that_is_too_long() -> None:
+    upstream = Upstream(stream_reply(TEXT))
+    async with gate(upstream) as gateway, talk(gateway) as talking:
+        await talking.send(request_of("POST", "/v1/messages", f"Content-Length: {2**40}"))
+        piece = b"x" * 2**20
+
+        async def send() -> None:
+            for _ in range(65):
+                await talking.send(piece)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send)
+            answer = await talking.answer()
+            assert (answer.status, answer.json["error"]["type"]) == (413, "request_too_large")
+            tasks.cancel_scope.cancel()
+    assert not upstream.requests
+
+
+async def test_connections_from_which_nothing_comes() -> None:
+    async with gate(Upstream(SILENT)) as gateway:
+        server = gateway.server
+
+        async def one(data: bytes) -> Connection:
+            before = set(server._connections)  # pyright: ignore[reportPrivateUsage]
+            talking = await held.enter_async_context(talk(gateway))
+            await talking.send(data)
+            await until(lambda: len(server._connections) > len(before))  # pyright: ignore[reportPrivateUsage]
+            (connection,) = server._connections - before  # pyright: ignore[reportPrivateUsage]
+            return connection
+
+        def alive(connection: Connection, seconds: float) -> bool:
+            connection.sweep(anyio.current_time() + seconds)
+            transport = connection._transport  # pyright: ignore[reportPrivateUsage]
+            return transport is not None and not transport.is_closing()
+
+        async with AsyncExitStack() as held:
+            idle = await one(b"")
+            half = await one(b"GET /hea")
+            body = await one(request_of("POST", "/v1/messages", "Content-Length: 10") + b"{")
+            running = await one(message_request())
+            await until(lambda: gateway.engine.stats().running == 1)
+            await until(lambda: half.busy and body.busy)
+            assert [alive(each, 59) for each in (idle, half, body, running)] == [True] * 4
+            assert [alive(each, 61) for each in (idle, half, body, running)] == [True, False, False, True]
+            assert [alive(each, 299) for each in (idle, running)] == [True, True]
+            assert [alive(each, 10_000) for each in (idle, running)] == [False, True]
+
+
+async def test_signs_for_a_client_that_waits_for_a_head() -> None:
+    node = ("x-stainless-runtime: node",)
+    async with gate(Upstream(SILENT)) as gateway:
+        for headers, version, expected in (
+            (node, b"HTTP/1.1", 5),
+            (("user-agent: undici",), b"HTTP/1.1", 5),
+            (node, b"HTTP/1.0", 0),
+            (("user-agent: Python-urllib/3.11",), b"HTTP/1.1", 0),
+        ):
+            async with talk(gateway) as talking:
+                await talking.send(message_request(*headers, stream=True).replace(b"HTTP/1.1", version))
+                await until(lambda: gateway.engine.stats().running == 1)
+                (connection,) = gateway.server._connections  # pyright: ignore[reportPrivateUsage]
+                now = anyio.current_time()
+                for seconds in (14, 15.1, 16, 45.2, 105.3, 165.4, 225.5):  # behind 15, 30, 60, 60, 60 seconds
+                    connection.sweep(now + seconds)
+                gateway.server.drop(connection._transit)  # pyright: ignore[reportPrivateUsage, reportArgumentType]
+                answer = await talking.answer()
+                assert (answer.status, answer.interim) == (503, (102,) * expected)
+            await until(lambda: not gateway.server._connections)  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_hundreds_at_once() -> None:
+    upstream = Upstream(*[stream_reply(TEXT, size=20)] * 300)
+    answers: list[bytes] = []
+    async with gate(upstream, max_concurrency=50) as gateway:
+
+        async def one() -> None:
+            async with talk(gateway) as talking:
+                await talking.send(message_request(stream=True))
+                answers.append((await talking.answer()).body)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(300):
+                tasks.start_soon(one)
+        assert answers == [TEXT] * 300
+        assert gateway.server.tally.endings == {"complete": 300}
+        await until(lambda: not gateway.server._connections)  # pyright: ignore[reportPrivateUsage]
