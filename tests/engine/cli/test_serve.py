@@ -71,7 +71,7 @@ def ended(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_it_is_asked_to_stop(simulator: Simulator, number: int) -> None:
     with served(simulator, "--log-level", "debug") as (process, url):
-        client = anthropic.Anthropic(api_key="sk-callers", base_url=url)
+        client: Any = anthropic.Anthropic(api_key="sk-callers", base_url=url)
         message = client.messages.create(**ASK)
         assert message.stop_reason == "end_turn"
         with client.messages.stream(**ASK) as stream:
@@ -125,7 +125,7 @@ def test_a_key_that_it_holds(simulator: Simulator) -> None:
     with served(simulator, *options, ANTHROPIC_API_KEY="sk-held") as (process, url):
         with pytest.raises(anthropic.AuthenticationError):
             anthropic.Anthropic(api_key="sk-other-one", base_url=url).messages.create(**ASK)
-        client = anthropic.Anthropic(api_key=TOKEN, base_url=url)
+        client: Any = anthropic.Anthropic(api_key=TOKEN, base_url=url)
         assert client.messages.create(**ASK).stop_reason == "end_turn"
         told = httpx2.get(f"{url}/stats", headers={"x-api-key": TOKEN}).text
         assert json.loads(told)["callers"][0]["cap"] == 5
