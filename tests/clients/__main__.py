@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 
-from .environments import InstallError, NotHereError, command, example, surroundings, versions
+from .environments import InstallError, NotHereError, command, example, manystream_of, surroundings, versions
 from .keeper import kept
 from .libraries import EXPLAINED, LIBRARIES, Library
 from .running import Ended, run_cases
@@ -74,7 +74,7 @@ def _try(library: Library, into: Path, uv: str, project: Path, keeper: str) -> T
     except InstallError as error:
         return Tried(library, broken=str(error))
     print(f"== {library.name}: {found}", flush=True)
-    ended = list(run_cases(arguments, keeper, surroundings(), errors))
+    ended = list(run_cases(arguments, keeper, surroundings(manystream_of(library, into)), errors))
     if library.example is not None:
         ended.append(Ended(f"examples/frameworks/{library.example}", example(library, into, uv, project)))
     return Tried(library, found, tuple(ended), time.monotonic() - begun)
@@ -85,10 +85,10 @@ def _tell(tried: list[Tried]) -> int:
     right = all(each.broken is None for each in tried) and any(each.ended for each in tried)
     for each in tried:
         if (why := each.left_out or each.broken) is not None:
-            print(f"{each.library.name:23} {'left out' if each.left_out else 'NOT INSTALLED'}: {why}")
+            print(f"{each.library.name:25} {'left out' if each.left_out else 'NOT INSTALLED'}: {why}")
             continue
         passed = len(each.ended) - len(each.failed)
-        print(f"{each.library.name:23} {passed:3} of {len(each.ended):3}  {each.seconds:4.0f} s  {each.versions}")
+        print(f"{each.library.name:25} {passed:3} of {len(each.ended):3}  {each.seconds:4.0f} s  {each.versions}")
     for each in tried:
         for case in each.ended:
             why = EXPLAINED.get((each.library.name, case.name))

@@ -18,6 +18,7 @@ __all__ = [
     "NotHereError",
     "command",
     "example",
+    "manystream_of",
     "python",
     "surroundings",
     "versions",
@@ -52,14 +53,14 @@ def command(library: Library, folder: Path, uv: str, project: Path) -> list[str]
 
     Raises NotHereError when Node is not here, and InstallError when it can't be installed.
     """
+    programs = OVER_ENGINE if library.over_engine else PROGRAMS
     if library.over_engine:
         interpreter = python(library, folder, uv)
         also = ("--reinstall-package", "manystream", str(project), *library.packages)
         _run([uv, "pip", "install", "--quiet", "--python", str(interpreter), *also], folder)
-        return [str(interpreter), str(OVER_ENGINE / library.program)]
-    if library.packages:
-        return [str(python(library, folder, uv)), str(PROGRAMS / library.program)]
-    return [_tool("node"), str(_node(folder) / library.program)]
+    if _is_of_python(library):
+        return [str(python(library, folder, uv)), str(programs / library.program)]
+    return [_tool("node"), str(_node(folder) / programs.name / library.program)]
 
 
 def example(library: Library, folder: Path, uv: str, project: Path) -> str | None:
@@ -72,12 +73,20 @@ def example(library: Library, folder: Path, uv: str, project: Path) -> str | Non
     return None if said else "it said nothing"
 
 
-def surroundings() -> dict[str, str]:
-    """Returns the environment variables of a program: none of them leads to the real service, or to our modules."""
+def surroundings(manystream: Path | None = None) -> dict[str, str]:
+    """Returns the environment variables of a program: none of them leads to the real service, or to our modules.
+    `manystream` is the command that is ours."""
     kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC_", "PYTHON", "CLAUDE_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ANTHROPIC_", "CLAUDE_", "MANYSTREAM", "PYTHON"))
     }
-    return {**kept, **_QUIET}
+    return {**kept, **_QUIET} | ({} if manystream is None else {"MANYSTREAM": str(manystream)})
+
+
+def manystream_of(library: Library, folder: Path) -> Path | None:
+    """Returns our command in the environment of a program over the engine."""
+    return _interpreter(library, folder).with_name("manystream") if library.over_engine else None
 
 
 def versions(library: Library, folder: Path, uv: str) -> str:
@@ -86,7 +95,7 @@ def versions(library: Library, folder: Path, uv: str) -> str:
 
 
 def _version(library: Library, name: str, folder: Path, uv: str) -> str:
-    if library.packages:
+    if _is_of_python(library):
         ask = f"import importlib.metadata as m; print(m.version({name!r}))"
         return _run([str(python(library, folder, uv)), "-c", ask], folder).strip()
     return json.loads((folder / "node" / "node_modules" / name / "package.json").read_text(encoding="utf-8"))["version"]
@@ -97,18 +106,26 @@ def python(library: Library, folder: Path, uv: str) -> Path:
 
     Raises InstallError when it can't be made.
     """
-    environment = folder / library.name
-    interpreter = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
+    environment, interpreter = folder / library.name, _interpreter(library, folder)
     ready = environment / "ready"
     if not ready.exists():
         _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(environment)], folder)
-        _run([uv, "pip", "install", "--quiet", "--python", str(interpreter), *library.packages], folder)
+        if library.packages:
+            _run([uv, "pip", "install", "--quiet", "--python", str(interpreter), *library.packages], folder)
         ready.touch()
     return interpreter
 
 
+def _interpreter(library: Library, folder: Path) -> Path:
+    return folder / library.name / ("Scripts" if os.name == "nt" else "bin") / "python"
+
+
+def _is_of_python(library: Library) -> bool:
+    return library.program.endswith(".py")
+
+
 def _node(folder: Path) -> Path:
-    """The programs' copies beside their packages, for Node looks for these from the file upwards."""
+    """The folder with the programs' copies beside their packages, for Node looks for these from the file upwards."""
     environment = folder / "node"
     environment.mkdir(exist_ok=True)
     ready = environment / "ready"
@@ -116,9 +133,10 @@ def _node(folder: Path) -> Path:
         shutil.copy(PROGRAMS / "package.json", environment)
         _run([_tool("npm"), "install", "--no-audit", "--no-fund", "--no-package-lock"], environment)
         ready.touch()
-    programs = environment / "programs"
-    shutil.copytree(PROGRAMS, programs, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    return programs
+    for programs in (PROGRAMS, OVER_ENGINE):
+        ignored = shutil.ignore_patterns("*.py", "__pycache__")
+        shutil.copytree(programs, environment / programs.name, dirs_exist_ok=True, ignore=ignored)
+    return environment
 
 
 def _tool(name: str) -> str:

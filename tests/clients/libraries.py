@@ -15,7 +15,8 @@ class Library:
 
     `packages` are requirements, and the program is one of Python; without any it is one for Node, of which
     `package.json` has the requirements. `shown` are those whose versions are told. `over_engine` says that its client
-    has an engine below: manystream is installed beside it, and the `example` among the project's is run, too.
+    has an engine below, in its process or by `manystream serve`: manystream is installed beside it, and the `example`
+    among the project's is run, too.
     """
 
     name: str
@@ -61,6 +62,7 @@ LIBRARIES = (
         over_engine=True,
         example="instructor_objects.py",
     ),
+    Library("typescript-sdk-over-serve", "typescript_over_serve.mjs", ("@anthropic-ai/sdk",), over_engine=True),
 )
 
 # (library, case) -> why it fails, and why nothing is to be done about it here.

@@ -229,8 +229,8 @@ def test_every_argument_of_every_public_constructor_is_tried() -> None:
         engine: Engine,
         model: AnthropicModel,
         request: StreamRequest,
-        redis: RedisBudget,
         spec: OutputSpec,
+        redis: RedisBudget,
     }
     for make, arguments in WRONG.items():
         takes = set(inspect.signature(made.get(make, make)).parameters)

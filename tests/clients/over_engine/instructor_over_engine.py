@@ -5,8 +5,11 @@ import json
 import anthropic
 import instructor
 from casebook import OLDER, case, main, raises, same, says
+from instructor.core.exceptions import InstructorRetryException
 from promises import MODEL, RESET_BEFORE_CONTENT, Framework, engine_over, register
 from pydantic import BaseModel, field_validator
+
+from manystream import AnswerFailed, RetryPolicy
 
 ADA = json.dumps({"name": "Ada", "age": 36, "languages": [f"language{number}" for number in range(40)]})
 ASKED = {"model": MODEL, "max_tokens": 1000, "messages": says("A person, please")}
@@ -84,6 +87,16 @@ async def what_a_cut_is_for_its_users(simulator):
         with raises(anthropic.APIConnectionError):
             async for _ in read(client, None):
                 pass
+
+
+@case()
+async def what_a_failed_request_is_for_its_users(simulator):
+    simulator.script(*[{"cut": {"after": 4, "how": "end", "text": ADA}}] * 20)
+    async with engine_over(simulator, retry=RetryPolicy(max_attempts=2, base_delay=0.001)) as (_, client, ends):
+        with raises(InstructorRetryException) as caught:
+            await over(client).create(response_model=Person, max_retries=3, **ASKED)
+    assert isinstance(caught[0].__cause__, AnswerFailed)
+    same((len(ends), len(simulator.messages)), (1, 2))  # it asks again for what is not valid alone
 
 
 if __name__ == "__main__":

@@ -4,12 +4,26 @@ import anthropic
 from casebook import case, main, raises, same
 from langchain.agents import create_agent
 from langchain_anthropic import ChatAnthropic
-from langchain_core.exceptions import ModelConnectionError
+from langchain_core.exceptions import ModelConnectionError, ModelTimeoutError
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
-from promises import MODEL, RESET_BEFORE_CONTENT, SAYS, Framework, engine_over, failure_in, register
+from promises import (
+    HEADERS,
+    MODEL,
+    RESET_BEFORE_CONTENT,
+    SAYS,
+    THREE_FAILURES,
+    Framework,
+    cut_of,
+    engine_over,
+    failure_in,
+    register,
+    served,
+)
 from pydantic import BaseModel
+
+from manystream import Deadlines
 
 
 class Person(BaseModel):
@@ -105,6 +119,38 @@ async def what_a_cut_is_for_its_users(simulator):
                 pass
     assert isinstance(caught[0], anthropic.APIConnectionError)
     assert SAYS.startswith(failure_in(caught[0].__cause__).result.text)
+
+
+@case()
+async def labels_that_are_bound(simulator):
+    simulator.script("yes", "yes", "yes")
+    async with engine_over(simulator) as (_, client, ends):
+        bound = chat(client).bind(extra_headers=HEADERS)
+        await (ChatPromptTemplate.from_template("{question}") | bound).abatch([{"question": "a"}, {"question": "b"}])
+        await chat(client).model_copy().ainvoke("c")
+    same(sorted(str(end.request.group) for end in ends), ["None", "live", "live"])
+
+
+@case()
+async def what_a_deadline_is_for_its_users(simulator):
+    simulator.script({"stall": {"after": 9, "text": SAYS}})
+    async with engine_over(simulator, deadlines=Deadlines(silence=0.3)) as (_, client, _):
+        with raises(ModelTimeoutError) as caught:
+            async for _ in read(client, None):
+                pass
+    assert isinstance(caught[0], anthropic.APITimeoutError)
+
+
+@case()
+async def by_serve_with_public_means(simulator):
+    simulator.script(*THREE_FAILURES, SAYS, cut_of(SAYS, 9, "end"))
+    with served(simulator) as url:
+        model = ChatAnthropic(model=MODEL, max_tokens=200, api_key="any", base_url=url, default_headers=HEADERS)
+        same((await model.ainvoke("Count")).text, SAYS)
+        with raises(anthropic.APIError):
+            async for _ in model.astream("Count"):
+                pass
+    same(len(simulator.messages), 5)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ A way to ask returns the answer; a way to read yields what there is of it so far
 
 import asyncio
 import gc
+import os
+import subprocess
 import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -91,6 +93,25 @@ def sync_engine_over(simulator, **settings):
         yield engine, client, ends
 
 
+@contextmanager
+def served(simulator):
+    """The address of `manystream serve` before a simulator, in a process of its own."""
+    command = [os.environ["MANYSTREAM"], "serve", "--port", "0", "--base-url", simulator.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        addresses = [line.partition("ANTHROPIC_BASE_URL=")[2].strip() for line in _until_it_tells(server.stdout)]
+        try:
+            yield addresses[-1]
+        finally:
+            server.terminate()
+
+
+def _until_it_tells(lines):
+    for line in lines:
+        yield line
+        if "ANTHROPIC_BASE_URL=" in line:
+            return
+
+
 def causes(error):
     """An error, and all that it was raised for."""
     found, left = [], [error]
@@ -128,8 +149,8 @@ async def until(holds):
             await anyio.sleep(0.005)
 
 
-def cut_of(framework, after, how):
-    return {"cut": {"after": after, "how": how, "text": framework.says}}
+def cut_of(says, after, how):
+    return {"cut": {"after": after, "how": how, "text": says}}
 
 
 def register(framework):
@@ -138,6 +159,7 @@ def register(framework):
     _labels(framework)
     _failures(framework)
     _leaving(framework)
+    _over_serve(framework)
     if framework.ask_in_thread is not None:
         _threads(framework)
 
@@ -226,7 +248,7 @@ def _failures(framework):
     @case(on=framework.on)
     async def a_cut_in_mid_stream_is_an_error(simulator):
         places = [(after, how) for how in WAYS_TO_CUT for after in (2, 9, 15)]
-        simulator.script(*(cut_of(framework, after, how) for after, how in places))
+        simulator.script(*(cut_of(says, after, how) for after, how in places))
         async with engine_over(simulator) as (_, client, ends):
             for place in places:
                 pieces, error = await read_all(read(client, None))
@@ -244,7 +266,7 @@ def _failures(framework):
             whole = simulator.messages[0]["bytes_sent"]
             for lacking in (1, len(MESSAGE_STOP), 100, 150, 300, 450):
                 ends.clear()
-                simulator.script(cut_of(framework, {"bytes": whole - lacking}, "end"))
+                simulator.script(cut_of(says, {"bytes": whole - lacking}, "end"))
                 pieces, error = await read_all(read(client, None))
                 if lacking <= len(MESSAGE_STOP):
                     same((pieces[-1], error, ends.only.state), (answer, None, "complete"))
@@ -254,7 +276,7 @@ def _failures(framework):
 
     @case(on=framework.on)
     async def an_error_event_is_an_error(simulator):
-        simulator.script(cut_of(framework, 9, {"status": 529}))
+        simulator.script(cut_of(says, 9, {"status": 529}))
         async with engine_over(simulator) as (_, client, _):
             pieces, error = await read_all(read(client, None))
         assert pieces, "nothing came before"
@@ -263,14 +285,14 @@ def _failures(framework):
 
     @case(on=framework.on)
     async def an_answer_that_is_not_streamed_is_whole_after_cuts(simulator):
-        simulator.script(*(cut_of(framework, 9, how) for how in ("end", "reset", "close")), says)
+        simulator.script(*(cut_of(says, 9, how) for how in ("end", "reset", "close")), says)
         async with engine_over(simulator) as (_, client, ends):
             same(await ask(client, None), answer)
         same((len(ends.only.attempts), ends.attempts()), (4, 4))
 
     @case(on=framework.on)
     async def an_answer_that_is_cut_each_time_is_an_error(simulator):
-        simulator.script(*[cut_of(framework, 9, "end")] * 20)
+        simulator.script(*[cut_of(says, 9, "end")] * 20)
         async with engine_over(simulator, retry=RetryPolicy(max_attempts=2, base_delay=0.001)) as (_, client, ends):
             with raises(Exception) as caught:
                 await ask(client, None)
@@ -347,6 +369,27 @@ def _leaving(framework):
         same(([end.state for end in ends], len(simulator.messages)), (["cancelled"] * 2, 1))
 
 
+def _over_serve(framework):
+    ask, read, says, answer = framework.ask, framework.read, framework.says, framework.answer
+
+    @case(on=framework.on)
+    async def by_serve(simulator):
+        """The SDK's plain client, whose base URL is that of `manystream serve`."""
+        cuts = [cut_of(says, 9, how) for how in WAYS_TO_CUT]
+        simulator.script(*THREE_FAILURES, says, *THREE_FAILURES, says, *cuts)
+        with served(simulator) as url:
+            client = anthropic.AsyncAnthropic(api_key="any", base_url=url)
+            same(await ask(client, HEADERS), answer)
+            pieces, error = await read_all(read(client, HEADERS))
+            same((pieces[-1], error), (answer, None))
+            for cut in cuts:
+                pieces, error = await read_all(read(client, None))
+                assert error is not None, f"{cut}: a normal end after {pieces}"
+                assert any(isinstance(each, anthropic.APIError) for each in causes(error)), error
+            await client.close()
+        same(len(simulator.messages), 8 + len(cuts))
+
+
 def _threads(framework):
     ask, read, says, answer = (
         framework.ask_in_thread,
@@ -378,7 +421,7 @@ def _threads(framework):
     @case()
     def cuts_in_a_thread(simulator):
         places = [(after, how) for how in WAYS_TO_CUT for after in (2, 9, 15)]
-        simulator.script(*(cut_of(framework, after, how) for after, how in places))
+        simulator.script(*(cut_of(says, after, how) for after, how in places))
         with sync_engine_over(simulator) as (_, client, _):
             for place in places:
                 pieces, error = read_here(read(client, None))
@@ -387,7 +430,7 @@ def _threads(framework):
 
     @case()
     def a_whole_answer_after_cuts_in_a_thread(simulator):
-        simulator.script(*(cut_of(framework, 9, how) for how in ("end", "reset", "close")), says)
+        simulator.script(*(cut_of(says, 9, how) for how in ("end", "reset", "close")), says)
         with sync_engine_over(simulator) as (_, client, ends):
             same(ask(client, None), answer)
         same(len(ends.only.attempts), 4)

@@ -1,5 +1,6 @@
 """Pydantic AI with an engine below its model for Anthropic."""
 
+import anyio.to_thread
 from casebook import case, main, raises, same
 from promises import MODEL, RESET_BEFORE_CONTENT, SAYS, Framework, engine_over, failure_in, register
 from pydantic import BaseModel
@@ -81,6 +82,16 @@ async def a_run_without_max_tokens_is_streamed(simulator):
         with raises(ModelAPIError):
             await agent(client).run("Count")
     same(len(ends.only.attempts), 1)
+
+
+@case()
+async def run_sync_in_another_thread_is_refused(simulator):
+    simulator.script("never asked for")
+    async with engine_over(simulator) as (_, client, _):
+        with raises(RuntimeError) as caught:
+            await anyio.to_thread.run_sync(lambda: agent(client).run_sync("Count", model_settings=settings(None)))
+    assert "another thread" in str(caught[0]), caught[0]
+    same(simulator.messages, [])
 
 
 if __name__ == "__main__":

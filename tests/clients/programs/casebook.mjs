@@ -119,7 +119,7 @@ export async function main() {
       await run(simulator);
     } catch (error) {
       console.error(error);
-      const place = /programs\/(\w+\.mjs:\d+)/.exec((error?.stack ?? "").replaceAll("casebook.mjs", ""));
+      const place = /(?:programs|over_engine)\/(\w+\.mjs:\d+)/.exec((error?.stack ?? "").replaceAll("casebook.mjs", ""));
       failed = `${error?.constructor?.name}: ${String(error?.message ?? error).slice(0, 400)}${place ? ` (${place[1]})` : ""}`;
     } finally {
       await simulator?.stop();
