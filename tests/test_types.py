@@ -130,6 +130,7 @@ ENGINE_S = {
     "count_spent",
     "deadlines",
     "find",
+    "forget",
     "launch",
     "over_with",
     "params_for",
