@@ -33,21 +33,33 @@ class OutputReader:
     `tool` is the name of the tool whose call holds the output; None reads texts. When another text (or another call)
     begins, or the answer begins anew, what came before is void, and `generation` is one more.
 
-    `root` is where the output stands in the JSON. `shows` says of the way to a string, from the root of the JSON on,
-    whether its beginning is worth showing. A string of which it is not is None in `value` until it is whole.
+    `root` is where the output stands in the JSON.
     """
 
-    __slots__ = ("_ended", "_index", "_parser", "_root", "_shows", "_tool", "changes", "generation")
+    __slots__ = (
+        "_ended",
+        "_index",
+        "_parser",
+        "_root",
+        "_shown",
+        "_string",
+        "_tool",
+        "changes",
+        "generation",
+        "shows",
+    )
 
-    def __init__(
-        self, tool: str | None = None, *, root: JsonPath = (), shows: Callable[[JsonPath], bool] | None = None
-    ) -> None:
+    def __init__(self, tool: str | None = None, *, root: JsonPath = ()) -> None:
         self._tool = tool
         self._root = root
-        self._shows = shows
+        self.shows: Callable[[JsonPath], bool] | None = None
+        """Says of the way to a string, from the root of the JSON on, whether its beginning is worth showing. A string
+        of which it is not is None in `value` until it is whole. None shows all."""
         self._index: int | None = None  # of the part that holds the output
         self._parser = PartialJSON()
         self._ended = False
+        self._string = 0  # which of the parser's strings was asked about
+        self._shown = True
         self.changes = 0
         """How often the output has changed."""
         self.generation = 0
@@ -55,15 +67,19 @@ class OutputReader:
 
     def feed(self, event: PartEvent) -> bool:
         """Takes one event in. Returns whether the output has changed."""
+        if type(event) is PartDeltaEvent:  # by far the most of them
+            if event.index != self._index:
+                return False
+            delta = event.delta
+            if type(delta) is TextPartDelta:
+                self._read(delta.content_delta)
+            elif type(delta) is ToolCallPartDelta:
+                self._read(delta.args_delta)
+            else:
+                return False
+            self.changes += 1
+            return True
         match event:
-            case PartDeltaEvent(index=index, delta=delta):
-                if index != self._index:
-                    return False
-                match delta:
-                    case TextPartDelta(content_delta=text) | ToolCallPartDelta(args_delta=text):
-                        self._read(text)
-                    case _:
-                        return False
             case PartStartEvent(index=index, part=part):
                 text = output_text(part, self._tool)
                 if text is None:
@@ -88,6 +104,7 @@ class OutputReader:
 
     def _reset(self) -> None:
         self._index, self._parser, self._ended = None, PartialJSON(), False
+        self._string, self._shown = 0, True
         self.generation += 1
 
     def _begin(self, index: int, text: str) -> None:
@@ -98,7 +115,11 @@ class OutputReader:
     def _read(self, text: str) -> None:
         parser = self._parser
         parser.feed(text)
-        if self._shows is not None and parser.in_string and not self._shows(parser.open_path):
+        if self.shows is None or not parser.in_string:
+            return
+        if parser.strings != self._string:  # another than before
+            self._string, self._shown = parser.strings, self.shows(parser.open_path)
+        if not self._shown:
             parser.hide_growing_string()
 
     @property
@@ -128,7 +149,7 @@ class OutputReader:
     def state(self, path: Sequence[str | int] = ()) -> ValueState:
         """How far the value at `path` has come: `pending`, `growing` or `complete`; the empty path is the whole. It
         takes as long as the path. A negative number counts items from the last one that has come."""
-        state = self._parser.state((*self._root, *path))
+        state = self._parser.state((*self._root, *path) if self._root else path)
         if not path and self._ended and self._parser.complete:
             return "complete"  # nothing follows a number that is the whole output
         return state
@@ -137,36 +158,30 @@ class OutputReader:
         """A reader of the items of the array at `path`, from its first one."""
         return ItemReader(self, path)
 
-    def whole_items(self, path: JsonPath, first: int) -> list[Any]:
-        """The items of the array at `path` that are whole, from number `first` on."""
+    def array(self, path: JsonPath) -> list[Any] | None:
+        """The array at `path`, once it has begun."""
         found = self._parser.value
-        path = (*self._root, *path)
-        for key in path:
+        for key in (*self._root, *path):
             if cast("type[object]", type(found)) is not dict or key not in found:
-                return []
+                return None
             found = found[key]
-        if cast("type[object]", type(found)) is not list:
-            return []
-        whole = len(found)
-        if whole <= first:
-            return []
-        open_containers = self._parser.open_containers
-        depth = len(path)
-        growing = len(open_containers) > depth and open_containers[depth] is found
-        if growing and (len(open_containers) > depth + 1 or self._parser.in_string):
-            whole -= 1
-        return found[first:whole]
+        return found if cast("type[object]", type(found)) is list else None
+
+    def whole_items(self, array: list[Any], path: JsonPath) -> int:
+        """How many items of the array at `path` are whole."""
+        return self._parser.whole_items(array, len(self._root) + len(path))
 
 
 class ItemReader:
     """The items of one array of an output, each once, when it is whole."""
 
-    __slots__ = ("_generation", "_path", "_reader", "taken")
+    __slots__ = ("_array", "_generation", "_path", "_reader", "taken")
 
     def __init__(self, reader: OutputReader, path: JsonPath) -> None:
         self._reader = reader
         self._path = path
         self._generation = reader.generation
+        self._array: list[Any] | None = None
         self.taken = 0
         """How many items of the present output were taken."""
 
@@ -175,7 +190,15 @@ class ItemReader:
         they are given from the first one."""
         reader = self._reader
         if reader.generation != self._generation:
-            self._generation, self.taken = reader.generation, 0
-        items = reader.whole_items(self._path, self.taken)
-        self.taken += len(items)
+            self._generation, self._array, self.taken = reader.generation, None, 0
+        array = self._array
+        if array is None:
+            array = self._array = reader.array(self._path)
+            if array is None:
+                return []
+        if len(array) <= self.taken:
+            return []
+        whole = reader.whole_items(array, self._path)
+        items = array[self.taken : whole]
+        self.taken = whole
         return items

@@ -9,6 +9,7 @@ from .plan.command import command as plan
 from .runs.command import command as run
 from .speed.command import command as speed
 from .speed.micro import command as micro
+from .typed.command import command as typed
 
 app = typer.Typer(
     name="benchmarks",
@@ -31,6 +32,7 @@ app.command("micro")(micro)
 app.command("run")(run)
 app.command("jobs")(jobs)
 app.command("plan")(plan)
+app.command("typed")(typed)
 app.command("gateway")(gateway)
 
 if __name__ == "__main__":

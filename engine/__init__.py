@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from .admission import EngineBusy, Group, Limits, Reason
     from .api import AnthropicModel, LimitsError, MissingCredentialsError
     from .api.clients import AnthropicClient
+    from .budget.budget import Budget
+    from .budget.host import HostBudget
+    from .budget.redis import RedisBudget
+    from .budget.stats import BudgetStats
     from .combinators import (
         ChannelContext,
         CompletionChannel,
@@ -73,6 +77,10 @@ _HOMES = {
     "TextStream": "combinators",
     "Until": "combinators",
     "Reason": "admission",
+    "Budget": "budget.budget",
+    "BudgetStats": "budget.stats",
+    "HostBudget": "budget.host",
+    "RedisBudget": "budget.redis",
     "CacheSaving": "plan",
     "Estimate": "plan",
     "ModelPlan": "plan",
@@ -130,6 +138,8 @@ __all__ = [
     "AnthropicClient",
     "AnthropicModel",
     "Beside",
+    "Budget",
+    "BudgetStats",
     "CacheSaving",
     "ChannelContext",
     "Columns",
@@ -142,6 +152,7 @@ __all__ = [
     "Figures",
     "Group",
     "HedgeContext",
+    "HostBudget",
     "InputError",
     "Invalid",
     "InvalidRequestsError",
@@ -162,6 +173,7 @@ __all__ = [
     "RaceContext",
     "RaceStream",
     "Reason",
+    "RedisBudget",
     "RequestFile",
     "RequestPipe",
     "ResultsError",

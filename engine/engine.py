@@ -6,11 +6,10 @@ out unwrapped.
 """
 
 import contextvars
-from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Hashable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 import attrs
@@ -31,11 +30,13 @@ from ..actors.stream import (
     RetryPolicy,
     StreamRequest,
     StreamResult,
-    nearest_rank,
 )
 from .admission import Admission, EngineBusy, Group, Limits
+from .admission.pool import MakePool, pool_of_its_own
 from .api.connected_model import ConnectedModel
 from .api.model import AnthropicModel
+from .budget.budget import Budget
+from .budget.given import budget_of
 from .combinators.as_completed import CompletionChannel, as_completed
 from .combinators.gather import gather, pipe
 from .combinators.launcher import ChannelContext
@@ -45,7 +46,7 @@ from .combinators.single import StreamContext
 from .connections import Connections
 from .ended import EndedStreams
 from .event_loop import HomeLoop
-from .opened import BlockTask
+from .opened import OpenedByHand
 from .prices import Price, Prices
 from .sdk_clients import SdkClients
 from .settings import admin_key_for, check_settings
@@ -53,12 +54,15 @@ from .stats import EngineStats, engine_stats
 from .submission import Defaults, Submission, Way
 from .supervisor import Job, Supervisor
 from .telemetry import find_observers
+from .times_to_content import TimesToFirstContent
+
+if TYPE_CHECKING:
+    from .budget.sharing import Sharing
 
 __all__ = ["Engine", "EngineBusy", "EngineStats"]
 
 
 _ELSEWHERE = "elsewhere its streams' state, result and cancel() can be used"
-_ENOUGH_TTFTS = 20
 _FOR_THE_REST = frozenset(  # of the engine: combinators, runs, the synchronous face, the SDK's clients
     {"ask_to_cancel", "base_url", "closing", "connection", "count_spent", "deadlines", "find", "forget", "home"}
     | {"launch", "params_for", "prices", "request_cancel", "spent_for", "start_side_task", "with_longest_answer"}
@@ -66,7 +70,7 @@ _FOR_THE_REST = frozenset(  # of the engine: combinators, runs, the synchronous 
 
 
 @misuse("async with Engine(model) as engine", "with")
-class Engine(SdkClients):
+class Engine(SdkClients, OpenedByHand):
     """Runs many streams at once, in one event loop: `async with Engine(model) as engine`.
 
     At most `max_concurrency` streams run at a time, and fewer when the API accepts no more. Other requests wait, at
@@ -83,6 +87,11 @@ class Engine(SdkClients):
     the error type `spend_cap_reached`. What runs finishes. `prices` come before the known prices, by the model's name.
 
     `keep_ended` is in seconds: so long `get` finds a stream after its end, without its request. At most 1,000 are kept.
+
+    `budget` shares the limits with all other engines that use the same key and a budget of this kind: `"host"` with
+    those of this user's processes on this host, the URL of a Redis server with those on any machine, or a `HostBudget`
+    or `RedisBudget`. Each gets a fair share of what it needs, and what
+    one does not need goes to the others. No stream ever fails or waits because the budget can't be reached.
 
     Leaving the block refuses new work, cancels what waits, and lets what runs finish for `grace` seconds before that is
     cancelled, too. Leaving it with an exception cancels at once. In either case nothing of the engine runs any more
@@ -111,6 +120,7 @@ class Engine(SdkClients):
         prices: Mapping[str, Price] | None = None,
         grace: float = 30.0,
         keep_ended: float = 0.0,
+        budget: Budget | str | None = None,
     ) -> None:
         check_settings(
             model,
@@ -144,11 +154,12 @@ class Engine(SdkClients):
             spend_cap=spend_cap,
             prices=self.prices,
         )
+        self._budget = budget_of(budget)
+        self._sharing: Sharing | None = None
         self._connections = Connections(self._defaults.deadlines)
         self._loop: HomeLoop | None = None
-        self._block_task: BlockTask | None = None
         self._supervisor: Supervisor | None = None
-        self._ttfts: deque[float] = deque(maxlen=1000)
+        self._ttfts = TimesToFirstContent()
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if name not in _FOR_THE_REST]
@@ -160,15 +171,25 @@ class Engine(SdkClients):
             raise RuntimeError("an engine is entered once; make another")
         self._loop = loop = HomeLoop("engine", elsewhere=_ELSEWHERE)
         connection = self.connection
-        self._admission = admission = self._make_admission(clock=loop.clock, woken=lambda: supervisor.wake())
+        make_pool: MakePool = pool_of_its_own
+        if self._budget is not None:
+            from .budget.sharing import Sharing
+
+            self._sharing = Sharing(self._budget, loop.clock, lambda: admission)
+            make_pool = self._sharing.make_pool
+        self._admission = admission = self._make_admission(
+            clock=loop.clock, woken=lambda: supervisor.wake(), make_pool=make_pool
+        )
         if self._admin_key is not None:
             told = await self._connections.groups_of(self._defaults.model, self._admin_key)
             admission.learn_groups(connection.credentials, told)
         self._tasks = tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._observers = find_observers()
-        self._supervisor = supervisor = Supervisor(tasks, loop.clock, admission, self._released, self._observers)
+        self._supervisor = supervisor = Supervisor(tasks, loop.clock, admission, self._ttfts.add, self._observers)
         supervisor.begin()
+        if self._sharing is not None:
+            supervisor.start_side_task(self._sharing.run())
         if self._keep_ended:
             # The task is started by a stream's end, whose context holds the stream: it gets this one.
             here = contextvars.copy_context()
@@ -201,36 +222,15 @@ class Engine(SdkClients):
             await self._tasks.__aexit__(type(cancelled) if cancelled else None, cancelled, None)
         finally:
             supervisor.end_unstarted(*why)
+            if self._sharing is not None:
+                await self._sharing.leave()
             await self._connections.aclose()
         if cancelled is not None and cancelled is not exc:
             raise cancelled
 
-    async def open(self) -> None:
-        """Enters the engine without a block, for notebooks, fixtures and start-up hooks: `aclose` leaves it, in this
-        task or another one of the same event loop. A task of its own holds the block meanwhile.
-
-        Raises as entering the block does. A cancellation leaves the engine closed.
-        """
-        if self._block_task is not None:
-            raise RuntimeError("an engine is opened once; make another")
-        self._block_task = BlockTask(self, "an engine")
-        await self._block_task.open(HomeLoop("engine").library)
-
-    async def aclose(self) -> None:
-        """Leaves an engine that was opened with `open`, as leaving its block does: what runs may finish for `grace`
-        seconds. It may be called again, and by several tasks; each returns when nothing of the engine runs any more. It
-        does nothing to an engine that was never opened.
-
-        Raises what crashed the engine, if something did. A cancellation cancels what runs at once, and is raised when
-        that has stopped.
-        """
-        if self._block_task is None:
-            if self._supervisor is not None and not self._supervisor.closing:
-                raise RuntimeError("leave the block of `async with` instead: it closes the engine")
-            return
-        if self._loop is not None:
-            self._loop.check()
-        await self._block_task.close()
+    @property
+    def _left_by_block(self) -> bool:
+        return self._supervisor is not None and not self._supervisor.closing
 
     def _check(self) -> HomeLoop:
         supervisor = self._running_supervisor
@@ -297,7 +297,8 @@ class Engine(SdkClients):
         """
         supervisor = self._running_supervisor
         assert self._loop is not None
-        return engine_stats(self._admission, supervisor, self._loop.clock())
+        shared = None if self._sharing is None else self._sharing.stats()
+        return engine_stats(self._admission, supervisor, self._loop.clock(), shared)
 
     # -- many streams
 
@@ -362,11 +363,7 @@ class Engine(SdkClients):
         continues a message thread is never sent twice: the API takes it once. When neither shows content, reading
         raises the first one's error. Entering raises as `submit` does.
         """
-        return HedgeContext(self, request, self._usual_ttft() if after is None else after, policy)
-
-    def _usual_ttft(self) -> float | None:
-        ttfts = sorted(self._ttfts)
-        return None if len(ttfts) < _ENOUGH_TTFTS else ttfts[nearest_rank(0.95, len(ttfts)) - 1]
+        return HedgeContext(self, request, self._ttfts.usual_longest() if after is None else after, policy)
 
     # -- for combinators, runs and the synchronous engine
 
@@ -498,7 +495,3 @@ class Engine(SdkClients):
         """Asks a stream to stop, from any thread. This is what a handle's `cancel` does."""
         if self._loop is not None:
             self._loop.call(lambda: self.request_cancel(actor, "handle", reason))
-
-    def _released(self, actor: StreamActor) -> None:
-        if actor.result is not None and (ttft := actor.result.timings.ttft) is not None:
-            self._ttfts.append(ttft)

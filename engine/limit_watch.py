@@ -19,6 +19,8 @@ _SECONDS = 5.0  # a shorter wait is nothing to tell of
 _QUIET = 60.0  # seconds before the same is told again
 _MOST = 1000  # requests that are looked at: a hundred thousand may wait, and the event loop waits for us
 
+_SOME, _MUCH = 10.0, 0.1  # requests, and of a minute's worth, that others took
+
 _LIMITS: dict[Reason, str] = {
     "adaptive_concurrency": "the API accepts no more streams at once",
     "pause": "the API asked to wait, or is down",
@@ -84,11 +86,20 @@ class LimitWatch:
             waiting=self._admission.waiting,
             running=self._admission.running,
             next_in=None if until == math.inf else round(max(0.0, until - now), 1),
+            **_hint(pool),
         )
 
 
 def _how_much(pool: Pool, reason: Reason, now: float) -> dict[str, float]:
     bucket = pool.buckets.get(reason)
     if bucket is None or bucket.limit is None:
-        return {"concurrency": int(pool.window.size)} if reason == "adaptive_concurrency" else {}
+        return {"concurrency": int(pool.throttle.size)} if reason == "adaptive_concurrency" else {}
     return {"per_minute": round(bucket.limit), "left": round(bucket.left(now))}
+
+
+def _hint(pool: Pool) -> dict[str, str]:
+    """What may help, when others use the same key."""
+    bucket = pool.buckets["requests_per_minute"]  # of tokens it is not known exactly what was taken
+    if bucket.limit is None or bucket.taken_by_others < max(_SOME, _MUCH * bucket.limit):
+        return {}
+    return {"hint": 'others draw on this limit, too; if they run on this host, share it: Engine(..., budget="host")'}

@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 import anyio
 
+from .event_loop import HomeLoop
 from .finish import is_cancellation, uninterrupted, unwrapped
 
-__all__ = ["BlockTask"]
+__all__ = ["BlockTask", "OpenedByHand"]
 
 
 class BlockTask:
@@ -87,3 +88,42 @@ def _spawn(library: Literal["asyncio", "trio"], coro: Coroutine[Any, Any, None])
     import asyncio
 
     return asyncio.get_running_loop().create_task(coro)
+
+
+class OpenedByHand(AbstractAsyncContextManager[Any, None]):
+    """What an engine has beside its block, so that it can be opened and closed in different tasks."""
+
+    _loop: HomeLoop | None
+    _block_task: BlockTask | None = None
+
+    @property
+    def _left_by_block(self) -> bool:
+        """Whether it was entered as a block, and will be left as one."""
+        raise NotImplementedError
+
+    async def open(self) -> None:
+        """Enters the engine without a block, for notebooks, fixtures and start-up hooks: `aclose` leaves it, in this
+        task or another one of the same event loop. A task of its own holds the block meanwhile.
+
+        Raises as entering the block does. A cancellation leaves the engine closed.
+        """
+        if self._block_task is not None:
+            raise RuntimeError("an engine is opened once; make another")
+        self._block_task = BlockTask(self, "an engine")
+        await self._block_task.open(HomeLoop("engine").library)
+
+    async def aclose(self) -> None:
+        """Leaves an engine that was opened with `open`, as leaving its block does: what runs may finish for `grace`
+        seconds. It may be called again, and by several tasks; each returns when nothing of the engine runs any more. It
+        does nothing to an engine that was never opened.
+
+        Raises what crashed the engine, if something did. A cancellation cancels what runs at once, and is raised when
+        that has stopped.
+        """
+        if self._block_task is None:
+            if self._left_by_block:
+                raise RuntimeError("leave the block of `async with` instead: it closes the engine")
+            return
+        if self._loop is not None:
+            self._loop.check()
+        await self._block_task.close()

@@ -9,10 +9,11 @@ import attrs
 
 from .admission import Admission, Reason
 from .admission.pool import Pool
+from .budget.stats import BudgetStats
 from .held import held_streams
 from .supervisor import Supervisor
 
-__all__ = ["EngineStats", "LimitStats", "PoolStats", "WaitingRequest", "engine_stats"]
+__all__ = ["BudgetStats", "EngineStats", "LimitStats", "PoolStats", "WaitingRequest", "engine_stats"]
 
 
 @attrs.frozen
@@ -34,7 +35,7 @@ class LimitStats:
 
     per_minute: float
     remaining: float
-    """What may be used now. The part of what runs is already set aside."""
+    """What may be used now; of a shared limit, by this engine. The part of what runs is already set aside."""
     capacity: float
     """The most that can remain: a minute's worth, or less where the API has turned out to allow less at once."""
 
@@ -46,7 +47,7 @@ class PoolStats:
     name: str
     running: int
     concurrency: int
-    """How many streams at once the API is believed to accept."""
+    """How many streams at once the API is believed to accept; of a shared pool, how many of them are this engine's."""
     pause: float
     """Seconds until anything is sent again; 0 when sending is not paused."""
     limits: Mapping[Reason, LimitStats]
@@ -76,13 +77,18 @@ class EngineStats:
     held_seconds: float = 0.0
     """How long that has been so for the stream that is held back the longest; 0 when none is."""
 
+    budget: BudgetStats | None = None
+    """The engine's part in the budget that it shares with others; None when it shares none."""
+
     @property
     def waiting_for(self) -> Mapping[str, int]:
         """How many requests wait for each reason."""
         return Counter(wait.reason for wait in self.waits)
 
 
-def engine_stats(admission: Admission, supervisor: Supervisor, now: float) -> EngineStats:
+def engine_stats(
+    admission: Admission, supervisor: Supervisor, now: float, budget: BudgetStats | None = None
+) -> EngineStats:
     """The picture at `now`, in seconds on the engine's clock."""
     waits = [
         WaitingRequest(
@@ -115,15 +121,16 @@ def engine_stats(admission: Admission, supervisor: Supervisor, now: float) -> En
         spent=None if admission.spend_cap is None else admission.spend_cap.spent,
         held_by_consumers=len(held),
         held_seconds=max(held, default=0.0),
+        budget=budget,
     )
 
 
 def _pool_stats(pool: Pool, now: float) -> PoolStats:
-    pause = max(0.0, pool.window.paused_until - now)
+    pause = max(0.0, pool.throttle.paused_until - now)
     return PoolStats(
         name=pool.name,
         running=pool.running,
-        concurrency=int(pool.window.size),
+        concurrency=int(pool.throttle.size),
         pause=pause,
         limits={
             reason: LimitStats(bucket.limit, bucket.left(now), bucket.capacity)

@@ -24,7 +24,7 @@ class Home(Protocol):
         """Raises `RuntimeError` anywhere but there."""
         ...
 
-    def soon(self, function: Callable[[], None]) -> None:
+    def soon(self, function: Callable[[], None]) -> object:
         """Calls `function` there, soon; from any thread, and in the middle of anything."""
         ...
 

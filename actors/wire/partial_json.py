@@ -96,6 +96,7 @@ class PartialJSON:
         "_read",
         "_root",
         "_state",
+        "strings",
     )
 
     def __init__(self) -> None:
@@ -110,6 +111,8 @@ class PartialJSON:
         self._read = 0  # characters done with
         self._invalid_at: int | None = None
         self._hidden: str | None = None  # the growing string, while None stands in its place
+        self.strings = 0
+        """How many strings have begun that were not whole in their piece: it changes with what grows."""
 
     def feed(self, text: str) -> None:
         """Read the next piece. After text that can't be JSON, pieces are ignored."""
@@ -158,11 +161,6 @@ class PartialJSON:
     # What still grows.
 
     @property
-    def open_containers(self) -> tuple[Any, ...]:
-        """The dicts and lists that have begun and not ended, outermost first: each stands in the one before it."""
-        return tuple(self._open[1:])
-
-    @property
     def in_string(self) -> bool:
         """Whether the text stops inside a string that is a value. It grows at the end of `open_path`."""
         return self._state is PartialJSON._string_rest
@@ -183,32 +181,44 @@ class PartialJSON:
         negative number counts items from the last one that has come. After text that can't be JSON, what was growing
         stays `growing`.
         """
-        if not self._root and self.value is None:
-            return "pending"
-        value = self.value
-        on_the_way = bool(self._root) and len(self._open) > 1
-        if not path and not on_the_way:
-            return "growing" if not self._root or self.in_string else "complete"
-        for depth, key in enumerate(path, 1):
+        root, stack = self._root, self._open
+        if not root:
+            return "growing" if not path and self.value is not None else "pending"
+        value = root[0]
+        growing = len(stack)  # containers that may still be on the way; none of them is once it has been left
+        if not path and growing == 1:
+            return "growing" if self._state is PartialJSON._string_rest else "complete"
+        on_the_way = growing > 1
+        depth = 1
+        for key in path:
             kind = cast("type[object]", type(value))
             if kind is dict:
                 if key not in value:
                     return "pending"
             elif kind is list and type(key) is int:
-                key = key + len(value) if key < 0 else key
+                if key < 0:
+                    key += len(value)
                 if not 0 <= key < len(value):
                     return "pending"
             else:
                 return "pending"
+            if on_the_way:
+                if growing > depth + 1:
+                    on_the_way = key == self._keys[depth]
+                elif self._state is PartialJSON._string_rest:
+                    on_the_way = key == (self._name if kind is dict else len(value) - 1)
+                else:
+                    on_the_way = False
             value = value[key]
-            if not on_the_way:
-                continue
-            if len(self._open) > depth + 1:
-                on_the_way = key == self._keys[depth]
-            else:
-                inner = self._open[-1]
-                on_the_way = self.in_string and key == (self._name if type(inner) is dict else len(inner) - 1)
+            depth += 1
         return "growing" if on_the_way else "complete"
+
+    def whole_items(self, array: list[Any], depth: int) -> int:
+        """How many items of an array are whole, that stands in so many containers and is the latest there."""
+        stack, count = self._open, len(array)
+        if len(stack) <= depth + 1 or stack[depth + 1] is not array:
+            return count
+        return count - 1 if len(stack) > depth + 2 or self._state is PartialJSON._string_rest else count
 
     def hide_growing_string(self) -> None:
         """Has the value show None in place of the string that the text stops in, until the next piece is fed. For
@@ -322,6 +332,7 @@ class PartialJSON:
             return len(text)
         sign = found[0]
         if sign == '"':
+            self.strings += 1
             self._put("")
             self._state = PartialJSON._string_rest
         elif sign == "{":

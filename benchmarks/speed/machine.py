@@ -21,6 +21,8 @@ _PACKAGES = (
     "uvloop",
     "aiohttp",
     "pydantic-ai-slim",
+    "pydantic",
+    "instructor",
 )
 
 

@@ -13,13 +13,15 @@ from itertools import count
 from ...actors.message import Usage
 from ...actors.stream import ErrorInfo
 from ..prices import Prices
+from .demand import Demand
 from .lanes import GroupState, Lane, Lanes
 from .model_groups import ModelGroups, limits_by_pool, model_group, pool_name
-from .pool import Block, Pool
+from .pool import MakePool, Pool, pool_of_its_own
 from .reservation import Reservation
 from .retry_budget import RetryBudget
-from .settings import Group, Limits
+from .settings import Group, Limits, Reason
 from .spend_cap import SpendCap
+from .throttle import Block
 from .ticket import Ticket
 
 __all__ = ["Admission", "EngineBusy"]
@@ -49,7 +51,9 @@ class Admission:
         groups: Mapping[str, Group] | None = None,
         spend_cap: float | None = None,
         prices: Prices | None = None,
+        make_pool: MakePool = pool_of_its_own,
     ) -> None:
+        self._make_pool = make_pool
         self._max_concurrency = max_concurrency
         self._max_queued = max_queued
         self._clock = clock
@@ -88,10 +92,15 @@ class Admission:
         if pool is None:
             fixed = self._limits if isinstance(self._limits, Limits) else self._limits.get(name)
             learnt = None if told is None else told.limits.get(name)
-            pool = Pool(
-                name, self._max_concurrency, fixed or learnt or Limits(), self._clock(), fixed=bool(fixed), fast=fast
+            pool = self._pools[credentials, name] = self._make_pool(
+                credentials,
+                name,
+                self._max_concurrency,
+                fixed or learnt or Limits(),
+                self._clock(),
+                fixed=bool(fixed),
+                fast=fast,
             )
-            self._pools[credentials, name] = pool
         return pool
 
     def forget(self, credentials: Hashable) -> None:
@@ -102,6 +111,23 @@ class Admission:
     def pools(self) -> tuple[Pool, ...]:
         """All pools so far."""
         return tuple(self._pools.values())
+
+    def demand(self, pool: Pool, now: float) -> Demand:
+        """What would be sent to a pool now if nothing but the pool itself held it back."""
+        waiting, free = 0, self._max_concurrency - self.running
+        amounts: dict[Reason, float] = {}
+        heads: dict[Reason, float] = {}
+        for lane in self._lanes.of(pool) if free > 0 else ():
+            if (head := lane.head()) is None:
+                continue
+            caps = self._caps(head)
+            if self._held_back(lane, now, caps, self._estimated_cost(head) if caps else 0.0) is not None:
+                continue
+            waiting += len(lane)
+            for reason, amount in pool.needs(head, now).items():
+                amounts[reason] = amounts.get(reason, 0.0) + amount * len(lane)
+                heads[reason] = max(heads.get(reason, 0.0), amount)
+        return Demand(min(waiting, max(0, free)), {name: amount / waiting for name, amount in amounts.items()}, heads)
 
     def check_room(self) -> None:
         """Raises `EngineBusy` when one more request would be too many."""

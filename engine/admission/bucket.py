@@ -10,6 +10,8 @@ import math
 
 import attrs
 
+from .remembered import Remembered
+
 __all__ = ["Bucket", "Mark"]
 
 _SMALLEST_BURST = 1 / 60  # of a minute's worth: a limit of 60 a minute that is enforced as one a second
@@ -24,14 +26,14 @@ class Mark:
     """How much of all that was ever reserved the API must have counted by the time it answered this request."""
 
 
-class Bucket:
+class Bucket(Remembered):
     """One limit. Amounts are requests or tokens, times are seconds on the engine's clock.
 
     `per_minute` is the limit, which headers never raise if it is `fixed`; None for one that is learnt from headers, and
     limits nothing until then. `unit` is the step to which the headers' figures are rounded.
     """
 
-    __slots__ = ("_burst", "_fixed", "_reserved", "_since", "level", "limit", "outstanding", "unit")
+    _fixed_parts = frozenset({"unit"})
 
     def __init__(self, per_minute: float | None, now: float, *, unit: int = 1, fixed: bool = True) -> None:
         self.limit = per_minute
@@ -44,11 +46,32 @@ class Bucket:
         self._since = now
         self._reserved = 0.0  # all that ever was
         self._burst = 1.0  # of a minute's worth, the most the bucket holds
+        self._most_seen = 0.0  # in headers
+        self.taken_by_others = 0.0
+        """What is gone that nobody here has taken: others draw on the same limit."""
 
     @property
     def capacity(self) -> float:
         """The most the bucket holds."""
         return math.inf if self.limit is None else self.limit * self._burst
+
+    @property
+    def counted(self) -> float:
+        """How much of all that was ever reserved is settled."""
+        return self._reserved - self.outstanding
+
+    def limit_to(self, per_minute: float, now: float, *, fixed: bool, burst: float | None = None) -> None:
+        """The limit is this from now on, and is `fixed` or only told. `burst` is the most the bucket holds, in minutes'
+        worth; as before, if it is not given."""
+        if self.limit is None:
+            self.limit, self.level, self._since = per_minute, self.level + per_minute, now
+        else:
+            self._refill(now)
+            self.limit = per_minute
+        if burst is not None:
+            self._burst = burst
+        self._fixed = fixed
+        self.level = min(self.level, self.capacity)
 
     def left(self, now: float) -> float:
         """What may be reserved at `now`. (`level` is from the last look.)"""
@@ -78,9 +101,11 @@ class Bucket:
         self.level = max(self.level + reserved - used, min(self.level, -self.capacity))
         self.outstanding -= reserved
 
-    def observe(self, limit: float, remaining: float, mark: Mark, now: float) -> None:
-        """The answer to the request with this mark gave a limit, and how much remains of it."""
+    def observe(self, limit: float, remaining: float, mark: Mark, now: float, *, granted: float = 0.0) -> None:
+        """The answer to the request with this mark gave a limit, and how much remains of it. `granted` is what others
+        may have taken unseen: the level counts it as still there."""
         least = remaining - (self._reserved - mark.counted)
+        self._most_seen = max(self._most_seen, remaining)
         if self.limit is None:
             self.limit, self.level, self._since = limit, least, now
             return
@@ -88,8 +113,16 @@ class Bucket:
         if not self._fixed:
             self.limit = limit
             self.level = max(self.level, min(least, self.capacity))
-        if self.level > remaining + (now - mark.moment) * self.limit / 60 + self.unit:
-            self.level = remaining
+        most = remaining + (now - mark.moment) * self.limit / 60 + self.unit + granted
+        if self.level > most:
+            if self.level <= self._most_seen:  # else the bucket may hold less than a minute's worth
+                self.taken_by_others += self.level - most
+            self.level = remaining + granted
+
+    def cap(self, remaining: float) -> None:
+        """The API refused a request, and told that so much remains now: a refusal comes at once, so it is up to
+        date."""
+        self.level = min(self.level, remaining)
 
     def contradict(self, now: float) -> None:
         """The API refused a request that should have passed: its bucket must hold less than a minute's worth.

@@ -8,9 +8,10 @@ the group whose clock is furthest behind is next. A group that returns after a r
 import heapq
 from collections.abc import Collection, Iterator
 
-from .pool import Block, Pool
+from .pool import Pool
 from .settings import Group
 from .spend_cap import SpendCap
+from .throttle import Block
 from .ticket import Ticket
 
 __all__ = ["GroupState", "Lane", "Lanes"]
@@ -62,6 +63,10 @@ class Lane:
         """Takes the head out of the lane."""
         heapq.heappop(self._heap)
 
+    def __len__(self) -> int:
+        """How many wait; those too that were cancelled lately."""
+        return len(self._heap)
+
     def __iter__(self) -> Iterator[Ticket]:
         return (entry[-1] for entry in self._heap if entry[-1].state == "waiting")
 
@@ -88,11 +93,15 @@ class Lanes:
         """The pools for which a request waits."""
         return list(self._pools)
 
+    def of(self, pool: Pool) -> list[Lane]:
+        """The lanes of a pool."""
+        return list(self._pools.get(pool, {}).values())
+
     def in_order(self, pools: Collection[Pool]) -> list[tuple[Lane, Ticket]]:
         """The lanes of these pools in which a request waits, each with its head, in the order of turns."""
         ranked: list[tuple[tuple[int, float, bool, int], Lane, Ticket]] = []
         for pool in pools:
-            lanes, out = self._pools[pool], pool.window.out
+            lanes, out = self._pools[pool], pool.throttle.out
             for key, lane in list(lanes.items()):
                 ticket = lane.head()
                 if ticket is None:

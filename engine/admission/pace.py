@@ -14,7 +14,9 @@ it.
 """
 
 import math
-from collections import deque
+
+from .moments import Moments
+from .remembered import Remembered
 
 __all__ = ["Pace"]
 
@@ -38,7 +40,7 @@ _TRY_AGAIN = 60.0  # seconds
 _MEMORY = 400  # answers
 
 
-class _Falls:
+class _Falls(Remembered):
     """How often in a row the limit was measured as lower than before. A rate that was lowered for refusals that come
     by chance falls each time, as everything that is allowed is used."""
 
@@ -59,13 +61,13 @@ class _Falls:
         self.refusals += refusals
 
 
-class Pace:
-    """The pace of one pool. Times are seconds on the engine's clock."""
+class Pace(Remembered):
+    """The pace of one pool. Times are seconds on the engine's clock; `grain` is that of the moments it keeps."""
 
-    def __init__(self) -> None:
+    def __init__(self, grain: float = 0.0) -> None:
         # A refusal comes at once: what was sent and is not refused yet is taken for accepted.
-        self._sent: deque[float] = deque()
-        self._turned_down: deque[float] = deque()
+        self._sent = Moments(grain)
+        self._turned_down = Moments(grain)
         self._first: float | None = None
         self._rate: float | None = None  # the limit as measured, in requests a second; None while none is known
         self._start = math.inf  # requests a second with which we went on
@@ -88,6 +90,15 @@ class Pace:
         """Whether a limit is believed in."""
         return self._rate is not None
 
+    @property
+    def changed_at(self) -> float:
+        """When it was last found to be another one."""
+        return self._changed_at
+
+    def rate(self, now: float) -> float | None:
+        """How many requests a second may be sent; None while no limit is believed in."""
+        return None if self._rate is None else min(self._rate_at(now), _FASTEST)
+
     def accepted(self, now: float, sent: float, alone: int) -> None:
         """The API accepted a request that was sent at that moment, by which it turned out that so many before it were
         refused alone, between others that were accepted."""
@@ -103,7 +114,7 @@ class Pace:
 
     def turned_down(self, sent: float) -> None:
         """The API refused a request that was sent at that moment. To be called before what else follows from it."""
-        self._turned_down.append(sent)
+        self._turned_down.add(sent)
 
     def told(self, now: float) -> None:
         """The API refused a request for following too soon, and said so: there is a limit, and it was reached."""
@@ -147,10 +158,9 @@ class Pace:
         """A request is sent."""
         if self._first is None:
             self._first = now
-        self._sent.append(now)
+        self._sent.add(now)
         for moments in (self._sent, self._turned_down):
-            while moments and moments[0] < now - _LONGEST:
-                moments.popleft()
+            moments.forget(now - _LONGEST)
         self._sends += 1
         if self._rate is not None:
             # At most a second's worth at once.
@@ -226,7 +236,7 @@ class Pace:
     def _measure(self, now: float, elapsed: float) -> None:
         """The limit was reached: goes on just below the rate that was accepted in the last `elapsed` seconds."""
         seconds = min(elapsed, _LONGEST)
-        count = _since(self._sent, now - seconds) - _since(self._turned_down, now - seconds)
+        count = self._sent.since(now - seconds) - self._turned_down.since(now - seconds)
         rate = max(1, count) / seconds
         if self._rate is not None:
             if self._sends < _USED * self._start * elapsed:
@@ -244,7 +254,3 @@ class Pace:
     def _change(self, now: float) -> None:
         self._changed_at = now
         self._sends = self._passed = self._alone = 0
-
-
-def _since(moments: deque[float], start: float) -> int:
-    return sum(moment > start for moment in moments)

@@ -5,30 +5,25 @@ elsewhere.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import Protocol
 
 from ...actors.message import Usage
 from ...actors.stream import ErrorInfo, refuses_account
 from .bucket import Bucket
 from .estimates import Estimates
-from .pace import Pace
 from .prompt_cache import Prefixes
-from .refusals import Refusals
 from .reservation import Reservation
 from .settings import Limits, Reason
-from .window import Window
+from .throttle import Block, Refusal, Throttle
 
-__all__ = ["Block", "Pool", "is_overload"]
-
-Block = tuple[Reason, float | None]
-"""Why a request waits, and the moment at which that may be over; None when it depends on other requests."""
+__all__ = ["MakePool", "Pool", "is_overload", "pool_of_its_own"]
 
 _LIMIT_NAMES: dict[Reason, str] = {
     "requests_per_minute": "requests",
     "input_tokens_per_minute": "input-tokens",
     "output_tokens_per_minute": "output-tokens",
 }
-_BY_CHANCE = 60.0  # seconds: a refusal that asks to wait for longer does not come by chance
 _RAMP = "ramp_limit_exceeded"
 _MOST_ESTIMATES = 10_000
 _UNIT = 1000  # token figures in the headers are rounded to thousands
@@ -50,9 +45,7 @@ class Pool:
         self.name = name
         self._headers = "anthropic-fast" if fast else "anthropic-ratelimit"
         self.running = 0
-        self.window = Window(ceiling)
-        self.pace = Pace()
-        self.refusals = Refusals()
+        self.throttle = Throttle(ceiling)
         self.prefixes = Prefixes()
         self.buckets: dict[Reason, Bucket] = {
             "requests_per_minute": Bucket(limits.requests_per_minute, now, fixed=fixed),
@@ -72,25 +65,19 @@ class Pool:
 
     def shut(self, now: float) -> Block | None:
         """What keeps every request from being sent now, however small; None when nothing does."""
-        window = self.window
-        if now < window.paused_until:
-            return "pause", window.paused_until
-        if window.full(self.running, now):
-            return ("pause", window.probe_until) if window.out else ("adaptive_concurrency", None)
-        if (wait := self.pace.wait(now)) > 0:
-            return "pace", now + wait
-        return None
+        return self.throttle.shut(self.running, now)
 
     def blocked(self, reservation: Reservation, now: float) -> Block | None:
         """What keeps this request from being sent now; None when nothing does."""
         if (block := self.shut(now)) is not None:
             return block
-        for reason, amount in self._needs(reservation, now).items():
+        for reason, amount in self.needs(reservation, now).items():
             if (wait := self.buckets[reason].wait(amount, now)) > 0:
                 return reason, now + wait
         return None
 
-    def _needs(self, reservation: Reservation, now: float) -> dict[Reason, float]:
+    def needs(self, reservation: Reservation, now: float) -> dict[Reason, float]:
+        """What it will take of each limit if it is sent now: an estimate."""
         estimates = self.estimates(reservation.group, reservation.model_name)
         return {
             "requests_per_minute": 1.0,
@@ -106,9 +93,8 @@ class Pool:
     def send(self, reservation: Reservation, now: float) -> None:
         """The request is sent now: sets aside what it will need."""
         self.running += 1
-        reservation.sending = self.window.sent(now)
-        self.pace.sent(now)
-        reservation.reserved = self._needs(reservation, now)
+        reservation.sending = self.throttle.sent(now)
+        reservation.reserved = self.needs(reservation, now)
         reservation.marks = {
             reason: self.buckets[reason].reserve(amount, now) for reason, amount in reservation.reserved.items()
         }
@@ -118,17 +104,10 @@ class Pool:
         """The API accepted the request: the head of an answer has come."""
         if reservation.sending is None:
             return
-        self._answered(reservation, reservation.sending, now)
+        self.throttle.answered(reservation.sending, _sent(reservation), self.running, now)
         reservation.sending = None
         self._settle(reservation, "requests_per_minute", 1.0)
         self._observe(reservation, headers, now)
-
-    def _answered(self, reservation: Reservation, sending: int, now: float) -> None:
-        """The API took the request with this number on, or refused it for what it asked."""
-        alone = self.refusals.accepted(sending)
-        self.pace.accepted(now, reservation.marks["requests_per_minute"].moment, alone)
-        if self.window.accepted(sending, self.running) and not self.pace.limits:
-            self.refusals.open_again()
 
     def refused(self, reservation: Reservation, info: ErrorInfo, now: float) -> None:
         """The API answered with an error, or could not be reached."""
@@ -141,47 +120,19 @@ class Pool:
         self._observe(reservation, info.rate_limits, now)
         if not is_overload(info):
             if info.status is None:
-                self.window.gone(sending)  # it never reached the API
-                return
-            self._answered(reservation, sending, now)
+                self.throttle.gone(sending)  # it never reached the API
+            else:
+                self.throttle.answered(sending, _sent(reservation), self.running, now)
             return
-        asked = info.retry_after or 0.0
-        if asked > _BY_CHANCE or (asked and info.status == 429 and (room is not None or info.code == _RAMP)):
-            self.window.pause(now + asked)
-        if info.status == 429 and (room is None or info.code == _RAMP):
-            self.pace.turned_down(reservation.marks["requests_per_minute"].moment)
-        if info.status == 429 and info.code == _RAMP:
-            self.pace.told(now)
-            self.window.gone(sending)
-        elif info.status == 429 and room is False:
-            self._cap(info.rate_limits)
-            self.window.gone(sending)  # a bucket was empty, and is now known to be
-        else:
-            self._refused_unexplained(reservation, sending, info, room, now)
-
-    def _refused_unexplained(
-        self, reservation: Reservation, sending: int, info: ErrorInfo, room: bool | None, now: float
-    ) -> None:
-        """No limit that is known explains why the request was refused."""
-        window, rate = self.window, info.status == 429 and room is None
-        tells = window.tells(sending)
-        if rate:
-            window.gone(sending)
-        else:
-            window.refused(sending)
-        if info.status == 429 and room:
-            self.buckets["requests_per_minute"].contradict(now)
-            self.buckets["input_tokens_per_minute"].contradict(now)
-        if tells:
-            window.shut(sending, now, info.retry_after or 0.0)
-        elif window.out:
-            pass  # it was sent before
-        elif self.refusals.refused(sending):
-            window.shut(sending, now, info.retry_after or 0.0)
-            if rate:
-                self.pace.shut(now, reservation.marks["requests_per_minute"].moment)
-        elif rate:
-            self.pace.refused(now, reservation.marks["requests_per_minute"].moment)
+        ramp = info.code == _RAMP
+        if info.status == 429 and room is not None and not ramp:
+            if room:
+                self.buckets["requests_per_minute"].contradict(now)
+                self.buckets["input_tokens_per_minute"].contradict(now)
+            else:
+                self._cap(info.rate_limits)
+        refusal = Refusal(info.status, room, ramp, info.retry_after or 0.0)
+        self.throttle.refused(sending, _sent(reservation), refusal, now)
 
     def began(self, reservation: Reservation, usage: Usage, now: float) -> None:
         """The answer has begun; `usage` is what it says of the input."""
@@ -191,13 +142,13 @@ class Pool:
 
     def overloaded(self) -> None:
         """The API broke an answer off because it was overloaded."""
-        self.window.overloaded()
+        self.throttle.overloaded()
 
     def leave(self, reservation: Reservation, usage: Usage, *, whole: bool, now: float) -> None:
         """The request runs no more, and used so much. `whole` says whether its answer came to its end."""
         self.running -= 1
         if reservation.sending is not None:
-            self.window.gone(reservation.sending)
+            self.throttle.gone(reservation.sending)
             reservation.sending = None
         self.prefixes.given_up(reservation)
         self._settle(reservation, "requests_per_minute", 1.0)
@@ -237,7 +188,7 @@ class Pool:
         for reason, bucket in self.buckets.items():
             found = _figures(headers, self._header(reason))
             if found is not None:
-                bucket.level = min(bucket.level, found[1])
+                bucket.cap(found[1])
 
     def _has_room(self, headers: Mapping[str, str]) -> bool | None:
         """Whether a refusal's headers give room in every limit; None when they name no limit."""
@@ -247,6 +198,34 @@ class Pool:
             if (found := _figures(headers, self._header(reason))) is not None
         ]
         return all(rooms) if rooms else None
+
+
+class MakePool(Protocol):
+    """Makes the pool of a customer, whose `credentials` are secret."""
+
+    def __call__(
+        self,
+        credentials: Hashable,
+        name: str,
+        ceiling: int,
+        limits: Limits,
+        now: float,
+        /,
+        *,
+        fixed: bool,
+        fast: bool,
+    ) -> Pool: ...
+
+
+def pool_of_its_own(
+    credentials: Hashable, name: str, ceiling: int, limits: Limits, now: float, /, *, fixed: bool, fast: bool
+) -> Pool:
+    """A pool that no other engine knows of."""
+    return Pool(name, ceiling, limits, now, fixed=fixed, fast=fast)
+
+
+def _sent(reservation: Reservation) -> float:
+    return reservation.marks["requests_per_minute"].moment
 
 
 def _figures(headers: Mapping[str, str], name: str) -> tuple[float, float] | None:

@@ -12,6 +12,8 @@ likely to be accepted: where there are more than a few, there is no row.
 
 import math
 
+from .remembered import Remembered
+
 __all__ = ["Refusals"]
 
 _SHORTEST_ROW = 3
@@ -23,7 +25,7 @@ _PRIOR = 20  # so many answers the first guess is worth
 _FIRST_GUESS = 0.01
 
 
-class Refusals:
+class Refusals(Remembered):
     """The answers of one pool. Requests are numbered in the order in which they are sent."""
 
     def __init__(self) -> None:

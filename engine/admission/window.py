@@ -16,6 +16,9 @@ intervals, until one is accepted. Then the window doubles again, up to its size 
 import math
 import random
 from collections.abc import Callable
+from typing import Any
+
+from .remembered import Remembered, mapping
 
 __all__ = ["Window"]
 
@@ -37,7 +40,7 @@ _DOUBTFUL = 1.3  # times larger: what was refused before says little about this 
 _PATIENCE = 30  # rounds at one size
 
 
-class _Trial:
+class _Trial(Remembered):
     """A while with a smaller window: whether fewer requests are refused."""
 
     def __init__(self, size: float, share: float) -> None:
@@ -63,8 +66,10 @@ class _Trial:
         return self.share < _FEWER * self._share
 
 
-class Window:
+class Window(Remembered):
     """The limit on concurrency of one pool, at most `ceiling`. Times are seconds on the engine's clock."""
+
+    _fixed_parts = frozenset({"_ceiling", "_uniform", "_trial"})
 
     def __init__(self, ceiling: int, uniform: Callable[[float, float], float] = random.uniform) -> None:
         self.size = min(_FIRST_SIZE, ceiling)
@@ -89,6 +94,25 @@ class Window:
         self._pause = 0.0
         self._probe: int | None = None
         self._probe_sent = 0.0
+
+    def remember(self) -> dict[str, Any]:
+        """What it has learnt."""
+        return super().remember() | {"trial": None if self._trial is None else self._trial.remember()}
+
+    def recall(self, learnt: object) -> None:
+        """Takes over what another window has learnt; of its size, as much as fits. Raises `ValueError` for what is not
+        of this kind."""
+        super().recall(learnt)
+        self.size = min(self.size, self._ceiling)
+        trial = mapping(learnt).get("trial")
+        if trial is not None:
+            self._trial = _Trial(0.0, 0.0)
+            self._trial.recall(trial)
+
+    @property
+    def probe(self) -> int | None:
+        """The number of the probe that is under way."""
+        return self._probe
 
     @property
     def paused_until(self) -> float:

@@ -18,6 +18,7 @@ from .perform import Job, Status, perform
 from .plan import show_plan
 from .providers import model_by
 from .schema_option import read_schema
+from .sharing import budget_by
 from .telling import fail, say
 
 __all__ = ["run_file"]
@@ -44,6 +45,7 @@ def run_file(
     max_attempts: int,
     max_failures: str | None,
     limits: Sequence[str],
+    budget: str | None,
     dry_run: bool,
     stream_events: str | None,
     schema: str | None,
@@ -67,6 +69,7 @@ def run_file(
             raise InputError("--spend-cap is a number of dollars, not inf: leave it out for no cap")
         _check_policy(retry_errored, retry_only, max_failures)
         given = limits_of(limits)
+        shared = budget_by(budget, base_url=base_url)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
         wanted = None if schema is None else read_schema(schema)
         requests = options.read(source, output, overwrite=overwrite)
@@ -102,6 +105,7 @@ def run_file(
         concurrency=concurrency,
         limit=limit,
         limits=given,
+        budget=shared,
         timeout=timeout,
         prices=known,
         overwrite=overwrite,

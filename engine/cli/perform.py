@@ -18,6 +18,7 @@ from ...actors.message import EMPTY
 from ...actors.stream import Deadlines, OutputSpec, Recovery, RetryPolicy, StreamRequest
 from ..admission import Limits
 from ..api.model import AnthropicModel, MissingCredentialsError
+from ..budget.budget import Budget
 from ..engine import Engine
 from ..input import InputError, RequestFile
 from ..input.pipe import RequestPipe
@@ -33,6 +34,7 @@ from .frames import ENDED, figures_now
 from .interruptions import SIGHUP, STOP, default_again, interruptions, stop_process
 from .rest import plan_of_rest
 from .session_text import lost, outcome, resumed, skipped, summary, warn_of_paid_twice
+from .sharing import tell_of_sharing
 from .telling import fail, say
 from .view import stopping_text
 from .watched import Watched
@@ -74,6 +76,8 @@ class Job:
     concurrency: int
     limit: int | None = None
     limits: Limits | Mapping[str, Limits] | None = None
+    budget: Budget | None = None
+    """Where the limits are shared with others; None for nowhere."""
     timeout: float | None = None
     """Seconds for each request in all."""
     prices: Mapping[str, Price] = EMPTY
@@ -135,6 +139,7 @@ class _Performance:
                 limits=job.limits,
                 spend_cap=job.spend_cap,
                 prices=job.prices,
+                budget=job.budget,
             ) as engine:
                 # What is loaded by now stays loaded. Without this, each full collection would look at all of it, which
                 # delays the streams by a quarter of a second.
@@ -208,6 +213,8 @@ class _Performance:
                             self._watched.open(job.output)
                             tasks.start_soon(self._watched.keep_telling, run.figures, engine.stats)
                         tasks.start_soon(tell_trouble, self._display, run.figures)
+                        if job.budget is not None:
+                            tasks.start_soon(tell_of_sharing, engine, self._display.note)
                         await self._exhaust(run)
                         tasks.cancel_scope.cancel()
         except (InputError, OutputError) as exc:

@@ -4,6 +4,7 @@ The first of them drains: what was taken is finished, new requests are refused. 
 """
 
 import gc
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -94,7 +95,8 @@ def serve(
     except (InputError, ValueError) as exc:
         fail(exc)
     except OSError as exc:
-        fail(f"can't listen at {host}:{port}: {(exc.strerror or str(exc)).lower()}")
+        words = os.strerror(exc.errno) if exc.errno else str(exc)  # the event loop puts others around it
+        fail(f"can't listen at {host}:{port}: {words.lower()}")
     return Status.UNUSABLE
 
 

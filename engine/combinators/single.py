@@ -103,16 +103,17 @@ class Stream(StreamHandle, Generic[OutputT_co]):
 
         Begin before you read the stream in another way, or else `RuntimeError` is raised.
         """
-        return PartialStream(self, self._output_reader())
+        reader = self._output_reader()
+        if self._actor.output is not None:
+            reader.shows = self._actor.output.shows
+        return PartialStream(self, reader)
 
     def _output_reader(self) -> OutputReader:
         if self._reader is None:
             if self._read_from:
                 raise RuntimeError("items() and partials() have to be called before the stream is read")
             output = self._actor.output
-            self._reader = (
-                OutputReader() if output is None else OutputReader(output.tool, root=output.root, shows=output.shows)
-            )
+            self._reader = OutputReader() if output is None else OutputReader(output.tool, root=output.root)
         return self._reader
 
     async def aclose(self) -> None:

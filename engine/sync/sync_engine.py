@@ -12,6 +12,7 @@ from ...actors.channel import Policy
 from ...actors.stream import Deadlines, Recovery, RequestLike, RetryPolicy, StreamResult
 from ..admission import Group, Limits
 from ..api.model import AnthropicModel
+from ..budget.budget import Budget
 from ..engine import Engine
 from ..prices import Price
 from ..stats import EngineStats
@@ -41,6 +42,7 @@ class EngineSettings(TypedDict, total=False):
     prices: Mapping[str, Price] | None
     grace: float
     keep_ended: float
+    budget: Budget | str | None
 
 
 class SyncEngine:

@@ -15,6 +15,7 @@ from .options import (
     STATUS,
     Backend,
     BaseUrl,
+    Budget,
     Concurrency,
     Epochs,
     IdColumn,
@@ -192,6 +193,7 @@ def run(
     ] = None,
     skip_invalid: SkipInvalid = False,
     limits: Limits = None,
+    budget: Budget = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -279,6 +281,7 @@ def run(
             max_attempts=max_attempts,
             max_failures=max_failures,
             limits=limits or [],
+            budget=budget,
             dry_run=dry_run,
             stream_events=stream_events,
             schema=schema,

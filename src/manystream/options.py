@@ -8,6 +8,7 @@ __all__ = [
     "STATUS",
     "Backend",
     "BaseUrl",
+    "Budget",
     "Concurrency",
     "Epochs",
     "IdColumn",
@@ -43,6 +44,15 @@ reached); 129, 130, 143 interrupted by SIGHUP, Ctrl-C, SIGTERM: the same command
 Backend = Annotated[Literal["asyncio", "trio"], typer.Option(hidden=True)]
 BaseUrl = Annotated[
     str | None, typer.Option(help="The base URL, if not the provider's. A server on this machine needs no key.")
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="host|off|redis://…",
+        envvar="MANYSTREAM_BUDGET",
+        help="Share the API's limits with your other runs and engines on this host, so that together they stay within"
+        " them; with the URL of a Redis server, on many machines. [host; off for a server on this machine]",
+    ),
 ]
 Concurrency = Annotated[
     int, typer.Option(min=1, envvar="MANYSTREAM_CONCURRENCY", help="How many requests run at a time.")

@@ -175,7 +175,8 @@ def test_text_that_is_no_json_is_told() -> None:
 
 
 def test_only_what_is_worth_it_is_shown_before_its_end() -> None:
-    reader = OutputReader(shows=lambda path: path[-1] != "kind")
+    reader = OutputReader()
+    reader.shows = lambda path: path[-1] != "kind"
     kinds: list[object] = []
     notes: list[object] = []
     for event in text(*cut('{"note": "ab", "kind": "goods", "note2": "x"}', 1)):

@@ -16,11 +16,13 @@ from manystream import (
     Deadlines,
     Engine,
     Group,
+    HostBudget,
     Limits,
     Linger,
     Lossless,
     OutputSpec,
     Price,
+    RedisBudget,
     RetryPolicy,
     Simulator,
     StreamRequest,
@@ -59,6 +61,11 @@ def price(**arguments: Any) -> Price:
     return Price(**{"input": 1, "output": 2, **arguments})
 
 
+def redis(**arguments: Any) -> RedisBudget:
+    facts: dict[str, Any] = {"url": "redis://127.0.0.1", **arguments}
+    return RedisBudget(**facts)
+
+
 NOT_NUMBERS: list[object] = ["x", "5", b"5", [5], Nothing(), True, math.nan]
 SECONDS_ABOVE_0: list[object] = [*NOT_NUMBERS, 0, -1, -math.inf]
 COUNT_ABOVE_0: list[object] = [*SECONDS_ABOVE_0, 1.5, math.inf]
@@ -80,6 +87,7 @@ WRONG: dict[Callable[..., object], dict[str, list[object]]] = {
         "prices": [5.0, "5", {"a": 5.0}, {5: Price(1, 2)}, Price(1, 2)],
         "grace": [*NOT_NUMBERS, -1, None],
         "keep_ended": [*NOT_NUMBERS, -1, None, math.inf],
+        "budget": ["hots", "", f"redis{KEY}", 5, b"host", HostBudget, Nothing()],
     },
     model: {
         "model_name": ["", " ", "claude opus", "claude\n", "\x00", None, *NOT_NAMES],
@@ -172,6 +180,18 @@ WRONG: dict[Callable[..., object], dict[str, list[object]]] = {
     },
     Limits: {field.name: AMOUNT_ABOVE_0 for field in attrs.fields(Limits)},
     Group: {"max_concurrency": COUNT_ABOVE_0, "weight": [*AMOUNT_ABOVE_0, None], "spend_cap": AMOUNT_ABOVE_0},
+    HostBudget: {
+        "path": [5, 1.5, [KEY], Nothing()],
+        "name": ["", *NOT_NAMES],
+        "weight": [*AMOUNT_ABOVE_0, None],
+        "priority": ["1", 1.5, None],
+    },
+    redis: {
+        "url": ["", 5, b"redis://host", "host", f"http://:{KEY}@host", f"redis://:{KEY}@", f"redis://:{KEY}@host:port"],
+        "name": ["", *NOT_NAMES],
+        "weight": [*AMOUNT_ABOVE_0, None],
+        "priority": ["1", 1.5, None],
+    },
     Linger: {"seconds": [*NOT_NUMBERS, -1, None, math.inf]},
     Lossless: {"buffer": [*COUNT_ABOVE_0, None], "stall_timeout": SECONDS_ABOVE_0},
 }
@@ -210,6 +230,7 @@ def test_every_argument_of_every_public_constructor_is_tried() -> None:
         model: AnthropicModel,
         request: StreamRequest,
         spec: OutputSpec,
+        redis: RedisBudget,
     }
     for make, arguments in WRONG.items():
         takes = set(inspect.signature(made.get(make, make)).parameters)

@@ -9,6 +9,7 @@ from tests.support.virtual import virtual_backends
 
 from manystream import AnthropicModel, Engine, Limits
 from manystream.engine.simulator import Fail, Simulator
+from manystream.engine.simulator.service.conditions import Conditions, ServiceLimits
 
 pytestmark = pytest.mark.anyio
 
@@ -68,3 +69,20 @@ async def test_nothing_is_told_when_only_the_slots_are_taken(caplog: pytest.LogC
     async with limited(Simulator(time_to_first_token=30)) as engine:
         await engine.gather(["hi"] * 200)
     assert [line for line in told(caplog) if "limit=adaptive_concurrency" not in line] == []
+
+
+async def test_it_says_when_others_draw_on_the_same_limit(caplog: pytest.LogCaptureFixture) -> None:
+    conditions = Conditions(limits=ServiceLimits(requests_per_minute=120))
+    simulator = Simulator(conditions=conditions, clock=anyio.current_time)
+    async with limited(simulator) as engine:
+        for handle in [engine.submit("hi") for _ in range(200)]:
+            await handle.wait()
+    assert "hint=" not in "".join(told(caplog))  # it was alone
+    caplog.clear()
+    simulator = Simulator(conditions=conditions, clock=anyio.current_time)
+    async with limited(simulator) as engine, limited(simulator) as other:
+        mine = [engine.submit("hi") for _ in range(150)]
+        theirs = [other.submit("hi") for _ in range(150)]
+        for handle in [*mine, *theirs]:
+            await handle.wait()
+    assert 'Engine(..., budget="host")' in "".join(told(caplog))

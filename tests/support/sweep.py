@@ -363,7 +363,7 @@ class Run:
             "waits": len(stats.waits),
             "running in pools": sum(pool.running for pool in admission.pools),
             "running in groups": sum(group.running for group in groups),
-            "probes": sum(pool.window._probe is not None for pool in admission.pools),
+            "probes": sum(pool.throttle.window._probe is not None for pool in admission.pools),
             "followers": len(admission._followers),
             "jobs": len(engine._supervisor),
         }

@@ -21,6 +21,8 @@ from manystream import (
     AssistantTurn,
     Attempt,
     Beside,
+    Budget,
+    BudgetStats,
     CacheMiss,
     CacheSaving,
     ChannelContext,
@@ -48,6 +50,7 @@ from manystream import (
     FirstEventDeadlineExceeded,
     Group,
     HedgeContext,
+    HostBudget,
     IdleDeadlineExceeded,
     InputError,
     Invalid,
@@ -91,6 +94,7 @@ from manystream import (
     Reason,
     Recovery,
     RedactedThinkingPart,
+    RedisBudget,
     RequestFile,
     RequestLike,
     RequestPipe,
@@ -165,6 +169,20 @@ def a_client() -> AnthropicClient:
     return anthropic.AsyncAnthropic(api_key="k")
 
 
+def a_budget(url: str | None = None) -> Budget:
+    if url is not None:
+        return RedisBudget(url, name="us", weight=2, priority=1)
+    budget = HostBudget("budget.db", name="us", weight=2, priority=1)
+    assert_type(budget.name, str | None)
+    assert_type(budget.weight, float)
+    assert_type(budget.priority, int)
+    return budget
+
+
+async def closed(budget: Budget) -> None:
+    await budget.aclose()
+
+
 def an_engine(name: str = "claude-opus-5-5", *, recovery: Recovery = "restart") -> Engine:
     try:
         model = AnthropicModel(name, api_key="k", base_url="http://127.0.0.1:1", defaults={"max_tokens": 100})
@@ -184,6 +202,7 @@ def an_engine(name: str = "claude-opus-5-5", *, recovery: Recovery = "restart") 
             prices={name: Price(5, 25)},
             grace=5,
             keep_ended=60,
+            budget=a_budget(),
         )
     except MissingCredentialsError:
         return Engine(AnthropicModel(name, api_key="k"), limits="ask", admin_key="a")
@@ -371,6 +390,7 @@ def statistics(stats: EngineStats) -> Mapping[Reason, LimitStats]:
         assert_type(wait.seconds, float | None)
     assert_type(stats.waiting_for, Mapping[str, int])
     assert_type(stats.spent, float | None)
+    assert_type(stats.budget, BudgetStats | None)
     (pool,) = stats.pools
     assert_type(pool, PoolStats)
     assert_type(pool.paused_until, datetime | None)

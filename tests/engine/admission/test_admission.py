@@ -396,7 +396,7 @@ def test_small_requests_of_another_group_do_not_take_what_a_large_one_waits_for(
 def test_a_refusal_for_an_empty_bucket_pauses_and_costs_no_concurrency() -> None:
     desk = Desk(100)
     grown(desk, 40)
-    size = desk.admission.pools[0].window.size
+    size = desk.admission.pools[0].throttle.window.size
     desk.enter("a", "b", "c")
     empty = ErrorInfo(
         "rate_limit_error", "slow", 429, retryable=True, retry_after=7, rate_limits=limits(requests=(60, 0))
@@ -405,7 +405,7 @@ def test_a_refusal_for_an_empty_bucket_pauses_and_costs_no_concurrency() -> None
     desk.enter("d")
     assert desk.waits() == {"d": "pause"}
     assert desk.pass_time(8) == [(pytest.approx(7, abs=0.01), "d")]
-    assert desk.admission.pools[0].window.size == size
+    assert desk.admission.pools[0].throttle.window.size == size
 
 
 def test_a_burst_that_the_headers_allowed_and_the_api_did_not_is_made_smaller() -> None:
@@ -461,14 +461,14 @@ def test_it_does_not_grow_while_under_used() -> None:
         desk.enter(name)
         desk.accept(name)
         desk.leave(name)
-    assert desk.admission.pools[0].window.size == 10
+    assert desk.admission.pools[0].throttle.window.size == 10
 
 
 def rounds(desk: Desk, refuses: Callable[[int, int], bool], count: int = 8) -> None:
     """Rounds in which as many are sent as may run. `refuses` is asked with the place of each, and how many there are.
     Those refused end before the others are accepted, and each round's answers end it."""
     for number in range(count):
-        size = int(desk.admission.pool("p", "p").window.size)
+        size = int(desk.admission.pool("p", "p").throttle.window.size)
         desk.enter(*names(size + 1, f"round{number}-"))
         sent = list(desk.running)
         for place, name in enumerate(sent):
@@ -485,7 +485,7 @@ def rounds(desk: Desk, refuses: Callable[[int, int], bool], count: int = 8) -> N
 def test_it_shrinks_where_fewer_are_refused_when_fewer_run(bears: int) -> None:
     desk = Desk(40)
     grown(desk, 40)
-    window = desk.admission.pools[0].window
+    window = desk.admission.pools[0].throttle.window
     rounds(desk, lambda place, sent: place >= bears and place % 2 == 0, 40)
     assert 0.7 * bears < window.size < 1.3 * bears
 
@@ -494,13 +494,13 @@ def test_it_shrinks_where_fewer_are_refused_when_fewer_run(bears: int) -> None:
 def test_refusals_by_chance_do_not_shrink_it_for_good(one_in: int) -> None:
     desk = Desk(200)
     rounds(desk, lambda place, sent: place % one_in == 1, 60)
-    assert desk.admission.pools[0].window.size > 150
+    assert desk.admission.pools[0].throttle.window.size > 150
 
 
 def test_an_answer_that_is_broken_off_by_an_overload_counts_as_a_refusal() -> None:
     desk = Desk(1000)
     grown(desk, 40)
-    window = desk.admission.pools[0].window
+    window = desk.admission.pools[0].throttle.window
     desk.enter(*names(20))
     desk.accept(*names(20))
     before = window.size
@@ -518,14 +518,14 @@ def test_an_overload_in_place_of_an_answer_counts_once() -> None:
     for name in ("r0", "r1"):
         desk.leave(name, overloaded=True)
     desk.accept("r5")
-    window = desk.admission.pools[0].window
+    window = desk.admission.pools[0].throttle.window
     assert window.size == 20  # a fifth is not many
 
 
 def test_a_single_refusal_among_many_costs_nothing() -> None:
     desk = Desk(1000)
     grown(desk, 80)
-    window = desk.admission.pools[0].window
+    window = desk.admission.pools[0].throttle.window
     before = window.size
     desk.enter(*names(400))
     desk.refuse(desk.running[0])
@@ -562,8 +562,8 @@ def test_bad_requests_say_nothing_about_the_service() -> None:
     desk.enter(*every)
     for name in every:
         desk.refuse(name, info=ErrorInfo("invalid_request_error", "no", 400))
-    assert desk.admission.pools[0].window.size >= 10
-    assert not desk.admission.pools[0].window.out
+    assert desk.admission.pools[0].throttle.window.size >= 10
+    assert not desk.admission.pools[0].throttle.window.out
 
 
 def test_a_ramp_limit_sets_the_pace_at_which_it_was_kept() -> None:

@@ -11,7 +11,7 @@ import anyio
 import msgspec
 import pytest
 from pydantic import BaseModel
-from tests.support.engines import AT_ONCE, engine_for
+from tests.support.engines import AT_ONCE, engine_for, model_for
 from tests.support.reference.streams import last, message, text, thinking, tool
 
 from manystream import (
@@ -27,9 +27,10 @@ from manystream import (
     Stream,
     StreamEndEvent,
     StreamRequest,
+    SyncEngine,
     ToolCallPart,
 )
-from manystream.engine.simulator import Cut, Simulator, Structured, Thinking, ToolUse
+from manystream.engine.simulator import Cut, Simulator, Stall, Structured, Thinking, ToolUse
 
 pytestmark = pytest.mark.anyio
 
@@ -534,3 +535,39 @@ async def test_what_an_engine_makes_of_a_request_without_an_output_has_not_chang
     result = await engine.submit("Hi").wait()
     assert result.output is None
     assert {"output_config", "tools"} & {*simulator.requests[0].json} == set()
+
+
+async def test_a_cancelled_wait_for_an_item_loses_none(engine: Engine, simulator: Simulator) -> None:
+    simulator.script([answer(INVOICE, size=3)])
+    items: list[Any] = []
+    async with engine.stream("Read it", output=Invoice, policy=Lossless(buffer=1)) as stream:
+        lines = stream.items("lines")
+        while True:
+            with anyio.move_on_after(0):  # cancels whatever would have to wait
+                try:
+                    items.append(await anext(lines))
+                except StopAsyncIteration:
+                    break
+            await anyio.lowlevel.checkpoint()
+    assert items == WANTED.lines
+
+
+async def test_leaving_in_the_middle_of_a_list_cancels_the_stream(engine: Engine, simulator: Simulator) -> None:
+    simulator.script([Stall(60, text=Structured(INVOICE))])
+    async with engine.stream("Read it", output=OutputSpec(Invoice, retry_invalid=1)) as stream:
+        async for line in stream.items("lines"):
+            assert line == WANTED.lines[0]
+            break
+    assert (stream.result.state, stream.result.output) == ("cancelled", None)
+    assert len(simulator.requests) == 1
+
+
+def test_the_synchronous_engine_gets_it_from_the_request(simulator: Simulator) -> None:
+    simulator.script([Structured(INVOICE)] * 2)
+    with SyncEngine(model_for(simulator)) as engine:
+        (result,) = engine.gather([StreamRequest("Read it", output=Invoice)])
+        assert result.output == WANTED
+        with engine.stream(StreamRequest("Read it", output=Invoice)) as stream:
+            for _ in stream:
+                pass
+        assert stream.result.output == WANTED

@@ -1,0 +1,50 @@
+"""What an object of admission has learnt, as plain data: to be kept elsewhere, and put into another one of its kind."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+__all__ = ["Remembered"]
+
+
+class Remembered:
+    """Its attributes are numbers, lists of numbers, and objects of this kind. `_fixed_parts` names those that are no
+    part of what was learnt."""
+
+    _fixed_parts: ClassVar[frozenset[str]] = frozenset()
+
+    def remember(self) -> dict[str, Any]:
+        """What it has learnt."""
+        return {
+            name: value.remember() if isinstance(value, Remembered) else value
+            for name, value in vars(self).items()
+            if name not in self._fixed_parts
+        }
+
+    def recall(self, learnt: object) -> None:
+        """Takes over what another one has learnt. Raises `ValueError` for what is not of this kind."""
+        found = mapping(learnt)
+        for name, value in vars(self).items():
+            if name in self._fixed_parts:
+                continue
+            if name not in found:
+                raise ValueError(f"{type(self).__name__} has learnt nothing of {name.strip('_')}")
+            if isinstance(value, Remembered):
+                value.recall(found[name])
+            else:
+                setattr(self, name, plain(found[name]))
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """The value. Raises `ValueError` when it is no mapping."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"a {type(value).__name__} where a mapping has to be")
+    return cast("Mapping[str, object]", value)
+
+
+def plain(value: object) -> object:
+    """The value. Raises `ValueError` when it is not a number, nothing, or a list of numbers."""
+    if isinstance(value, list):
+        return [plain(one) for one in cast("list[object]", value)]
+    if value is None or isinstance(value, int | float):
+        return value
+    raise ValueError(f"a {type(value).__name__} where a number has to be")

@@ -1,0 +1,56 @@
+"""What carries a budget between those who share it."""
+
+from collections.abc import Hashable
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from .messages import Grant, Report
+
+__all__ = ["Budget", "CarrierFailed", "ImmediateBudget", "account_of"]
+
+
+class CarrierFailed(Exception):
+    """A carrier can't reach the ledger now. The message says why, and nothing secret."""
+
+
+@runtime_checkable
+class Budget(Protocol):
+    """A carrier: it takes an engine's reports to the ledger that all share, and brings back what is granted. Its one
+    method joins, renews, settles, teaches and leaves."""
+
+    name: str | None
+    """Whoever gives the same name shares, whatever key is used; None: whoever uses the same key at the same URL."""
+    weight: float
+    """The size of an engine's fair share, in proportion to those of others."""
+    priority: int
+    """Whoever has a higher one gets what it needs first."""
+    on_host: bool
+    """Whether it reaches no further than this host."""
+
+    async def exchange(self, account: str, report: "Report") -> "Grant":
+        """Takes a report to the ledger of this account. It may raise any `Exception`: the engine goes on with the share
+        that it had."""
+        ...
+
+    async def aclose(self) -> None:
+        """Gives up what is held open. A later exchange opens it again."""
+        ...
+
+
+@runtime_checkable
+class ImmediateBudget(Budget, Protocol):
+    """A carrier that need not wait."""
+
+    def exchange_now(self, account: str, report: "Report") -> "Grant | None":
+        """Takes a report to the ledger at once; None when that would take a while. It may raise any `Exception`."""
+        ...
+
+
+def account_of(credentials: Hashable, pool: str, name: str | None) -> str | None:
+    """The account of one pool of limits: a hash, from which no key can be found. None when it is unknown whose the
+    limits are: nobody else can know either."""
+    if name is None and credentials is None:
+        return None
+    whose = repr(("name", name) if name is not None else ("key", credentials))
+    return blake2b(f"{whose} {pool!r}".encode(), digest_size=16, person=b"manystream.pool").hexdigest()

@@ -1,0 +1,15 @@
+"""What is checked of every kind of budget."""
+
+from ...actors.stream import check_kind, check_number
+
+__all__ = ["check_shares"]
+
+
+def check_shares(name: object, weight: object, priority: object) -> None:
+    """Raises `TypeError` and `ValueError` for what is no name, no weight or no priority."""
+    if name is not None:
+        check_kind("name", name, str, "a text that others give, too, or None")
+        if not name:
+            raise ValueError("name is a text that others give, too, or None; it is empty")
+    check_number("weight is a finite number above 0", weight, above=0)
+    check_number("priority is a whole number", priority, whole=True)
