@@ -3,6 +3,7 @@
 import typer
 
 from .admission.command import command as admission
+from .budget.command import command as budget
 from .gateway.command import command as gateway
 from .jobs.command import command as jobs
 from .plan.command import command as plan
@@ -33,6 +34,7 @@ app.command("run")(run)
 app.command("jobs")(jobs)
 app.command("plan")(plan)
 app.command("typed")(typed)
+app.command("budget")(budget)
 app.command("gateway")(gateway)
 
 if __name__ == "__main__":

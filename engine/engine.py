@@ -46,6 +46,7 @@ from .combinators.single import StreamContext
 from .connections import Connections
 from .ended import EndedStreams
 from .event_loop import HomeLoop
+from .finish import uninterrupted
 from .opened import OpenedByHand
 from .prices import Price, Prices
 from .sdk_clients import SdkClients
@@ -222,9 +223,11 @@ class Engine(SdkClients, OpenedByHand):
             await self._tasks.__aexit__(type(cancelled) if cancelled else None, cancelled, None)
         finally:
             supervisor.end_unstarted(*why)
-            if self._sharing is not None:
-                await self._sharing.leave()
-            await self._connections.aclose()
+            try:
+                if self._sharing is not None:
+                    await uninterrupted(self._sharing.leave)
+            finally:
+                await self._connections.aclose()
         if cancelled is not None and cancelled is not exc:
             raise cancelled
 

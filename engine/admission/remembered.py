@@ -6,6 +6,9 @@ from typing import Any, ClassVar, cast
 __all__ = ["Remembered"]
 
 
+_NUMBERS = frozenset({int, float, bool})
+
+
 class Remembered:
     """Its attributes are numbers, lists of numbers, and objects of this kind. `_fixed_parts` names those that are no
     part of what was learnt."""
@@ -43,8 +46,10 @@ def mapping(value: object) -> Mapping[str, object]:
 
 def plain(value: object) -> object:
     """The value. Raises `ValueError` when it is not a number, nothing, or a list of numbers."""
-    if isinstance(value, list):
-        return [plain(one) for one in cast("list[object]", value)]
-    if value is None or isinstance(value, int | float):
+    if type(value) in _NUMBERS or value is None:
         return value
-    raise ValueError(f"a {type(value).__name__} where a number has to be")
+    if isinstance(value, list):
+        numbers = cast("list[object]", value)
+        if _NUMBERS.issuperset(map(type, numbers)):
+            return numbers
+    raise ValueError("something else where a number has to be")

@@ -18,6 +18,8 @@ from .messages import Event, Lease, Seen, Use
 __all__ = ["LeasedBucket", "LeasedThrottle", "Notes"]
 
 _ASK_AGAIN = 0.25  # seconds
+# Refusals that no limit explains. They come at once: nothing more is sent before the ledger has heard of so many.
+_ENOUGH = 2
 
 
 @attrs.frozen(kw_only=True)
@@ -216,6 +218,7 @@ class LeasedThrottle(Throttle):
         self._paused_until = -math.inf
         self._out = self._may_probe = False
         self._sent = 0
+        self._unexplained = 0  # refusals since the last grant
 
     @property
     def size(self) -> float:
@@ -246,6 +249,8 @@ class LeasedThrottle(Throttle):
         """What keeps every request from being sent now; None when nothing does."""
         if now < self._paused_until:
             return "pause", self._paused_until
+        if self._unexplained >= _ENOUGH:
+            return "pause", now + _ASK_AGAIN
         if self._out:
             if self._may_probe:
                 return None
@@ -282,6 +287,8 @@ class LeasedThrottle(Throttle):
         """The API refused the request with this number for now, or could not be reached."""
         if refusal.pause:
             self._paused_until = max(self._paused_until, now + refusal.pause)
+        if refusal.room is not False:
+            self._unexplained += 1
         self._notes.add("refused", number=number, sent=sent, refusal=refusal)
 
     def overloaded(self) -> None:
@@ -290,6 +297,6 @@ class LeasedThrottle(Throttle):
 
     def take(self, *, slots: int, pause: float, out: bool, probe: bool, pace: Lease, now: float) -> None:
         """The share that was granted."""
-        self._slots, self._out, self._may_probe = slots, out, probe
+        self._slots, self._out, self._may_probe, self._unexplained = slots, out, probe, 0
         self._paused_until = now + pause if pause else -math.inf
         self._pace.take(pace, now)

@@ -25,6 +25,9 @@ _FAREWELL = 1.0  # seconds to leave
 class Demands(Protocol):
     """What is known of the requests that wait."""
 
+    @property
+    def pools(self) -> tuple[Pool, ...]: ...
+
     def demand(self, pool: Pool, now: float) -> Demand: ...
 
     def admit(self) -> None: ...
@@ -108,10 +111,17 @@ class Sharing:
             for member in [one for one in self._members if one.due(now) <= now]:
                 await self._exchange(member)
                 self._demands().admit()
+            self._drop_forgotten()
             now = self._clock()
             due = min((one.due(now) for one in self._members), default=math.inf)
             with anyio.move_on_after(max(0.0, due - now)):
                 await woken.wait()
+
+    def _drop_forgotten(self) -> None:
+        """Keeps nothing of pools that are forgotten, once they have left the ledger."""
+        if any(one.pool.grant is None for one in self._members):
+            known = set(self._demands().pools)
+            self._members = [one for one in self._members if one.pool.grant is not None or one.pool in known]
 
     async def _exchange(self, member: Membership, *, leaving: bool = False) -> None:
         now = self._clock()

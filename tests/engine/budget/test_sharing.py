@@ -1,6 +1,8 @@
 """Whole engines that share one budget: in memory, on virtual time."""
 
+import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -14,6 +16,7 @@ from tests.support.virtual import virtual_backends
 
 from manystream import Engine, HostBudget, Limits, StreamRequest, StreamResult
 from manystream.engine.budget.budget import account_of
+from manystream.engine.budget.memory import MemoryLedgers
 from manystream.engine.budget.messages import Grant, Report
 from manystream.engine.simulator import Simulator
 from manystream.engine.simulator.service import conditions as service
@@ -235,3 +238,60 @@ def test_a_cancelled_engine_gives_back_what_it_had(run: Callable[[Main], None], 
             await handle.wait()
 
     run(main)
+
+
+def test_pools_that_are_forgotten_are_not_kept(run: Callable[[Main], None], tmp_path: Path) -> None:
+    async def main() -> None:
+        async with engine_in_memory(simulated(), budget=host(tmp_path / "b.db")) as engine:
+            await engine.submit("Hello").wait()
+            sharing = engine._sharing  # pyright: ignore[reportPrivateUsage]
+            assert sharing is not None
+            engine.forget(engine.connection.credentials)
+            await anyio.sleep(1)
+            assert len(sharing._members) == 1  # pyright: ignore[reportPrivateUsage]
+            await anyio.sleep(6)
+            assert sharing._members == []  # pyright: ignore[reportPrivateUsage]
+            assert (await engine.submit("Hello again").wait()).state == "complete"
+
+    run(main)
+
+
+def test_a_task_that_is_cancelled_twice_while_its_engine_leaves_leaves_nothing_open() -> None:
+    # As asyncio does it: the second cancellation goes through a shield.
+    async def main() -> None:
+        leaving, closed = asyncio.Event(), False
+
+        async def carry(account: str, report: Report) -> Grant:
+            if report.leaving:
+                leaving.set()
+                await asyncio.sleep(0.2)
+            raise ConnectionError
+
+        class Closing(Broken):
+            async def aclose(self) -> None:
+                nonlocal closed
+                closed = True
+
+        real = MemoryLedgers(time.monotonic)
+        budget = Closing(carry)
+
+        async def exchange(account: str, report: Report) -> Grant:
+            return await carry(account, report) if report.leaving else real.exchange(account, report)
+
+        budget.exchange = exchange  # pyright: ignore[reportAttributeAccessIssue]
+        simulator = Simulator()
+
+        async def use() -> None:
+            async with engine_in_memory(simulator, budget=budget) as engine:
+                await engine.submit("Hello").wait()
+
+        task = asyncio.create_task(use())
+        await leaving.wait()
+        task.cancel()
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert closed
+
+    asyncio.run(main())
