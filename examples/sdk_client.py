@@ -36,7 +36,7 @@ async def main() -> None:
     answers: list[str] = []
     async with simulator.serve():
         model = AnthropicModel("claude-opus-5-5", api_key="any", base_url=simulator.url)
-        async with Engine(model, max_concurrency=50, retry=RetryPolicy(base_delay=0.05)) as engine:
+        async with Engine(model, max_concurrency=50, retry=RetryPolicy(max_attempts=8, base_delay=0.05)) as engine:
             client = engine.anthropic_client(on_end=ends.append)
 
             async def ask(number: int) -> None:

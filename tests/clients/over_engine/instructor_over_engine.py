@@ -6,8 +6,9 @@ import anthropic
 import instructor
 from casebook import OLDER, case, main, raises, same, says
 from instructor.core.exceptions import InstructorRetryException
-from promises import MODEL, RESET_BEFORE_CONTENT, Framework, engine_over, register
+from promises import Framework, register
 from pydantic import BaseModel, field_validator
+from setting import MODEL, RESET_BEFORE_CONTENT, engine_over
 
 from manystream import AnswerFailed, RetryPolicy
 

@@ -8,20 +8,9 @@ from langchain_core.exceptions import ModelConnectionError, ModelTimeoutError
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
-from promises import (
-    HEADERS,
-    MODEL,
-    RESET_BEFORE_CONTENT,
-    SAYS,
-    THREE_FAILURES,
-    Framework,
-    cut_of,
-    engine_over,
-    failure_in,
-    register,
-    served,
-)
+from promises import Framework, register
 from pydantic import BaseModel
+from setting import HEADERS, MODEL, RESET_BEFORE_CONTENT, SAYS, THREE_FAILURES, cut_of, engine_over, failure_in, served
 
 from manystream import Deadlines
 

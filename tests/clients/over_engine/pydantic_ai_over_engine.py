@@ -2,11 +2,12 @@
 
 import anyio.to_thread
 from casebook import case, main, raises, same
-from promises import MODEL, RESET_BEFORE_CONTENT, SAYS, Framework, engine_over, failure_in, register
+from promises import Framework, register
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelAPIError
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
+from setting import MODEL, RESET_BEFORE_CONTENT, SAYS, engine_over, failure_in
 
 
 class Person(BaseModel):

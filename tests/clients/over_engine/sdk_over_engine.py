@@ -1,7 +1,8 @@
 """The SDK's own client with an engine below, on asyncio, on trio and in threads."""
 
 from casebook import main, says
-from promises import MODEL, Framework, register
+from promises import Framework, register
+from setting import MODEL
 
 ASKED = {"model": MODEL, "max_tokens": 200, "messages": says("Count")}
 
