@@ -23,8 +23,9 @@ from ..speed.turns import measure, replay_server
 from ..speed.work import Plan
 from .agents import CLIENTS, ENGINE, Outcome, allowed, run_agents
 from .cost import GOALS, KINDS, MODES
+from .served import Load, Served, gateways_in, measure_served
 
-__all__ = ["agents_table", "command", "cost_table"]
+__all__ = ["agents_table", "command", "cost_table", "served_table"]
 
 _WIDTH = 130
 _LONGEST = 1.05  # of what the limit allows
@@ -35,6 +36,10 @@ _QUICK = Plan(streams=50, seconds=1.5, settle=0.4, burst_requests=100, request_r
 def command(
     agents: Annotated[int, typer.Option(min=0, help="How many agents there are; 0 leaves them out.")] = 500,
     turns: Annotated[int, typer.Option(min=0, help="How often each cost is measured; 0 leaves it out.")] = 3,
+    serve: Annotated[bool, typer.Option(help="Measure `manystream serve` beside other gateways.")] = True,
+    litellm: Annotated[
+        Path | None, typer.Option(help="The command `litellm` of an environment with litellm[proxy].", exists=True)
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Shorter measurements of cost.")] = False,
     out: Annotated[Path, typer.Option(help="The folder for the figures.")] = Path("benchmarks/out"),
 ) -> None:
@@ -42,7 +47,8 @@ def command(
 
     Agents of Pydantic AI run at once against a limit, on virtual time: with the SDK's plain client and with the
     engine's. Then the cost of an event and of a request is measured against the replay server, as ratios to the SDK's
-    plain client in the same turn.
+    plain client in the same turn. Then `manystream serve` is measured as a process: beside the engine under uvicorn,
+    beside LiteLLM's proxy if it is given, and beside no gateway.
     """
     notes = Console(stderr=True, highlight=False)
     console = Console(highlight=False)
@@ -61,6 +67,10 @@ def command(
         measured = _measure_all(turns, _QUICK if quick else _PLAN, notes)
         console.print(cost_table(measured))
         figures["cost"] = [attrs.asdict(one) for one in measured]
+    if serve:
+        served = _measure_gateways(litellm, Load(200, 20, (50,), 1.5) if quick else Load(), notes)
+        console.print(served_table(served))
+        figures["served"] = [attrs.asdict(one) for one in served]
     out.mkdir(parents=True, exist_ok=True)
     (out / "gateway.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
@@ -97,6 +107,27 @@ def _measure_all(turns: int, plan: Plan, notes: Console) -> list[Measured]:
                     told = ", ".join(f"{name} {value:,.3g}" for name, value in measured[-1].figures.items())
                     notes.print(Text(f"{turn + 1}: {mode}, {kind}: {told}"))
     return measured
+
+
+def _measure_gateways(litellm: Path | None, load: Load, notes: Console) -> list[Served]:
+    served: list[Served] = []
+    with replay_server() as server:
+        for gateway in gateways_in(litellm):
+            served += measure_served(server, gateway, load, litellm=litellm)
+            notes.print(Text(f"{gateway}: measured"))
+    return served
+
+
+def served_table(served: Sequence[Served]) -> Table:
+    """What a request and an event cost the process of each gateway, and how late events are."""
+    table = Table(title="gateways", title_justify="left", title_style="bold")
+    for name in ("gateway", "load", "CPU ms a request", "CPU µs an event", "late ms p50", "late ms p99", "not whole"):
+        table.add_column(name, justify="left" if name in ("gateway", "load") else "right")
+    for one in served:
+        values = (one.cpu_ms_per_request, one.cpu_us_per_event, one.late_ms_p50, one.late_ms_p99)
+        shown = ("" if value is None else f"{value:.2f}" for value in values)
+        table.add_row(*map(Text, (one.gateway, one.load, *shown, str(one.failed))))
+    return table
 
 
 def agents_table(outcomes: Sequence[Outcome], limits: dict[bool, float]) -> Table:

@@ -1,8 +1,5 @@
 """The kinds of client whose cost is compared: the SDK's own, plain and with the engine below, its raw bytes likewise,
 and the engine's own stream.
-
-What stands beside `manystream serve`, uvicorn and other gateways, is measured at their processes, and would be a module
-of its own beside this one.
 """
 
 # pyright: basic

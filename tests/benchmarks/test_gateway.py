@@ -4,9 +4,11 @@ import io
 
 import pytest
 from benchmarks.gateway.agents import CLIENTS, ENGINE, Outcome, allowed, run_agents
-from benchmarks.gateway.command import agents_table, cost_table
+from benchmarks.gateway.command import agents_table, cost_table, served_table
 from benchmarks.gateway.cost import GOALS, KINDS, MODES
+from benchmarks.gateway.served import Load, gateways_in, measure_served
 from benchmarks.speed.goals import Measured
+from benchmarks.speed.turns import replay_server
 from rich.console import Console
 from rich.table import Table
 
@@ -50,3 +52,15 @@ def test_the_table_of_costs() -> None:
     measured = [Measured(mode, kind, 0, figures) for mode in MODES for kind in KINDS]
     assert shown(cost_table(measured)).count("missed") == 2  # which are to cost less than the SDK's plain client
     assert "not measured" in shown(cost_table([]))
+
+
+def test_gateways_are_measured() -> None:
+    load = Load(requests=10, at_a_time=2, streams=(3,), seconds=0.2)
+    with replay_server() as server:
+        served = [one for gateway in gateways_in(None) for one in measure_served(server, gateway, load)]
+    assert [one.gateway for one in served] == ["none", "none", "serve", "serve", "uvicorn", "uvicorn"]
+    assert not any(one.failed for one in served)
+    for one in served[2:]:
+        assert (one.cpu_ms_per_request is None) != (one.cpu_us_per_event is None)
+    assert all(one.late_ms_p50 is not None for one in served[1::2])
+    assert shown(served_table(served)).count("3 streams") == 3
