@@ -195,6 +195,8 @@ def test_a_journal_that_may_not_be_read() -> None:
         path = folder / "out.jsonl.journal"
         Journal(str(path)).close()
         path.chmod(0o000)
+        # What is imported late is there then: somebody else may not read where it is installed.
+        assert CliRunner().invoke(app, ["report", str(folder / "nothing.jsonl")]).exit_code == 2
         with as_somebody_else():
             done = CliRunner().invoke(app, ["report", str(folder / "out.jsonl")])
         assert (done.exit_code, done.stdout) == (2, "")

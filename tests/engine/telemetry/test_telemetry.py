@@ -21,6 +21,7 @@ from tests.support.engines import AT_ONCE, engine_for
 from manystream import AnthropicModel, Deadlines, Engine, RetryPolicy, StreamRequest
 from manystream.engine.cli.logs import write_logs
 from manystream.engine.simulator import Cut, Fail, Simulator, Stall
+from manystream.engine.telemetry.parents import called_by
 
 pytestmark = pytest.mark.anyio
 
@@ -310,3 +311,17 @@ async def test_without_structlog_configured_nothing_is_logged(
     async with engine_for(simulator) as engine:
         await engine.submit("hi").wait()
     assert capfd.readouterr() == ("", "")
+
+
+async def test_the_parent_that_a_caller_names_over_http(simulator: Simulator, spans: InMemorySpanExporter) -> None:
+    traceparent = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    async with engine_for(simulator) as engine:
+        for headers in ([(b"Traceparent", traceparent)], [(b"traceparent", b"nonsense")], []):
+            with called_by(headers):
+                handle = engine.submit("hi")
+            await handle.wait()
+        assert not trace.get_current_span().get_span_context().is_valid
+    named, *others = spans.get_finished_spans()
+    assert named.parent is not None
+    assert (named.parent.trace_id, named.parent.span_id) == (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
+    assert [span.parent for span in others] == [None, None]
