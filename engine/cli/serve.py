@@ -4,6 +4,7 @@ The first of them drains: what was taken is finished, new requests are refused. 
 """
 
 import gc
+import math
 import os
 import signal
 import sys
@@ -70,14 +71,14 @@ def serve(
 ) -> Status:
     """Serves until a signal; returns the exit status."""
     try:
-        _check(host, token_file, allowed_hosts, allow, hold_key=hold_key)
+        _check(host, token_file, allowed_hosts, allow, hold_key=hold_key, spend_cap=spend_cap)
         check_environment("anthropic", base_url=base_url)
         serving = _Serving(
             host=host,
             port=port,
             model=AnthropicModel(_NO_MODEL, api_key=None if hold_key else _CALLERS, base_url=base_url),
             rules=Rules(
-                hosts=frozenset(name.lower() for name in allowed_hosts),
+                hosts=frozenset(name.lower().strip("[]") for name in allowed_hosts),
                 token=None if token_file is None else _token_in(token_file),
                 holds_key=hold_key,
                 allowed=tuple(allow),
@@ -101,7 +102,13 @@ def serve(
 
 
 def _check(
-    host: str, token_file: str | None, allowed_hosts: Sequence[str], allow: Sequence[str], *, hold_key: bool
+    host: str,
+    token_file: str | None,
+    allowed_hosts: Sequence[str],
+    allow: Sequence[str],
+    *,
+    hold_key: bool,
+    spend_cap: float | None,
 ) -> None:
     """Raises `InputError` for what is not safe, or makes no sense."""
     if hold_key and token_file is None:
@@ -114,6 +121,11 @@ def _check(
             f"--host {host}: other machines reach that address: give --token-file, and with --allowed-host the name or"
             " address by which they call it"
         )
+    for name in allowed_hosts:
+        if not name or name.count(":") == 1 or "/" in name:
+            raise InputError(f"--allowed-host {name!r} is not a name alone, such as box.lan: its port does not count")
+    if spend_cap is not None and not spend_cap < math.inf:
+        raise InputError("--spend-cap is a number of dollars, not inf: leave it out for no cap")
     if allow and not hold_key:
         raise InputError("--allow goes with --hold-key: with their own keys callers may ask for any path")
     for path in allow:

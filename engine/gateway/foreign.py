@@ -28,7 +28,8 @@ _OF_THE_CONNECTION = frozenset(
     b"""accept-encoding connection content-length expect host keep-alive proxy-authorization proxy-connection te trailer
     transfer-encoding upgrade""".split()
 )
-_LARGEST_BODY = 64 * 1024 * 1024  # bytes, inflated; the API takes 32 MB
+_LARGEST_BODY = 32 * 1024 * 1024  # bytes, inflated, as the API takes it
+_MOST_VALUES = 1_000_000  # lists and objects: more than fit into any model's context, and a second's work each
 _fields = msgspec.json.Decoder(dict[str, Any])
 _raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -97,6 +98,8 @@ def read(foreign: Foreign, context: Labels, deadlines: Deadlines, retry: RetryPo
     headers = [*passed_on(foreign.headers), (b"accept-encoding", b"identity")]
     lower = {name.lower(): value for name, value in headers}
     body = _inflated(foreign.body, lower.get(b"content-encoding", b"identity"))
+    if body is not None and body.count(b"[") + body.count(b"{") > _MOST_VALUES:
+        raise ValueError(f"the request has more than {_MOST_VALUES:,} lists and objects")
     fields = None if body is None else _decoded(body)
     sent = foreign.body
     wants_stream = fields is None or fields.get("stream") is True
@@ -183,6 +186,7 @@ def key_in(headers: RawHeaders) -> str | None:
     """The API key or the token that a request brings."""
     lower = {name.lower(): value for name, value in headers}
     key = lower.get(b"x-api-key")
-    if key is None and (bearer := lower.get(b"authorization")) is not None:
-        key = bearer.removeprefix(b"Bearer ").removeprefix(b"bearer ")
-    return None if key is None else key.decode("latin-1")
+    if key is None and (said := lower.get(b"authorization")) is not None:
+        scheme, _, rest = said.strip().partition(b" ")
+        key = rest if scheme.lower() == b"bearer" else said
+    return None if key is None else key.strip().decode("latin-1")

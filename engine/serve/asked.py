@@ -36,6 +36,8 @@ class Asked:
     """What has come of the body, and was not taken yet."""
     size: int = 0
     """Bytes of the body so far."""
+    left: int = 0
+    """Bytes that were not taken yet."""
     whole: bool = False
     """Whether all of it has come."""
 
@@ -56,6 +58,7 @@ class Asked:
         """What has come of the body since the last time."""
         data = b"".join(self.chunks)
         self.chunks.clear()
+        self.left = 0
         return data
 
 
@@ -71,7 +74,8 @@ class RequestReader:
         self._target: list[bytes] = []
         self._headers: list[tuple[bytes, bytes]] = []
         self._told: list[tuple[Callable[[Asked], None], Asked]] = []
-        self._head = 0  # bytes fed of a head that is not whole
+        self._head = 0  # bytes of the head
+        self._fed = 0  # bytes that were fed of a head that is not whole
         self.reading = False
         """Whether a request has begun and is not whole."""
 
@@ -86,42 +90,49 @@ class RequestReader:
                 tell(asked)
 
     def _read(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as exc:
-            self._read_without_upgrade(data[exc.args[0] :])
-            return
-        except httptools.HttpParserError as exc:
-            raise UnreadableRequest(400, f"this is no HTTP/1.1 request: {exc}") from None
-        self._head = self._head + len(data) if self.reading and self._asked is None else 0
-        if self._head > _LARGEST_HEAD:
+        within = self.reading and self._asked is None
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as exc:
+                data = self._without_upgrade(data[exc.args[0] :])
+                continue
+            except httptools.HttpParserError as exc:
+                raise UnreadableRequest(400, f"this is no HTTP/1.1 request: {exc}") from None
+            break
+        if self.reading and self._asked is None and (within or not self._told):
+            self._fed += len(data)  # the parser keeps a header's value until it is whole
+        if max(self._head, self._fed) > _LARGEST_HEAD:
             raise UnreadableRequest(431, f"the head of a request has at most {_LARGEST_HEAD:,} bytes")
 
-    def _read_without_upgrade(self, rest: bytes) -> None:
-        """Reads a request again, of which the parser left the body unread since it asks for another protocol. Java's
-        client asks for HTTP/2 in passing, and takes HTTP/1.1."""
+    def _without_upgrade(self, rest: bytes) -> bytes:
+        """The bytes of a request again, of which the parser left the body unread since it asks for another protocol;
+        and of what follows. Java's client asks for HTTP/2 in passing, and takes HTTP/1.1."""
         asked = self._told[-1][1]
         if asked.method == "CONNECT":
             asked.keep_alive = False  # it is refused, and what follows is for somebody else
-            return
+            return b""
         self._told = [(tell, each) for tell, each in self._told if each is not asked]
         lines = [f"{asked.method} {asked.target} HTTP/{asked.version}".encode("latin-1")]
         lines += [b"%b: %b" % header for header in asked.headers if header[0].lower() != b"upgrade"]
         self._parser = httptools.HttpRequestParser(self)
-        self._read(b"\r\n".join([*lines, b"", rest]))
+        return b"\r\n".join([*lines, b"", rest])
 
     # -- the parser's callbacks
 
     def on_message_begin(self) -> None:
         self._target, self._headers = [], []
+        self._head = self._fed = 0
         self.reading = True
 
     def on_url(self, url: bytes) -> None:
         self._target.append(url)
+        self._head += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._asked is None:  # else it is a trailer
             self._headers.append((name, value))
+            self._head += len(name) + len(value) + 4
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -133,14 +144,17 @@ class RequestReader:
             keep_alive=parser.should_keep_alive() and parser.get_http_version() == "1.1",
         )
         asked.whole = asked.one(b"transfer-encoding") is None and asked.one(b"content-length") in (None, b"0")
-        self._told.append((self._began, asked))
+        if self._head <= _LARGEST_HEAD:  # else nothing of it is told
+            self._told.append((self._began, asked))
 
     def on_body(self, body: bytes) -> None:
         asked = self._asked
         assert asked is not None
         asked.chunks.append(body)
         asked.size += len(body)
-        self._told.append((self._came, asked))
+        asked.left += len(body)
+        if self._told[-1:] != [(self._came, asked)]:  # once a feed, however many chunks there are
+            self._told.append((self._came, asked))
 
     def on_message_complete(self) -> None:
         asked, self._asked = self._asked, None

@@ -1,7 +1,7 @@
 """Callers: whose requests a gateway runs, told apart by their keys without keeping them.
 
-A caller has limits and a spend cap of their own. Those of a caller without a request are forgotten when there are too
-many; what they had spent is then forgotten too.
+A caller has limits and a spend cap of their own. When there are too many, those are forgotten who ask nothing and have
+spent nothing under a cap.
 """
 
 import secrets
@@ -66,6 +66,8 @@ class Callers:
         surplus = len(self._known) - self._many
         if surplus <= 0:
             return
-        for caller in [caller for caller in self._known.values() if not caller.running][:surplus]:
+        # Who has spent is kept: a cap holds as long as the gateway runs.
+        idle = [one for one in self._known.values() if not one.running and (one.cap is None or not one.cap.spent)]
+        for caller in idle[:surplus]:
             del self._known[caller.name]
             self._forget(caller.name)

@@ -17,8 +17,9 @@ from .reply import CONTINUE, PROCESSING, Reply
 
 __all__ = ["Connection", "Service"]
 
-_LARGEST_BODY = 64 * 1024 * 1024  # bytes of a request for a message; the API takes 32 MB
-_AHEAD = 64 * 1024  # bytes that a client may send ahead of its turn, or of those who take a body on
+_LARGEST_BODY = 32 * 1024 * 1024  # bytes of a request for a message, as the API takes it
+_BODY_AHEAD = 64 * 1024  # bytes of a body that may wait for those who take it on
+_AHEAD = 1024 * 1024  # bytes that a client may send ahead of its turn
 _HIGH_WATER = 64 * 1024
 _UNASKED = 300.0  # seconds that a connection stays open without a request
 _STUCK = 60.0  # seconds of silence in the middle of a request
@@ -56,8 +57,8 @@ class Service(Protocol):
         """Runs a request for a message."""
         ...
 
-    def pass_on(self, asked: Asked, connection: "Connection") -> TaskHandle[None]:
-        """Passes a request on; its task answers by the connection's `reply`."""
+    def pass_on(self, asked: Asked, connection: "Connection") -> TaskHandle[None] | Answer:
+        """Passes a request on; its task answers by the connection's `reply`. Returns an answer where that can't be."""
         ...
 
     def answer_of(self, transit: Transit) -> Answer:
@@ -88,8 +89,9 @@ class Connection(asyncio.Protocol):
         self._ahead = 0
         self._deaf = False  # whether what comes is not read any more
         self._reading_paused = False
-        self._blocked_since: float | None = None  # of writing
-        self._touched = self._closed_at = self._loop.time()
+        self._blocked = False  # whether the client has fallen behind with reading
+        self._unsent = 0  # bytes, at the last look
+        self._touched = self._closed_at = self._read_at = self._loop.time()
         self._sign_at = self._sign_after = 0.0
         self._writable = asyncio.Event()
         self._writable.set()
@@ -100,7 +102,12 @@ class Connection(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being answered, or read."""
+        """Whether a request is being answered or read, or an answer is on its way."""
+        unsent = self._transport is not None and self._transport.get_write_buffer_size() > 0
+        return self._waited_for or unsent
+
+    @property
+    def _waited_for(self) -> bool:
         return self._asked is not None or bool(self._queue) or self._reader.reading
 
     # -- the event loop's side
@@ -124,38 +131,52 @@ class Connection(asyncio.Protocol):
         self._touched = self._loop.time()
         if self._deaf:
             return
-        if self._asked is not None and self._asked.whole:
+        if self._queue or self._blocked or (self._asked is not None and self._asked.whole):
             self._ahead += len(data)
-            if self._ahead > _AHEAD:
-                self._pause_reading()
+            if self._ahead > _AHEAD:  # reading goes on, since it tells when the client is gone
+                self._deaf = True
+                self._queue.clear()
+                if self._asked is None:
+                    self.abort()
+                return
         try:
             self._reader.feed(data)
         except UnreadableRequest as exc:
+            if self._deaf:
+                return
             self._deaf = True
             self._queue.clear()
             if self._asked is None:
                 self._answer_at_once(error_answer(exc.status, "invalid_request_error", str(exc)))
             elif not self._asked.whole:
-                self.abort()
+                self._break_off(exc.status, "invalid_request_error", str(exc))
 
     def pause_writing(self) -> None:
-        self._blocked_since = self._loop.time()
+        self._blocked = True
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        self._blocked_since = None
+        self._blocked = False
+        self._read_at = self._loop.time()
         self._writable.set()
         self._news()
+        if self._transit is not None:
+            self._transit.made_room()
+        self._next()
 
     def sweep(self, now: float) -> None:
         """Looks after a connection that nothing comes from, at a time of the event loop's clock."""
         if self._transport is None:
             return
         asked, silent = self._asked, now - self._touched
-        if self._blocked_since is not None and now - self._blocked_since >= _UNREAD:
+        unsent = self._transport.get_write_buffer_size()
+        if not unsent or unsent < self._unsent:
+            self._read_at = now
+        self._unsent = unsent
+        if now - self._read_at >= _UNREAD:
             self.abort()
         elif self._deaf and asked is None:
-            if now - self._closed_at >= _LINGER and not self._transport.get_write_buffer_size():
+            if now - self._closed_at >= _LINGER and not unsent:
                 self.abort()
         elif asked is None:
             if silent >= (_STUCK if self._reader.reading else _UNASKED):
@@ -173,13 +194,13 @@ class Connection(asyncio.Protocol):
     def _began(self, asked: Asked) -> None:
         if self._deaf:
             return  # it came behind one after which the connection ends
-        if self._asked is None and not self._queue:
+        if self._asked is None and not self._queue and not self._blocked:
             self._start(asked)
         else:
             self._queue.append(asked)
 
     def _next(self) -> None:
-        if self._queue and self._asked is None and self._transport is not None:
+        if self._queue and self._asked is None and self._transport is not None and not self._blocked:
             self._start(self._queue.popleft())
 
     def _came(self, asked: Asked) -> None:
@@ -187,7 +208,7 @@ class Connection(asyncio.Protocol):
             return
         if self._passing is not None:
             self.body_came.set()
-            if sum(map(len, asked.chunks)) > _AHEAD:
+            if asked.left > _BODY_AHEAD:
                 self._pause_reading()
         elif self._transit is None:
             self._go_on(asked)
@@ -207,7 +228,11 @@ class Connection(asyncio.Protocol):
             self._go_on(asked)
         else:
             self.body_came = asyncio.Event()
-            self._passing = self._service.pass_on(asked, self)
+            passing = self._service.pass_on(asked, self)
+            if isinstance(passing, Answer):
+                self.answer(passing)
+            else:
+                self._passing = passing
 
     def _go_on(self, asked: Asked) -> None:
         """More has come of a request for a message, or all of it."""
@@ -243,11 +268,11 @@ class Connection(asyncio.Protocol):
                 return
             self._sign_at = 0.0
             reply.stream(list(transit.head), transit.take())
-        elif self._blocked_since is not None:
+        elif self._blocked:
             return
         else:
             reply.piece(transit.take())
-        if transit.over and self._blocked_since is None:
+        if transit.over and not self._blocked:
             if rest := transit.take():
                 reply.piece(rest)
             broken: StreamResult | None = transit.broken
@@ -277,7 +302,8 @@ class Connection(asyncio.Protocol):
         asked, keep = self._asked, self.reply.keep_alive
         assert asked is not None
         self._asked = self._transit = self._passing = None
-        self._ahead = 0
+        if not self._queue:
+            self._ahead = 0
         self._touched = self._loop.time()
         if self._transport is None:
             return
@@ -309,12 +335,24 @@ class Connection(asyncio.Protocol):
         """Breaks off what is answered, and says so where that can be said."""
         if self._transit is not None:
             self._service.stop(self._transit)
-        else:
+        elif self._asked is not None:
+            self._break_off(503, "api_error", "the gateway shut down")
+        elif self._transport is not None:
+            self._transport.close()  # what is on its way is sent
+
+    def _break_off(self, status: int, kind: str, message: str) -> None:
+        """Ends a request that can't be answered any more: with an error if nothing of an answer was sent."""
+        passing, self._passing = self._passing, None
+        if self.reply.begun:
             self.abort()
+        else:
+            self.answer(error_answer(status, kind, message))
+        if passing is not None:
+            passing.cancel()
 
     def close_if_unasked(self) -> None:
         """Closes a connection on which nothing is asked."""
-        if not self.busy and self._transport is not None:
+        if not self._waited_for and self._transport is not None:
             self._transport.close()
 
     def _close(self, *, whole: bool) -> None:
@@ -328,6 +366,11 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write_eof()
             self.resume_reading()
+
+    def abort_answer(self, asked: Asked) -> None:
+        """Ends the connection, if it is at this request."""
+        if self._asked is asked:
+            self.abort()
 
     def abort(self) -> None:
         """Ends the connection on the spot, so that the client sees that its answer broke off."""

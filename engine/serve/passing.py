@@ -27,7 +27,7 @@ async def pass_on(asked: Asked, connection: Connection, send: Send, url: httpx2.
     try:
         await _pass_on(asked, connection, send, url, headers)
     except anyio.get_cancelled_exc_class():
-        connection.abort()
+        connection.abort_answer(asked)
         raise
 
 
@@ -51,7 +51,7 @@ async def _pass_on(asked: Asked, connection: Connection, send: Send, url: httpx2
             if not await connection.wait_until_writable():
                 return
     except Exception:  # the upstream's, of any class
-        connection.abort()  # which says that the answer is not whole
+        connection.abort_answer(asked)  # which says that the answer is not whole
         return
     finally:
         await response.aclose()

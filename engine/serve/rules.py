@@ -110,6 +110,8 @@ class Rules:
         dots = any(segment in (".", "..") for segment in path.split("/"))
         if not _PLAIN.fullmatch(path) or dots:
             return _refused(400, "a path here has plain segments alone")
+        if self.capped and not self.holds_key and len(asked.all(b"x-api-key") + asked.all(b"authorization")) > 1:
+            return _refused(400, "a request has one key here: the spend cap counts for each")
         if self.capped and method == "POST" and any(_within(path, costly) for costly in _BATCHES):
             return _refused(
                 400, f"POST {path} passes by the spend cap of this gateway, and is refused: only /v1/messages counts"

@@ -198,10 +198,13 @@ class Server:
             return error_answer(502, "api_error", redirected(None if where is None else where.decode("latin-1")))
         return answer
 
-    def pass_on(self, asked: Asked, connection: Connection) -> TaskHandle[None]:
-        """Passes a request on; its task answers by the connection's `reply`."""
+    def pass_on(self, asked: Asked, connection: Connection) -> TaskHandle[None] | Answer:
+        """Passes a request on; its task answers by the connection's `reply`. Returns an answer where that can't be."""
+        try:
+            url = self._url(asked)
+        except httpx2.InvalidURL as exc:
+            return error_answer(400, "invalid_request_error", f"the path makes no URL: {exc}")
         self.tally.passed += 1
-        url = httpx2.URL(self._base_url + asked.target)
         return self._engine.start_side_task(pass_on(asked, connection, self._send, url, self._headers(asked)))
 
     def stop(self, transit: Transit) -> None:

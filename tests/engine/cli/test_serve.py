@@ -151,6 +151,8 @@ def test_a_key_that_it_holds(simulator: Simulator) -> None:
         (["--token-file", "short"], "short: holds no token: one line of at least 16"),
         (["--token-file", "binary"], "binary: is not text"),
         (["--limits", "requests"], "--limits"),
+        (["--spend-cap", "inf"], "--spend-cap is a number of dollars, not inf"),
+        (["--allowed-host", "box.lan:80"], "--allowed-host 'box.lan:80' is not a name alone"),
         (["--price", "x"], "--price 'x' is not"),
         (["--base-url", "nonsense"], "base_url"),
         (["--base-url", "http://127.0.0.1:8787"], "the base URL leads to this gateway itself, port 8787"),

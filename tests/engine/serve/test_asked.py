@@ -93,3 +93,28 @@ def test_what_is_no_request(data: bytes, status: int, size: int | None) -> None:
         Read.of(data, size)
     assert caught.value.status == status
     assert str(caught.value)
+
+
+def test_a_head_is_measured_and_not_what_comes_with_it() -> None:
+    body = b"x" * 90_000
+    post = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+    read = Read()
+    read.reader.feed(post + body + GET[:10])
+    read.reader.feed(GET[10:])
+    assert [asked.target for asked in read.asked] == ["/a", "/health"]
+    read = Read()
+    with pytest.raises(UnreadableRequest, match="65,536 bytes"):  # in one piece with its end
+        read.reader.feed(GET + b"GET / HTTP/1.1\r\nHost: a\r\nx: " + b"y" * 70_000 + b"\r\n\r\n")
+    assert [asked.target for asked in read.asked] == ["/health"]
+
+
+def test_many_small_chunks_are_told_at_once() -> None:
+    came: list[int] = []
+    reader = RequestReader(lambda _: None, lambda asked: came.append(asked.left))
+    reader.feed(b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 20_000)
+    assert came == [20_000]
+
+
+def test_thousands_that_ask_for_another_protocol() -> None:
+    read = Read.of(UPGRADE * 3_000)
+    assert len(read.asked) == 3_000

@@ -41,3 +41,15 @@ def test_who_asks_nothing_is_forgotten() -> None:
     more = callers.enter("more")
     assert forgotten == [idle[1].name, busy[0].name]
     assert {caller.name for caller in callers} == {idle[0].name, busy[1].name, more.name}
+
+
+def test_who_has_spent_under_a_cap_is_kept() -> None:
+    callers = Callers(2.0, lambda _: None, many=2)
+    spender = callers.enter("spender")
+    assert spender.cap is not None
+    spender.cap.count(2.0)
+    callers.leave(spender)
+    for number in range(50):
+        callers.leave(callers.enter(f"junk {number}"))
+    assert callers.enter("spender") is spender
+    assert len(callers) <= 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import anyio
 import pytest
@@ -66,7 +66,9 @@ async def test_who_asks_for_another_protocol_gets_this_one() -> None:
         assert (await talking.answer()).status == 200
 
 
-@pytest.mark.parametrize(("data", "status"), [(b"hello\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nx: " + b"y" * 70_000, 431)])
+@pytest.mark.parametrize(
+    ("data", "status"), [(b"hello\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nx: " + b"y" * 600_000, 431)]
+)
 async def test_what_is_no_request(data: bytes, status: int) -> None:
     async with gate(Upstream(stream_reply(TEXT))) as gateway:
         async with talk(gateway) as talking:
@@ -178,3 +180,82 @@ async def test_hundreds_at_once() -> None:
         assert answers == [TEXT] * 300
         assert gateway.server.tally.endings == {"complete": 300}
         await until(lambda: not gateway.server._connections)  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_large_events_for_a_slow_reader() -> None:
+    delta = TEXT[TEXT.index(b"event: content_block_delta") : TEXT.index(b"event: content_block_stop")]
+    large = delta.replace(b"Hello", b"x" * 1_500_000, 1)
+    assert large != delta
+    body = TEXT.replace(delta, large * 6)
+    upstream = Upstream(stream_reply(body, size=100_000))
+    async with gate(upstream) as gateway, talk(gateway) as talking:
+        await talking.send(message_request(stream=True))
+        await until(lambda: upstream.open == 1 and gateway.server.running == 1)
+        before = -1
+        while upstream.read != before:
+            before = upstream.read
+            await anyio.sleep(0.2)
+        with anyio.fail_after(30):
+            answer = await talking.answer()
+        assert answer.body == body
+        assert gateway.server.tally.endings == {"complete": 1}
+
+
+async def test_answers_that_nobody_reads_are_not_made() -> None:
+    many = request_of("GET", "/") * 1_500
+    async with gate(Upstream(SILENT)) as gateway, talk(gateway) as talking:
+        with anyio.move_on_after(1), suppress(anyio.BrokenResourceError):
+            for _ in range(100):
+                await talking.send(many)
+        for connection in gateway.server._connections:  # pyright: ignore[reportPrivateUsage]
+            transport = connection._transport  # pyright: ignore[reportPrivateUsage]
+            assert transport is None or transport.get_write_buffer_size() < 200_000
+
+
+async def test_who_sends_far_ahead_is_still_noticed_when_gone() -> None:
+    upstream = Upstream(SILENT)
+    async with gate(upstream) as gateway:
+        async with talk(gateway) as talking:
+            await talking.send(message_request())
+            await until(lambda: upstream.open == 1)
+            with anyio.move_on_after(1), suppress(anyio.BrokenResourceError):
+                for _ in range(30):
+                    await talking.send(request_of("GET", "/v1/models") * 2_000)
+        await until(lambda: upstream.open == 0)
+        assert gateway.engine.stats().running == 0
+
+
+@pytest.mark.parametrize("target", ["/v1/messages", "/v1/messages/count_tokens", "/stats"])
+async def test_a_body_that_turns_out_to_be_none(target: str) -> None:
+    async with gate(Upstream(SILENT)) as gateway, talk(gateway) as talking:
+        await talking.send(request_of("POST", target, "Transfer-Encoding: chunked") + b"2\r\n{}\r\nzz\r\n")
+        answer = await talking.answer()
+        assert answer.status == (405 if target == "/stats" else 400)
+        assert await talking.rest() == b""
+
+
+async def test_a_client_that_reads_nothing_is_left() -> None:
+    delta = TEXT[TEXT.index(b"event: content_block_delta") : TEXT.index(b"event: content_block_stop")]
+    body = TEXT.replace(delta, delta * (8_000_000 // len(delta)))
+    upstream = Upstream(stream_reply(body, size=60_000))
+    async with gate(upstream) as gateway, talk(gateway) as talking:
+        await talking.send(message_request(stream=True))
+        await until(lambda: gateway.server.tally.messages == 1)
+        await anyio.sleep(0.5)
+        (connection,) = gateway.server._connections  # pyright: ignore[reportPrivateUsage]
+        now = anyio.current_time()
+        connection.sweep(now)
+        connection.sweep(now + 299)
+        assert gateway.engine.stats().running == 1
+        connection.sweep(now + 301)
+        await until(lambda: gateway.engine.stats().running == 0)
+        assert len(await talking.rest()) < len(body)
+
+
+async def test_a_request_that_would_take_too_long_to_read() -> None:
+    body = b'{"model":"claude-opus-5-5","max_tokens":5,"messages":[' + b"[]," * 1_000_001 + b"[]]}"
+    async with gate(Upstream(SILENT)) as gateway, talk(gateway) as talking:
+        await talking.send(request_of("POST", "/v1/messages", body=body))
+        answer = await talking.answer()
+        assert answer.status == 400
+        assert "more than 1,000,000 lists and objects" in answer.json["error"]["message"]

@@ -8,9 +8,9 @@ from hashlib import sha256
 
 import anyio
 import pytest
-from tests.support.gateways import gate, message_request, request_of, talk, until
+from tests.support.gateways import Answered, Gate, gate, message_request, request_of, talk, until
 from tests.support.reference.streams import STREAMS
-from tests.support.upstream import Upstream, stream_reply
+from tests.support.upstream import Reply, Upstream, stream_reply
 
 from manystream import RetryPolicy
 
@@ -94,8 +94,8 @@ async def test_what_is_broken_off_at_the_end_is_told() -> None:
     talks: list[bytes] = []
     async with anyio.create_task_group() as tasks:
 
-        async def one(gateway: object, streamed: bool) -> None:
-            async with talk(gateway) as talking:  # pyright: ignore[reportArgumentType]
+        async def one(gateway: Gate, streamed: bool) -> None:
+            async with talk(gateway) as talking:
                 await talking.send(message_request(stream=streamed))
                 talks.append(await talking.rest())
 
@@ -110,3 +110,35 @@ async def test_what_is_broken_off_at_the_end_is_told() -> None:
     assert begun.endswith(b"0\r\n\r\n")
     assert whole.startswith(b"HTTP/1.1 503 ")
     assert b"the gateway shut down" in whole
+
+
+async def test_an_answer_on_its_way_may_arrive() -> None:
+    words = b"x" * 6_000_000
+    body = TEXT.replace(b"Hello", words, 1)
+    async with gate(Upstream(stream_reply(body))) as gateway, talk(gateway) as talking:
+        await talking.send(message_request())
+        await until(lambda: gateway.server.tally.endings == {"complete": 1})
+        assert gateway.server.running == 1
+        gateway.server.drain()
+        with anyio.move_on_after(0.05) as scope:
+            await gateway.server.wait_until_drained()
+        assert scope.cancelled_caught
+        answer = await talking.answer()
+        assert len(answer.body) > len(words)
+        with anyio.fail_after(10):
+            await gateway.server.wait_until_drained()
+
+
+async def test_what_passes_is_told_of_the_end_too() -> None:
+    upstream = Upstream(Reply(200, {}, (), "headless"))
+    async with anyio.create_task_group() as tasks, gate(upstream) as gateway:
+        told: list[Answered] = []
+
+        async def one(gateway: Gate) -> None:
+            async with talk(gateway) as talking:
+                await talking.send(request_of("GET", "/v1/models"))
+                told.append(await talking.answer())
+
+        tasks.start_soon(one, gateway)
+        await until(lambda: len(upstream.requests) == 1)
+    assert [answer.status for answer in told] == [503]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from manystream.engine.gateway.foreign import key_in
 from manystream.engine.serve import Rules, is_loopback
 from manystream.engine.serve.asked import Asked
 
@@ -188,3 +189,16 @@ def test_a_loop() -> None:
 def test_addresses_of_this_machine() -> None:
     assert all(map(is_loopback, ["127.0.0.1", "127.0.0.2", "::1", "localhost", "LOCALHOST"]))
     assert not any(map(is_loopback, ["0.0.0.0", "::", "10.0.0.1", "box.lan", ""]))
+
+
+def test_one_key_under_a_cap() -> None:
+    assert status_of(CAPPED, x_api_key="a") is None
+    assert status_of(CAPPED, x_api_key="a", authorization="Bearer b") == 400
+    assert status_of(OPEN, x_api_key="a", authorization="Bearer b") is None
+
+
+def test_a_key_is_the_same_however_its_scheme_is_spelled() -> None:
+    spelled = ["Bearer k", "bearer k", "BEARER  k ", " Bearer k"]
+    assert {key_in([(b"Authorization", value.encode())]) for value in spelled} == {"k"}
+    assert key_in([(b"X-Api-Key", b" k ")]) == "k"
+    assert key_in([]) is None
