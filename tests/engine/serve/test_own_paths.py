@@ -130,9 +130,9 @@ async def test_an_answer_on_its_way_may_arrive() -> None:
 
 
 async def test_what_passes_is_told_of_the_end_too() -> None:
+    told: list[Answered] = []
     upstream = Upstream(Reply(200, {}, (), "headless"))
     async with anyio.create_task_group() as tasks, gate(upstream) as gateway:
-        told: list[Answered] = []
 
         async def one(gateway: Gate) -> None:
             async with talk(gateway) as talking:
