@@ -96,9 +96,10 @@ def table_file(path: str) -> Generator[IO[bytes]]:
     beside = f"{place}.manystream-new"
     with suppress(FileNotFoundError):  # left by an export that was killed, or put there for us to write through it
         os.unlink(beside)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    ours = os.fstat(descriptor)
+    ours: os.stat_result | None = None
     try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        ours = os.fstat(descriptor)
         with open(descriptor, "wb") as file:
             if there is not None:
                 os.chmod(beside, stat.S_IMODE(there.st_mode))
@@ -108,8 +109,9 @@ def table_file(path: str) -> Generator[IO[bytes]]:
         if not _is_there(beside, ours):
             raise OSError("another export to it has begun meanwhile")
         os.replace(beside, place)
-    except BaseException:
-        if _is_there(beside, ours):
+    except BaseException as exc:
+        # Ctrl-C may come when it was just made. Another's is told by an error.
+        if _is_there(beside, ours) if ours is not None else not isinstance(exc, Exception):
             with suppress(OSError):
                 os.unlink(beside)
         raise

@@ -295,7 +295,9 @@ def test_ctrl_c_leaves_nothing(results: str) -> None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)
-    assert (process.returncode, told) == (130, "interrupted\n")
+    # In the middle of an `exec` Python ends by the signal itself: for a shell, 130 as well.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert told == "interrupted\n"
     assert sorted(os.listdir()) == ["many.jsonl", "r.jsonl"]
 
 
