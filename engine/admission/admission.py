@@ -338,7 +338,9 @@ class Admission:
         request's credentials."""
         state = self._groups.get(group) if group is not None else None
         if (self.spend_cap or own or (state and state.cap)) and self._prices.price(model_name) is None:
-            raise ValueError(f"there is a spend cap, and no price is known for {model_name!r}: give one in prices=")
+            raise ValueError(
+                f"there is a spend cap, and no price is known for {model_name!r}: give one in prices=, or with --price"
+            )
 
     def _estimated_cost(self, ticket: Ticket) -> float:
         estimates = ticket.pool.estimates(ticket.group, ticket.model_name)
