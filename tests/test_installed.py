@@ -1,4 +1,4 @@
-"""What is installed is what the tree has: every module, the mark for type checkers, the command, the pytest plugin; and
+"""What is installed is what the tree has: every module, the gateway's page, the mark for type checkers, the command, the pytest plugin; and
 nothing else. An editable installation is not looked at."""
 
 import shutil
@@ -26,7 +26,9 @@ def test_it_is_what_the_tests_import() -> None:
 
 
 def test_every_module_is_in_it_and_nothing_else() -> None:
-    tree = {f"manystream/{path.relative_to(TOP).as_posix()}" for room in ROOMS for path in room.rglob("*.py")}
+    kinds = ("*.py", "*.html")
+    paths = [path for room in ROOMS for kind in kinds for path in room.rglob(kind)]
+    tree = {f"manystream/{path.relative_to(TOP).as_posix()}" for path in paths}
     tree |= {f"manystream/{path.name}" for path in (TOP / "src" / "manystream").glob("*.py")}
     assert len(tree) > 100
     ours = {file for file in FILES if file.startswith("manystream/") and "__pycache__" not in file}

