@@ -1,5 +1,5 @@
-"""What is installed is what the tree has: every module, the gateway's page, the mark for type checkers, the command, the
-pytest plugin; and nothing else. An editable installation is not looked at."""
+"""What is installed is what the tree has: every module, the gateway's page, the mark for type checkers, the command,
+the pytest plugin; and nothing else. An editable installation is not looked at."""
 
 import shutil
 import subprocess
