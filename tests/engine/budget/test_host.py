@@ -264,12 +264,14 @@ import sys
 from manystream import HostBudget
 from manystream.engine.budget.messages import Report
 budget = HostBudget(sys.argv[1])
-for number in range(int(sys.argv[3])):
-    while budget.exchange_now("account", Report(participant=sys.argv[2], ceiling=10, wanted=5, uses={}, fixed={},
-                                                told={}, sent=number)) is None:
+def exchanged(number, wanted):
+    while (grant := budget.exchange_now("account", Report(participant=sys.argv[2], ceiling=10, wanted=wanted, uses={},
+                                                          fixed={}, told={}, sent=number))) is None:
         pass
-print(budget.exchange_now("account", Report(participant=sys.argv[2], ceiling=10, uses={}, fixed={}, told={},
-                                            sent=number)).participants)
+    return grant
+for number in range(int(sys.argv[3])):
+    exchanged(number, 5)
+print(exchanged(int(sys.argv[3]), 0).participants)
 """
 
 
