@@ -101,7 +101,7 @@ def problem_of(result: StreamResult[Any]) -> Problem | None:
 
 def citation(given: Mapping[str, Any]) -> dict[str, Any]:
     """What may be told of a citation."""
-    return {name: given[name] for name in _CITATION if given.get(name) is not None}
+    return {name: value for name in _CITATION if isinstance(value := given.get(name), str | int | float)}
 
 
 def result_content(part: ServerToolResultPart) -> Any:

@@ -36,7 +36,7 @@ from ....actors import (
 )
 from ....actors.wire import json_text
 from .allowed import citation, problem_of, result_content, usage_of
-from .encoder import EVENT_STREAM, KEEPALIVE, OPENING
+from .contract import EVENT_STREAM, KEEPALIVE, OPENING
 from .frames import present, quoted
 from .shown import SHOWN, Shown
 
