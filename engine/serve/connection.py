@@ -89,6 +89,7 @@ class Connection(asyncio.Protocol):
         self._ahead = 0
         self._deaf = False  # whether what comes is not read any more
         self._reading_paused = False
+        self._put_off = False  # whether the last piece waited a moment for the end
         self._blocked = False  # whether the client has fallen behind with reading
         self._unsent = 0  # bytes, at the last look
         self._touched = self._closed_at = self._read_at = self._loop.time()
@@ -249,6 +250,7 @@ class Connection(asyncio.Protocol):
             return
         assert self._transport is not None
         self._transit = transit
+        self._put_off = False
         if _takes_signs(asked):
             self._sign_after = _FIRST_SIGN
             self._sign_at = self._loop.time() + _FIRST_SIGN
@@ -261,22 +263,27 @@ class Connection(asyncio.Protocol):
         transit, reply = self._transit, self.reply if self._asked is not None else None
         if transit is None or reply is None:
             return
-        if not reply.begun:
-            if not transit.streams:
-                if transit.over:
-                    self.answer(self._service.answer_of(transit))
-                return
-            self._sign_at = 0.0
-            reply.stream(list(transit.head), transit.take())
-        elif self._blocked:
+        if not (reply.begun or transit.streams):
+            if transit.over:
+                self.answer(self._service.answer_of(transit))
             return
-        else:
-            reply.piece(transit.take())
-        if transit.over and not self._blocked:
-            if rest := transit.take():
-                reply.piece(rest)
+        if self._blocked:
+            return
+        last: bytes | None = None
+        if transit.over:
             broken: StreamResult | None = transit.broken
-            reply.end(b"" if broken is None else error_event(broken))
+            last = b"" if broken is None else error_event(broken)
+        elif transit.stopped and not self._put_off:
+            # Its end follows in this turn of the event loop as a rule, and both go out in one write.
+            self._put_off = True
+            self._loop.call_soon(self._news)
+            return
+        if reply.begun:
+            reply.piece(transit.take(), last)
+        else:
+            self._sign_at = 0.0
+            reply.stream(list(transit.head), transit.take(), last)
+        if last is not None:
             self.finish()
 
     # -- answers

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import lru_cache, partial
 
 import anyio
 import attrs
@@ -36,6 +36,8 @@ _LOOK = 5.0  # seconds between two looks after connections from which nothing co
 _LAST_WORDS = 5.0  # seconds that clients have to read how their requests ended
 _JSON = (b"content-type", b"application/json")
 _KEYS = (b"x-api-key", b"authorization")
+
+_parsed = lru_cache(maxsize=100)(httpx2.URL)  # nearly all requests are for one, and parsing it costs more than the rest
 
 
 class Server:
@@ -216,7 +218,7 @@ class Server:
         self._gateway.drop(transit, "the client went away")
 
     def _url(self, asked: Asked) -> httpx2.URL:
-        return httpx2.URL(self._base_url + asked.target)
+        return _parsed(self._base_url + asked.target)
 
     def _headers(self, asked: Asked) -> RawHeaders:
         """The headers that go on. Those of the connection are dropped by who sends them."""
