@@ -1,5 +1,5 @@
-"""`manystream serve` beside the engine under uvicorn and LiteLLM's proxy: what a request and a live event cost the
-gateway's process, and how much later an event arrives.
+"""`manystream serve` beside the engine under uvicorn, LiteLLM's proxy, and a forwarder that reads nothing: what a
+request and a live event cost the gateway's process, and how much later an event arrives.
 
 Each gateway is a process of its own, between a client here and the replay server. What it costs is the processor time
 of that process and its children. Latency is told beside that of no gateway at all, in the same run.
@@ -27,7 +27,7 @@ from ..speed.turns import Server
 
 __all__ = ["Load", "Served", "gateways_in", "measure_served"]
 
-_GATEWAYS = ("none", "serve", "uvicorn", "litellm")
+_GATEWAYS = ("none", "forward", "serve", "uvicorn", "litellm")
 _STAMP = re.compile(rb'"text":"(\d+) "')
 _PATIENCE = 120.0  # seconds for a gateway to come up
 _PACE = 20  # milliseconds between two events of a live stream
@@ -110,6 +110,8 @@ def _running(
     where = ["--host", "127.0.0.1", "--port", str(port)]
     if gateway == "serve":
         command = [sys.executable, "-m", "manystream", "serve", *where, "--base-url", upstream, "--concurrency", "1000"]
+    elif gateway == "forward":
+        command = [sys.executable, "-m", "benchmarks.gateway.forward", str(port), upstream.rpartition(":")[2]]
     elif gateway == "uvicorn":
         command = [sys.executable, "-m", "uvicorn", "benchmarks.gateway.asgi:app", *where, "--log-level", "warning"]
     else:
@@ -161,10 +163,24 @@ def _cpu(process: "subprocess.Popen[bytes] | None") -> float:
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
             pending += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+            own = _run_time(pid)
         except OSError:
             continue
-        total += sum(map(int, fields[11:15])) / _TICKS  # its own, and that of its children that have ended
+        total += (sum(map(int, fields[11:13])) / _TICKS) if own is None else own
+        total += sum(map(int, fields[13:15])) / _TICKS  # of its children that have ended
     return total
+
+
+def _run_time(pid: int) -> float | None:
+    """Seconds that a process's threads ran: the scheduler's own count, since ticks miss who runs for less than one.
+    None where there is none."""
+    total = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        counted = thread / "schedstat"
+        if not counted.is_file():
+            return None
+        total += int(counted.read_text().split()[0])
+    return total / 1e9
 
 
 # -- the client

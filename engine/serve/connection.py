@@ -92,7 +92,9 @@ class Connection(asyncio.Protocol):
         self._put_off = False  # whether the last piece waited a moment for the end
         self._blocked = False  # whether the client has fallen behind with reading
         self._unsent = 0  # bytes, at the last look
-        self._touched = self._closed_at = self._read_at = self._loop.time()
+        self._closed_at = self._read_at = self._loop.time()
+        self.touched = self._read_at
+        """When something came last, by the event loop's clock."""
         self._sign_at = self._sign_after = 0.0
         self._writable = asyncio.Event()
         self._writable.set()
@@ -106,6 +108,11 @@ class Connection(asyncio.Protocol):
         """Whether a request is being answered or read, or an answer is on its way."""
         unsent = self._transport is not None and self._transport.get_write_buffer_size() > 0
         return self._waited_for or unsent
+
+    @property
+    def closing(self) -> bool:
+        """Whether it ends by itself, once what was written has been read."""
+        return self._transport is None or self._transport.is_closing() or (self._deaf and self._asked is None)
 
     @property
     def _waited_for(self) -> bool:
@@ -129,7 +136,7 @@ class Connection(asyncio.Protocol):
         self._service.lost(self)
 
     def data_received(self, data: bytes) -> None:
-        self._touched = self._loop.time()
+        self.touched = self._loop.time()
         if self._deaf:
             return
         if self._queue or self._blocked or (self._asked is not None and self._asked.whole):
@@ -148,7 +155,7 @@ class Connection(asyncio.Protocol):
             self._deaf = True
             self._queue.clear()
             if self._asked is None:
-                self._answer_at_once(error_answer(exc.status, "invalid_request_error", str(exc)))
+                self.turn_away(error_answer(exc.status, "invalid_request_error", str(exc)))
             elif not self._asked.whole:
                 self._break_off(exc.status, "invalid_request_error", str(exc))
 
@@ -169,7 +176,7 @@ class Connection(asyncio.Protocol):
         """Looks after a connection that nothing comes from, at a time of the event loop's clock."""
         if self._transport is None:
             return
-        asked, silent = self._asked, now - self._touched
+        asked, silent = self._asked, now - self.touched
         unsent = self._transport.get_write_buffer_size()
         if not unsent or unsent < self._unsent:
             self._read_at = now
@@ -297,8 +304,8 @@ class Connection(asyncio.Protocol):
         self.reply.whole(answer)
         self.finish()
 
-    def _answer_at_once(self, answer: Answer) -> None:
-        """Answers what could not be read."""
+    def turn_away(self, answer: Answer) -> None:
+        """Answers before anything was asked, and closes the connection."""
         assert self._transport is not None
         reply = Reply(Asked(method="GET", target="/", headers=[]), self._transport, keep_alive=False)
         reply.whole(answer)
@@ -311,7 +318,7 @@ class Connection(asyncio.Protocol):
         self._asked = self._transit = self._passing = None
         if not self._queue:
             self._ahead = 0
-        self._touched = self._loop.time()
+        self.touched = self._loop.time()
         if self._transport is None:
             return
         if not keep or not asked.whole or self._deaf or self._service.draining:
@@ -335,7 +342,7 @@ class Connection(asyncio.Protocol):
         """Reads on, if nothing else is ahead of its turn."""
         if self._transport is not None and self._reading_paused:
             self._reading_paused = False
-            self._touched = self._loop.time()
+            self.touched = self._loop.time()
             self._transport.resume_reading()
 
     def give_up(self) -> None:

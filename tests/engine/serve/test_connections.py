@@ -94,6 +94,24 @@ async def test_a_refusal_can_be_read_by_who_still_sends() -> None:
         await until(lambda: not gateway.server._connections)  # pyright: ignore[reportPrivateUsage]
 
 
+async def test_who_asks_nothing_makes_room_for_others(caplog: pytest.LogCaptureFixture) -> None:
+    async with gate(Upstream(SILENT), most_connections=2) as gateway, AsyncExitStack() as open_:
+        first, second = [await open_.enter_async_context(talk(gateway)) for _ in range(2)]
+        await second.send(HEALTH)
+        assert (await second.answer()).status == 200
+        third = await open_.enter_async_context(talk(gateway))
+        assert await first.rest() == b""
+        for talking in (second, third):
+            await talking.send(message_request(stream=True))
+        await until(lambda: gateway.server.running == 2)
+        for _ in range(2):
+            refused = await open_.enter_async_context(talk(gateway))
+            answer = await refused.answer()
+            assert (answer.status, answer.headers["connection"]) == (529, "close")
+        assert gateway.server.running == 2
+    assert caplog.text.count("2 clients are connected and at work") == 1
+
+
 async def test_a_body_that_is_too_long() -> None:
     upstream = Upstream(stream_reply(TEXT))
     async with gate(upstream) as gateway, talk(gateway) as talking:
