@@ -94,6 +94,19 @@ async def test_a_refusal_can_be_read_by_who_still_sends() -> None:
         await until(lambda: not gateway.server._connections)  # pyright: ignore[reportPrivateUsage]
 
 
+@pytest.mark.parametrize(("method", "path"), [(b"GET", b"/v1/models/"), (b"POST", b"/v1/messages/")])
+async def test_a_path_that_makes_no_url(method: bytes, path: bytes) -> None:
+    target = path.ljust(65_530, b"a") if method == b"GET" else path.ljust(65_517, b"a") + b"/v1/messages"
+    upstream = Upstream(json_reply(200, b"{}"))
+    async with gate(upstream) as gateway, talk(gateway) as talking:
+        await talking.send(b"%b %b HTTP/1.0\r\n\r\n" % (method, target))
+        answer = await talking.answer()
+        assert answer.status == 400
+        assert "makes no URL" in answer.json["error"]["message"]
+        assert not gateway.server.running
+    assert not upstream.requests
+
+
 async def test_who_asks_nothing_makes_room_for_others(caplog: pytest.LogCaptureFixture) -> None:
     async with gate(Upstream(SILENT), most_connections=2) as gateway, AsyncExitStack() as open_:
         first, second = [await open_.enter_async_context(talk(gateway)) for _ in range(2)]
