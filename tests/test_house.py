@@ -35,7 +35,7 @@ LAYERS = [
     ["engine.sdk_clients"],
     ["engine.combinators"],
     ["engine.engine"],
-    ["engine.sync", "engine.serve"],
+    ["engine.sync", "engine.serve", "engine.relay"],
     ["engine.simulator.answers"],
     ["engine.simulator.service"],
     ["engine.simulator.faults"],
