@@ -22,7 +22,7 @@ from pathlib import Path
 from .environment import NotHereError, browser, models_python, node, programs
 from .frames import write_frames
 
-_PARTS = ("frames",)
+_PARTS = ("frames", "events", "chat", "agui")
 _LONGEST = 600.0  # seconds for a program
 _Tried = tuple[str, str | None]
 
