@@ -45,6 +45,11 @@ if TYPE_CHECKING:
     )
     from .plan import CacheSaving, Estimate, ModelPlan, PlanError, RunPlan, plan_run
     from .prices import Price
+    from .relay.access import Authorize
+    from .relay.direct import relay_response
+    from .relay.encoders import Shown
+    from .relay.hub import RelayProtocol, StreamHub, Ticket
+    from .relay.requests import Asked
     from .runs import (
         Failure,
         Figures,
@@ -90,6 +95,13 @@ _HOMES = {
     "Failure": "runs",
     "Invalid": "input",
     "RequestPipe": "input",
+    "Asked": "relay.requests",
+    "Authorize": "relay.access",
+    "RelayProtocol": "relay.hub",
+    "Shown": "relay.encoders",
+    "StreamHub": "relay.hub",
+    "Ticket": "relay.hub",
+    "relay_response": "relay.direct",
     "Resumed": "runs",
     "RunAgain": "runs",
     "StopReason": "runs",
@@ -137,6 +149,8 @@ __all__ = [
     "AnswerTimedOut",
     "AnthropicClient",
     "AnthropicModel",
+    "Asked",
+    "Authorize",
     "Beside",
     "Budget",
     "BudgetStats",
@@ -174,6 +188,7 @@ __all__ = [
     "RaceStream",
     "Reason",
     "RedisBudget",
+    "RelayProtocol",
     "RequestFile",
     "RequestPipe",
     "ResultsError",
@@ -182,17 +197,20 @@ __all__ = [
     "RunAgain",
     "RunPlan",
     "RunStopped",
+    "Shown",
     "Simulator",
     "Source",
     "StopReason",
     "Stream",
     "StreamContext",
+    "StreamHub",
     "SyncEngine",
     "SyncHandle",
     "SyncResults",
     "SyncStream",
     "SyncTextStream",
     "TextStream",
+    "Ticket",
     "Totals",
     "Until",
     "WaitingRequest",
@@ -200,6 +218,7 @@ __all__ = [
     "plan_run",
     "read_requests",
     "read_results",
+    "relay_response",
 ]
 
 

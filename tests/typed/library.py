@@ -18,8 +18,10 @@ from manystream import (
     AnthropicClient,
     AnthropicModel,
     ApiError,
+    Asked,
     AssistantTurn,
     Attempt,
+    Authorize,
     Beside,
     Budget,
     BudgetStats,
@@ -95,6 +97,7 @@ from manystream import (
     Recovery,
     RedactedThinkingPart,
     RedisBudget,
+    RelayProtocol,
     RequestFile,
     RequestLike,
     RequestPipe,
@@ -108,6 +111,7 @@ from manystream import (
     RunStopped,
     ServerToolCallPart,
     ServerToolResultPart,
+    Shown,
     SilenceDeadlineExceeded,
     Simulator,
     SnapshotEvent,
@@ -121,6 +125,7 @@ from manystream import (
     StreamEndEvent,
     StreamError,
     StreamHandle,
+    StreamHub,
     StreamRequest,
     StreamResult,
     StreamStartEvent,
@@ -136,6 +141,7 @@ from manystream import (
     TextStream,
     ThinkingPart,
     ThinkingPartDelta,
+    Ticket,
     Timings,
     ToolCallPart,
     ToolCallPartDelta,
@@ -156,6 +162,7 @@ from manystream import (
     plan_run,
     read_requests,
     read_results,
+    relay_response,
     tool_result,
 )
 
@@ -620,6 +627,29 @@ def in_a_script(model: AnthropicModel) -> list[StreamResult]:
         done = engine.as_completed(["Hi"])
         assert_type(done, SyncResults)
         return [*done, *engine.gather(["Hi"], limit=2)]
+
+
+# -- streams to browsers
+
+
+async def for_browsers(engine: Engine, authorize: Authorize, protocol: RelayProtocol) -> Ticket:
+    ended: list[StreamResult] = []
+
+    async def on_end(key: str, result: StreamResult) -> None:
+        ended.append(result)
+
+    async def build(scope: Any, asked: Asked) -> StreamRequest:
+        assert_type(asked.key, str | None)
+        return asked.request()
+
+    async with StreamHub(engine, linger=30, shown=Shown(thinking=False), on_end=on_end) as hub:
+        print(hub.app(protocol, authorize=authorize, build=build))  # noqa: T201
+        ticket = await hub.start("Hi", key="chat")
+        assert_type(ticket.id, str)
+        print(hub.response(ticket.id, protocol), relay_response(engine.submit("Hi"), protocol=protocol))  # noqa: T201
+        assert_type(await hub.stop("chat", reason="enough"), bool)
+        await hub.drain()
+    return ticket
 
 
 # -- tests of the library's own
