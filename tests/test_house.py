@@ -46,7 +46,7 @@ LAYERS = [
     ["engine.runs"],
     ["engine.report"],
     ["engine.export"],
-    ["engine.plan"],
+    ["engine.plan", "engine.ray"],
     ["engine.cli"],
     ["engine"],
 ]
@@ -80,6 +80,7 @@ def test_no_import_goes_up() -> None:
         ("engine.admission", ("anthropic", "httpx2", "anyio", "asyncio", "trio")),
         ("engine.budget.ledger", ("anyio", "asyncio", "trio", "time", "sqlite3")),
         ("engine.budget.share", ("anyio", "asyncio", "trio", "time", "sqlite3")),
+        ("engine.ray.rows", ("anyio", "ray", "numpy")),
         ("engine.budget.membership", ("anyio", "asyncio", "trio", "time", "sqlite3")),
         ("engine.api.http.http1", ("anyio", "asyncio", "trio", "socket", "ssl")),
         ("engine.relay.encoders", ("anyio", "asyncio", "trio", "cattrs", "time")),
