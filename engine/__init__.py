@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .api.clients import AnthropicClient
     from .budget.budget import Budget
     from .budget.host import HostBudget
+    from .budget.ray import RayBudget
     from .budget.redis import RedisBudget
     from .budget.stats import BudgetStats
     from .combinators import (
@@ -85,6 +86,7 @@ _HOMES = {
     "Budget": "budget.budget",
     "BudgetStats": "budget.stats",
     "HostBudget": "budget.host",
+    "RayBudget": "budget.ray",
     "RedisBudget": "budget.redis",
     "CacheSaving": "plan",
     "Estimate": "plan",
@@ -186,6 +188,7 @@ __all__ = [
     "Price",
     "RaceContext",
     "RaceStream",
+    "RayBudget",
     "Reason",
     "RedisBudget",
     "RelayProtocol",

@@ -90,9 +90,9 @@ class Engine(SdkClients, OpenedByHand):
     `keep_ended` is in seconds: so long `get` finds a stream after its end, without its request. At most 1,000 are kept.
 
     `budget` shares the limits with all other engines that use the same key and a budget of this kind: `"host"` with
-    those of this user's processes on this host, the URL of a Redis server with those on any machine, or a `HostBudget`
-    or `RedisBudget`. Each gets a fair share of what it needs, and what
-    one does not need goes to the others. No stream ever fails or waits because the budget can't be reached.
+    those of this user's processes on this host, `"ray"` with those in this Ray cluster, the URL of a Redis server with
+    those on any machine, or a `HostBudget`, `RayBudget` or `RedisBudget`. Each gets a fair share of what it needs, and
+    what one does not need goes to the others. No stream ever fails or waits because the budget can't be reached.
 
     Leaving the block refuses new work, cancels what waits, and lets what runs finish for `grace` seconds before that is
     cancelled, too. Leaving it with an exception cancels at once. In either case nothing of the engine runs any more

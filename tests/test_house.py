@@ -47,7 +47,7 @@ LAYERS = [
     ["engine.runs"],
     ["engine.report"],
     ["engine.export"],
-    ["engine.plan"],
+    ["engine.plan", "engine.ray"],
     ["engine.cli"],
     ["engine"],
 ]
@@ -81,6 +81,7 @@ def test_no_import_goes_up() -> None:
         ("engine.admission", ("anthropic", "httpx2", "anyio", "asyncio", "trio")),
         ("engine.budget.ledger", ("anyio", "asyncio", "trio", "time", "sqlite3")),
         ("engine.budget.share", ("anyio", "asyncio", "trio", "time", "sqlite3")),
+        ("engine.ray.rows", ("anyio", "ray", "numpy")),
         ("engine.budget.membership", ("anyio", "asyncio", "trio", "time", "sqlite3")),
         ("engine.api.http.http1", ("anyio", "asyncio", "trio", "socket", "ssl")),
         ("engine.relay.encoders", ("anyio", "asyncio", "trio", "cattrs", "time")),

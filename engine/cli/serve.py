@@ -36,6 +36,7 @@ __all__ = ["serve"]
 _NO_MODEL = "claude"  # each request says its own
 _CALLERS = "callers-bring-their-own"  # stands where a key is needed, and is never sent
 _LEAST_TOKEN = 16  # characters
+_CLIENTS = 10_000  # connections of clients, where the system allows so many open files
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +48,7 @@ class _Serving:
     model: AnthropicModel
     rules: Rules
     concurrency: int
+    most_connections: int
     limits: Limits | Mapping[str, Limits] | None
     prices: Mapping[str, Price] = EMPTY
     spend_cap: float | None
@@ -73,6 +75,7 @@ def serve(
     try:
         _check(host, token_file, allowed_hosts, allow, hold_key=hold_key, spend_cap=spend_cap)
         check_environment("anthropic", base_url=base_url)
+        running = max(1, affordable(2 * concurrency) // 2)  # each has a connection on either side
         serving = _Serving(
             host=host,
             port=port,
@@ -83,7 +86,8 @@ def serve(
                 holds_key=hold_key,
                 allowed=tuple(allow),
             ),
-            concurrency=affordable(2 * concurrency) // 2,  # each has a connection on either side
+            concurrency=running,
+            most_connections=affordable(_CLIENTS + running, quiet=True) - running,
             limits=limits_of(limits),
             prices=dict(map(price_of, prices)),
             spend_cap=spend_cap,
@@ -155,7 +159,13 @@ async def _serve(serving: _Serving) -> Status:
     ) as engine:
         base_url = engine.connection.client.base_url
         _check_upstream(serving, base_url.host, base_url.port or (443 if base_url.scheme == "https" else 80))
-        server = Server(engine, serving.rules, held=_held(engine, serving), spend_cap=serving.spend_cap)
+        server = Server(
+            engine,
+            serving.rules,
+            held=_held(engine, serving),
+            spend_cap=serving.spend_cap,
+            most_connections=serving.most_connections,
+        )
         async with server.listening(serving.host, serving.port) as addresses:
             gc.freeze()  # what is loaded by now stays loaded, and is not looked at again
             _greet(serving, addresses[0], shown_url(base_url))

@@ -195,8 +195,8 @@ class StreamHub:
         """Starts a stream. `key` is the app's own name for what it belongs to, such as the chat's id: browsers may then
         ask for the latest stream of the key, if `authorize` lets them. `run_id` is AG-UI's name for the run.
 
-        Raises as `engine.submit` does, `RuntimeError` when the hub drains, and `ConnectionError` when the store can't be
-        reached.
+        Raises as `engine.submit` does, `RuntimeError` when the hub drains, and `ConnectionError` when the store can't
+        be reached.
         """
         if self._going:
             raise RuntimeError("the hub is going away")

@@ -93,6 +93,7 @@ from manystream import (
     QueuedDeadlineExceeded,
     RaceContext,
     RaceStream,
+    RayBudget,
     Reason,
     Recovery,
     RedactedThinkingPart,
@@ -177,6 +178,8 @@ def a_client() -> AnthropicClient:
 
 
 def a_budget(url: str | None = None) -> Budget:
+    if url == "ray":
+        return RayBudget(name="us", weight=2, priority=1, namespace="ours")
     if url is not None:
         return RedisBudget(url, name="us", weight=2, priority=1)
     budget = HostBudget("budget.db", name="us", weight=2, priority=1)

@@ -10,9 +10,10 @@ from anyio.lowlevel import checkpoint
 from ....actors.response import told_of_dialling
 from ...event_loop import HomeLoop
 from .connect import OpenConnection, connect
-from .connection import READ_SIZE, Connection
-from .exchange import Exchange, OutgoingRequest
+from .connection import READ_SIZE, Connection, SocketConnection
+from .exchange import Exchange
 from .idle import IdlePool
+from .outgoing import OutgoingRequest
 
 __all__ = ["HttpTransport"]
 
@@ -54,7 +55,7 @@ class HttpTransport(httpx2.AsyncBaseTransport):
             raise ValueError(f"this transport speaks to http and https proxies, not to {proxy.url.scheme}")
         self._ssl_context = ssl_context
         self._proxy = proxy
-        self._pool: IdlePool[Connection] = IdlePool(expiry=keepalive_expiry, size=max_idle)
+        self._pool: IdlePool[SocketConnection] = IdlePool(expiry=keepalive_expiry, size=max_idle)
         self._busy: set[Exchange] = set()
         self._home: _Home | None = None
         self._closed = False
@@ -92,7 +93,7 @@ class HttpTransport(httpx2.AsyncBaseTransport):
                 if not (used_before and outgoing.repeatable) or exchange.reader.started:
                     raise
 
-    async def _connect(self, home: "_Home", outgoing: OutgoingRequest) -> Connection:
+    async def _connect(self, home: "_Home", outgoing: OutgoingRequest) -> SocketConnection:
         told = told_of_dialling.get(None)
         tell = None if told is None else told()
         if tell is not None:
@@ -120,7 +121,7 @@ class HttpTransport(httpx2.AsyncBaseTransport):
     def _over(self, exchange: Exchange, connection: Connection, *, reusable: bool) -> None:
         """Takes back the connection of an exchange that is over, and keeps or drops it."""
         self._busy.discard(exchange)
-        if reusable and not self._closed and self._home is not None:
+        if reusable and isinstance(connection, SocketConnection) and not self._closed and self._home is not None:
             self._pool.put(exchange.request.key, connection, self._home.loop.clock())
         else:
             connection.abort()

@@ -38,12 +38,13 @@ def encoder(
     protocol: Protocol,
     *,
     message_id: str | None = None,
-    thread_id: str = "thread",
-    run_id: str = "run",
+    thread_id: str | None = None,
+    run_id: str | None = None,
     shown: Shown = SHOWN,
 ) -> Encoder:
     """A new encoder for one connection, which is told the stream from its beginning. `message_id` is for Vercel's
-    protocol and AG-UI, `thread_id` and `run_id` for AG-UI alone.
+    protocol and AG-UI: give it, and give it the same for every connection of a stream, or a browser that comes back
+    takes the messages for new ones. `thread_id` and `run_id` are for AG-UI alone.
 
     Raises `ValueError` for an unknown protocol.
     """
@@ -53,6 +54,8 @@ def encoder(
         case "vercel":
             return vercel(message_id=message_id, shown=shown)
         case "agui":
-            return agui(thread_id=thread_id, run_id=run_id, message_id=message_id, shown=shown)
+            # A browser that comes back names no run; the messages' ids are what it knows them by.
+            run_id = run_id or message_id or "run"
+            return agui(thread_id=thread_id or "thread", run_id=run_id, message_id=message_id, shown=shown)
         case _:
             raise ValueError(f"protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}")
