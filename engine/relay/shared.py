@@ -83,6 +83,7 @@ class SharedStreams:
         self._to_read = anyio.Event()
         self._written_at = -_RENEWAL
         self._failing = False
+        self._left = False
         self._thread = anyio.CapacityLimiter(2)  # one writes, one reads
 
     async def _do(self, work: Callable[..., _T], *arguments: Any) -> _T:
@@ -92,7 +93,8 @@ class SharedStreams:
 
     async def create(self, stream_id: str, key: str | None, run_id: str, request: str | None) -> None:
         """A stream that is to run here. Raises `StoreFailed`."""
-        await self._do(self._store.create, Head(stream_id, key, run_id, 1, request=request), self._owner)
+        head = Head(stream_id, key, run_id, 1, request=request)
+        await self._do(self._store.create, head, self._owner, self._lease)
 
     def write(self, stream: Relayed) -> None:
         """Writes a stream that was created, from its beginning."""
@@ -127,14 +129,14 @@ class SharedStreams:
 
     async def run_writer(self) -> None:
         """Writes what comes, and takes over what others left."""
-        while True:
+        while not self._left:
             await self._write()
             await anyio.sleep(_WINDOW)
 
     async def _write(self) -> None:
         rows = [row for one in list(self._writing.values()) for row in one.take()]
         now = self._clock()
-        if not rows and now - self._written_at < _RENEWAL:
+        if self._left or (not rows and now - self._written_at < _RENEWAL):
             return
         reading = [stream.id for stream, _ in self._reading.values() if stream.tabs]
         try:
@@ -161,8 +163,8 @@ class SharedStreams:
 
     def _appended(self, row: Row) -> None:
         one = self._writing.get(row.id)
-        if one is None:
-            return
+        if one is None or row not in one.rows:
+            return  # it was written twice, which appends it once
         one.rows.remove(row)
         if row.entry.ends:
             del self._writing[row.id]
@@ -190,7 +192,7 @@ class SharedStreams:
 
     async def run_reader(self) -> None:
         """Keeps the copies up."""
-        while True:
+        while not self._left:
             if not self._reading:
                 self._to_read = anyio.Event()
                 await self._to_read.wait()
@@ -254,13 +256,18 @@ class SharedStreams:
     # -- leaving
 
     async def leave(self, patience: float) -> None:
-        """Writes what is left, and gives up the lease."""
+        """Writes what is left, gives up the lease, and writes no more: what still runs here may be taken over."""
+        if self._left:
+            return
         with anyio.move_on_after(patience):
             while any(one.take() for one in self._writing.values()):
                 self._written_at = -_RENEWAL
                 await self._write()
                 if self._failing:
                     await anyio.sleep(_WINDOW)
+        self._left = True
+        for one in self._writing.values():
+            one.stream.fenced = True
         with suppress(StoreFailed):
             await self._do(self._store.release, self._owner)
         await self._do(self._store.close)
