@@ -18,10 +18,7 @@ if TYPE_CHECKING:
         ChannelContext,
         CompletionChannel,
         HedgeContext,
-        ItemStream,
         MergeChannel,
-        Partial,
-        PartialStream,
         RaceContext,
         RaceStream,
         Stream,
@@ -60,7 +57,15 @@ if TYPE_CHECKING:
     )
     from .simulator import Simulator
     from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
-    from .sync import SyncEngine, SyncHandle, SyncResults, SyncStream, SyncTextStream
+    from .sync import (
+        SyncEngine,
+        SyncHandle,
+        SyncItemStream,
+        SyncPartialStream,
+        SyncResults,
+        SyncStream,
+        SyncTextStream,
+    )
 
 _HOMES = {
     "AnswerFailed": "gateway.endings",
@@ -68,9 +73,6 @@ _HOMES = {
     "AnthropicClient": "api.clients",
     "ChannelContext": "combinators",
     "HedgeContext": "combinators",
-    "ItemStream": "combinators",
-    "Partial": "combinators",
-    "PartialStream": "combinators",
     "RaceContext": "combinators",
     "RaceStream": "combinators",
     "StreamContext": "combinators",
@@ -113,6 +115,8 @@ _HOMES = {
     "WaitingRequest": "stats",
     "SyncEngine": "sync",
     "SyncHandle": "sync",
+    "SyncItemStream": "sync",
+    "SyncPartialStream": "sync",
     "SyncResults": "sync",
     "SyncStream": "sync",
     "SyncTextStream": "sync",
@@ -156,7 +160,6 @@ __all__ = [
     "InputError",
     "Invalid",
     "InvalidRequestsError",
-    "ItemStream",
     "LimitStats",
     "Limits",
     "LimitsError",
@@ -165,8 +168,6 @@ __all__ = [
     "ModelPlan",
     "Numbered",
     "OutputError",
-    "Partial",
-    "PartialStream",
     "PlanError",
     "PoolStats",
     "Price",
@@ -189,6 +190,8 @@ __all__ = [
     "StreamContext",
     "SyncEngine",
     "SyncHandle",
+    "SyncItemStream",
+    "SyncPartialStream",
     "SyncResults",
     "SyncStream",
     "SyncTextStream",
