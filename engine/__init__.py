@@ -19,10 +19,7 @@ if TYPE_CHECKING:
         ChannelContext,
         CompletionChannel,
         HedgeContext,
-        ItemStream,
         MergeChannel,
-        Partial,
-        PartialStream,
         RaceContext,
         RaceStream,
         Stream,
@@ -66,7 +63,15 @@ if TYPE_CHECKING:
     )
     from .simulator import Simulator
     from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
-    from .sync import SyncEngine, SyncHandle, SyncResults, SyncStream, SyncTextStream
+    from .sync import (
+        SyncEngine,
+        SyncHandle,
+        SyncItemStream,
+        SyncPartialStream,
+        SyncResults,
+        SyncStream,
+        SyncTextStream,
+    )
 
 _HOMES = {
     "AnswerFailed": "gateway.endings",
@@ -74,9 +79,6 @@ _HOMES = {
     "AnthropicClient": "api.clients",
     "ChannelContext": "combinators",
     "HedgeContext": "combinators",
-    "ItemStream": "combinators",
-    "Partial": "combinators",
-    "PartialStream": "combinators",
     "RaceContext": "combinators",
     "RaceStream": "combinators",
     "StreamContext": "combinators",
@@ -127,6 +129,8 @@ _HOMES = {
     "WaitingRequest": "stats",
     "SyncEngine": "sync",
     "SyncHandle": "sync",
+    "SyncItemStream": "sync",
+    "SyncPartialStream": "sync",
     "SyncResults": "sync",
     "SyncStream": "sync",
     "SyncTextStream": "sync",
@@ -172,7 +176,6 @@ __all__ = [
     "InputError",
     "Invalid",
     "InvalidRequestsError",
-    "ItemStream",
     "LimitStats",
     "Limits",
     "LimitsError",
@@ -181,8 +184,6 @@ __all__ = [
     "ModelPlan",
     "Numbered",
     "OutputError",
-    "Partial",
-    "PartialStream",
     "PlanError",
     "PoolStats",
     "Price",
@@ -209,6 +210,8 @@ __all__ = [
     "StreamHub",
     "SyncEngine",
     "SyncHandle",
+    "SyncItemStream",
+    "SyncPartialStream",
     "SyncResults",
     "SyncStream",
     "SyncTextStream",

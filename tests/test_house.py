@@ -34,6 +34,7 @@ LAYERS = [
     ["engine.gateway"],
     ["engine.sdk_clients"],
     ["engine.combinators"],
+    ["engine.many_streams"],
     ["engine.engine"],
     ["engine.sync", "engine.serve", "engine.relay"],
     ["engine.simulator.answers"],

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
 __all__ = [
-    "NO_OUTPUT",
     "InvalidOutput",
     "OutputLike",
     "OutputReading",
@@ -81,9 +80,6 @@ class OutputSpec(Generic[OutputT_co]):
 
 OutputLike: TypeAlias = Union["TypeForm[OutputT]", OutputSpec[OutputT], Mapping[str, Any]]
 """What an `output` may be: a type, a JSON Schema, or either with more said about it."""
-
-NO_OUTPUT: Any = None
-"""The default where an output may be given. Of no type of its own: what a request says elsewhere may be wanted."""
 
 
 class InvalidOutput(ValueError):

@@ -22,7 +22,7 @@ class _End(asyncio.Protocol):
         self.other = other
         self._upstream = upstream
         self._early: list[bytes] = []
-        self.transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport
 
     def connection_made(self, transport) -> None:
         self.transport = transport
@@ -43,7 +43,7 @@ class _End(asyncio.Protocol):
             self.other.transport.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.other is not None and self.other.transport is not None:
+        if self.other is not None:
             self.other.transport.close()
 
 

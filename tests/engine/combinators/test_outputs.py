@@ -126,7 +126,8 @@ async def test_an_item_comes_within_one_delta_of_its_brace(engine: Engine, simul
     given: list[Line] = []
     async with engine.stream("Read it", output=Invoice, policy=Lossless()) as stream:
         items = stream.items("lines")
-        reader: Any = stream._output_reader()  # pyright: ignore[reportPrivateUsage]
+        reader = stream._view.reader  # pyright: ignore[reportPrivateUsage]
+        assert reader is not None
         whole = reader.items(("lines",))
         async for event in stream:
             if isinstance(event, PartDeltaEvent):
