@@ -9,6 +9,7 @@ Run as `python -m benchmarks.gateway.forward PORT UPSTREAM_PORT`.
 import asyncio
 import sys
 from functools import partial
+from typing import cast
 
 import anyio
 
@@ -25,7 +26,7 @@ class _End(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         if self.other is None:
             self._dialling = asyncio.get_running_loop().create_task(self._dial())
 
