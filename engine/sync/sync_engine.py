@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, overloa
 import anyio
 
 from ...actors.channel import Policy
-from ...actors.stream import Deadlines, OutputLike, OutputT, Recovery, RequestLike, RetryPolicy, StreamResult
+from ...actors.stream import (
+    Deadlines,
+    OutputLike,
+    OutputT,
+    Recovery,
+    RequestLike,
+    RetryPolicy,
+    StreamRequest,
+    StreamResult,
+)
 from ..admission import Group, Limits
 from ..api.model import AnthropicModel
 from ..budget.budget import Budget
@@ -169,7 +178,11 @@ class SyncEngine:
 
     # -- many streams
 
-    def as_completed(self, requests: Iterable[RequestLike[OutputT]]) -> SyncResults[OutputT | None]:
+    @overload
+    def as_completed(self, requests: Iterable[StreamRequest[OutputT]]) -> SyncResults[OutputT | None]: ...
+    @overload
+    def as_completed(self, requests: Iterable[RequestLike]) -> SyncResults: ...
+    def as_completed(self, requests: Iterable[RequestLike]) -> SyncResults[Any]:
         """The results of many requests as they come: `for result in engine.as_completed(requests)`.
 
         An ending is a value here, a `StreamResult` like any other. Requests are taken from the iterable as slots come
@@ -177,7 +190,7 @@ class SyncEngine:
         cancelled when the results are left before their end. Raises `TypeError` for what is no iterable of requests,
         an asynchronous one included.
         """
-        exchange: Exchange[StreamResult[OutputT | None], None] = Exchange(self._loop, requests)
+        exchange: Exchange[StreamResult, None] = Exchange(self._loop, requests)
         engine = self._engine
 
         async def complete() -> None:

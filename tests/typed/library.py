@@ -676,7 +676,7 @@ def in_a_script(model: AnthropicModel) -> list[StreamResult]:
         with engine.labels(group="nightly", custom_id="a"):
             client.messages.create(model="claude-opus-5-5", max_tokens=5, messages=[])
         done = engine.as_completed(["Hi"])
-        assert_type(done, SyncResults[Any | None])
+        assert_type(done, SyncResults)
         return [*done, *engine.gather(["Hi"], limit=2)]
 
 
