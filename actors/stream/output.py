@@ -3,6 +3,7 @@
 How a type becomes a schema, and how an answer is validated, is not known here: it is handed in as an `OutputReading`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, Union, cast, get_origin
 
@@ -34,6 +35,9 @@ ReadItem: TypeAlias = Callable[[Any], Any]
 """Makes an item of plain JSON data. Raises `InvalidOutput`."""
 
 
+_TOOL_NAME = re.compile("[a-zA-Z0-9_-]{1,128}")
+
+
 def _check_via(_: object, __: object, via: object) -> None:
     if via not in ("format", "tool"):
         raise ValueError(f'via is "format" or "tool", not {as_given(via)}')
@@ -42,6 +46,8 @@ def _check_via(_: object, __: object, via: object) -> None:
 def _check_tool(_: object, __: object, tool: object) -> None:
     if not isinstance(tool, str):
         raise TypeError(f"tool is the tool's name, a string, not {as_given(tool)}")
+    if not _TOOL_NAME.fullmatch(tool):
+        raise ValueError(f"tool is a name of up to 128 letters, digits, _ and -, not {as_given(tool)}")
 
 
 def check_type(_: object, field: "attrs.Attribute[Any]", given: Any) -> None:

@@ -180,9 +180,9 @@ class SyncEngine:
 
     @overload
     def as_completed(self, requests: Iterable[StreamRequest[OutputT]]) -> SyncResults[OutputT | None]: ...
-    @overload  # for `list(engine.as_completed(["hi"]))`, in which the output's type is told by nothing
-    def as_completed(self, requests: Iterable[RequestLike[Any]]) -> SyncResults[Any]: ...
-    def as_completed(self, requests: Iterable[RequestLike[Any]]) -> SyncResults[Any]:
+    @overload
+    def as_completed(self, requests: Iterable[RequestLike]) -> SyncResults: ...
+    def as_completed(self, requests: Iterable[RequestLike]) -> SyncResults[Any]:
         """The results of many requests as they come: `for result in engine.as_completed(requests)`.
 
         An ending is a value here, a `StreamResult` like any other. Requests are taken from the iterable as slots come
@@ -190,7 +190,7 @@ class SyncEngine:
         cancelled when the results are left before their end. Raises `TypeError` for what is no iterable of requests,
         an asynchronous one included.
         """
-        exchange: Exchange[StreamResult[Any], None] = Exchange(self._loop, requests)
+        exchange: Exchange[StreamResult, None] = Exchange(self._loop, requests)
         engine = self._engine
 
         async def complete() -> None:

@@ -18,10 +18,8 @@ from manystream import (
     AnthropicClient,
     AnthropicModel,
     ApiError,
-    Asked,
     AssistantTurn,
     Attempt,
-    Authorize,
     Beside,
     Budget,
     BudgetStats,
@@ -93,12 +91,10 @@ from manystream import (
     QueuedDeadlineExceeded,
     RaceContext,
     RaceStream,
-    RayBudget,
     Reason,
     Recovery,
     RedactedThinkingPart,
     RedisBudget,
-    RelayProtocol,
     RequestFile,
     RequestLike,
     RequestPipe,
@@ -112,7 +108,6 @@ from manystream import (
     RunStopped,
     ServerToolCallPart,
     ServerToolResultPart,
-    Shown,
     SilenceDeadlineExceeded,
     Simulator,
     SnapshotEvent,
@@ -126,7 +121,6 @@ from manystream import (
     StreamEndEvent,
     StreamError,
     StreamHandle,
-    StreamHub,
     StreamRequest,
     StreamResult,
     StreamStartEvent,
@@ -144,7 +138,6 @@ from manystream import (
     TextStream,
     ThinkingPart,
     ThinkingPartDelta,
-    Ticket,
     Timings,
     ToolCallPart,
     ToolCallPartDelta,
@@ -165,7 +158,6 @@ from manystream import (
     plan_run,
     read_requests,
     read_results,
-    relay_response,
     tool_result,
 )
 
@@ -180,8 +172,6 @@ def a_client() -> AnthropicClient:
 
 
 def a_budget(url: str | None = None) -> Budget:
-    if url == "ray":
-        return RayBudget(name="us", weight=2, priority=1, namespace="ours")
     if url is not None:
         return RedisBudget(url, name="us", weight=2, priority=1)
     budget = HostBudget("budget.db", name="us", weight=2, priority=1)
@@ -686,31 +676,8 @@ def in_a_script(model: AnthropicModel) -> list[StreamResult]:
         with engine.labels(group="nightly", custom_id="a"):
             client.messages.create(model="claude-opus-5-5", max_tokens=5, messages=[])
         done = engine.as_completed(["Hi"])
-        assert_type(done, SyncResults[Any])
+        assert_type(done, SyncResults)
         return [*done, *engine.gather(["Hi"], limit=2)]
-
-
-# -- streams to browsers
-
-
-async def for_browsers(engine: Engine, authorize: Authorize, protocol: RelayProtocol) -> Ticket:
-    ended: list[StreamResult] = []
-
-    async def on_end(key: str, result: StreamResult) -> None:
-        ended.append(result)
-
-    async def build(scope: Any, asked: Asked) -> StreamRequest:
-        assert_type(asked.key, str | None)
-        return asked.request()
-
-    async with StreamHub(engine, linger=30, shown=Shown(thinking=False), on_end=on_end) as hub:
-        print(hub.app(protocol, authorize=authorize, build=build))  # noqa: T201
-        ticket = await hub.start("Hi", key="chat")
-        assert_type(ticket.id, str)
-        print(hub.response(ticket.id, protocol), relay_response(engine.submit("Hi"), protocol=protocol))  # noqa: T201
-        assert_type(await hub.stop("chat", reason="enough"), bool)
-        await hub.drain()
-    return ticket
 
 
 # -- tests of the library's own
