@@ -28,6 +28,7 @@ LAYERS = [
     ["engine.admission"],
     ["engine.telemetry"],
     ["engine.budget"],
+    ["engine.relay.stores"],
     ["engine.watchdog", "engine.held", "engine.ended", "engine.limit_watch", "engine.times_to_content"],
     ["engine.supervisor"],
     ["engine.settings", "engine.submission", "engine.stats", "engine.connections"],

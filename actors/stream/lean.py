@@ -11,6 +11,7 @@ __all__ = ["lean"]
 
 _SAID = {
     "truncated": "the answer broke off",
+    "interrupted": "the process that ran the stream is gone",
     "connection_error": "the connection to the model failed",
     "protocol_error": "what came is no answer",
     "deadline_exceeded": "the answer took too long",

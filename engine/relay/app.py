@@ -8,9 +8,21 @@ from ...actors.stream import StreamRequest
 from ..admission import EngineBusy
 from .access import Authorize, from_own_page
 from .encoders import Protocol as ProtocolName
-from .replies import BUSY, ELSEWHERE, FOREIGN_PAGE, GOING, NO_CONTENT, NOTHING, Reply, error_reply, json_reply
+from .replies import (
+    BUSY,
+    ELSEWHERE,
+    FOREIGN_PAGE,
+    GOING,
+    NO_CONTENT,
+    NOTHING,
+    STORE_AWAY,
+    Reply,
+    error_reply,
+    json_reply,
+)
 from .requests import MAX_BODY, Asked, BodyRefused, read_body
 from .response import RelayResponse, Streams, nothing_for
+from .stores import StoreFailed
 from .tab import Receive, Scope, Send
 
 __all__ = ["Build", "Hub", "RelayApp"]
@@ -71,6 +83,8 @@ class RelayApp:
             answer = await self._answer(scope, receive)
         except BodyRefused as refused:
             answer = error_reply(refused.status, "invalid_request", str(refused))
+        except StoreFailed:
+            answer = STORE_AWAY
         if isinstance(answer, Reply):
             await answer.send(send)
         else:

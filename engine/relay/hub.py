@@ -9,27 +9,36 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from random import uniform
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 import attrs
 
+from ...actors.actor import StreamActor
+from ...actors.channel import Cursor
 from ...actors.handle import StreamHandle
-from ...actors.stream import RequestLike, StreamResult
+from ...actors.prefix import Prefix
+from ...actors.stream import RequestLike, StreamRequest, StreamResult
 from ..finish import uninterrupted
 from .access import Authorize
 from .encoders import PROTOCOLS, Shown
 from .encoders import Protocol as RelayProtocol
+from .ids import new_owner
+from .interrupted import parts_of
+from .kept_requests import kept_request, request_again
 from .relayed import Relayed
 from .response import response_for
 from .settings import MAX_KEPT, HubSettings
+from .shared import SharedStreams
 from .signals import SignalWatch
+from .stores import store_of
 from .streams import RelayedStreams
 
 if TYPE_CHECKING:
     from ..engine import Engine
     from .app import Build, RelayApp
     from .response import RelayResponse
+    from .stores import Head, Store
 
 __all__ = ["RelayProtocol", "StreamHub", "Ticket"]
 
@@ -65,6 +74,12 @@ class StreamHub:
     access; keys are not looked up. `shown` says what browsers are told of thinking, tools and usage. `on_end` is
     called with a stream's key (or id) and result when it has ended, to store the answer.
 
+    `store` shares the streams with other processes: `"sqlite:PATH"` with those of this machine, `"redis://HOST"` (the
+    extra `redis`) with those of any. A browser may then come to each of them. A process that dies, or does not renew
+    its `lease` (seconds) in time, loses its streams to the others: they end as `truncated`, with what was written; or,
+    with `takeover="continue"`, the model goes on where a plain text broke off, for which the store keeps the requests
+    (`keep_request=True`). With `deliver="logged"` tabs are told only what was written, up to a fifth of a second later.
+
     Leaving the block sends the tabs away (see `drain`), and lets what runs finish for `grace` seconds before that is
     cancelled. Making one raises `TypeError` or `ValueError` for settings that make no sense. It is used in the event
     loop of its engine.
@@ -84,6 +99,11 @@ class StreamHub:
         max_kept: int = MAX_KEPT,
         shown: Shown | None = None,
         grace: float = 5.0,
+        store: "Store | str | None" = None,
+        deliver: Literal["at-once", "logged"] = "at-once",
+        lease: float = 10.0,
+        takeover: Literal["interrupted", "continue"] = "interrupted",
+        keep_request: bool = False,
     ) -> None:
         self._settings = HubSettings(
             retention=retention,
@@ -94,7 +114,14 @@ class StreamHub:
             max_kept=max_kept,
             shown=shown or Shown(),
             grace=grace,
+            deliver=deliver,
+            lease=lease,
+            takeover=takeover,
+            keep_request=keep_request,
         )
+        if takeover == "continue" and not keep_request:
+            raise ValueError('takeover="continue" needs the requests in the store: keep_request=True')
+        self._store = store_of(store)
         self._engine = engine
         self._authorize = authorize
         self._on_end = on_end
@@ -108,8 +135,22 @@ class StreamHub:
     # -- entering and leaving
 
     async def __aenter__(self) -> Self:
-        self._streams.begin()
-        self._engine.start_side_task(self._drain_when_signalled())
+        streams, engine, settings = self._streams, self._engine, self._settings
+        streams.begin()
+        if self._store is not None:
+            streams.shared = shared = SharedStreams(
+                self._store,
+                new_owner(streams.instance),
+                streams.clock,
+                lease=settings.lease,
+                retention=settings.retention,
+                logged=settings.deliver == "logged",
+                go_on=self._go_on,
+                told=self._interrupted,
+            )
+            engine.start_side_task(shared.run_writer())
+            engine.start_side_task(shared.run_reader())
+        engine.start_side_task(self._drain_when_signalled())
         self._signals.begin()
         return self
 
@@ -124,10 +165,19 @@ class StreamHub:
                     await self._all_told()
         finally:
             self._going = True
-            for stream in self._streams.shelf:
-                if stream.handle is not None and stream.ended_at is None:
-                    stream.handle.cancel("the hub was closed")
-            await uninterrupted(self._all_told)
+            await uninterrupted(self._leave)
+
+    async def _leave(self) -> None:
+        """What still runs is left to others, where they can go on with it; else it is cancelled, and told so."""
+        shared = self._streams.shared
+        if shared is not None and self._settings.takeover == "continue":
+            await shared.leave(_PARTING)
+        for stream in self._streams.shelf:
+            if stream.handle is not None and stream.ended_at is None:
+                stream.handle.cancel("the hub was closed")
+        await self._all_told()
+        if shared is not None:
+            await shared.leave(_PARTING)
 
     async def _all_told(self) -> None:
         while self._pending and not self._engine.closing:
@@ -145,27 +195,74 @@ class StreamHub:
         """Starts a stream. `key` is the app's own name for what it belongs to, such as the chat's id: browsers may then
         ask for the latest stream of the key, if `authorize` lets them. `run_id` is AG-UI's name for the run.
 
-        Raises as `engine.submit` does, and `RuntimeError` when the hub drains.
+        Raises as `engine.submit` does, `RuntimeError` when the hub drains, and `ConnectionError` when the store can't
+        be reached.
         """
         if self._going:
             raise RuntimeError("the hub is going away")
-        streams, engine = self._streams, self._engine
+        streams = self._streams
         streams.shelf  # noqa: B018 - it raises before the hub is entered
+        if not isinstance(request, StreamRequest):
+            request = StreamRequest(request)
         stream_id = streams.new_id()
-        actor = engine.launch(request, released=lambda _: self._ended(stream))
-        handle = StreamHandle(actor, engine.ask_to_cancel, engine.home)
+        actor = self._launch(request, lambda: stream)
+        handle = self._handle(actor)
         stream = Relayed(stream_id, key, handle.recording(), streams.clock, handle=handle, run_id=run_id)
-        self._pending += 1
+        if streams.shared is not None:
+            try:
+                kept = kept_request(request) if self._settings.keep_request else None
+                await streams.shared.create(stream_id, key, stream.run_id, kept)
+            except BaseException:
+                handle.cancel("it could not be written to the store")
+                raise
+            streams.shared.write(stream)
         streams.add(stream)
         return Ticket(stream_id, key)
 
-    def _ended(self, stream: Relayed) -> None:
-        assert stream.handle is not None
-        stream.ended(stream.handle.result)
+    def _launch(self, request: StreamRequest, stream: Callable[[], Relayed]) -> StreamActor:
+        actor = self._engine.launch(request, released=lambda actor: self._ended(stream(), actor))
+        self._pending += 1
+        return actor
+
+    def _handle(self, actor: StreamActor) -> StreamHandle:
+        return StreamHandle(actor, self._engine.ask_to_cancel, self._engine.home)
+
+    def _ended(self, stream: Relayed, actor: StreamActor) -> None:
+        assert actor.result is not None
+        if stream.fenced:
+            self._one_told()  # who took it over tells of it
+            return
+        if not stream.is_copy:
+            stream.ended(actor.result)
+        self._tell_soon(stream, actor.result)
+
+    def _interrupted(self, stream: Relayed, result: StreamResult) -> None:
+        """A stream that another process left was ended here."""
+        self._pending += 1
+        self._tell_soon(stream, result)
+
+    def _tell_soon(self, stream: Relayed, result: StreamResult) -> None:
         if self._on_end is None or self._engine.closing:
             self._one_told()
         else:
-            self._engine.start_side_task(self._tell(stream, self._on_end, stream.handle.result))
+            self._engine.start_side_task(self._tell(stream, self._on_end, result))
+
+    def _go_on(self, head: "Head", stream: Relayed) -> Cursor | None:
+        """Goes on with a stream that another process left. Returns what is to be written of it; None when it can't."""
+        self._streams.adopt(stream)
+        if self._settings.takeover != "continue" or head.request is None or self._going:
+            return None
+        request = request_again(head.request)
+        prefix = Prefix(stream.recording.seq, parts_of(stream.recording).parts())
+        if not prefix.may_be_continued(attrs.evolve(request, params=self._engine.params_for(request))):
+            return None
+        try:
+            actor = self._launch(request, lambda: stream)
+        except (RuntimeError, ValueError):
+            return None  # the engine is full, or has no price for it
+        actor.go_on_behind(prefix)
+        stream.handle = self._handle(actor)
+        return stream.handle.recording().after(prefix.seq)
 
     async def _tell(self, stream: Relayed, on_end: OnEnd, result: StreamResult) -> None:
         try:
@@ -198,11 +295,14 @@ class StreamHub:
     async def stop(self, id_or_key: str, *, reason: str | None = None) -> bool:
         """Asks a stream to stop. What was received is kept. Returns whether there was one that ran. The caller has made
         sure that whoever wants it may."""
-        shelf = self._streams.shelf
-        stream = shelf.get(id_or_key) or shelf.of_key(id_or_key)
-        if stream is None or stream.ended_at is not None or stream.handle is None:
+        streams = self._streams
+        stream = await streams.of_id(id_or_key) or await streams.of_key(id_or_key)
+        if stream is None or stream.ended_at is not None:
             return False
-        stream.handle.cancel(reason)
+        if stream.handle is not None:
+            stream.handle.cancel(reason)
+        elif streams.shared is not None:
+            await streams.shared.stop(stream, reason or "stopped")
         return True
 
     async def drain(self) -> None:

@@ -3,7 +3,7 @@
 import re
 import secrets
 
-__all__ = ["issued_by", "new_id", "new_instance"]
+__all__ = ["issued_by", "new_id", "new_instance", "new_owner"]
 
 _ID = re.compile(r"ms-([0-9a-f]{8})-[A-Za-z0-9_-]{22}")
 
@@ -16,6 +16,11 @@ def new_instance() -> str:
 def new_id(instance: str) -> str:
     """An id for a stream: 128 random bits, so whoever has it was given it."""
     return f"ms-{instance}-{secrets.token_urlsafe(16)}"
+
+
+def new_owner(instance: str) -> str:
+    """A name for a process among those that share a store."""
+    return f"{instance}-{secrets.token_hex(8)}"
 
 
 def issued_by(name: str) -> str | None:

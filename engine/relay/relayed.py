@@ -36,6 +36,12 @@ class Relayed:
         self.run_id = run_id or stream_id
         self.cuts: list[tuple[int, int]] = []
         """Where another process took the stream over: the new epoch, and the last number that was kept."""
+        self.is_copy = handle is None
+        """Whether its recording is of what another process wrote, or this one in its place."""
+        self.fenced = False
+        """Whether it ran here and was taken over by another process."""
+        self.unread = False
+        """Whether it is a copy that is no longer kept up."""
         self.tabs: set[Tab] = set()
         self.alone_since: float | None = clock()
         """Since when no tab has read it; None while one does."""
@@ -67,6 +73,11 @@ class Relayed:
             self.ended_at = self._clock()
             self.result = result
             self.size = self.recording.characters
+
+    def taken_over(self, epoch: int, kept: int) -> None:
+        """Another process writes it from now on, after the event numbered `kept`."""
+        self.epoch = epoch
+        self.cuts.append((epoch, kept))
 
     def kept(self, epoch: int, seq: int) -> bool:
         """Whether the event that a browser knows as number `seq` of `epoch` is the one that has the number here."""

@@ -8,7 +8,18 @@ import attrs
 
 from .tab import Send
 
-__all__ = ["BUSY", "ELSEWHERE", "FOREIGN_PAGE", "GOING", "NOTHING", "NO_CONTENT", "Reply", "error_reply", "json_reply"]
+__all__ = [
+    "BUSY",
+    "ELSEWHERE",
+    "FOREIGN_PAGE",
+    "GOING",
+    "NOTHING",
+    "NO_CONTENT",
+    "STORE_AWAY",
+    "Reply",
+    "error_reply",
+    "json_reply",
+]
 
 _NEVER_STORED = (b"cache-control", b"no-store")
 
@@ -48,3 +59,6 @@ ELSEWHERE = error_reply(
 FOREIGN_PAGE = error_reply(403, "foreign_origin", "the request comes from a page of another origin")
 GOING = error_reply(503, "going_away", "this process is about to stop: ask again", ((b"retry-after", b"1"),))
 BUSY = error_reply(503, "busy", "too many streams wait already: ask again", ((b"retry-after", b"5"),))
+STORE_AWAY = error_reply(
+    503, "store_unreachable", "the store of this service can't be reached: ask again", ((b"retry-after", b"2"),)
+)

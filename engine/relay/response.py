@@ -13,7 +13,8 @@ from .access import Action, Authorize, header
 from .encoders import Encoder, Shown, encoder, native
 from .encoders import Protocol as ProtocolName
 from .relayed import Relayed
-from .replies import ELSEWHERE, NO_CONTENT, NOTHING, Reply
+from .replies import ELSEWHERE, NO_CONTENT, NOTHING, STORE_AWAY, Reply
+from .stores import StoreFailed
 from .tab import Receive, Scope, Send, Tab
 
 __all__ = ["HandleResponse", "RelayResponse", "Streams", "as_response", "nothing_for", "response_for"]
@@ -65,7 +66,11 @@ class RelayResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the response. Returns when it has ended, or when the client is gone."""
-        stream = await self._streams.find(scope, self._name, "resume", self._authorize)
+        try:
+            stream = await self._streams.find(scope, self._name, "resume", self._authorize)
+        except StoreFailed:
+            await STORE_AWAY.send(send)
+            return
         if stream is None:
             elsewhere = self._streams.is_elsewhere(self._name)
             await (ELSEWHERE if elsewhere else nothing_for(self._protocol)).send(send)
@@ -73,7 +78,7 @@ class RelayResponse:
         after, opening = 0, b""
         if self._protocol == "native":
             after, reset = _place(scope, stream)
-            if stream.ended_at is not None and after == stream.recording.seq:
+            if stream.recording.ended and after == stream.recording.seq:
                 await NO_CONTENT.send(send)  # it has all; at anything else an EventSource would ask again
                 return
             shown = self._encoding.get("shown", self._streams.shown)

@@ -1,5 +1,7 @@
 """A hub's settings, checked where they are given."""
 
+from typing import Literal
+
 import attrs
 
 from ...actors.stream import kind, number
@@ -29,4 +31,12 @@ class HubSettings:
     max_kept: int = attrs.field(
         default=MAX_KEPT, validator=number("{} is a whole number of characters, 0 or more", least=0, whole=True)
     )
+    deliver: Literal["at-once", "logged"] = attrs.field(
+        default="at-once", validator=attrs.validators.in_(("at-once", "logged"))
+    )
+    lease: float = attrs.field(default=10.0, validator=_some_seconds)
+    takeover: Literal["interrupted", "continue"] = attrs.field(
+        default="interrupted", validator=attrs.validators.in_(("interrupted", "continue"))
+    )
+    keep_request: bool = attrs.field(default=False, validator=kind(bool, "True or False"))
     shown: Shown = attrs.field(default=Shown(), validator=kind(Shown, "a Shown, as in Shown(thinking=False)"))

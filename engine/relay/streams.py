@@ -13,7 +13,9 @@ from .ids import issued_by, new_id, new_instance
 from .pacer import Pacer
 from .relayed import Relayed
 from .settings import HubSettings
+from .shared import SharedStreams
 from .shelf import Shelf
+from .stores import Head
 from .tab import Scope, Tab
 
 if TYPE_CHECKING:
@@ -33,7 +35,11 @@ class RelayedStreams:
     def __init__(self, engine: "Engine", settings: HubSettings) -> None:
         self._engine = engine
         self._settings = settings
-        self._instance = new_instance()
+        self.instance = new_instance()
+        """The tag of this process."""
+        self.shared: SharedStreams | None = None
+        """Its part in a store, if it shares one."""
+        self._copying = anyio.Lock()
         self._shelf: Shelf | None = None
         self._work = anyio.Event()
 
@@ -63,29 +69,63 @@ class RelayedStreams:
 
     def new_id(self) -> str:
         """An id for a stream of this process."""
-        return new_id(self._instance)
+        return new_id(self.instance)
 
     def add(self, stream: Relayed) -> None:
         """Takes a stream in."""
         self.shelf.add(stream)
         self._work.set()
 
+    def adopt(self, stream: Relayed) -> None:
+        """Takes in a copy of a stream that is now written here, unless it is known already."""
+        if self.shelf.get(stream.id) is None:
+            self.add(stream)
+
     async def find(self, scope: Scope, name: str, action: Action, authorize: Authorize | None) -> Relayed | None:
-        """The stream of an id or a key, if the sender of the request may do this with it."""
-        stream = self.shelf.get(name)
+        """The stream of an id or a key, if the sender of the request may do this with it. Raises `StoreFailed`."""
+        stream = await self.of_id(name)
         if stream is not None:
-            may = authorize is None or await authorize(scope, stream.name, action)
-        elif authorize is None:
+            return stream if authorize is None or await authorize(scope, stream.name, action) else None
+        if authorize is None or not await authorize(scope, name, action):
             return None
-        else:
-            may = await authorize(scope, name, action)
-            stream = self.shelf.of_key(name)
-        return stream if may else None
+        return await self.of_key(name)
+
+    async def of_id(self, name: str) -> Relayed | None:
+        """The stream with this id. Raises `StoreFailed`."""
+        stream = self._kept(name)
+        if stream is not None or self.shared is None or issued_by(name) is None:
+            return stream
+        head = await self.shared.look(name)
+        return None if head is None or head.id != name else await self._copied(head)
+
+    async def of_key(self, key: str) -> Relayed | None:
+        """The latest stream of this key. Raises `StoreFailed`."""
+        if self.shared is None:
+            return self.shelf.of_key(key)
+        head = await self.shared.look(key)
+        return None if head is None or head.key != key else await self._copied(head)
+
+    def _kept(self, stream_id: str) -> Relayed | None:
+        stream = self.shelf.get(stream_id)
+        if stream is not None and stream.unread:
+            self.shelf.remove(stream)
+            return None
+        return stream
+
+    async def _copied(self, head: Head) -> Relayed:
+        """The stream of a head: the one that runs here, or a copy."""
+        assert self.shared is not None
+        async with self._copying:  # two tabs at once read one copy
+            stream = self._kept(head.id)
+            if stream is None:
+                stream = await self.shared.copy(head)
+                self.add(stream)
+            return stream
 
     def is_elsewhere(self, name: str) -> bool:
-        """Whether another process of the service issued this id; logs what helps, if so."""
+        """Whether another process of the service issued this id, and they share no store; logs what helps, if so."""
         instance = issued_by(name)
-        if instance is None or instance == self._instance:
+        if instance is None or instance == self.instance or self.shared is not None:
             return False
         _log.warning(
             "a browser asked for a stream of another process, which can't be found here: processes that serve the same "
@@ -118,6 +158,6 @@ class RelayedStreams:
                 alone, handle = stream.alone_since, stream.handle
                 if linger is None or alone is None or handle is None or stream.ended_at is not None:
                     continue
-                if now - alone >= linger:
+                if now - alone >= linger:  # readers of other processes move `alone_since` on
                     handle.cancel("nobody reads it any more")
             self.shelf.clear_out()

@@ -12,7 +12,7 @@ import anyio
 
 from ...actors.channel import Recording, Subscriber, Wake, wake_factory
 from ...actors.stream import PartEvent
-from .encoders import Encoder
+from .encoders import Encoder, NativeEncoder
 from .pacer import Pacer
 
 __all__ = ["SEND_TIMEOUT", "Message", "Receive", "Scope", "Send", "Tab"]
@@ -57,7 +57,7 @@ class Tab:
         self._sending = False
         self._idle = False
         self._parting: bytes | None = None
-        self._move: tuple[Recording, int, bytes] | None = None
+        self._move: tuple[Recording, bytes] | None = None
         self.gone = False
         """Whether the client left, or was given up, before it had all."""
         self.done = anyio.Event()
@@ -82,10 +82,14 @@ class Tab:
         self._parting = word
         self._look()
 
-    def move(self, recording: Recording, after: int, word: bytes) -> None:
-        """Goes on with another recording of the stream, behind the event `after`; `word` is sent before."""
-        self._move = recording, after, word
-        self._look()
+    def begin_anew(self, recording: Recording, epoch: int) -> None:
+        """Tells the stream again, from the beginning of another recording of it: what it has told may not be what was
+        kept. Where the protocol has no word for that, the response ends, and the browser is to come again."""
+        if isinstance(self._encoding, NativeEncoder):
+            self._move = recording, self._encoding.reset(epoch=epoch)
+            self._look()
+        else:
+            self.part()
 
     def _look(self) -> None:
         if self._wake is not None:
@@ -154,10 +158,10 @@ class Tab:
         """All that has come, encoded."""
         words: list[bytes] = []
         if self._move is not None:
-            recording, after, word = self._move
+            recording, word = self._move
             self._move = None
             self._subscriber.leave()
-            self._subscriber = recording.subscribe(after)
+            self._subscriber = recording.subscribe()
             words.append(word)
         feed, take = self._encoding.feed, self._subscriber.take
         while (event := take()) is not None:
