@@ -59,7 +59,7 @@ if TYPE_CHECKING:
         open_run,
     )
     from .simulator import Simulator
-    from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
+    from .stats import ConnectionStats, EngineStats, LimitStats, PoolStats, WaitingRequest
     from .sync import SyncEngine, SyncHandle, SyncResults, SyncStream, SyncTextStream
 
 _HOMES = {
@@ -97,6 +97,7 @@ _HOMES = {
     "Totals": "runs",
     "AnthropicModel": "api",
     "CompletionChannel": "combinators",
+    "ConnectionStats": "stats",
     "Engine": "engine",
     "EngineBusy": "admission",
     "EngineStats": "stats",
@@ -144,6 +145,7 @@ __all__ = [
     "ChannelContext",
     "Columns",
     "CompletionChannel",
+    "ConnectionStats",
     "Engine",
     "EngineBusy",
     "EngineStats",
