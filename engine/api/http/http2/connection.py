@@ -13,6 +13,7 @@ from .wire import Wire
 
 __all__ = ["Http2Connection"]
 
+_MUCH = 65536  # bytes of bodies that are sent at once
 _MOST_UNREAD = 1 << 20  # bytes that wait for a server that asks, and does not read the answers
 
 
@@ -28,6 +29,7 @@ class Http2Connection:
         self._expiry = expiry
         self._over: Callable[[Http2Connection], None] | None = over
         self._flushing = False
+        self._gathered = 0
         self._changed = anyio.Event()
         self.flush()
         wire.attach(self)
@@ -106,9 +108,18 @@ class Http2Connection:
             self._flushing = True
             self._wire.soon(self.flush)
 
+    def flush_body(self, count: int) -> None:
+        """Sends soon, or now when much has gathered: whoever sends a body learns in time that the wire is blocked."""
+        self._gathered += count
+        if self._gathered >= _MUCH:
+            self.flush()
+        else:
+            self.flush_soon()
+
     def flush(self) -> None:
         """Sends what there is to send."""
         self._flushing = False
+        self._gathered = 0
         if data := self.session.data_to_send():
             self._wire.write(data)
             if self._wire.buffered > _MOST_UNREAD:

@@ -158,8 +158,9 @@ class Session:
             self.going_away = True
 
     def room(self, stream: Incoming) -> int:
-        """How many bytes of its body an open stream may send now."""
-        return min(self._h2.local_flow_control_window(stream.id), self._h2.max_outbound_frame_size)
+        """How many bytes of its body an open stream may send now: a frame's worth, at most 16 KiB though the server may
+        take longer ones, so that other streams get their turn."""
+        return min(LARGEST_FRAME, self._h2.local_flow_control_window(stream.id))
 
     def send(self, stream: Incoming, data: bytes, *, end: bool) -> None:
         """Sends a piece of an open stream's body, for which there is room; `end` says that it is the last."""

@@ -80,7 +80,10 @@ class Link(Protocol):
         ...
 
     def flush_soon(self) -> None: ...
-    def flush(self) -> None: ...
+
+    def flush_body(self, count: int) -> None:
+        """Sends soon, or now when much has gathered: whoever sends a body learns in time that the wire is blocked."""
+        ...
 
 
 class Http2Stream(Incoming):
@@ -133,7 +136,6 @@ class Http2Stream(Incoming):
             self._check()
             room = session.room(self)
             if view and (room <= 0 or link.blocked):
-                link.flush()
                 link.to_send.add(self)
                 try:
                     await self._wait(seconds, httpx2.WriteTimeout("the server did not take the request in time"))
@@ -142,13 +144,12 @@ class Http2Stream(Incoming):
                 continue
             piece, view = view[:room], view[room:]
             session.send(self, bytes(piece), end=end and not view)
-            link.flush_soon()
+            link.flush_body(len(piece))
             if not view:
                 return True
             sent += len(piece)
             if sent >= _PIECE_OF_TURNS:
                 sent = 0
-                link.flush()
                 await checkpoint()
 
     async def read_head(self) -> None:

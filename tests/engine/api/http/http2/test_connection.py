@@ -689,6 +689,23 @@ async def test_a_long_body_goes_as_fast_as_the_windows_allow(transport: HttpTran
         assert await talk(transport, server.url, b"x" * 3_000_000) == b"3000000"
 
 
+async def test_many_long_bodies_at_once_wait_for_the_wire(transport: HttpTransport, authority: trustme.CA) -> None:
+    async def script(peer: Http2Peer) -> None:
+        await peer.start(_4=1 << 24, _5=(1 << 24) - 1)
+        await peer.send(window(0, 1 << 30))
+        await anyio.sleep(0.1)
+        streams: list[int] = []
+        while len(streams) < 20:
+            found = await peer.next()
+            if found.kind == DATA and found.flags & END_STREAM:
+                streams.append(found.stream)
+                await peer.answer(found.stream)
+
+    async with serving_http2(authority, script, greet=False) as server, anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(talk, transport, server.url, b"x" * 500_000)
+
+
 async def test_an_early_answer_ends_a_long_body(transport: HttpTransport, authority: trustme.CA) -> None:
     async def script(peer: Http2Peer) -> None:
         for code in (0, None):

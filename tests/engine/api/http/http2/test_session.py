@@ -599,6 +599,12 @@ def test_a_body_is_sent_as_far_as_the_windows_allow() -> None:
     assert stream.sent_all
 
 
+def test_a_body_s_frames_are_short_though_the_server_takes_longer_ones() -> None:
+    line = Line(_4=1 << 30, _5=(1 << 24) - 1)
+    line.receive(window(0, 1 << 30))
+    assert line.session.room(line.open(end=False)) == 16384
+
+
 def test_a_long_upload_is_no_flood_though_each_frame_is_answered() -> None:
     line = Line(_4=(1 << 31) - 1)
     stream = line.open(end=False)
