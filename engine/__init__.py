@@ -62,7 +62,7 @@ if TYPE_CHECKING:
         open_run,
     )
     from .simulator import Simulator
-    from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
+    from .stats import ConnectionStats, EngineStats, LimitStats, PoolStats, WaitingRequest
     from .sync import (
         SyncEngine,
         SyncHandle,
@@ -113,6 +113,7 @@ _HOMES = {
     "Totals": "runs",
     "AnthropicModel": "api",
     "CompletionChannel": "combinators",
+    "ConnectionStats": "stats",
     "Engine": "engine",
     "EngineBusy": "admission",
     "EngineStats": "stats",
@@ -164,6 +165,7 @@ __all__ = [
     "ChannelContext",
     "Columns",
     "CompletionChannel",
+    "ConnectionStats",
     "Engine",
     "EngineBusy",
     "EngineStats",

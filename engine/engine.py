@@ -302,7 +302,7 @@ class Engine(ManyStreams, SdkClients, OpenedByHand):
         supervisor = self._running_supervisor
         assert self._loop is not None
         shared = None if self._sharing is None else self._sharing.stats()
-        return engine_stats(self._admission, supervisor, self._loop.clock(), shared)
+        return engine_stats(self._admission, supervisor, self._loop.clock(), shared, self._connections.stats())
 
     def hedge(
         self, request: RequestLike[OutputT], *, after: float | None = None, policy: Policy | None = None
