@@ -3,7 +3,8 @@
 Installs the newest versions of their libraries into a folder. `frames` puts every frame of the reference corpus before
 the schema and the reader of the AI SDK, the client of AG-UI and its Python models. The other parts open a real browser
 on a real server: `events` reads our own events by `EventSource`, `chat` is `useChat`, `agui` is `HttpAgent`, each with
-reloads, a second tab and a network that is cut. The status is 0 when nothing failed.
+reloads, a second tab and a network that is cut; in `killed` a worker dies in mid-answer. The status is 0 when nothing
+failed.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from pathlib import Path
 from .environment import NotHereError, browser, models_python, node, programs
 from .frames import write_frames
 
-_PARTS = ("frames", "events", "chat", "agui")
-_LONGEST = 600.0  # seconds for a program
+_PARTS = ("frames", "events", "chat", "agui", "killed")
+_LONGEST = 1200.0  # seconds for a program
 _Tried = tuple[str, str | None]
 
 

@@ -1,6 +1,7 @@
 """The app behind the pages: a hub in three protocols over a simulator, served by uvicorn. It prints its address.
 
-`python app.py PAGES`: the folder with the pages. `TPS` is how many tokens a second the model says.
+`python app.py PAGES`: the folder with the pages. `TPS` is how many tokens a second the model says; `STORE`
+is a store that this process shares with others, and `TAKEOVER` what becomes of the streams of one that died.
 """
 
 from __future__ import annotations
@@ -70,12 +71,17 @@ class App:
             url = (await stack.enter_async_context(simulator.serve())).url
             model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=url, defaults={"max_tokens": 300})
             engine = await stack.enter_async_context(Engine(model, max_concurrency=50, grace=1))
-            hub = await stack.enter_async_context(StreamHub(engine, keepalive=2, grace=0.1))
+            shared: dict[str, Any] = {}
+            if store := os.environ.get("STORE"):
+                takeover = os.environ.get("TAKEOVER", "interrupted")
+                shared = {"store": store, "lease": 2, "takeover": takeover, "keep_request": takeover == "continue"}
+            hub = await stack.enter_async_context(StreamHub(engine, keepalive=2, grace=0.1, **shared))
             self._apps = {
                 "native": hub.app("native", authorize=anybody, build=plain),
                 "vercel": hub.app("vercel", authorize=anybody, build=plain),
                 "tools": hub.app("vercel", authorize=anybody, build=with_tools),
                 "agui": hub.app("agui", authorize=anybody, build=with_tools),
+                "text": hub.app("agui", authorize=anybody, build=plain),
             }
             await send({"type": "lifespan.startup.complete"})
             await receive()

@@ -1,7 +1,9 @@
 // AG-UI's own client. It can't resume; one that asks for the stream again can, once it drops what it has of the run.
 import { HttpAgent } from "@ag-ui/client";
 
-const threadId = new URLSearchParams(location.search).get("id");
+const query = new URLSearchParams(location.search);
+const threadId = query.get("id");
+const api = `/${query.get("api") ?? "agui"}`;
 const asked = { id: "u1", role: "user", content: "Tell me of a harbour" };
 
 class ResumingAgent extends HttpAgent {
@@ -11,7 +13,7 @@ class ResumingAgent extends HttpAgent {
   }
 }
 
-const agent = (window.agent = new ResumingAgent({ url: "/agui", threadId, initialMessages: [asked] }));
+const agent = (window.agent = new ResumingAgent({ url: api, threadId, initialMessages: [asked] }));
 window.seen = { state: "idle", error: null, kinds: {}, outcome: null };
 
 function show() {
@@ -21,7 +23,7 @@ function show() {
 }
 
 window.go = async (resume) => {
-  agent.url = resume ? `/agui/${threadId}/stream` : "/agui";
+  agent.url = resume ? `${api}/${threadId}/stream` : api;
   agent.setMessages([asked]);
   Object.assign(seen, { state: "running", error: null, kinds: {}, outcome: null });
   const watch = {

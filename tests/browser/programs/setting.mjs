@@ -9,6 +9,8 @@ import { chromium } from "playwright-core";
 const here = fileURLToPath(new URL(".", import.meta.url));
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
+process.setMaxListeners(50);
+
 export async function serve(more = {}) {
   const environment = { ...process.env, ...more };
   const child = spawn(process.env.PYTHON, [process.env.APP, here], { env: environment, stdio: ["ignore", "pipe", "inherit"] });
@@ -20,13 +22,14 @@ export async function serve(more = {}) {
   return { port, kill: (signal = "SIGKILL") => child.kill(signal), gone };
 }
 
-// A TCP proxy before the server. `cut` breaks all connections, `refuse` breaks new ones too.
+// A TCP proxy before the server. `cut` breaks all connections, `refuse` breaks new ones too, `to` leads new ones elsewhere.
 export async function network(port) {
   const sockets = new Set();
+  let target = port;
   let refused = false;
   const server = net.createServer((near) => {
     if (refused) return near.destroy();
-    const far = net.connect(port, "127.0.0.1");
+    const far = net.connect(target, "127.0.0.1");
     for (const socket of [near, far]) {
       sockets.add(socket);
       socket.on("error", () => {});
@@ -41,7 +44,7 @@ export async function network(port) {
   });
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
   const cut = () => sockets.forEach((socket) => socket.destroy());
-  return { port: server.address().port, cut, refuse: (now) => ((refused = now), cut()) };
+  return { port: server.address().port, cut, to: (other) => (target = other), refuse: (now) => ((refused = now), cut()) };
 }
 
 export async function bundle(entry, name) {
