@@ -100,7 +100,7 @@ class SharedStreams:
         """Writes a stream that was created, from its beginning."""
         cursor, copy = stream.recording.after(0), None
         if self._logged:
-            stream.recording = _empty(stream.id)
+            stream.recording = _empty()
             copy = Copy(stream.recording.first)
         self._writing[stream.id] = _Writing(stream, cursor, stream.epoch, copy)
 
@@ -110,13 +110,13 @@ class SharedStreams:
 
     async def copy(self, head: Head) -> Relayed:
         """A copy of a stream that runs elsewhere, with all that was written by now; it is kept up from now on."""
-        stream = Relayed(head.id, head.key, _empty(head.id), self._clock, run_id=head.run_id)
+        stream = Relayed(head.id, head.key, _empty(), self._clock, run_id=head.run_id)
         self._copy(stream)
         await self._catch_up([head.id])
         return stream
 
     def _copy(self, stream: Relayed) -> None:
-        recording = _empty(stream.id)
+        recording = _empty()
         stream.recording = recording
         self._reading[stream.id] = stream, Copy(recording.first)
         self._to_read.set()
@@ -178,7 +178,7 @@ class SharedStreams:
         one = self._writing.pop(name, None)
         if one is None:
             return
-        _log.warning("stream %s was taken over by another process: this one had not renewed its lease in time", name)
+        _log.warning("a stream was taken over by another process: this one had not renewed its lease in time")
         stream = one.stream
         handle, stream.handle, stream.fenced, stream.is_copy = stream.handle, None, True, True
         if handle is not None:
@@ -249,7 +249,10 @@ class SharedStreams:
         if cursor is None:
             cursor, result = interruption(stream.recording, parts_of(stream.recording))
         self._writing[head.id] = _Writing(stream, cursor, head.epoch + 1)
-        _log.warning("stream %s: its process is gone; it is %s here", head.id, "ended" if result else "continued")
+        # Without its id, which opens it.
+        _log.warning(
+            "the process of a relayed stream is gone; the stream is %s here", "ended" if result else "continued"
+        )
         if result is not None:
             self._told(stream, result)
 
@@ -273,5 +276,5 @@ class SharedStreams:
         await self._do(self._store.close)
 
 
-def _empty(stream_id: str) -> Recording:
-    return Recording(EventLog(stream_id), Audience(lambda _: None))
+def _empty() -> Recording:
+    return Recording(EventLog(""), Audience(lambda _: None))  # the events say which stream it is
