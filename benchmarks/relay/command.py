@@ -1,4 +1,5 @@
-"""`python -m benchmarks relay`: what an event costs to be told, each way beside the others in one run."""
+"""`python -m benchmarks relay`: what an event costs to be told, and to be served, each way beside the others in one
+run."""
 
 import gc
 import json
@@ -10,12 +11,15 @@ from statistics import median
 from typing import Annotated
 
 import typer
+from attrs import asdict
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..speed.machine import describe
 from .encoding import BASE, PEERS, WAYS, Way, pieces_of
+from .serving import WAYS as SERVED_WAYS
+from .serving import Load, Measured, measure_serving, serving_table
 
 __all__ = ["command", "measure", "table_of"]
 
@@ -25,9 +29,13 @@ _WIDTH = 140
 def command(
     events: Annotated[int, typer.Option(min=1, help="How many events are told in each round.")] = 4000,
     rounds: Annotated[int, typer.Option(min=1, help="How often each way takes its turn.")] = 9,
+    streams: Annotated[int, typer.Option(min=0, help="How many streams are served; 0 for none.")] = 100,
+    tabs: Annotated[int, typer.Option(min=1, help="How many tabs read each.")] = 2,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each way is served.")] = 5.0,
     out: Annotated[Path, typer.Option(help="The folder for the figures.")] = Path("benchmarks/out"),
 ) -> None:
-    """What it costs to write the events that browsers are told, in microseconds of one event of text.
+    """What it costs to write the events that browsers are told, in microseconds of one event of text; and then to serve
+    them with uvicorn to many tabs.
 
     Other libraries take part where they are installed.
     """
@@ -40,8 +48,20 @@ def command(
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
     console.print(table_of(ways, found))
+    served: dict[str, Measured] = {}
+    load = Load(streams, tabs, seconds)
+    for name in SERVED_WAYS if streams else ():
+        if (one := measure_serving(name, load)) is not None:
+            served[name] = one
+    if served:
+        console.print(serving_table(load, served))
     out.mkdir(parents=True, exist_ok=True)
-    figures = {"machine": describe(), "microseconds": found}
+    figures = {
+        "machine": describe(),
+        "microseconds": found,
+        "load": asdict(load),
+        "served": {name: asdict(one) for name, one in served.items()},
+    }
     (out / "relay.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
