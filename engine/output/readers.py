@@ -189,7 +189,9 @@ class _SchemaReader:
         try:
             self._validator: Any = jsonschema_rs.validator_for(schema, mask="the value", validate_formats=True)
         except (ValueError, jsonschema_rs.ReferencingError) as exc:
-            raise TypeError(f"output: this is no JSON Schema: {_first_line(exc)}") from exc
+            place = _shown(getattr(exc, "instance_path", ()))
+            at = f" at {place}" if place else ""
+            raise TypeError(f"output: this is no JSON Schema{at}: {_first_line(exc)}") from exc
 
     def read(self, text: str) -> Any:
         return self.convert(json_of(text))
