@@ -48,12 +48,13 @@ class Broken:
     name: str | None = None
     weight = 1.0
     priority = 0
+    spend_cap: float | None = None
     on_host = False
 
     def __init__(self, carry: Callable[[str, Report], Awaitable[Grant]]) -> None:
         self._carry = carry
 
-    async def exchange(self, account: str, report: Report) -> Grant:
+    async def exchange(self, account: str, report: Any) -> Any:
         return await self._carry(account, report)
 
     async def aclose(self) -> None:
