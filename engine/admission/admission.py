@@ -355,6 +355,10 @@ class Admission:
         )
         return self._prices.cost(ticket.model_name, usage) or 0.0
 
+    def share_retries(self, part: float) -> None:
+        """Others share the limits: only this part of the budget for retries is ours, from 0 to 1."""
+        self._retries.share(part, self._clock())
+
     # -- for people
 
     def waits(self) -> Iterator[tuple[Ticket, Block]]:

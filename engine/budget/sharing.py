@@ -36,6 +36,8 @@ class Demands(Protocol):
 
     def admit(self) -> None: ...
 
+    def share_retries(self, part: float) -> None: ...
+
 
 class Sharing:
     """The part of one engine in `budget`. `clock` gives seconds."""
@@ -47,6 +49,7 @@ class Sharing:
         self._members: list[Membership] = []
         self._woken = anyio.Event()
         self._told = False
+        self._part = 1.0
         self._purse = purse_of(budget.name)
         self.cap = self._shared_cap()
         """The spend cap of the budget; None when it has none."""
@@ -135,6 +138,7 @@ class Sharing:
             now = self._clock()
             for member in [one for one in self._members if one.due(now) <= now]:
                 await self._exchange(member)
+                self._share_retries()
                 self._demands().admit()
             if self.cap is not None and self.cap.due(now, self._demands().waiting) <= now:
                 await self._exchange_dollars(self.cap)
@@ -146,6 +150,13 @@ class Sharing:
                 due = min(due, self.cap.due(now, self._demands().waiting))
             with anyio.move_on_after(max(0.0, due - now)):
                 await woken.wait()
+
+    def _share_retries(self) -> None:
+        """An engine's part in all retries is its fair share of the limits, of several the largest."""
+        part = max((one.pool.grant.share for one in self._members if one.pool.grant is not None), default=1.0)
+        if part != self._part:
+            self._part = part
+            self._demands().share_retries(part)
 
     def _drop_forgotten(self) -> None:
         """Keeps nothing of pools that are forgotten, once they have left the ledger."""
