@@ -19,10 +19,7 @@ if TYPE_CHECKING:
         ChannelContext,
         CompletionChannel,
         HedgeContext,
-        ItemStream,
         MergeChannel,
-        Partial,
-        PartialStream,
         RaceContext,
         RaceStream,
         Stream,
@@ -65,8 +62,16 @@ if TYPE_CHECKING:
         open_run,
     )
     from .simulator import Simulator
-    from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
-    from .sync import SyncEngine, SyncHandle, SyncResults, SyncStream, SyncTextStream
+    from .stats import ConnectionStats, EngineStats, LimitStats, PoolStats, WaitingRequest
+    from .sync import (
+        SyncEngine,
+        SyncHandle,
+        SyncItemStream,
+        SyncPartialStream,
+        SyncResults,
+        SyncStream,
+        SyncTextStream,
+    )
 
 _HOMES = {
     "AnswerFailed": "gateway.endings",
@@ -74,9 +79,6 @@ _HOMES = {
     "AnthropicClient": "api.clients",
     "ChannelContext": "combinators",
     "HedgeContext": "combinators",
-    "ItemStream": "combinators",
-    "Partial": "combinators",
-    "PartialStream": "combinators",
     "RaceContext": "combinators",
     "RaceStream": "combinators",
     "StreamContext": "combinators",
@@ -111,6 +113,7 @@ _HOMES = {
     "Totals": "runs",
     "AnthropicModel": "api",
     "CompletionChannel": "combinators",
+    "ConnectionStats": "stats",
     "Engine": "engine",
     "EngineBusy": "admission",
     "EngineStats": "stats",
@@ -127,6 +130,8 @@ _HOMES = {
     "WaitingRequest": "stats",
     "SyncEngine": "sync",
     "SyncHandle": "sync",
+    "SyncItemStream": "sync",
+    "SyncPartialStream": "sync",
     "SyncResults": "sync",
     "SyncStream": "sync",
     "SyncTextStream": "sync",
@@ -160,6 +165,7 @@ __all__ = [
     "ChannelContext",
     "Columns",
     "CompletionChannel",
+    "ConnectionStats",
     "Engine",
     "EngineBusy",
     "EngineStats",
@@ -172,7 +178,6 @@ __all__ = [
     "InputError",
     "Invalid",
     "InvalidRequestsError",
-    "ItemStream",
     "LimitStats",
     "Limits",
     "LimitsError",
@@ -181,8 +186,6 @@ __all__ = [
     "ModelPlan",
     "Numbered",
     "OutputError",
-    "Partial",
-    "PartialStream",
     "PlanError",
     "PoolStats",
     "Price",
@@ -209,6 +212,8 @@ __all__ = [
     "StreamHub",
     "SyncEngine",
     "SyncHandle",
+    "SyncItemStream",
+    "SyncPartialStream",
     "SyncResults",
     "SyncStream",
     "SyncTextStream",

@@ -161,6 +161,8 @@ MADE_BY_US = {
     "StreamContext",
     "StreamHandle",
     "SyncHandle",
+    "SyncItemStream",
+    "SyncPartialStream",
     "SyncResults",
     "SyncStream",
     "SyncTextStream",

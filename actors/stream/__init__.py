@@ -23,7 +23,7 @@ from .failure import STATUS_OF_TYPE, ErrorInfo, bare
 from .fold import Fold
 from .lean import lean
 from .lifecycle import FINAL, Lifecycle, State
-from .output import NO_OUTPUT, InvalidOutput, OutputLike, OutputReading, OutputSpec, OutputT, OutputT_co, ReadItem
+from .output import InvalidOutput, OutputLike, OutputReading, OutputSpec, OutputT, OutputT_co, ReadItem
 from .own_copy import own_copy
 from .pickling import revive
 from .recovery import (
@@ -61,7 +61,6 @@ from .stopwatch import Stopwatch, Timings, nearest_rank
 
 __all__ = [
     "FINAL",
-    "NO_OUTPUT",
     "STATUS_OF_TYPE",
     "ApiError",
     "Attempt",

@@ -18,6 +18,7 @@ from anyio import TaskHandle
 from ...actors.stream import StreamResult
 from ...actors.wire import json_line
 from ..api.sdk_internals import http_client_of
+from ..budget.budget import owner_of
 from ..engine import Engine
 from ..gateway import Answer, Foreign, Gateway, Transit, error_answer, is_messages, last_answer
 from ..gateway.foreign import RawHeaders, key_in
@@ -67,7 +68,7 @@ class Server:
         self._via = b"manystream-%b" % secrets.token_hex(4).encode()
         self._rules = attrs.evolve(rules, via=self._via, capped=spend_cap is not None)
         self._held = held
-        self._callers = Callers(spend_cap, engine.forget)
+        self._callers = Callers(spend_cap, engine.forget, counted_by=lambda key: owner_of((self._base_url, key)))
         self._connections: set[Connection] = set()
         self._most_connections = most_connections
         self._full_told = False
@@ -208,9 +209,10 @@ class Server:
         except httpx2.InvalidURL as exc:
             self._callers.leave(caller)
             return error_answer(400, "invalid_request_error", f"the path makes no URL: {exc}")
+        credentials = caller.credentials if self._held is None else self._engine.connection.credentials
         with called_by(asked.headers):
             transit = self._gateway.begin(
-                foreign, self._send, credentials=caller.name, cap=caller.cap, on_end=partial(self._ended, caller)
+                foreign, self._send, credentials=credentials, cap=caller.cap, on_end=partial(self._ended, caller)
             )
         if isinstance(transit, Answer):
             self._callers.leave(caller)
