@@ -12,16 +12,14 @@ if TYPE_CHECKING:
     from .api.clients import AnthropicClient
     from .budget.budget import Budget
     from .budget.host import HostBudget
+    from .budget.ray import RayBudget
     from .budget.redis import RedisBudget
     from .budget.stats import BudgetStats
     from .combinators import (
         ChannelContext,
         CompletionChannel,
         HedgeContext,
-        ItemStream,
         MergeChannel,
-        Partial,
-        PartialStream,
         RaceContext,
         RaceStream,
         Stream,
@@ -45,6 +43,11 @@ if TYPE_CHECKING:
     )
     from .plan import CacheSaving, Estimate, ModelPlan, PlanError, RunPlan, plan_run
     from .prices import Price
+    from .relay.access import Authorize
+    from .relay.direct import relay_response
+    from .relay.encoders import Shown
+    from .relay.hub import RelayProtocol, StreamHub, Ticket
+    from .relay.requests import Asked
     from .runs import (
         Failure,
         Figures,
@@ -60,7 +63,15 @@ if TYPE_CHECKING:
     )
     from .simulator import Simulator
     from .stats import ConnectionStats, EngineStats, LimitStats, PoolStats, WaitingRequest
-    from .sync import SyncEngine, SyncHandle, SyncResults, SyncStream, SyncTextStream
+    from .sync import (
+        SyncEngine,
+        SyncHandle,
+        SyncItemStream,
+        SyncPartialStream,
+        SyncResults,
+        SyncStream,
+        SyncTextStream,
+    )
 
 _HOMES = {
     "AnswerFailed": "gateway.endings",
@@ -68,9 +79,6 @@ _HOMES = {
     "AnthropicClient": "api.clients",
     "ChannelContext": "combinators",
     "HedgeContext": "combinators",
-    "ItemStream": "combinators",
-    "Partial": "combinators",
-    "PartialStream": "combinators",
     "RaceContext": "combinators",
     "RaceStream": "combinators",
     "StreamContext": "combinators",
@@ -80,6 +88,7 @@ _HOMES = {
     "Budget": "budget.budget",
     "BudgetStats": "budget.stats",
     "HostBudget": "budget.host",
+    "RayBudget": "budget.ray",
     "RedisBudget": "budget.redis",
     "CacheSaving": "plan",
     "Estimate": "plan",
@@ -90,6 +99,13 @@ _HOMES = {
     "Failure": "runs",
     "Invalid": "input",
     "RequestPipe": "input",
+    "Asked": "relay.requests",
+    "Authorize": "relay.access",
+    "RelayProtocol": "relay.hub",
+    "Shown": "relay.encoders",
+    "StreamHub": "relay.hub",
+    "Ticket": "relay.hub",
+    "relay_response": "relay.direct",
     "Resumed": "runs",
     "RunAgain": "runs",
     "StopReason": "runs",
@@ -114,6 +130,8 @@ _HOMES = {
     "WaitingRequest": "stats",
     "SyncEngine": "sync",
     "SyncHandle": "sync",
+    "SyncItemStream": "sync",
+    "SyncPartialStream": "sync",
     "SyncResults": "sync",
     "SyncStream": "sync",
     "SyncTextStream": "sync",
@@ -138,6 +156,8 @@ __all__ = [
     "AnswerTimedOut",
     "AnthropicClient",
     "AnthropicModel",
+    "Asked",
+    "Authorize",
     "Beside",
     "Budget",
     "BudgetStats",
@@ -158,7 +178,6 @@ __all__ = [
     "InputError",
     "Invalid",
     "InvalidRequestsError",
-    "ItemStream",
     "LimitStats",
     "Limits",
     "LimitsError",
@@ -167,15 +186,15 @@ __all__ = [
     "ModelPlan",
     "Numbered",
     "OutputError",
-    "Partial",
-    "PartialStream",
     "PlanError",
     "PoolStats",
     "Price",
     "RaceContext",
     "RaceStream",
+    "RayBudget",
     "Reason",
     "RedisBudget",
+    "RelayProtocol",
     "RequestFile",
     "RequestPipe",
     "ResultsError",
@@ -184,17 +203,22 @@ __all__ = [
     "RunAgain",
     "RunPlan",
     "RunStopped",
+    "Shown",
     "Simulator",
     "Source",
     "StopReason",
     "Stream",
     "StreamContext",
+    "StreamHub",
     "SyncEngine",
     "SyncHandle",
+    "SyncItemStream",
+    "SyncPartialStream",
     "SyncResults",
     "SyncStream",
     "SyncTextStream",
     "TextStream",
+    "Ticket",
     "Totals",
     "Until",
     "WaitingRequest",
@@ -202,6 +226,7 @@ __all__ = [
     "plan_run",
     "read_requests",
     "read_results",
+    "relay_response",
 ]
 
 

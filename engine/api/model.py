@@ -104,6 +104,8 @@ class AnthropicModel:
         self._base_url = base_url
         self._defaults: dict[str, Any] = own_copy(dict(defaults or EMPTY))
         self._reuse_heads = reuse_heads
+        given = {"api_key": api_key, "anthropic_client": anthropic_client, "http_client": http_client}
+        self._left_out = tuple(name for name, value in given.items() if value is not None)
         self._http2 = http2
         self.limits_pool = limits_pool
         """The rate-limit pool of the model; None for the model group of the model that a request asks for."""
@@ -118,8 +120,16 @@ class AnthropicModel:
         """The provider of the model: always "anthropic"."""
         return "anthropic"
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The arguments with credentials or clients that it was given, and that its pickle does not hold. An unpickled
+        model tells them, too."""
+        if self._base_url is not None and _has_userinfo(self._base_url):
+            return (*self._left_out, "base_url")
+        return self._left_out
+
     def __dir__(self) -> list[str]:
-        for_engines = ("connect", "params_for", "with_longest_answer")
+        for_engines = ("connect", "left_out", "params_for", "with_longest_answer")
         return [name for name in super().__dir__() if name not in for_engines]
 
     def __repr__(self) -> str:
@@ -138,11 +148,14 @@ class AnthropicModel:
             "defaults": self._defaults,
             "limits_pool": self.limits_pool,
             "reuse_heads": self._reuse_heads,
+            "left_out": self.left_out,
             "http2": self._http2,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        left_out: tuple[str, ...] = state.pop("left_out", ())
         AnthropicModel.__init__(self, **state)
+        self._left_out = left_out
 
     def params_for(self, request: StreamRequest) -> dict[str, Any]:
         """The parameters to send for `request`, with the defaults merged under it, and what asks for its output.
@@ -261,6 +274,12 @@ def _check_http_client(client: object) -> "httpx2.AsyncClient":
         f"http_client is an httpx2.AsyncClient (httpx2 is the maintained continuation of httpx; a client of the older"
         f" httpx needs the extra manystream[httpx]), not {type(client).__module__}.{type(client).__name__}"
     )
+
+
+def _has_userinfo(url: str) -> bool:
+    import httpx2
+
+    return bool(httpx2.URL(url).userinfo)
 
 
 def _without_userinfo(url: str) -> str:

@@ -4,10 +4,12 @@ from collections.abc import Hashable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import attrs
+
 if TYPE_CHECKING:
     from .messages import Grant, Report
 
-__all__ = ["Budget", "CarrierFailed", "ImmediateBudget", "account_of"]
+__all__ = ["Budget", "CarrierFailed", "ImmediateBudget", "Owner", "account_of", "owner_of"]
 
 
 class CarrierFailed(Exception):
@@ -47,10 +49,29 @@ class ImmediateBudget(Budget, Protocol):
         ...
 
 
+@attrs.frozen
+class Owner:
+    """Whose limits they are, for those who don't keep the key: a hash of it."""
+
+    digest: str
+
+
+def owner_of(credentials: Hashable) -> Owner:
+    """The owner of the limits that requests with these credentials count against. No key can be found from it."""
+    return Owner(_hash(repr(("key", credentials)), b"manystream.owner"))
+
+
 def account_of(credentials: Hashable, pool: str, name: str | None) -> str | None:
     """The account of one pool of limits: a hash, from which no key can be found. None when it is unknown whose the
-    limits are: nobody else can know either."""
-    if name is None and credentials is None:
+    limits are: nobody else can know either. The credentials may be an `Owner`."""
+    if name is not None:
+        owner = Owner(_hash(repr(("name", name)), b"manystream.owner"))
+    elif credentials is None:
         return None
-    whose = repr(("name", name) if name is not None else ("key", credentials))
-    return blake2b(f"{whose} {pool!r}".encode(), digest_size=16, person=b"manystream.pool").hexdigest()
+    else:
+        owner = credentials if isinstance(credentials, Owner) else owner_of(credentials)
+    return _hash(f"{owner.digest} {pool!r}", b"manystream.pool")
+
+
+def _hash(text: str, purpose: bytes) -> str:
+    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16, person=purpose).hexdigest()

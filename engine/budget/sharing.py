@@ -19,6 +19,7 @@ from .stats import BudgetStats
 __all__ = ["Sharing"]
 
 _PATIENCE = 1.0  # seconds for an exchange
+_AT_FIRST = 10.0  # seconds for the first one, for which a carrier may have to start something
 _FAREWELL = 1.0  # seconds to leave
 
 
@@ -129,7 +130,7 @@ class Sharing:
         try:
             grant = self._exchange_now(member.account, report)
             if grant is None:
-                with anyio.fail_after(_PATIENCE):
+                with anyio.fail_after(_AT_FIRST if member.is_new else _PATIENCE):
                     grant = await self._budget.exchange(member.account, report)
             member.granted(report, grant, self._clock())
         except Exception as exc:

@@ -33,6 +33,8 @@ from .options import (
     Quiet,
     RowSeed,
     Sample,
+    Schema,
+    SchemaVia,
     Seed,
     Shuffle,
     SkipInvalid,
@@ -207,14 +209,8 @@ def run(
             help="Write events as they come, as JSON Lines: one file per request, or all to standard output.",
         ),
     ] = None,
-    schema: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.json|MODULE:TYPE",
-            help="What each answer is to be: a JSON Schema, or a type in a Python module. An answer that doesn't fit is"
-            " asked for once more. The answers stand as `output` beside the results.",
-        ),
-    ] = None,
+    schema: Schema = None,
+    schema_via: SchemaVia = None,
     recovery: Annotated[
         Literal["fail", "restart", "continue"],
         typer.Option(help="What happens to an answer that breaks off: it fails, starts anew, or is continued."),
@@ -285,6 +281,7 @@ def run(
             dry_run=dry_run,
             stream_events=stream_events,
             schema=schema,
+            schema_via=schema_via,
             recovery=recovery,
             spend_cap=spend_cap,
             quiet=quiet,
@@ -327,6 +324,8 @@ def plan(
         typer.Option("--count-tokens", help="Ask the API how many tokens a sample of the requests has, which is free."),
     ] = False,
     price: PriceOption = None,
+    schema: Schema = None,
+    schema_via: SchemaVia = None,
     config: ConfigFile = None,
     env_file: EnvFile = None,
     skip_invalid: SkipInvalid = False,
@@ -370,6 +369,8 @@ def plan(
             limits=limits or [],
             asked=Asked(limits=ask_limits, tokens=count_tokens),
             prices=price or [],
+            schema=schema,
+            schema_via=schema_via,
             as_json=as_json,
         )
 

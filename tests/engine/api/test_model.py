@@ -284,10 +284,20 @@ def test_a_pickled_model_is_its_description_without_any_secret(monkeypatch: pyte
     defaults: dict[str, Any] = {"system": [{"type": "text", "text": "s"}], "stop_sequences": ("x",)}
     rest: dict[str, Any] = {"defaults": defaults, "limits_pool": "pool", "reuse_heads": False, "http2": None}
     http_client = httpx2.AsyncClient(verify=False)
-    for model in (
-        AnthropicModel("m", api_key="SECRET", base_url="http://user:SECRET@gw:8/x", **rest),
-        AnthropicModel("m", api_key="SECRET", base_url="http://gw:8/x", http_client=http_client, **rest),
-        AnthropicModel("m", anthropic_client=anthropic.AsyncAnthropic(api_key="SECRET"), **rest),
+    for model, left_out in (
+        (AnthropicModel("m", base_url="http://gw:8/x", **rest), ()),
+        (
+            AnthropicModel("m", api_key="SECRET", base_url="http://user:SECRET@gw:8/x", **rest),
+            ("api_key", "base_url"),
+        ),
+        (
+            AnthropicModel("m", api_key="SECRET", base_url="http://gw:8/x", http_client=http_client, **rest),
+            ("api_key", "http_client"),
+        ),
+        (
+            AnthropicModel("m", anthropic_client=anthropic.AsyncAnthropic(api_key="SECRET"), **rest),
+            ("anthropic_client",),
+        ),
     ):
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             data = pickle.dumps(model, protocol)
@@ -296,7 +306,8 @@ def test_a_pickled_model_is_its_description_without_any_secret(monkeypatch: pyte
             assert (again.model_name, again.limits_pool) == ("m", "pool")
             assert again.params_for(StreamRequest("hi")) == model.params_for(StreamRequest("hi"))
             state = again.__getstate__()
-            assert state == {**rest, "model_name": "m", "base_url": state["base_url"]}
+            assert state == {**rest, "model_name": "m", "base_url": state["base_url"], "left_out": left_out}
+            assert again.left_out == model.left_out == left_out
             assert state["base_url"] in ("http://gw:8/x", None)
             assert copy.copy(model) is copy.deepcopy(model) is model
     with pytest.raises(TypeError):

@@ -15,7 +15,7 @@ from tests.support.engines import engine_in_memory
 from tests.support.virtual import virtual_backends
 
 from manystream import Engine, HostBudget, Limits, StreamRequest, StreamResult
-from manystream.engine.budget.budget import account_of
+from manystream.engine.budget.budget import account_of, owner_of
 from manystream.engine.budget.memory import MemoryLedgers
 from manystream.engine.budget.messages import Grant, Report
 from manystream.engine.simulator import Simulator
@@ -163,6 +163,10 @@ def test_another_key_is_another_account_unless_a_name_says_otherwise() -> None:
     assert account_of(None, "pool", "us") == account_of(("url", "key"), "pool", "us")
     assert one is not None
     assert "key" not in one
+    # Who does not keep the key finds the same account.
+    assert account_of(owner_of(("url", "key")), "pool", None) == one
+    assert account_of(owner_of(("url", "other")), "pool", "us") == account_of(None, "pool", "us")
+    assert "key" not in repr(owner_of(("url", "key")))
 
 
 @pytest.mark.parametrize("how", ["raises", "hangs", "nonsense"])

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from manystream.__main__ import app
 from manystream.engine.cli.schema_option import read_schema
 from manystream.engine.input import InputError
-from manystream.engine.simulator import Simulator, Structured
+from manystream.engine.simulator import Simulator, Structured, ToolUse
 
 SCHEMA = {"type": "object", "properties": {"river": {"type": "string"}}, "required": ["river"]}
 MODULE = """
@@ -27,6 +27,10 @@ class Outer:
     Inner = list[Fact]
 
 Loose = dict[str, int]
+
+from manystream import OutputSpec
+
+LAX = OutputSpec(Fact)
 """
 RHINE = {"river": "Rhine", "length": 1233}
 
@@ -94,7 +98,53 @@ def test_a_schema_from_a_file(simulator: Simulator) -> None:
 
 
 def test_a_type_within_another() -> None:
-    assert read_schema("rivers_of_a_test:Outer.Inner").retry_invalid == 1
+    spec = read_schema("rivers_of_a_test:Outer.Inner")
+    assert spec is not None
+    assert (spec.retry_invalid, spec.via) == (1, "format")
+
+
+def test_what_a_module_says_of_it_itself() -> None:
+    spec = read_schema("rivers_of_a_test:LAX", "tool")
+    assert spec is not None
+    assert (spec.retry_invalid, spec.via) == (0, "tool")
+
+
+def test_by_a_tool(simulator: Simulator) -> None:
+    simulator.script([ToolUse("give_answer", {"Rhine": 1233})])
+    args = ("--schema", "rivers_of_a_test:Loose")
+    refused = run(simulator, *args)
+    assert refused.exit_code == 2
+    assert refused.stderr.endswith("that have a name and a value each, or --schema-via tool\n")
+    done = run(simulator, *args, "--schema-via", "tool")
+    assert done.exit_code == 0, done.stderr
+    assert line()["output"] == {"Rhine": 1233}
+    assert simulator.requests[0].json["tools"][0]["name"] == "give_answer"
+    assert run(simulator, "--schema-via", "tool").stderr == (
+        "error: --schema-via says how a schema is asked for: give one, with --schema\n"
+    )
+
+
+def tokens_planned(*args: str) -> int:
+    command = ["plan", "in.jsonl", "-o", "out.jsonl", "--model", "claude-opus-5-5", "--json", *args]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)["input_tokens"]
+
+
+def test_a_plan_counts_the_schema_and_knows_its_answers(simulator: Simulator) -> None:
+    plain = tokens_planned()
+    for via in ("format", "tool"):
+        asked = tokens_planned("--schema", "rivers_of_a_test:Fact", "--schema-via", via)
+        assert 30 < asked - plain < 300
+    simulator.script([Structured(RHINE)])
+    schema = ("--schema", "rivers_of_a_test:Fact")
+    assert run(simulator, *schema).exit_code == 0
+    assert tokens_planned(*schema) == 0  # its answer is one to this request
+    assert run(simulator, *schema, "--dry-run").exit_code == 0
+    other = CliRunner().invoke(app, ["plan", "in.jsonl", "-o", "out.jsonl", "--model", "claude-opus-5-5"])
+    assert other.exit_code == 2
+    wrong = CliRunner().invoke(app, ["plan", "in.jsonl", "--schema", "absent.json"])
+    assert (wrong.exit_code, wrong.stderr) == (2, "error: --schema absent.json: no such file or directory\n")
 
 
 @pytest.mark.parametrize(

@@ -428,11 +428,36 @@ def test_a_type_is_worked_out_once() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
-    [({"via": "text"}, ValueError), ({"retry_invalid": -1}, ValueError), ({"retry_invalid": 1.5}, TypeError)],
+    [
+        ({"via": "text"}, ValueError),
+        ({"tool": "a b"}, ValueError),
+        ({"tool": ""}, ValueError),
+        ({"tool": 3}, TypeError),
+        ({"retry_invalid": -1}, ValueError),
+        ({"retry_invalid": 1.5}, TypeError),
+    ],
 )
 def test_a_spec_says_what_is_wrong_with_it(arguments: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         OutputSpec(int, **arguments)
+
+
+@pytest.mark.parametrize("name", ["größe", "a b", "", "x" * 65])
+def test_names_that_no_tool_can_have_are_refused(name: str) -> None:
+    pytest.importorskip("jsonschema_rs")
+    inner = {"type": "object", "properties": {name: {"type": "string"}}, "required": [name]}
+    schema = {"type": "object", "properties": {"a": {"type": "array", "items": inner}}, "required": ["a"]}
+    with pytest.raises(ValueError, match="a field is named"):
+        typed_output(OutputSpec(schema, via="tool"))
+    typed_output(OutputSpec(schema))
+
+
+def test_a_tool_s_schema_has_no_alternatives_at_its_top() -> None:
+    pytest.importorskip("jsonschema_rs")
+    one: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    output = typed_output(OutputSpec({**one, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, via="tool"))
+    assert [*output.schema["properties"]] == ["value"]
+    assert output.read('{"value": {"a": 1}}') == {"a": 1}
 
 
 # -- what is shown while it grows
