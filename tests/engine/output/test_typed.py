@@ -10,13 +10,14 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
 
 import attrs
 import msgspec
 import pytest
+import typing_extensions
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypedDict
 
@@ -229,6 +230,67 @@ def test_strict_models_take_dates_and_names_of_their_own() -> None:
     data = {"day": "2026-03-01", "howMany": 2}
     assert typed_output(list[Strict]).item(())(data).day == datetime.date(2026, 3, 1)
     assert typed_output(Strict).read(json.dumps(data)).many == 2
+
+
+class OfLines(TypedDict, total=False):
+    needed: typing_extensions.Required[list[ADataclass]]
+    left_out: typing_extensions.NotRequired[list[ADataclass]]
+
+
+class RootOfLines(RootModel[list[ADataclass]]):
+    pass
+
+
+NewLines = NewType("NewLines", list[ADataclass])
+NamedLines = typing_extensions.TypeAliasType("NamedLines", list[ADataclass])
+
+
+@dataclass
+class FirstKind:
+    kind: Literal["first"]
+    lines: list[ADataclass]
+
+
+@dataclass
+class SecondKind:
+    kind: Literal["second"]
+    lines: list[ADataclass]
+
+
+@dataclass
+class ThirdKind:
+    kind: Literal["third"]
+    lines: list[Rain]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        (OfLines, ("needed",)),
+        (OfLines, ("left_out",)),
+        (RootOfLines, ()),
+        (NewLines, ()),
+        (NamedLines, ()),
+        (Annotated[list[ADataclass], "said"], ()),
+        (list[ADataclass] | None, ()),
+        (list[NewLines], (2,)),
+        (dict[str, list[ADataclass]], ("any name",)),
+        (FirstKind | SecondKind, ("lines",)),
+        (FirstKind | SecondKind | ThirdKind, ("lines",)),
+        (list[ADataclass] | dict[str, Rain], ()),
+    ],
+    ids=str,
+)
+def test_lists_are_found_under_every_name_that_types_have_for_them(kind: Any, path: tuple[str | int, ...]) -> None:
+    assert typed_output(OutputSpec(kind, via="tool")).item(path)(LINE) == value_of(ADataclass)
+
+
+@pytest.mark.parametrize(
+    "kind", [typing.Iterable[int], typing.Iterator[int], list[typing.Iterable[ADataclass]]], ids=str
+)
+def test_what_would_be_checked_later_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"write list\[\.\.\.\]"):
+        typed_output(kind)
 
 
 @dataclass
