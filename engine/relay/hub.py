@@ -253,7 +253,10 @@ class StreamHub:
         self._streams.adopt(stream)
         if self._settings.takeover != "continue" or head.request is None or self._going:
             return None
-        request = request_again(head.request)
+        try:
+            request = request_again(head.request)
+        except ValueError:
+            return None
         prefix = Prefix(stream.recording.seq, parts_of(stream.recording).parts())
         if not prefix.may_be_continued(attrs.evolve(request, params=self._engine.params_for(request))):
             return None
