@@ -8,7 +8,7 @@ The finished message is built the way the SDK builds it, field by field, for the
 copies more of `message_delta` than the stable one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, cast
 
@@ -199,6 +199,16 @@ class Assembler:
                 self._end_block(block, complete=False)
         self.started = self.stopped = self.over = False
         self.error = self.broken = None
+
+    def go_on_behind(self, parts: Iterable[tuple[int, Part]]) -> None:
+        """Begins behind parts that another process has logged; the events of a continuation follow."""
+        for index, part in parts:
+            block = OpenBlock(index, part.to_block())
+            if part.complete:
+                block.end(complete=True)
+            self._blocks.append(block)
+            self.contents += 1
+        self.go_on()
 
     # -- what has been put together
 

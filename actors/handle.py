@@ -17,6 +17,7 @@ from .channel import (
     Mailbox,
     OnAbandon,
     Policy,
+    Recording,
     Subscriber,
     check_on_abandon,
     check_policy,
@@ -211,6 +212,15 @@ class StreamHandle(StreamView[OutputT_co]):
         subscriber = Subscriber(actor.audience, cursor, policy or Conflate(), on_abandon or actor.on_abandon, first)
         actor.audience.add(subscriber)
         return Mailbox(subscriber, self._home)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name != "recording"]  # that is for relays
+
+    def recording(self) -> Recording:
+        """All its events from the first that is still kept, those to come included, for as long as it is held, past the
+        stream's end too. It is for relays and stores. Raises `RuntimeError` outside of the engine's event loop."""
+        self._check_home()
+        return Recording(self._actor.log, self._actor.audience)
 
     async def wait(self) -> StreamResult[OutputT_co | None]:
         """Waits for the end, and until the connection is back in the pool or gone. An ending is a value here;

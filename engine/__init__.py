@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .api.clients import AnthropicClient
     from .budget.budget import Budget
     from .budget.host import HostBudget
+    from .budget.ray import RayBudget
     from .budget.redis import RedisBudget
     from .budget.stats import BudgetStats
     from .combinators import (
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
     )
     from .plan import CacheSaving, Estimate, ModelPlan, PlanError, RunPlan, plan_run
     from .prices import Price
+    from .relay.access import Authorize
+    from .relay.direct import relay_response
+    from .relay.encoders import Shown
+    from .relay.hub import RelayProtocol, StreamHub, Ticket
+    from .relay.requests import Asked
     from .runs import (
         Failure,
         Figures,
@@ -56,7 +62,7 @@ if TYPE_CHECKING:
         open_run,
     )
     from .simulator import Simulator
-    from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
+    from .stats import ConnectionStats, EngineStats, LimitStats, PoolStats, WaitingRequest
     from .sync import (
         SyncEngine,
         SyncHandle,
@@ -82,6 +88,7 @@ _HOMES = {
     "Budget": "budget.budget",
     "BudgetStats": "budget.stats",
     "HostBudget": "budget.host",
+    "RayBudget": "budget.ray",
     "RedisBudget": "budget.redis",
     "CacheSaving": "plan",
     "Estimate": "plan",
@@ -92,6 +99,13 @@ _HOMES = {
     "Failure": "runs",
     "Invalid": "input",
     "RequestPipe": "input",
+    "Asked": "relay.requests",
+    "Authorize": "relay.access",
+    "RelayProtocol": "relay.hub",
+    "Shown": "relay.encoders",
+    "StreamHub": "relay.hub",
+    "Ticket": "relay.hub",
+    "relay_response": "relay.direct",
     "Resumed": "runs",
     "RunAgain": "runs",
     "StopReason": "runs",
@@ -99,6 +113,7 @@ _HOMES = {
     "Totals": "runs",
     "AnthropicModel": "api",
     "CompletionChannel": "combinators",
+    "ConnectionStats": "stats",
     "Engine": "engine",
     "EngineBusy": "admission",
     "EngineStats": "stats",
@@ -141,6 +156,8 @@ __all__ = [
     "AnswerTimedOut",
     "AnthropicClient",
     "AnthropicModel",
+    "Asked",
+    "Authorize",
     "Beside",
     "Budget",
     "BudgetStats",
@@ -148,6 +165,7 @@ __all__ = [
     "ChannelContext",
     "Columns",
     "CompletionChannel",
+    "ConnectionStats",
     "Engine",
     "EngineBusy",
     "EngineStats",
@@ -173,8 +191,10 @@ __all__ = [
     "Price",
     "RaceContext",
     "RaceStream",
+    "RayBudget",
     "Reason",
     "RedisBudget",
+    "RelayProtocol",
     "RequestFile",
     "RequestPipe",
     "ResultsError",
@@ -183,11 +203,13 @@ __all__ = [
     "RunAgain",
     "RunPlan",
     "RunStopped",
+    "Shown",
     "Simulator",
     "Source",
     "StopReason",
     "Stream",
     "StreamContext",
+    "StreamHub",
     "SyncEngine",
     "SyncHandle",
     "SyncItemStream",
@@ -196,6 +218,7 @@ __all__ = [
     "SyncStream",
     "SyncTextStream",
     "TextStream",
+    "Ticket",
     "Totals",
     "Until",
     "WaitingRequest",
@@ -203,6 +226,7 @@ __all__ = [
     "plan_run",
     "read_requests",
     "read_results",
+    "relay_response",
 ]
 
 

@@ -28,7 +28,6 @@ from ..actors.stream import (
     StreamRequest,
 )
 from .admission import Admission, EngineBusy, Group, Limits
-from .admission.pool import MakePool, pool_of_its_own
 from .api.connected_model import ConnectedModel
 from .api.model import AnthropicModel
 from .budget.budget import Budget
@@ -83,9 +82,9 @@ class Engine(ManyStreams, SdkClients, OpenedByHand):
     `keep_ended` is in seconds: so long `get` finds a stream after its end, without its request. At most 1,000 are kept.
 
     `budget` shares the limits with all other engines that use the same key and a budget of this kind: `"host"` with
-    those of this user's processes on this host, the URL of a Redis server with those on any machine, or a `HostBudget`
-    or `RedisBudget`. Each gets a fair share of what it needs, and what
-    one does not need goes to the others. No stream ever fails or waits because the budget can't be reached.
+    those of this user's processes on this host, `"ray"` with those in this Ray cluster, the URL of a Redis server with
+    those on any machine, or a `HostBudget`, `RayBudget` or `RedisBudget`. Each gets a fair share of what it needs, and
+    what one does not need goes to the others. No stream ever fails or waits because the budget can't be reached.
 
     Leaving the block refuses new work, cancels what waits, and lets what runs finish for `grace` seconds before that is
     cancelled, too. Leaving it with an exception cancels at once. In either case nothing of the engine runs any more
@@ -165,15 +164,13 @@ class Engine(ManyStreams, SdkClients, OpenedByHand):
             raise RuntimeError("an engine is entered once; make another")
         self._loop = loop = HomeLoop("engine", elsewhere=_ELSEWHERE)
         connection = self.connection
-        make_pool: MakePool = pool_of_its_own
+        shared: dict[str, Any] = {}
         if self._budget is not None:
             from .budget.sharing import Sharing
 
             self._sharing = Sharing(self._budget, loop.clock, lambda: admission)
-            make_pool = self._sharing.make_pool
-        self._admission = admission = self._make_admission(
-            clock=loop.clock, woken=lambda: supervisor.wake(), make_pool=make_pool
-        )
+            shared = {"make_pool": self._sharing.make_pool, "shared_cap": self._sharing.cap}
+        self._admission = admission = self._make_admission(clock=loop.clock, woken=lambda: supervisor.wake(), **shared)
         if self._admin_key is not None:
             told = await self._connections.groups_of(self._defaults.model, self._admin_key)
             admission.learn_groups(connection.credentials, told)
@@ -302,7 +299,7 @@ class Engine(ManyStreams, SdkClients, OpenedByHand):
         supervisor = self._running_supervisor
         assert self._loop is not None
         shared = None if self._sharing is None else self._sharing.stats()
-        return engine_stats(self._admission, supervisor, self._loop.clock(), shared)
+        return engine_stats(self._admission, supervisor, self._loop.clock(), shared, self._connections.stats())
 
     def hedge(
         self, request: RequestLike[OutputT], *, after: float | None = None, policy: Policy | None = None

@@ -136,9 +136,18 @@ ENGINE_S = {
     "params_for",
     "prices",
 }
-RUN_S = {"ended", "over_with", "request_cancel", "spent_for", "start_side_task", "with_longest_answer", "written"}
+RUN_S = {
+    "ended",
+    "over_with",
+    "request_cancel",
+    "spent_for",
+    "start_side_task",
+    "left_out",
+    "with_longest_answer",
+    "written",
+}
 BUDGET_S = {"exchange", "exchange_now", "on_host"}
-CHANNEL_S = {"add", "done", "exhaust", "home", "queue", "released", "wake"}
+CHANNEL_S = {"add", "done", "exhaust", "home", "queue", "recording", "released", "wake"}
 NOT_FOR_USERS = ENGINE_S | RUN_S | BUDGET_S | CHANNEL_S
 """Names without an underscore that the rest of the engine uses: `dir` leaves them out."""
 

@@ -48,7 +48,7 @@ def command(
     Agents of Pydantic AI run at once against a limit, on virtual time: with the SDK's plain client and with the
     engine's. Then the cost of an event and of a request is measured against the replay server, as ratios to the SDK's
     plain client in the same turn. Then `manystream serve` is measured as a process: beside the engine under uvicorn,
-    beside LiteLLM's proxy if it is given, and beside no gateway.
+    beside LiteLLM's proxy if it is given, beside a forwarder of bytes that reads none of them, and beside no gateway.
     """
     notes = Console(stderr=True, highlight=False)
     console = Console(highlight=False)

@@ -1,5 +1,5 @@
-"""`manystream serve` beside the engine under uvicorn and LiteLLM's proxy: what a request and a live event cost the
-gateway's process, and how much later an event arrives.
+"""`manystream serve` beside the engine under uvicorn, LiteLLM's proxy, and a forwarder that reads nothing: what a
+request and a live event cost the gateway's process, and how much later an event arrives.
 
 Each gateway is a process of its own, between a client here and the replay server. What it costs is the processor time
 of that process and its children. Latency is told beside that of no gateway at all, in the same run.
@@ -27,8 +27,8 @@ from ..speed.turns import Server
 
 __all__ = ["Load", "Served", "gateways_in", "measure_served"]
 
-_GATEWAYS = ("none", "serve", "uvicorn", "litellm")
-_STAMP = re.compile(rb'"text":"(\d+) "')
+_GATEWAYS = ("none", "forward", "serve", "uvicorn", "litellm")
+_STAMP = re.compile(rb'"text": ?"(\d+) "')
 _PATIENCE = 120.0  # seconds for a gateway to come up
 _PACE = 20  # milliseconds between two events of a live stream
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -64,33 +64,52 @@ def measure_served(server: Server, gateway: str, load: Load, *, litellm: Path | 
     """Measures one gateway. `litellm` is the command of LiteLLM's proxy. Raises `RuntimeError` when it does not
     start."""
     upstream = f"http://127.0.0.1:{server.port}"
-    with tempfile.TemporaryDirectory() as folder, _running(gateway, upstream, litellm, Path(folder)) as (process, port):
-        target = "/v1/messages" if gateway == "litellm" else None
-        asyncio.run(_all(port, 50, 20, 1, target or "/p0/v1/messages"))  # what is imported late, and connections
+    with tempfile.TemporaryDirectory() as folder:
+        with _running(gateway, upstream, litellm, Path(folder)) as (process, port):
+            measured = [_measure_requests(gateway, process, port, load)]
+            if gateway != "litellm":
+                return measured + _measure_streams(gateway, process, port, load)
+        # Its base URL is set once, and the pace of a stream stands in that.
+        with _running(gateway, upstream, litellm, Path(folder), _PACE) as (process, port):
+            return measured + _measure_streams(gateway, process, port, load)
+
+
+def _measure_requests(gateway: str, process: "subprocess.Popen[bytes] | None", port: int, load: Load) -> Served:
+    target = _target(gateway, 0)
+    asyncio.run(_all(port, 50, 20, 1, target))  # what is imported late, and connections
+    before = _cpu(process)
+    _, failed = asyncio.run(_all(port, load.requests, load.at_a_time, 1, target))
+    spent = _cpu(process) - before
+    return Served(
+        gateway, "requests", failed, cpu_ms_per_request=None if process is None else 1000 * spent / load.requests
+    )
+
+
+def _measure_streams(gateway: str, process: "subprocess.Popen[bytes] | None", port: int, load: Load) -> list[Served]:
+    measured: list[Served] = []
+    deltas = round(load.seconds * 1000 / _PACE)
+    target = _target(gateway, _PACE)
+    asyncio.run(_all(port, 10, 10, 5, target))
+    for streams in load.streams:
         before = _cpu(process)
-        late, failed = asyncio.run(_all(port, load.requests, load.at_a_time, 1, target or "/p0/v1/messages"))
+        late, failed = asyncio.run(_all(port, streams, streams, deltas, target))
         spent = _cpu(process) - before
-        cost = None if process is None else 1000 * spent / load.requests
-        measured = [Served(gateway, "requests", failed, cpu_ms_per_request=cost)]
-        if gateway == "litellm":
-            return measured  # its base URL is set once: it can't be told the pace of a stream
-        deltas = round(load.seconds * 1000 / _PACE)
-        for streams in load.streams:
-            before = _cpu(process)
-            late, failed = asyncio.run(_all(port, streams, streams, deltas, f"/p{_PACE}/v1/messages"))
-            spent = _cpu(process) - before
-            events = streams * (deltas + WIRE_EVENTS_BESIDE_DELTAS)
-            measured.append(
-                Served(
-                    gateway,
-                    f"{streams} streams",
-                    failed,
-                    cpu_us_per_event=None if process is None else 1e6 * spent / events,
-                    late_ms_p50=1000 * statistics.median(late) if late else None,
-                    late_ms_p99=1000 * statistics.quantiles(late, n=100)[98] if len(late) > 1 else None,
-                )
+        events = streams * (deltas + WIRE_EVENTS_BESIDE_DELTAS)
+        measured.append(
+            Served(
+                gateway,
+                f"{streams} streams",
+                failed,
+                cpu_us_per_event=None if process is None else 1e6 * spent / events,
+                late_ms_p50=1000 * statistics.median(late) if late else None,
+                late_ms_p99=1000 * statistics.quantiles(late, n=100)[98] if len(late) > 1 else None,
             )
-        return measured
+        )
+    return measured
+
+
+def _target(gateway: str, pace: int) -> str:
+    return "/v1/messages" if gateway == "litellm" else f"/p{pace}/v1/messages"
 
 
 # -- gateways
@@ -98,9 +117,9 @@ def measure_served(server: Server, gateway: str, load: Load, *, litellm: Path | 
 
 @contextmanager
 def _running(
-    gateway: str, upstream: str, litellm: Path | None, folder: Path
+    gateway: str, upstream: str, litellm: Path | None, folder: Path, pace: int = 0
 ) -> Generator[tuple["subprocess.Popen[bytes] | None", int]]:
-    """A gateway that runs, and its port."""
+    """A gateway that runs, and its port. `pace` is that of the streams, where it is not said by each request."""
     if gateway == "none":
         yield None, int(upstream.rpartition(":")[2])
         return
@@ -110,6 +129,8 @@ def _running(
     where = ["--host", "127.0.0.1", "--port", str(port)]
     if gateway == "serve":
         command = [sys.executable, "-m", "manystream", "serve", *where, "--base-url", upstream, "--concurrency", "1000"]
+    elif gateway == "forward":
+        command = [sys.executable, "-m", "benchmarks.gateway.forward", str(port), upstream.rpartition(":")[2]]
     elif gateway == "uvicorn":
         command = [sys.executable, "-m", "uvicorn", "benchmarks.gateway.asgi:app", *where, "--log-level", "warning"]
     else:
@@ -118,7 +139,7 @@ def _running(
         config.write_text(
             "model_list:\n  - model_name: claude-opus-5-5\n    litellm_params:\n"
             "      model: anthropic/claude-opus-5-5\n"
-            f"      api_base: {upstream}/p0\n      api_key: none\n"
+            f"      api_base: {upstream}/p{pace}\n      api_key: none\n"
         )
         command = [str(litellm), "--config", str(config), *where]
     log = folder / "log"
@@ -161,10 +182,24 @@ def _cpu(process: "subprocess.Popen[bytes] | None") -> float:
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
             pending += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+            own = _run_time(pid)
         except OSError:
             continue
-        total += sum(map(int, fields[11:15])) / _TICKS  # its own, and that of its children that have ended
+        total += (sum(map(int, fields[11:13])) / _TICKS) if own is None else own
+        total += sum(map(int, fields[13:15])) / _TICKS  # of its children that have ended
     return total
+
+
+def _run_time(pid: int) -> float | None:
+    """Seconds that a process's threads ran: the scheduler's own count, since ticks miss who runs for less than one.
+    None where there is none."""
+    total = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        counted = thread / "schedstat"
+        if not counted.is_file():
+            return None
+        total += int(counted.read_text().split()[0])
+    return total / 1e9
 
 
 # -- the client

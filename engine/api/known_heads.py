@@ -25,7 +25,8 @@ import httpx2
 from ...actors.response import ResponseFailed
 from ...actors.stream import StreamRequest
 from .acceptance import read_bounded
-from .http.exchange import Exchange, OutgoingRequest
+from .http.exchange import Exchange
+from .http.outgoing import OutgoingRequest
 from .responses import DirectResponse
 from .sdk_internals import status_error
 from .untouched import Untouched

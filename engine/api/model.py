@@ -11,7 +11,7 @@ from attrs import evolve
 from ...actors.message import EMPTY
 from ...actors.stream import StreamRequest, check_kind, check_names, own_copy
 from .connected_model import ConnectedModel, credentials_of
-from .given import check_base_url, check_key, check_name
+from .given import check_base_url, check_key, check_name, check_switch
 from .output_limits import output_limit
 from .parameters import BODY_PARAMETERS, DEFAULT_MAX_TOKENS, sdk_parameters
 from .shared_client import acquire_shared_client, client_timeout
@@ -49,10 +49,14 @@ class AnthropicModel:
     Requests that differ in their bodies alone share the head that the SDK has built for the first two of them, if the
     HTTP client is ours and the SDK's methods are the published ones. With `reuse_heads=False` the SDK builds each.
 
-    A model can be pickled, with its name, base URL, defaults, `limits_pool` and `reuse_heads`. Credentials, those in
-    the base URL included, and clients are left out. Unpickled, the model takes the key from the environment and shares
-    the HTTP client of its event loop, even if it had a client of its own. A copy, deep or not, is the model itself,
-    which never changes.
+    With `http2=True` our own HTTP client speaks HTTP/2 with servers that choose it in TLS's handshake: up to 100
+    streams share a connection. Without `http2` the environment variable `MANYSTREAM_HTTP2` decides, and without that
+    it is HTTP/1.1. `http2` excludes `http_client` and `anthropic_client`.
+
+    A model can be pickled, with its name, base URL, defaults, `limits_pool`, `reuse_heads` and `http2`. Credentials,
+    those in the base URL included, and clients are left out. Unpickled, the model takes the key from the environment
+    and shares the HTTP client of its event loop, even if it had a client of its own. A copy, deep or not, is the model
+    itself, which never changes.
 
     Raises `TypeError` for arguments that exclude each other, or an object that is none of the clients, and `ValueError`
     for a name, a key or a URL that can't be one; no error shows a key.
@@ -69,13 +73,18 @@ class AnthropicModel:
         defaults: Mapping[str, Any] | None = None,
         limits_pool: str | None = None,
         reuse_heads: bool = True,
+        http2: bool | None = None,
     ) -> None:
         check_name("model_name", model_name)
         if anthropic_client is not None:
-            given = {"api_key": api_key, "http_client": http_client, "base_url": base_url}
+            given = {"api_key": api_key, "http_client": http_client, "base_url": base_url, "http2": http2}
             if excluded := [name for name, value in given.items() if value is not None]:
                 raise TypeError(f"anthropic_client excludes {' and '.join(excluded)}: it brings its own")
             _check_sdk_client(anthropic_client)
+        if http2 is not None:
+            check_kind("http2", http2, bool, "True or False")
+        if http_client is not None and http2 is not None:
+            raise TypeError("http_client excludes http2: it brings its own way to the server")
         if api_key is not None:
             check_key("api_key", api_key)
         if base_url is not None:
@@ -95,6 +104,9 @@ class AnthropicModel:
         self._base_url = base_url
         self._defaults: dict[str, Any] = own_copy(dict(defaults or EMPTY))
         self._reuse_heads = reuse_heads
+        given = {"api_key": api_key, "anthropic_client": anthropic_client, "http_client": http_client}
+        self._left_out = tuple(name for name, value in given.items() if value is not None)
+        self._http2 = http2
         self.limits_pool = limits_pool
         """The rate-limit pool of the model; None for the model group of the model that a request asks for."""
 
@@ -108,8 +120,16 @@ class AnthropicModel:
         """The provider of the model: always "anthropic"."""
         return "anthropic"
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The arguments with credentials or clients that it was given, and that its pickle does not hold. An unpickled
+        model tells them, too."""
+        if self._base_url is not None and _has_userinfo(self._base_url):
+            return (*self._left_out, "base_url")
+        return self._left_out
+
     def __dir__(self) -> list[str]:
-        for_engines = ("connect", "params_for", "with_longest_answer")
+        for_engines = ("connect", "left_out", "params_for", "with_longest_answer")
         return [name for name in super().__dir__() if name not in for_engines]
 
     def __repr__(self) -> str:
@@ -128,10 +148,14 @@ class AnthropicModel:
             "defaults": self._defaults,
             "limits_pool": self.limits_pool,
             "reuse_heads": self._reuse_heads,
+            "left_out": self.left_out,
+            "http2": self._http2,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        left_out: tuple[str, ...] = state.pop("left_out", ())
         AnthropicModel.__init__(self, **state)
+        self._left_out = left_out
 
     def params_for(self, request: StreamRequest) -> dict[str, Any]:
         """The parameters to send for `request`, with the defaults merged under it, and what asks for its output.
@@ -167,7 +191,8 @@ class AnthropicModel:
     def connect(self) -> ConnectedModel:
         """The model with an SDK client for the running event loop, to be closed with `aclose`.
 
-        Raises `MissingCredentialsError` when neither the arguments nor the environment hold credentials.
+        Raises `MissingCredentialsError` when neither the arguments nor the environment hold credentials, and
+        `ValueError` for an environment variable that can't be what it has to be.
         """
         import anthropic
 
@@ -182,7 +207,9 @@ class AnthropicModel:
         lease = None
         http_client = self._http_client
         if http_client is None:
-            lease = acquire_shared_client()
+            lease = acquire_shared_client(
+                http2=check_switch("MANYSTREAM_HTTP2") if self._http2 is None else self._http2
+            )
             http_client = lease.client
         try:
             client = anthropic.AsyncAnthropic(
@@ -247,6 +274,12 @@ def _check_http_client(client: object) -> "httpx2.AsyncClient":
         f"http_client is an httpx2.AsyncClient (httpx2 is the maintained continuation of httpx; a client of the older"
         f" httpx needs the extra manystream[httpx]), not {type(client).__module__}.{type(client).__name__}"
     )
+
+
+def _has_userinfo(url: str) -> bool:
+    import httpx2
+
+    return bool(httpx2.URL(url).userinfo)
 
 
 def _without_userinfo(url: str) -> str:

@@ -12,13 +12,17 @@ def budget_of(given: object) -> Budget | None:
     if given is None or isinstance(given, Budget):
         return given
     if not isinstance(given, str):
-        raise TypeError(f'budget is "host", a URL redis://…, a HostBudget(...) or None, not {as_given(given)}')
+        raise TypeError(f'budget is "host", "ray", a URL redis://…, a HostBudget(...) or None, not {as_given(given)}')
     if given == "host":
         from .host import HostBudget
 
         return HostBudget()
+    if given == "ray":
+        from .ray import RayBudget
+
+        return RayBudget()
     if given.partition("://")[0] in ("redis", "rediss", "unix"):
         from .redis import RedisBudget
 
         return RedisBudget(given)
-    raise ValueError(f'budget is "host" or a URL redis://…, not {as_given(given)}')
+    raise ValueError(f'budget is "host", "ray" or a URL redis://…, not {as_given(given)}')

@@ -46,6 +46,11 @@ class Membership:
         """Whether nobody grants it anything: the carrier fails."""
         return self._alone_since is not None
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has come of any report yet."""
+        return self._last is None and not self.alone
+
     def due(self, now: float) -> float:
         """When to report next; infinity while there is nothing to report."""
         pool, notes = self.pool, self.pool.notes

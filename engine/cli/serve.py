@@ -18,6 +18,7 @@ from ...actors.message import EMPTY
 from ..admission import Limits
 from ..api.model import AnthropicModel, MissingCredentialsError
 from ..api.shown_url import shown_url
+from ..budget.budget import Budget
 from ..engine import Engine
 from ..gateway.foreign import RawHeaders
 from ..input import InputError
@@ -29,6 +30,7 @@ from .event_loop import run
 from .given import limits_of, price_of
 from .interruptions import STOP, default_again, interruptions, stop_process
 from .perform import Status
+from .sharing import budget_by, tell_of_sharing
 from .telling import fail, say
 
 __all__ = ["serve"]
@@ -36,6 +38,7 @@ __all__ = ["serve"]
 _NO_MODEL = "claude"  # each request says its own
 _CALLERS = "callers-bring-their-own"  # stands where a key is needed, and is never sent
 _LEAST_TOKEN = 16  # characters
+_CLIENTS = 10_000  # connections of clients, where the system allows so many open files
 
 
 @attrs.frozen(kw_only=True)
@@ -47,8 +50,10 @@ class _Serving:
     model: AnthropicModel
     rules: Rules
     concurrency: int
+    most_connections: int
     limits: Limits | Mapping[str, Limits] | None
     prices: Mapping[str, Price] = EMPTY
+    budget: Budget | None
     spend_cap: float | None
     grace: float
     token_file: str | None
@@ -66,6 +71,7 @@ def serve(
     concurrency: int,
     limits: Sequence[str],
     prices: Sequence[str],
+    budget: str | None,
     spend_cap: float | None,
     grace: float,
 ) -> Status:
@@ -73,6 +79,7 @@ def serve(
     try:
         _check(host, token_file, allowed_hosts, allow, hold_key=hold_key, spend_cap=spend_cap)
         check_environment("anthropic", base_url=base_url)
+        running = max(1, affordable(2 * concurrency) // 2)  # each has a connection on either side
         serving = _Serving(
             host=host,
             port=port,
@@ -83,9 +90,11 @@ def serve(
                 holds_key=hold_key,
                 allowed=tuple(allow),
             ),
-            concurrency=affordable(2 * concurrency) // 2,  # each has a connection on either side
+            concurrency=running,
+            most_connections=affordable(_CLIENTS + running, quiet=True) - running,
             limits=limits_of(limits),
             prices=dict(map(price_of, prices)),
+            budget=budget_by(budget, base_url=base_url),
             spend_cap=spend_cap,
             grace=grace,
             token_file=token_file,
@@ -151,14 +160,27 @@ def _token_in(path: str) -> str:
 
 async def _serve(serving: _Serving) -> Status:
     async with Engine(
-        serving.model, max_concurrency=serving.concurrency, limits=serving.limits, prices=serving.prices, grace=0
+        serving.model,
+        max_concurrency=serving.concurrency,
+        limits=serving.limits,
+        prices=serving.prices,
+        budget=serving.budget,
+        grace=0,
     ) as engine:
         base_url = engine.connection.client.base_url
         _check_upstream(serving, base_url.host, base_url.port or (443 if base_url.scheme == "https" else 80))
-        server = Server(engine, serving.rules, held=_held(engine, serving), spend_cap=serving.spend_cap)
+        server = Server(
+            engine,
+            serving.rules,
+            held=_held(engine, serving),
+            spend_cap=serving.spend_cap,
+            most_connections=serving.most_connections,
+        )
         async with server.listening(serving.host, serving.port) as addresses:
             gc.freeze()  # what is loaded by now stays loaded, and is not looked at again
             _greet(serving, addresses[0], shown_url(base_url))
+            if serving.budget is not None:
+                engine.start_side_task(tell_of_sharing(engine, say))
             with interruptions() as signals:
                 await (anyio.sleep_forever() if signals is None else _until_asked(server, signals, serving.grace))
     say("stopped")

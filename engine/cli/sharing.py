@@ -23,6 +23,8 @@ def budget_by(words: str | None, *, base_url: str | None) -> Budget | None:
         words = "off" if is_local(base_url or os.environ.get("ANTHROPIC_BASE_URL")) else "host"
     if words == "off":
         return None
+    if words == "ray":
+        raise InputError("--budget: ray is for programs in a Ray cluster; a command has host, redis://… or off")
     try:
         return budget_of(words)
     except ImportError as exc:

@@ -6,6 +6,7 @@ headers but for those of the connection and the gateway's. A request that asks f
 
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from json import loads
 from typing import Any, cast
 
@@ -65,6 +66,12 @@ def passed_on(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
     ]
 
 
+@lru_cache(maxsize=100)  # making a URL costs more than reading the request
+def _base_of(url: httpx2.URL) -> httpx2.URL:
+    path = url.path.removesuffix(MESSAGES.removeprefix("/"))
+    return url.copy_with(path=path, query=None)
+
+
 @attrs.frozen
 class Incoming:
     """A foreign request that was read."""
@@ -83,8 +90,7 @@ class Incoming:
     @property
     def base_url(self) -> httpx2.URL:
         """Where the API is, for which it is meant."""
-        path = self.url.path.removesuffix(MESSAGES.removeprefix("/"))
-        return self.url.copy_with(path=path, query=None)
+        return _base_of(self.url)
 
 
 def read(foreign: Foreign, context: Labels, deadlines: Deadlines, retry: RetryPolicy) -> Incoming:
@@ -113,7 +119,7 @@ def read(foreign: Foreign, context: Labels, deadlines: Deadlines, retry: RetryPo
         custom_id=labels.custom_id,
         group=labels.group,
         priority=labels.priority or 0,
-        betas=_betas(headers) if foreign.url.params.get("beta") == "true" else (),
+        betas=_betas(headers) if foreign.url.query and foreign.url.params.get("beta") == "true" else (),
         deadlines=_deadlines(deadlines, foreign.timeouts),
         retry=None if labels.max_attempts is None else attrs.evolve(retry, max_attempts=labels.max_attempts),
         recovery="fail" if wants_stream else "restart",

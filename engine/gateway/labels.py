@@ -33,6 +33,8 @@ class Labels:
 
     def over(self, other: "Labels") -> "Labels":
         """These labels, and where they say nothing, the `other`s."""
+        if self == _NOTHING:
+            return other
         mine = {name: value for name, value in _said(self).items() if value is not None}
         return attrs.evolve(other, **mine)
 

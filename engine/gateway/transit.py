@@ -164,6 +164,11 @@ class Transit:
         return self._shown and self._incoming.wants_stream
 
     @property
+    def stopped(self) -> bool:
+        """Whether the answer's last event has come. The end of the body may follow."""
+        return self.actor.assembler.stopped
+
+    @property
     def head(self) -> RawHeaders:
         """The headers of the stream, once it has begun."""
         actor = self.actor

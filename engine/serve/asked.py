@@ -40,6 +40,12 @@ class Asked:
     """Bytes that were not taken yet."""
     whole: bool = False
     """Whether all of it has come."""
+    _named: dict[bytes, list[bytes]] = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._named = {}
+        for name, value in self.headers:
+            self._named.setdefault(name.lower(), []).append(value)
 
     @property
     def path(self) -> str:
@@ -48,11 +54,12 @@ class Asked:
 
     def all(self, name: bytes) -> list[bytes]:
         """The values of a header, whose name is in lower case."""
-        return [value for each, value in self.headers if each.lower() == name]
+        return list(self._named.get(name, ()))
 
     def one(self, name: bytes) -> bytes | None:
         """The first value of a header."""
-        return next(iter(self.all(name)), None)
+        values = self._named.get(name)
+        return None if values is None else values[0]
 
     def take(self) -> bytes:
         """What has come of the body since the last time."""

@@ -25,15 +25,26 @@ class Caller:
     name: str
     """A hash of the key: the same as long as the process lives, and of no use elsewhere."""
     cap: SpendCap | None
+    credentials: Hashable
+    """What its limits are counted by: for the same key the same in every process, if that is known."""
     running: int = 0
     """Requests that wait or run."""
 
 
 class Callers:
-    """The callers of late. `spend_cap` is in dollars, for each of them; `forget` is told of each that is forgotten."""
+    """The callers of late. `spend_cap` is in dollars, for each of them; `forget` is told whose limits are to be
+    forgotten, and `counted_by` tells by a key whose they are."""
 
-    def __init__(self, spend_cap: float | None, forget: Callable[[Hashable], None], *, many: int = _MANY) -> None:
+    def __init__(
+        self,
+        spend_cap: float | None,
+        forget: Callable[[Hashable], None],
+        *,
+        counted_by: Callable[[str], Hashable] | None = None,
+        many: int = _MANY,
+    ) -> None:
         self._spend_cap = spend_cap
+        self._counted_by = counted_by
         self._forget = forget
         self._many = many
         self._secret = secrets.token_bytes(16)
@@ -51,7 +62,8 @@ class Callers:
         caller = self._known.get(name)
         if caller is None:
             cap = None if self._spend_cap is None else SpendCap(self._spend_cap)
-            caller = self._known[name] = Caller(name, cap)
+            credentials = name if key is None or self._counted_by is None else self._counted_by(key)
+            caller = self._known[name] = Caller(name, cap, credentials)
         self._known.move_to_end(name)
         caller.running += 1
         self._forget_idle()
@@ -70,4 +82,4 @@ class Callers:
         idle = [one for one in self._known.values() if not one.running and (one.cap is None or not one.cap.spent)]
         for caller in idle[:surplus]:
             del self._known[caller.name]
-            self._forget(caller.name)
+            self._forget(caller.credentials)

@@ -89,9 +89,12 @@ class Connection(asyncio.Protocol):
         self._ahead = 0
         self._deaf = False  # whether what comes is not read any more
         self._reading_paused = False
+        self._put_off = False  # whether the last piece waited a moment for the end
         self._blocked = False  # whether the client has fallen behind with reading
         self._unsent = 0  # bytes, at the last look
-        self._touched = self._closed_at = self._read_at = self._loop.time()
+        self._closed_at = self._read_at = self._loop.time()
+        self.touched = self._read_at
+        """When something came last, by the event loop's clock."""
         self._sign_at = self._sign_after = 0.0
         self._writable = asyncio.Event()
         self._writable.set()
@@ -105,6 +108,11 @@ class Connection(asyncio.Protocol):
         """Whether a request is being answered or read, or an answer is on its way."""
         unsent = self._transport is not None and self._transport.get_write_buffer_size() > 0
         return self._waited_for or unsent
+
+    @property
+    def closing(self) -> bool:
+        """Whether it ends by itself, once what was written has been read."""
+        return self._transport is None or self._transport.is_closing() or (self._deaf and self._asked is None)
 
     @property
     def _waited_for(self) -> bool:
@@ -128,7 +136,7 @@ class Connection(asyncio.Protocol):
         self._service.lost(self)
 
     def data_received(self, data: bytes) -> None:
-        self._touched = self._loop.time()
+        self.touched = self._loop.time()
         if self._deaf:
             return
         if self._queue or self._blocked or (self._asked is not None and self._asked.whole):
@@ -147,7 +155,7 @@ class Connection(asyncio.Protocol):
             self._deaf = True
             self._queue.clear()
             if self._asked is None:
-                self._answer_at_once(error_answer(exc.status, "invalid_request_error", str(exc)))
+                self.turn_away(error_answer(exc.status, "invalid_request_error", str(exc)))
             elif not self._asked.whole:
                 self._break_off(exc.status, "invalid_request_error", str(exc))
 
@@ -168,7 +176,7 @@ class Connection(asyncio.Protocol):
         """Looks after a connection that nothing comes from, at a time of the event loop's clock."""
         if self._transport is None:
             return
-        asked, silent = self._asked, now - self._touched
+        asked, silent = self._asked, now - self.touched
         unsent = self._transport.get_write_buffer_size()
         if not unsent or unsent < self._unsent:
             self._read_at = now
@@ -249,6 +257,7 @@ class Connection(asyncio.Protocol):
             return
         assert self._transport is not None
         self._transit = transit
+        self._put_off = False
         if _takes_signs(asked):
             self._sign_after = _FIRST_SIGN
             self._sign_at = self._loop.time() + _FIRST_SIGN
@@ -261,22 +270,27 @@ class Connection(asyncio.Protocol):
         transit, reply = self._transit, self.reply if self._asked is not None else None
         if transit is None or reply is None:
             return
-        if not reply.begun:
-            if not transit.streams:
-                if transit.over:
-                    self.answer(self._service.answer_of(transit))
-                return
-            self._sign_at = 0.0
-            reply.stream(list(transit.head), transit.take())
-        elif self._blocked:
+        if not (reply.begun or transit.streams):
+            if transit.over:
+                self.answer(self._service.answer_of(transit))
             return
-        else:
-            reply.piece(transit.take())
-        if transit.over and not self._blocked:
-            if rest := transit.take():
-                reply.piece(rest)
+        if self._blocked:
+            return
+        last: bytes | None = None
+        if transit.over:
             broken: StreamResult | None = transit.broken
-            reply.end(b"" if broken is None else error_event(broken))
+            last = b"" if broken is None else error_event(broken)
+        elif transit.stopped and not self._put_off:
+            # Its end follows in this turn of the event loop as a rule, and both go out in one write.
+            self._put_off = True
+            self._loop.call_soon(self._news)
+            return
+        if reply.begun:
+            reply.piece(transit.take(), last)
+        else:
+            self._sign_at = 0.0
+            reply.stream(list(transit.head), transit.take(), last)
+        if last is not None:
             self.finish()
 
     # -- answers
@@ -290,8 +304,8 @@ class Connection(asyncio.Protocol):
         self.reply.whole(answer)
         self.finish()
 
-    def _answer_at_once(self, answer: Answer) -> None:
-        """Answers what could not be read."""
+    def turn_away(self, answer: Answer) -> None:
+        """Answers before anything was asked, and closes the connection."""
         assert self._transport is not None
         reply = Reply(Asked(method="GET", target="/", headers=[]), self._transport, keep_alive=False)
         reply.whole(answer)
@@ -304,7 +318,7 @@ class Connection(asyncio.Protocol):
         self._asked = self._transit = self._passing = None
         if not self._queue:
             self._ahead = 0
-        self._touched = self._loop.time()
+        self.touched = self._loop.time()
         if self._transport is None:
             return
         if not keep or not asked.whole or self._deaf or self._service.draining:
@@ -328,7 +342,7 @@ class Connection(asyncio.Protocol):
         """Reads on, if nothing else is ahead of its turn."""
         if self._transport is not None and self._reading_paused:
             self._reading_paused = False
-            self._touched = self._loop.time()
+            self.touched = self._loop.time()
             self._transport.resume_reading()
 
     def give_up(self) -> None:

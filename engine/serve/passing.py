@@ -55,7 +55,7 @@ async def _pass_on(asked: Asked, connection: Connection, send: Send, url: httpx2
         return
     finally:
         await response.aclose()
-    connection.reply.end()
+    connection.reply.piece(b"", b"")
     connection.finish()
 
 

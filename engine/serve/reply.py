@@ -41,23 +41,24 @@ class Reply:
         """Sends the head of an answer whose body follows in pieces, of `length` bytes if that is known."""
         self._write(self._head(status, headers, length))
 
-    def stream(self, headers: RawHeaders, data: bytes) -> None:
-        """Sends the head of a stream together with what there is of it."""
+    def stream(self, headers: RawHeaders, data: bytes, last: bytes | None = None) -> None:
+        """Sends the head of a stream together with what there is of it; and its end, as `piece` does."""
         head = self._head(200, headers, None)
-        self._write(head + self._framed(data) if data else head)
+        self._write(head + self._part(data, last))
 
-    def piece(self, data: bytes) -> None:
-        """Sends a piece of the body."""
-        if data and not self._bodyless:
-            self._write(self._framed(data))
+    def piece(self, data: bytes, last: bytes | None = None) -> None:
+        """Sends a piece of the body. With a `last` one, which may be empty, the body ends."""
+        if part := self._part(data, last):
+            self._write(part)
 
-    def end(self, last: bytes = b"") -> None:
-        """Ends a body that came in pieces, with a `last` one."""
-        tail = self._framed(last) if last else b""
-        if self._chunked and not self._bodyless:
-            tail += b"0\r\n\r\n"
-        if tail:
-            self._write(tail)
+    def _part(self, data: bytes, last: bytes | None) -> bytes:
+        if self._bodyless:
+            return b""
+        part = self._framed(data) if data else b""
+        if last is not None:
+            part += self._framed(last) if last else b""
+            part += b"0\r\n\r\n" if self._chunked else b""
+        return part
 
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import lru_cache, partial
 
 import anyio
 import attrs
@@ -18,9 +18,11 @@ from anyio import TaskHandle
 from ...actors.stream import StreamResult
 from ...actors.wire import json_line
 from ..api.sdk_internals import http_client_of
+from ..budget.budget import owner_of
 from ..engine import Engine
 from ..gateway import Answer, Foreign, Gateway, Transit, error_answer, is_messages, last_answer
 from ..gateway.foreign import RawHeaders, key_in
+from ..telemetry import warn
 from ..telemetry.parents import called_by
 from .asked import Asked
 from .callers import Caller, Callers
@@ -34,19 +36,29 @@ __all__ = ["Server"]
 
 _LOOK = 5.0  # seconds between two looks after connections from which nothing comes
 _LAST_WORDS = 5.0  # seconds that clients have to read how their requests ended
+_TO_HEAR_WHY = 32  # connections beyond the most that are told why they are closed
 _JSON = (b"content-type", b"application/json")
 _KEYS = (b"x-api-key", b"authorization")
+
+_parsed = lru_cache(maxsize=100)(httpx2.URL)  # nearly all requests are for one, and parsing it costs more than the rest
 
 
 class Server:
     """A gateway to the API of the engine's model. `rules` say who may ask for what.
 
     `held` are the headers with the key that it holds, for all callers; without them each caller's own key passes
-    through. `spend_cap` is in dollars for each caller.
+    through. `spend_cap` is in dollars for each caller. Of more than `most_connections` those are closed that have asked
+    nothing for longest; when all are at work, a new one is turned away.
     """
 
     def __init__(
-        self, engine: Engine, rules: Rules, *, held: RawHeaders | None = None, spend_cap: float | None = None
+        self,
+        engine: Engine,
+        rules: Rules,
+        *,
+        held: RawHeaders | None = None,
+        spend_cap: float | None = None,
+        most_connections: int = 10_000,
     ) -> None:
         client = engine.connection.client
         self._engine = engine
@@ -56,8 +68,10 @@ class Server:
         self._via = b"manystream-%b" % secrets.token_hex(4).encode()
         self._rules = attrs.evolve(rules, via=self._via, capped=spend_cap is not None)
         self._held = held
-        self._callers = Callers(spend_cap, engine.forget)
+        self._callers = Callers(spend_cap, engine.forget, counted_by=lambda key: owner_of((self._base_url, key)))
         self._connections: set[Connection] = set()
+        self._most_connections = most_connections
+        self._full_told = False
         self._idle = asyncio.Event()
         self._idle.set()
         self.tally = Tally()
@@ -125,6 +139,26 @@ class Server:
     def opened(self, connection: Connection) -> None:
         """A client has connected."""
         self._connections.add(connection)
+        if len(self._connections) > self._most_connections:
+            self._make_room(connection)
+
+    def _make_room(self, newcomer: Connection) -> None:
+        stay = [one for one in self._connections if not one.closing]
+        if len(stay) <= self._most_connections:
+            return
+        unasked = (one for one in stay if one is not newcomer and not one.busy)
+        longest = min(unasked, key=lambda one: one.touched, default=None)
+        if longest is not None:
+            longest.abort()
+            return
+        if not self._full_told:
+            self._full_told = True
+            most = f"{self._most_connections:,}"
+            warn(f"{most} clients are connected and at work: others are turned away (see ulimit -n)")
+        if len(self._connections) <= self._most_connections + _TO_HEAR_WHY:
+            newcomer.turn_away(error_answer(529, "overloaded_error", "the gateway has too many connections"))
+        else:
+            newcomer.abort()
 
     def lost(self, connection: Connection) -> None:
         """A client's connection is gone."""
@@ -175,9 +209,10 @@ class Server:
         except httpx2.InvalidURL as exc:
             self._callers.leave(caller)
             return error_answer(400, "invalid_request_error", f"the path makes no URL: {exc}")
+        credentials = caller.credentials if self._held is None else self._engine.connection.credentials
         with called_by(asked.headers):
             transit = self._gateway.begin(
-                foreign, self._send, credentials=caller.name, cap=caller.cap, on_end=partial(self._ended, caller)
+                foreign, self._send, credentials=credentials, cap=caller.cap, on_end=partial(self._ended, caller)
             )
         if isinstance(transit, Answer):
             self._callers.leave(caller)
@@ -216,7 +251,7 @@ class Server:
         self._gateway.drop(transit, "the client went away")
 
     def _url(self, asked: Asked) -> httpx2.URL:
-        return httpx2.URL(self._base_url + asked.target)
+        return _parsed(self._base_url + asked.target)
 
     def _headers(self, asked: Asked) -> RawHeaders:
         """The headers that go on. Those of the connection are dropped by who sends them."""

@@ -88,6 +88,14 @@ def shown(
             }
             for pool in stats.pools
         ],
+        "budget": None
+        if (budget := stats.budget) is None
+        else {
+            "participants": budget.participants,
+            "share": round(budget.share, 3),
+            "age": round(budget.age, 1),
+            "alone": budget.alone,
+        },
         "callers": [
             {
                 "name": caller.name,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from .command_group import exit_with
-from .options import Limits, LogFormat, LogLevel, PriceOption
+from .options import Budget, Limits, LogFormat, LogLevel, PriceOption
 
 __all__ = ["serve"]
 
@@ -42,6 +42,7 @@ def serve(
         int, typer.Option(min=1, envvar="MANYSTREAM_CONCURRENCY", help="How many requests run at a time.")
     ] = 100,
     limits: Limits = None,
+    budget: Budget = None,
     spend_cap: Annotated[
         float | None,
         typer.Option(
@@ -77,6 +78,7 @@ def serve(
             allowed_hosts=allowed_host or [],
             concurrency=concurrency,
             limits=limits or [],
+            budget=budget,
             prices=price or [],
             spend_cap=spend_cap,
             grace=grace,

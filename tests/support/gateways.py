@@ -31,11 +31,17 @@ class Gate:
 
 @asynccontextmanager
 async def gate(
-    upstream: Upstream, rules: Rules | None = None, *, held: Any = None, spend_cap: float | None = None, **options: Any
+    upstream: Upstream,
+    rules: Rules | None = None,
+    *,
+    held: Any = None,
+    spend_cap: float | None = None,
+    most_connections: int = 1000,
+    **options: Any,
 ) -> AsyncGenerator[Gate]:
     """A gateway over `upstream`, on a free port."""
     async with engine_over(upstream, grace=0, **options) as engine:
-        server = Server(engine, rules or Rules(), held=held, spend_cap=spend_cap)
+        server = Server(engine, rules or Rules(), held=held, spend_cap=spend_cap, most_connections=most_connections)
         async with server.listening("127.0.0.1", 0) as addresses:
             yield Gate(engine, server, addresses[0][1])
 

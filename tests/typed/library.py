@@ -34,6 +34,7 @@ from manystream import (
     Conflate,
     ConnectDeadlineExceeded,
     ConnectionFailed,
+    ConnectionStats,
     ContainerUploadPart,
     DeadlineExceeded,
     Deadlines,
@@ -189,6 +190,7 @@ def an_engine(name: str = "claude-opus-5-5", *, recovery: Recovery = "restart") 
     try:
         model = AnthropicModel(name, api_key="k", base_url="http://127.0.0.1:1", defaults={"max_tokens": 100})
         AnthropicModel(name, anthropic_client=a_client(), limits_pool="mine", reuse_heads=False)
+        AnthropicModel(name, http2=True)
         served: Model = model
         assert_type(served.model_name, str)
         return Engine(
@@ -449,6 +451,7 @@ def statistics(stats: EngineStats) -> Mapping[Reason, LimitStats]:
     assert_type(stats.waiting_for, Mapping[str, int])
     assert_type(stats.spent, float | None)
     assert_type(stats.budget, BudgetStats | None)
+    assert_type(stats.connections, tuple[ConnectionStats, ...])
     (pool,) = stats.pools
     assert_type(pool, PoolStats)
     assert_type(pool.paused_until, datetime | None)

@@ -6,7 +6,7 @@ No I/O.
 import httpx2
 
 from ....actors.response import Sink
-from .http1.protocol import ResponseReader
+from .connection import Reader
 from .inflate import Inflater, inflater_for
 
 __all__ = ["MAX_ERROR_BODY", "SiftedBody", "sift"]
@@ -68,7 +68,7 @@ class SiftedBody:
         return not self.refused and not self.over
 
 
-def sift(reader: ResponseReader) -> SiftedBody | None:
+def sift(reader: Reader) -> SiftedBody | None:
     """The way to the sink for the body of a response whose head has come; None when it goes there as it comes.
 
     Raises `httpx2.DecodingError` for an encoding that can't be read; but an error's body is then left out.

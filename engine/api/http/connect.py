@@ -1,49 +1,25 @@
 """Making a connection: straight to the server or through a proxy, with TLS or without."""
 
-import base64
 import ssl
 from collections.abc import Awaitable, Callable
 
 import anyio
-import attrs
 import httpx2
 
-from .connection import Connection
+from .connection import SocketConnection
+from .destination import Destination, proxy_headers
 from .http1.protocol import ResponseReader, request_head
 from .tls import TlsLayer
 from .unconnected import why_unconnected
 
-__all__ = ["Destination", "OpenConnection", "connect", "proxy_headers"]
+__all__ = ["OpenConnection", "connect"]
 
 # ValueError and OverflowError are of names that can't be resolved, or that no certificate can have. RuntimeError comes
 # when an event loop ends: asyncio's threads and uvloop's handles are gone by then.
 _FAILURES = (OSError, ValueError, OverflowError, RuntimeError, httpx2.NetworkError)
 
-OpenConnection = Callable[[str, int], Awaitable[Connection]]
+OpenConnection = Callable[[str, int], Awaitable[SocketConnection]]
 """Connects to a host's port. Raises `OSError`."""
-
-
-@attrs.frozen
-class Destination:
-    """Where a connection leads. `server_name` is the name that the certificate must have, if it isn't the host."""
-
-    secure: bool
-    host: str
-    port: int
-    server_name: str | None = None
-
-    @property
-    def authority(self) -> str:
-        """Host and port, as a request has them."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def proxy_headers(proxy: httpx2.Proxy) -> list[tuple[bytes, bytes]]:
-    """The headers for the proxy, with its credentials."""
-    headers = list(proxy.headers.raw)
-    if proxy.raw_auth is not None:
-        headers.append((b"Proxy-Authorization", b"Basic " + base64.b64encode(b":".join(proxy.raw_auth))))
-    return headers
 
 
 async def connect(
@@ -53,13 +29,15 @@ async def connect(
     ssl_context: ssl.SSLContext,
     proxy: httpx2.Proxy | None,
     seconds: float | None,
-) -> Connection:
-    """A connection to `destination`, made within `seconds`; for plain HTTP behind a proxy, to the proxy.
+    http2: bool = False,
+) -> SocketConnection:
+    """A connection to `destination`, made within `seconds`; for plain HTTP behind a proxy, to the proxy. With `http2`
+    the destination may choose HTTP/2 in TLS's handshake.
 
     Raises `httpx2.ConnectError`, `ConnectTimeout` or `ProxyError`. An error of TLS, such as
     `ssl.SSLCertVerificationError`, is the cause of a `ConnectError`. Cancelled, it leaves nothing open.
     """
-    connection: Connection | None = None
+    connection: SocketConnection | None = None
     first = destination if proxy is None else _proxy_destination(proxy)
     name = first.authority if proxy is None else f"the proxy {first.authority}"
     try:
@@ -72,7 +50,7 @@ async def connect(
             if destination.secure:
                 if proxy is not None:
                     await _open_tunnel(connection, destination, proxy)
-                layer = TlsLayer(ssl_context, destination.server_name or destination.host, below)
+                layer = TlsLayer(ssl_context, destination.server_name or destination.host, below, http2=http2)
                 await connection.start_tls(layer)
             return connection
     except BaseException as exc:
@@ -91,11 +69,11 @@ def _proxy_destination(proxy: httpx2.Proxy) -> Destination:
     return Destination(secure, proxy.url.raw_host.decode("ascii"), proxy.url.port or (443 if secure else 80))
 
 
-async def _open_tunnel(connection: Connection, destination: Destination, proxy: httpx2.Proxy) -> None:
+async def _open_tunnel(connection: SocketConnection, destination: Destination, proxy: httpx2.Proxy) -> None:
     target = destination.authority.encode("ascii")
     head = request_head(b"CONNECT", target, [(b"Host", target), (b"Accept", b"*/*"), *proxy_headers(proxy)])
     reader = ResponseReader("CONNECT")
-    connection.begin(reader, None)
+    connection.receive_into(reader, None)
     try:
         await connection.send(head, None)
         await connection.read_head()

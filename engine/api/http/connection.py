@@ -1,39 +1,86 @@
-"""The interface of connections, which is the same on every event loop, and what their implementations share."""
+"""The interface of connections, which is the same on every event loop and for every version of HTTP, and what their
+implementations share."""
 
 import select
 import socket
 import sys
+from abc import abstractmethod
 from typing import Protocol
 
 import httpx2
 
 from ....actors.response import Sink
-from .http1.protocol import ResponseReader
+from .http1.connection import Http1Connection
+from .http1.protocol import RawHeaders
+from .http2.wire import Wire
+from .outgoing import OutgoingRequest
 from .tls import TlsLayer
 
-__all__ = ["READ_SIZE", "Connection", "aborted", "closed", "is_readable", "prepare_socket", "read_error"]
+__all__ = [
+    "READ_SIZE",
+    "Connection",
+    "Reader",
+    "SocketConnection",
+    "aborted",
+    "closed",
+    "is_readable",
+    "prepare_socket",
+    "read_error",
+]
 
 READ_SIZE = 65536
 """How many bytes are read at a time, at most."""
 
 
+class Reader(Protocol):
+    """What has come of a response."""
+
+    @property
+    def version(self) -> bytes: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def reason(self) -> bytes: ...
+    @property
+    def headers(self) -> RawHeaders: ...
+    @property
+    def pieces(self) -> list[bytes]:
+        """What has come of the body and was not taken yet."""
+        ...
+
+    @property
+    def started(self) -> bool:
+        """Whether any byte of the response has come."""
+        ...
+
+    @property
+    def complete(self) -> bool: ...
+
+    reusable: bool
+    """Whether the connection can be used again, once the response is complete."""
+
+    def header(self, name: bytes) -> list[bytes]:
+        """The values of the header `name`, which is in lower case."""
+        ...
+
+    def close(self) -> None:
+        """Frees what reads, once nothing more will be received."""
+        ...
+
+
 class Connection(Protocol):
-    """A connection to a server or to a proxy. It serves one response at a time.
+    """One request's connection, whatever version of HTTP it speaks: its own for a while, or one stream of it.
 
     The methods that wait raise `httpx2.TransportError` when the connection fails, and it is aborted then. When they are
     cancelled, the caller has to abort it.
     """
 
-    async def start_tls(self, layer: TlsLayer) -> None:
-        """Makes TLS's handshake, and speaks TLS from then on. Raises `ssl.SSLError` or `OSError`."""
+    def begin(self, request: OutgoingRequest) -> Reader:
+        """Makes ready for the request, and returns what will read its response."""
         ...
 
-    def begin(self, reader: ResponseReader, read_seconds: float | None) -> None:
-        """Gives what is received from now on to `reader`. A wait for bytes may take `read_seconds` (None: for ever)."""
-        ...
-
-    async def send(self, data: bytes, seconds: float | None) -> bool:
-        """Sends a part of the request, or returns False when the response has begun before all was sent."""
+    async def send_request(self, request: OutgoingRequest) -> bool:
+        """Sends the request, or returns False when the response has begun before all was sent."""
         ...
 
     async def read_head(self) -> None:
@@ -46,16 +93,29 @@ class Connection(Protocol):
         ...
 
     def end(self) -> None:
-        """Makes the connection idle, once the response is complete."""
-        ...
-
-    def is_open(self) -> bool:
-        """Whether an idle connection can still be used: it is not closed, and has nothing to read."""
+        """Is told that the response is complete."""
         ...
 
     def abort(self) -> None:
-        """Drops the connection at once, whatever it is doing. A second call does nothing."""
+        """Drops the request at once, whatever it is doing. A second call does nothing."""
         ...
+
+
+class SocketConnection(Http1Connection):
+    """A connection as an event loop's end makes it."""
+
+    @abstractmethod
+    async def start_tls(self, layer: TlsLayer) -> None:
+        """Makes TLS's handshake, and speaks TLS from then on. Raises `ssl.SSLError` or `OSError`."""
+
+    @property
+    @abstractmethod
+    def chose_http2(self) -> bool:
+        """Whether the server chose HTTP/2 in the last handshake. Then nothing but `into_wire` and `abort` is of use."""
+
+    @abstractmethod
+    def into_wire(self) -> Wire:
+        """Hands the socket on, for HTTP/2, in the step in which the last handshake ended."""
 
 
 def is_readable(fd: int) -> bool:

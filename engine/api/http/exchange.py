@@ -1,104 +1,19 @@
-"""An exchange: one request and its response, on a connection that is theirs until the response's end."""
+"""An exchange: one request and its response, on a connection, or a share of one, that is theirs until the response's
+end."""
 
-import re
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from copy import copy
-from typing import Any, Protocol, Self
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
 
 import httpx2
 from anyio.lowlevel import checkpoint
 
 from ....actors.response import Sink
 from .body import SiftedBody, sift
-from .connect import Destination, proxy_headers
 from .connection import Connection, aborted
-from .http1.protocol import BodyFraming, RawHeaders, ResponseReader, request_head
+from .http1.protocol import RawHeaders
+from .outgoing import OutgoingRequest
 
-__all__ = ["Exchange", "OutgoingRequest"]
-
-_IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
-_LENGTH = re.compile(rb"(?<=\r\n)content-length: [0-9]+\r\n", re.IGNORECASE)
-_JOINED = 65536  # a body up to this size goes out in one piece with its head
-
-
-class OutgoingRequest:
-    """A request as it will be sent, through `proxy` if there is one.
-
-    Raises `httpx2.UnsupportedProtocol` or `httpx2.LocalProtocolError` for a request that can't be sent.
-    """
-
-    def __init__(self, request: httpx2.Request, proxy: httpx2.Proxy | None) -> None:
-        url, extensions = request.url, request.extensions
-        if url.scheme not in ("http", "https") or not url.host:
-            raise httpx2.UnsupportedProtocol(f"a URL begins with http:// or https:// and a host, not {url.scheme}:")
-        secure = url.scheme == "https"
-        headers: list[tuple[bytes, bytes]] = request.headers.raw
-        target: bytes = extensions.get("target", url.raw_path)
-        self.method = request.method
-        self.timeouts: dict[str, float | None] = extensions.get("timeout", {})
-        port = (443 if secure else 80) if url.port is None else url.port
-        if not 0 < port < 65536:
-            raise httpx2.UnsupportedProtocol(f"a port is a number from 1 to 65535, not {port}")
-        self.destination = Destination(secure, url.raw_host.decode("ascii"), port, extensions.get("sni_hostname"))
-        self.key: Destination | None = self.destination
-        """What a connection must lead to; None for one to a proxy that forwards plain HTTP to any server."""
-        if proxy is not None and not secure:
-            self.key = None
-            if target.startswith(b"/"):
-                target = b"%b://%b%b" % (url.raw_scheme, url.netloc, target)
-            own = {name.lower() for name, _ in headers}
-            headers = [*headers, *(header for header in proxy_headers(proxy) if header[0].lower() not in own)]
-        connection: str = request.headers.get("connection", "")
-        self.keeps_alive = "close" not in (option.strip() for option in connection.lower().split(","))
-        self.target = target
-        self.headers = headers
-        """As they are sent, in their order."""
-        self._head = request_head(self.method.encode(), target, headers)
-        self._framing = BodyFraming(headers)
-        self._stream: AsyncIterable[bytes] | None = None
-        try:
-            self._body = self._framing.frame(request.content) + self._framing.end()
-        except httpx2.RequestNotRead:
-            assert isinstance(request.stream, httpx2.AsyncByteStream)
-            self._stream = request.stream
-            self._body = b""
-        self.repeatable = self._stream is None and self.method in _IDEMPOTENT
-
-    def without_body(self) -> Self | None:
-        """The same request without its body, for `with_body`; None when it has no `Content-Length`."""
-        head, lengths = _LENGTH.subn(b"", self._head)
-        if self._stream is not None or lengths != 1:
-            return None
-        other = copy(self)
-        other._head, other._body = head[:-2], b""
-        other.headers = [header for header in self.headers if header[0].lower() != b"content-length"]
-        return other
-
-    def with_body(self, body: bytes) -> Self:
-        """A request made by `without_body`, with this body."""
-        other = copy(self)
-        other._head = b"%bContent-Length: %d\r\n\r\n" % (self._head, len(body))
-        other._body = body
-        return other
-
-    async def send(self, connection: Connection) -> bool:
-        """Sends it. Returns False when the response has begun before all was sent."""
-        seconds = self.timeouts.get("write")
-        if self._stream is None:
-            if len(self._body) <= _JOINED:
-                return await connection.send(self._head + self._body, seconds)
-            return await connection.send(self._head, seconds) and await connection.send(self._body, seconds)
-        if not await connection.send(self._head, seconds):
-            return False
-        pieces = aiter(self._stream)
-        try:
-            async for piece in pieces:
-                if not await connection.send(self._framing.frame(piece), seconds):
-                    return False
-        finally:
-            if isinstance(pieces, AsyncGenerator):
-                await pieces.aclose()
-        return await connection.send(self._framing.end(), seconds)
+__all__ = ["Exchange"]
 
 
 class Released(Protocol):
@@ -112,7 +27,7 @@ class Exchange(httpx2.AsyncByteStream):
 
     def __init__(self, request: OutgoingRequest, connection: Connection, release: Released) -> None:
         self.request = request
-        self.reader = ResponseReader(request.method)
+        self.reader = connection.begin(request)
         self._connection: Connection | None = connection
         self._release = release
         self._sifted: SiftedBody | None = None
@@ -121,9 +36,8 @@ class Exchange(httpx2.AsyncByteStream):
         """Sends the request and waits for the response's head. When that fails, or is cancelled, it is over."""
         connection, reader = self._connection, self.reader
         assert connection is not None
-        connection.begin(reader, self.request.timeouts.get("read"))
         try:
-            whole = await self.request.send(connection)
+            whole = await connection.send_request(self.request)
             await connection.read_head()
             self._sifted = sift(reader)
         except BaseException:

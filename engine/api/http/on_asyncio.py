@@ -10,7 +10,8 @@ import anyio
 import httpx2
 
 from ....actors.response import Sink
-from .connection import aborted, closed, is_readable, read_error
+from .asyncio_wire import AsyncioWire
+from .connection import SocketConnection, aborted, closed, is_readable, read_error
 from .dial import dial
 from .http1.protocol import ResponseReader
 from .tls import TlsLayer
@@ -33,8 +34,8 @@ async def open_connection(host: str, port: int, buffer: memoryview) -> "AsyncioC
     return connection
 
 
-class AsyncioConnection(asyncio.BufferedProtocol):
-    """A `Connection` on asyncio. It reads into `buffer`, which all connections of an event loop may share: what was
+class AsyncioConnection(SocketConnection, asyncio.BufferedProtocol):
+    """A connection on asyncio. It reads into `buffer`, which all connections of an event loop may share: what was
     read is copied out of it in the same step."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
@@ -214,7 +215,17 @@ class AsyncioConnection(asyncio.BufferedProtocol):
             await self._wait()
         self._handshake, self._tls = None, layer
 
-    def begin(self, reader: ResponseReader, read_seconds: float | None) -> None:
+    @property
+    def chose_http2(self) -> bool:
+        return self._tls is not None and self._tls.chose_http2
+
+    def into_wire(self) -> AsyncioWire:
+        transport, self._transport = self._transport, None
+        lost, self._failed = self._failed, True
+        assert self._tls is not None
+        return AsyncioWire(self._loop, None if lost else transport, self._tls, self._buffer)
+
+    def receive_into(self, reader: ResponseReader, read_seconds: float | None) -> None:
         self._reader, self._read_seconds = reader, read_seconds
 
     async def send(self, data: bytes, seconds: float | None) -> bool:

@@ -13,9 +13,10 @@ import httpx2
 import trio
 
 from ....actors.response import Sink
-from .connection import aborted, closed, is_readable, prepare_socket, read_error
+from .connection import SocketConnection, aborted, closed, is_readable, prepare_socket, read_error
 from .http1.protocol import ResponseReader
 from .tls import TlsLayer
+from .trio_wire import TrioWire
 from .ungrouped import ungrouped
 
 __all__ = ["TrioConnection", "open_connection"]
@@ -36,8 +37,8 @@ async def open_connection(host: str, port: int, buffer: memoryview) -> "TrioConn
     return TrioConnection(sock, buffer)
 
 
-class TrioConnection:
-    """A `Connection` on trio. It reads into `buffer`, which all connections of an event loop may share: what was read
+class TrioConnection(SocketConnection):
+    """A connection on trio. It reads into `buffer`, which all connections of an event loop may share: what was read
     is copied out of it in the same step."""
 
     def __init__(self, sock: socket.socket, buffer: memoryview) -> None:
@@ -68,7 +69,16 @@ class TrioConnection:
             await self._send(layer.handshake(self._buffer[:count]), None)
         self._tls = layer
 
-    def begin(self, reader: ResponseReader, read_seconds: float | None) -> None:
+    @property
+    def chose_http2(self) -> bool:
+        return self._tls is not None and self._tls.chose_http2
+
+    def into_wire(self) -> TrioWire:
+        self._failed = True
+        assert self._tls is not None
+        return TrioWire(self._sock, self._tls, self._buffer)
+
+    def receive_into(self, reader: ResponseReader, read_seconds: float | None) -> None:
         self._reader, self._read_seconds = reader, read_seconds
 
     async def send(self, data: bytes, seconds: float | None) -> bool:

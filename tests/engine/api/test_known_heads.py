@@ -19,7 +19,7 @@ from tests.support.wire_server import Peer, head, serving
 
 from manystream import AnthropicModel, Deadlines, Engine, RetryPolicy, StreamRequest, StreamResult
 from manystream.engine.api import known_heads
-from manystream.engine.api.http import HttpTransport, exchange
+from manystream.engine.api.http import HttpTransport, outgoing
 from manystream.engine.simulator import Fail, Simulator
 
 pytestmark = pytest.mark.anyio
@@ -382,7 +382,7 @@ async def test_heads_that_differ_are_no_ones_model(
     def proxy_headers(proxy: httpx2.Proxy) -> list[tuple[bytes, bytes]]:
         return [(b"Proxy-Authorization", f"Basic {next(count)}".encode())]
 
-    monkeypatch.setattr(exchange, "proxy_headers", proxy_headers)
+    monkeypatch.setattr(outgoing, "proxy_headers", proxy_headers)
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, simulator.url)
     for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):

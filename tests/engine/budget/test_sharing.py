@@ -15,7 +15,7 @@ from tests.support.engines import engine_in_memory
 from tests.support.virtual import virtual_backends
 
 from manystream import Engine, HostBudget, Limits, StreamRequest, StreamResult
-from manystream.engine.budget.budget import account_of
+from manystream.engine.budget.budget import account_of, owner_of
 from manystream.engine.budget.memory import MemoryLedgers
 from manystream.engine.budget.messages import Grant, Report
 from manystream.engine.simulator import Simulator
@@ -48,12 +48,13 @@ class Broken:
     name: str | None = None
     weight = 1.0
     priority = 0
+    spend_cap: float | None = None
     on_host = False
 
     def __init__(self, carry: Callable[[str, Report], Awaitable[Grant]]) -> None:
         self._carry = carry
 
-    async def exchange(self, account: str, report: Report) -> Grant:
+    async def exchange(self, account: str, report: Any) -> Any:
         return await self._carry(account, report)
 
     async def aclose(self) -> None:
@@ -134,6 +135,8 @@ def test_what_stats_tell(run: Callable[[Main], None], tmp_path: Path) -> None:
             assert third.stats().budget is None
             assert (budget.participants, budget.share, budget.alone) == (2, 0.75, False)
             assert (other.participants, other.share) == (2, 0.25)
+            retries = [engine._admission._retries for engine in (first, second, third)]  # pyright: ignore[reportPrivateUsage]
+            assert [one._per_second for one in retries] == [0.75, 0.25, 1.0]  # pyright: ignore[reportPrivateUsage]
             assert 0 <= budget.age <= 0.3
             [pool] = second.stats().pools
             assert pool.limits["requests_per_minute"].per_minute == 60
@@ -163,6 +166,10 @@ def test_another_key_is_another_account_unless_a_name_says_otherwise() -> None:
     assert account_of(None, "pool", "us") == account_of(("url", "key"), "pool", "us")
     assert one is not None
     assert "key" not in one
+    # Who does not keep the key finds the same account.
+    assert account_of(owner_of(("url", "key")), "pool", None) == one
+    assert account_of(owner_of(("url", "other")), "pool", "us") == account_of(None, "pool", "us")
+    assert "key" not in repr(owner_of(("url", "key")))
 
 
 @pytest.mark.parametrize("how", ["raises", "hangs", "nonsense"])

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
+from manystream import AnthropicModel, HostBudget, SyncEngine
 from manystream.__main__ import app
 from manystream.engine.simulator import Simulator, Stall
 
@@ -176,3 +178,29 @@ def test_a_port_that_is_taken() -> None:
         done = CliRunner().invoke(app, ["serve", "--port", str(port)])
     assert done.exit_code == 2
     assert done.stderr == f"error: can't listen at 127.0.0.1:{port}: address already in use\n"
+
+
+def test_it_shares_limits_with_others_that_use_a_key(simulator: Simulator, tmp_path: Path) -> None:
+    path = tmp_path / "runtime" / "manystream" / "budget-1.db"
+    path.parent.mkdir(parents=True)
+    with (
+        served(simulator, "--budget", "host", XDG_RUNTIME_DIR=str(tmp_path / "runtime")) as (process, url),
+        SyncEngine(
+            AnthropicModel("claude-opus-5-5", api_key="sk-shared", base_url=simulator.url), budget=HostBudget(path)
+        ) as engine,
+    ):
+        client: Any = anthropic.Anthropic(api_key="sk-shared", base_url=url)
+        until = time.monotonic() + 60
+        while True:
+            handle = engine.submit("Hello")
+            client.messages.create(**ASK)
+            handle.wait()
+            told = httpx2.get(f"{url}/stats").json()["budget"]
+            if told["participants"] == 2:
+                break
+            assert time.monotonic() < until
+        assert (told["share"], told["alone"]) == (0.5, False)
+        time.sleep(1.0)  # what is said of it is looked for twice a second
+        _, said = ended(process)
+    assert "sharing limits with 1 other on this host (--budget off)" in said
+    assert b"sk-shared" not in path.read_bytes()

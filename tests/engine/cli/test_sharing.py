@@ -37,6 +37,8 @@ def test_the_base_url_may_come_from_the_environment(monkeypatch: pytest.MonkeyPa
 def test_words_that_mean_no_budget() -> None:
     with pytest.raises(InputError, match=r"--budget is .*, or off$"):
         budget_by("hots", base_url=None)
+    with pytest.raises(InputError, match="a command has host, redis://… or off"):
+        budget_by("ray", base_url=None)
 
 
 @pytest.fixture(params=["asyncio", "trio"])

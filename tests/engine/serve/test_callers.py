@@ -17,6 +17,15 @@ def test_keys_are_told_apart_and_not_kept() -> None:
     assert Callers(None, lambda _: None).enter("sk-ant-one").name != one.name, "a name is of no use elsewhere"
 
 
+def test_limits_are_counted_by_the_key_where_that_is_told() -> None:
+    forgotten: list[Hashable] = []
+    callers = Callers(None, forgotten.append, counted_by=lambda key: ("hash of", len(key)), many=1)
+    one, nobody = callers.enter("key"), callers.enter(None)
+    assert (one.credentials, nobody.credentials) == (("hash of", 3), nobody.name)
+    callers.leave(one)
+    assert forgotten == [("hash of", 3)]
+
+
 def test_a_cap_is_each_one_s_own() -> None:
     callers = Callers(2.0, lambda _: None)
     one, other = callers.enter("a").cap, callers.enter("b").cap

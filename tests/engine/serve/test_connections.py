@@ -94,6 +94,37 @@ async def test_a_refusal_can_be_read_by_who_still_sends() -> None:
         await until(lambda: not gateway.server._connections)  # pyright: ignore[reportPrivateUsage]
 
 
+@pytest.mark.parametrize(("method", "path"), [(b"GET", b"/v1/models/"), (b"POST", b"/v1/messages/")])
+async def test_a_path_that_makes_no_url(method: bytes, path: bytes) -> None:
+    target = path.ljust(65_530, b"a") if method == b"GET" else path.ljust(65_517, b"a") + b"/v1/messages"
+    upstream = Upstream(json_reply(200, b"{}"))
+    async with gate(upstream) as gateway, talk(gateway) as talking:
+        await talking.send(b"%b %b HTTP/1.0\r\n\r\n" % (method, target))
+        answer = await talking.answer()
+        assert answer.status == 400
+        assert "makes no URL" in answer.json["error"]["message"]
+        assert not gateway.server.running
+    assert not upstream.requests
+
+
+async def test_who_asks_nothing_makes_room_for_others(caplog: pytest.LogCaptureFixture) -> None:
+    async with gate(Upstream(SILENT), most_connections=2) as gateway, AsyncExitStack() as open_:
+        first, second = [await open_.enter_async_context(talk(gateway)) for _ in range(2)]
+        await second.send(HEALTH)
+        assert (await second.answer()).status == 200
+        third = await open_.enter_async_context(talk(gateway))
+        assert await first.rest() == b""
+        for talking in (second, third):
+            await talking.send(message_request(stream=True))
+        await until(lambda: gateway.server.running == 2)
+        for _ in range(2):
+            refused = await open_.enter_async_context(talk(gateway))
+            answer = await refused.answer()
+            assert (answer.status, answer.headers["connection"]) == (529, "close")
+        assert gateway.server.running == 2
+    assert caplog.text.count("2 clients are connected and at work") == 1
+
+
 async def test_a_body_that_is_too_long() -> None:
     upstream = Upstream(stream_reply(TEXT))
     async with gate(upstream) as gateway, talk(gateway) as talking:

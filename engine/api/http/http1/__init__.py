@@ -1,1 +1,1 @@
-"""HTTP/1.1 as plain bytes: requests written, responses read. It does no I/O."""
+"""HTTP/1.1: requests written and responses read as plain bytes, and a connection that serves one at a time."""

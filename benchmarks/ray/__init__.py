@@ -1,0 +1,1 @@
+"""Rows of a Ray Dataset answered: by manystream's function, and by Ray's own HTTP stage."""
