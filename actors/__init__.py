@@ -33,6 +33,7 @@ from .message import (
     Usage,
     tool_result,
 )
+from .output_views import ItemStream, Partial, PartialStream
 from .snapshots import Snapshots
 from .stream import (
     ApiError,
@@ -102,6 +103,7 @@ __all__ = [
     "FirstContentDeadlineExceeded",
     "FirstEventDeadlineExceeded",
     "IdleDeadlineExceeded",
+    "ItemStream",
     "JsonObject",
     "Linger",
     "Lossless",
@@ -119,6 +121,8 @@ __all__ = [
     "PartEndEvent",
     "PartEvent",
     "PartStartEvent",
+    "Partial",
+    "PartialStream",
     "Policy",
     "ProtocolError",
     "QueuedDeadlineExceeded",

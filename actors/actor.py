@@ -19,6 +19,7 @@ from .attempt import Reading, truncated
 from .channel import Audience, EventLog, OnAbandon
 from .message import EMPTY, TextPart, Usage
 from .outcome import asked_again, judged, told
+from .prefix import Prefix
 from .response import Open, Response, ResponseFailed
 from .stream import (
     Attempt,
@@ -355,6 +356,11 @@ class StreamActor:
             self._finish("failed", info)
             return None
         return self._after_failure(info)
+
+    def go_on_behind(self, prefix: Prefix) -> None:
+        """Goes on with an answer that another process has begun. To be called before the first attempt."""
+        self.log = EventLog(self.stream_id, prefix.seq)
+        self.assembler, self._next_request = prefix.continued(self.request, self.log)
 
     def requeue(self) -> None:
         """The wait before another attempt is over."""

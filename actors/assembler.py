@@ -8,9 +8,9 @@ The finished message is built the way the SDK builds it, field by field, for the
 copies more of `message_delta` than the stable one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import msgspec
@@ -41,6 +41,9 @@ from .message import (
 from .stream import PartDeltaEvent, PartEndEvent, PartStartEvent, StreamStartEvent, UnknownEvent, UsageEvent
 from .wire import JsonObject, readable
 from .wire import events as wire
+
+if TYPE_CHECKING:
+    from .wire import PartialJSON
 
 __all__ = ["Assembler"]
 
@@ -197,6 +200,16 @@ class Assembler:
         self.started = self.stopped = self.over = False
         self.error = self.broken = None
 
+    def go_on_behind(self, parts: Iterable[tuple[int, Part]]) -> None:
+        """Begins behind parts that another process has logged; the events of a continuation follow."""
+        for index, part in parts:
+            block = OpenBlock(index, part.to_block())
+            if part.complete:
+                block.end(complete=True)
+            self._blocks.append(block)
+            self.contents += 1
+        self.go_on()
+
     # -- what has been put together
 
     @property
@@ -252,10 +265,10 @@ class Assembler:
         """The parts that have begun and not ended, as they are now."""
         return tuple((block.index, block.current(complete=False)) for block in self._blocks if block.open)
 
-    def partial_args(self, index: int) -> Any:
-        """The best parse so far of the tool arguments at `index`: one object that is updated in place as more comes.
+    def partial_args(self, index: int) -> "PartialJSON":
+        """The best parse so far of the tool arguments at `index`: its value is updated in place as more comes.
 
-        None before there is anything to parse. Raises `KeyError` when no tool call has begun at `index`.
+        Raises `KeyError` when no tool call has begun at `index`.
         """
         block = self._current.get(index - self._offset)
         if block is None or not isinstance(block.base, ToolCallPart | ServerToolCallPart):

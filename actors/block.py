@@ -133,8 +133,8 @@ class OpenBlock:
         if extra:
             self.base = attrs.evolve(self.base, extra={**self.base.extra, **extra})
 
-    def partial_args(self) -> Any:
-        """The best parse so far of a call's arguments: one object, kept up from now on as more comes."""
+    def partial_args(self) -> "PartialJSON":
+        """The best parse so far of a call's arguments, kept up from now on as more comes."""
         if self.args is None:
             from .wire import PartialJSON
 
@@ -143,7 +143,7 @@ class OpenBlock:
             assert isinstance(so_far, ToolCallPart | ServerToolCallPart)
             for piece in self.pieces or [so_far.args]:
                 self.args.feed(piece)
-        return self.args.value
+        return self.args
 
     @property
     def characters(self) -> int:

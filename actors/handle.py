@@ -1,10 +1,13 @@
 """The handle of a running stream: what its submitter and its watchers hold. It looks and asks; the actor does."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Self, overload
 
+import anyio
 import attrs
+from anyio.lowlevel import checkpoint_if_cancelled
+from typing_extensions import TypeVar
 
 from .actor import StreamActor
 from .channel import (
@@ -14,19 +17,23 @@ from .channel import (
     Mailbox,
     OnAbandon,
     Policy,
+    Recording,
     Subscriber,
     check_on_abandon,
     check_policy,
     misuse,
 )
 from .message import Usage
+from .output_views import ItemStream, OutputView, Partial, PartialStream
 from .snapshots import Snapshots
-from .stream import PartStartEvent, SnapshotEvent, State, StreamResult, as_given
+from .stream import OutputT_co, PartEvent, PartStartEvent, SnapshotEvent, State, StreamResult, as_given
 
 __all__ = ["StreamHandle", "StreamView"]
 
+ItemT = TypeVar("ItemT")
 
-class StreamView:
+
+class StreamView(Generic[OutputT_co]):
     """What can be seen of a stream from any thread, and its `cancel`."""
 
     def __init__(self, actor: StreamActor, cancel: Callable[[StreamActor, str | None], None]) -> None:
@@ -84,7 +91,7 @@ class StreamView:
         return self._actor.watch.last_content
 
     @property
-    def result(self) -> StreamResult:
+    def result(self) -> StreamResult[OutputT_co | None]:
         """How it ended. Raises `RuntimeError` while it is still running."""
         result = self._actor.result
         if result is None:
@@ -108,7 +115,7 @@ class StreamView:
     "async with",
     "async for",
 )
-class StreamHandle(StreamView):
+class StreamHandle(StreamView[OutputT_co]):
     """A stream that was submitted. Any number of tasks may hold it, and it outlives the stream.
 
     What waits (`wait`, `subscribe`, `snapshots`) belongs to the engine's event loop, also after the end: elsewhere it
@@ -143,7 +150,41 @@ class StreamHandle(StreamView):
         It is one object, updated in place: read it, don't change it. None before there is anything to parse. Raises
         `KeyError` when no tool call has begun at `index`.
         """
-        return self._actor.assembler.partial_args(index)
+        return self._actor.assembler.partial_args(index).value
+
+    def partial(self, index: int) -> Partial[Any]:
+        """The tool arguments at `index` as they grow: what `partial_args` gives, and the `state` of any value in it.
+
+        An answer that is begun anew has others. Raises `KeyError` when no tool call has begun at `index`.
+        """
+        return Partial(self._actor.assembler.partial_args(index))
+
+    @overload
+    def items(self: "StreamHandle[list[ItemT]]") -> ItemStream[ItemT]: ...
+    @overload
+    def items(self, *path: str | int) -> ItemStream[Any]: ...
+    def items(self, *path: str | int) -> ItemStream[Any]:
+        """An iterator over the items of a list in the output, each as soon as it is whole: validated, and of its type.
+        Without a path, the output itself is the list; `items("lines")` gives those of its field `lines`, by the name
+        it has in JSON. Without an `output`, the items of whatever JSON the answer's text is, as plain data.
+
+        It begins with the first item, whenever it is called, and is a consumer of its own, from the first item that is
+        asked for until it is dropped. After the last one it raises the `StreamError` for an ending that is not
+        `complete`. Once an item was given, `retry_invalid` asks for the output no more. Raises `ValueError` when the
+        type has no list there, and `RuntimeError` outside of the engine's event loop.
+        """
+        view = OutputView(self._actor)
+        items = view.items(path)
+        return ItemStream(_Events(self, view, self._home), items)
+
+    def partials(self) -> PartialStream[OutputT_co]:
+        """An iterator over the output as far as it has come, once for each event that changed it: fewer for a reader
+        that lags. Without an `output`, over whatever JSON the answer's text is. It is a consumer of its own, and ends
+        as `items` does. Raises `RuntimeError` outside of the engine's event loop.
+        """
+        view = OutputView(self._actor)
+        partial = view.partial()
+        return PartialStream(_Events(self, view, self._home), partial)
 
     def subscribe(
         self,
@@ -172,7 +213,16 @@ class StreamHandle(StreamView):
         actor.audience.add(subscriber)
         return Mailbox(subscriber, self._home)
 
-    async def wait(self) -> StreamResult:
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name != "recording"]  # that is for relays
+
+    def recording(self) -> Recording:
+        """All its events from the first that is still kept, those to come included, for as long as it is held, past the
+        stream's end too. It is for relays and stores. Raises `RuntimeError` outside of the engine's event loop."""
+        self._check_home()
+        return Recording(self._actor.log, self._actor.audience)
+
+    async def wait(self) -> StreamResult[OutputT_co | None]:
         """Waits for the end, and until the connection is back in the pool or gone. An ending is a value here;
         `result.raise_for_state()` raises it. Cancelling the wait leaves the stream running.
 
@@ -181,6 +231,42 @@ class StreamHandle(StreamView):
         self._check_home()
         await self._actor.closed.wait()
         return self.result
+
+
+class _Events(AsyncIterator[PartEvent]):
+    """A stream's events from its beginning, for one view of its output. It leaves the stream when it is dropped."""
+
+    def __init__(self, handle: StreamHandle, view: OutputView, home: Home | None) -> None:
+        self._handle = handle
+        self._view = view
+        self._home = home
+        self._mailbox: Mailbox | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> PartEvent:
+        if self._mailbox is None:
+            self._mailbox = self._handle.subscribe()
+        try:
+            event = await self._mailbox.receive()
+        except anyio.EndOfStream:
+            if self._handle.result.state != "complete":
+                # A cancelled scope around the engine has ended its streams, too: then the cancellation is raised.
+                await checkpoint_if_cancelled()
+            self._handle.result.raise_for_state()
+            raise StopAsyncIteration from None
+        self._view.feed(event)
+        return event
+
+    def __del__(self) -> None:
+        if (mailbox := self._mailbox) is None:
+            return
+        # The garbage collector may be in another thread, or in the middle of a step of this very stream.
+        if self._home is not None:
+            self._home.soon(mailbox.close)
+        else:
+            mailbox.close()
 
 
 def _join(

@@ -3,6 +3,7 @@
 Decisions from facts, without I/O: the actor does what they say.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,12 @@ from .wire import JsonObject
 __all__ = ["Verdict", "asked_again", "judged", "told"]
 
 _CUT = ("max_tokens", "model_context_window_exceeded")
+_TOO_LARGE = re.compile(r"(?is)grammar|compilation|schemas?\b.*\b(?:too (?:complex|many|large)|exceeds)")
+"""What the API says of a schema that it can't hold answers to; how large it is for that, only the API knows."""
+_SMALLER = (
+    "the schema of output= is too much for the API's format: give fewer fields a default or several types, shorten"
+    ' enums, nest less, or split it over several requests; OutputSpec(..., via="tool") takes it whole'
+)
 _NOT_YET = ("tool_use", "pause_turn", "compaction")
 """The turn ends here, and the answer is still to come: in a turn that the caller makes."""
 
@@ -39,6 +46,8 @@ def told(
         attempt.error is not None and attempt.error.message == info.message for attempt in before
     ):
         info = attrs.evolve(info, retryable=False)  # the same failure at the same place will come again
+    if info.status == 400 and request.output is not None and _TOO_LARGE.search(info.message):
+        info = attrs.evolve(info, message=f"{info.message} ({_SMALLER})")
     if info.retryable and continues_thread(request.params, request.extra_body):
         # An error inside the stream came after its begin, whatever its status would have been.
         info = attrs.evolve(info, retryable=not (began or may_have_run(info)))

@@ -162,7 +162,11 @@ class OutputReader:
         """The array at `path`, once it has begun."""
         found = self._parser.value
         for key in (*self._root, *path):
-            if cast("type[object]", type(found)) is not dict or key not in found:
+            kind = cast("type[object]", type(found))
+            if kind is dict:
+                if key not in found:
+                    return None
+            elif kind is not list or not isinstance(key, int) or not 0 <= key < len(found):
                 return None
             found = found[key]
         return found if cast("type[object]", type(found)) is list else None

@@ -8,6 +8,7 @@ from .gateway.command import command as gateway
 from .jobs.command import command as jobs
 from .plan.command import command as plan
 from .ray.command import command as ray
+from .relay.command import command as relay
 from .runs.command import command as run
 from .speed.command import command as speed
 from .speed.micro import command as micro
@@ -38,6 +39,7 @@ app.command("typed")(typed)
 app.command("budget")(budget)
 app.command("ray")(ray)
 app.command("gateway")(gateway)
+app.command("relay")(relay)
 
 if __name__ == "__main__":
     app(prog_name="python -m benchmarks")

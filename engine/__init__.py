@@ -19,10 +19,7 @@ if TYPE_CHECKING:
         ChannelContext,
         CompletionChannel,
         HedgeContext,
-        ItemStream,
         MergeChannel,
-        Partial,
-        PartialStream,
         RaceContext,
         RaceStream,
         Stream,
@@ -46,6 +43,11 @@ if TYPE_CHECKING:
     )
     from .plan import CacheSaving, Estimate, ModelPlan, PlanError, RunPlan, plan_run
     from .prices import Price
+    from .relay.access import Authorize
+    from .relay.direct import relay_response
+    from .relay.encoders import Shown
+    from .relay.hub import RelayProtocol, StreamHub, Ticket
+    from .relay.requests import Asked
     from .runs import (
         Failure,
         Figures,
@@ -60,8 +62,16 @@ if TYPE_CHECKING:
         open_run,
     )
     from .simulator import Simulator
-    from .stats import EngineStats, LimitStats, PoolStats, WaitingRequest
-    from .sync import SyncEngine, SyncHandle, SyncResults, SyncStream, SyncTextStream
+    from .stats import ConnectionStats, EngineStats, LimitStats, PoolStats, WaitingRequest
+    from .sync import (
+        SyncEngine,
+        SyncHandle,
+        SyncItemStream,
+        SyncPartialStream,
+        SyncResults,
+        SyncStream,
+        SyncTextStream,
+    )
 
 _HOMES = {
     "AnswerFailed": "gateway.endings",
@@ -69,9 +79,6 @@ _HOMES = {
     "AnthropicClient": "api.clients",
     "ChannelContext": "combinators",
     "HedgeContext": "combinators",
-    "ItemStream": "combinators",
-    "Partial": "combinators",
-    "PartialStream": "combinators",
     "RaceContext": "combinators",
     "RaceStream": "combinators",
     "StreamContext": "combinators",
@@ -92,6 +99,13 @@ _HOMES = {
     "Failure": "runs",
     "Invalid": "input",
     "RequestPipe": "input",
+    "Asked": "relay.requests",
+    "Authorize": "relay.access",
+    "RelayProtocol": "relay.hub",
+    "Shown": "relay.encoders",
+    "StreamHub": "relay.hub",
+    "Ticket": "relay.hub",
+    "relay_response": "relay.direct",
     "Resumed": "runs",
     "RunAgain": "runs",
     "StopReason": "runs",
@@ -99,6 +113,7 @@ _HOMES = {
     "Totals": "runs",
     "AnthropicModel": "api",
     "CompletionChannel": "combinators",
+    "ConnectionStats": "stats",
     "Engine": "engine",
     "EngineBusy": "admission",
     "EngineStats": "stats",
@@ -115,6 +130,8 @@ _HOMES = {
     "WaitingRequest": "stats",
     "SyncEngine": "sync",
     "SyncHandle": "sync",
+    "SyncItemStream": "sync",
+    "SyncPartialStream": "sync",
     "SyncResults": "sync",
     "SyncStream": "sync",
     "SyncTextStream": "sync",
@@ -139,6 +156,8 @@ __all__ = [
     "AnswerTimedOut",
     "AnthropicClient",
     "AnthropicModel",
+    "Asked",
+    "Authorize",
     "Beside",
     "Budget",
     "BudgetStats",
@@ -146,6 +165,7 @@ __all__ = [
     "ChannelContext",
     "Columns",
     "CompletionChannel",
+    "ConnectionStats",
     "Engine",
     "EngineBusy",
     "EngineStats",
@@ -158,7 +178,6 @@ __all__ = [
     "InputError",
     "Invalid",
     "InvalidRequestsError",
-    "ItemStream",
     "LimitStats",
     "Limits",
     "LimitsError",
@@ -167,8 +186,6 @@ __all__ = [
     "ModelPlan",
     "Numbered",
     "OutputError",
-    "Partial",
-    "PartialStream",
     "PlanError",
     "PoolStats",
     "Price",
@@ -177,6 +194,7 @@ __all__ = [
     "RayBudget",
     "Reason",
     "RedisBudget",
+    "RelayProtocol",
     "RequestFile",
     "RequestPipe",
     "ResultsError",
@@ -185,17 +203,22 @@ __all__ = [
     "RunAgain",
     "RunPlan",
     "RunStopped",
+    "Shown",
     "Simulator",
     "Source",
     "StopReason",
     "Stream",
     "StreamContext",
+    "StreamHub",
     "SyncEngine",
     "SyncHandle",
+    "SyncItemStream",
+    "SyncPartialStream",
     "SyncResults",
     "SyncStream",
     "SyncTextStream",
     "TextStream",
+    "Ticket",
     "Totals",
     "Until",
     "WaitingRequest",
@@ -203,6 +226,7 @@ __all__ = [
     "plan_run",
     "read_requests",
     "read_results",
+    "relay_response",
 ]
 
 

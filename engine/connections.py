@@ -8,6 +8,7 @@ from ..actors.stream import Deadlines
 from .admission import Limits, ModelGroups
 from .api.ask_limits import ask_limits
 from .api.connected_model import ConnectedModel
+from .api.http.connection_stats import ConnectionStats
 from .api.model import AnthropicModel
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class Connections:
             connection = model.connect()
             self._found[model] = found = connection, open_route(connection, self._deadlines)
         return found
+
+    def stats(self) -> tuple[ConnectionStats, ...]:
+        """The open connections of the HTTP clients that are ours; models share them, and so do other engines."""
+        leases = {model.lease.client: model.lease for model, _ in self._found.values() if model.lease is not None}
+        return tuple(connection for lease in leases.values() for connection in lease.connections())
 
     async def groups_of(self, model: AnthropicModel, admin_key: str) -> ModelGroups:
         """The model groups of the organization and their limits, as the API tells them. Raises `LimitsError`; then, and

@@ -6,46 +6,39 @@ out unwrapped.
 """
 
 import contextvars
-from collections.abc import AsyncIterable, Callable, Coroutine, Hashable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import anyio
 import attrs
 from anyio import TaskHandle
-from anyio.abc import ObjectSendStream
 
 from ..actors.actor import StreamActor
 from ..actors.channel import OnAbandon, Policy, misuse
 from ..actors.handle import StreamHandle
 from ..actors.stream import (
-    NO_OUTPUT,
     Deadlines,
     OutputLike,
     OutputT,
-    PartEvent,
     Recovery,
     RequestLike,
     RetryPolicy,
     StreamRequest,
-    StreamResult,
 )
 from .admission import Admission, EngineBusy, Group, Limits
 from .api.connected_model import ConnectedModel
 from .api.model import AnthropicModel
 from .budget.budget import Budget
 from .budget.given import budget_of
-from .combinators.as_completed import CompletionChannel, as_completed
-from .combinators.gather import gather, pipe
-from .combinators.launcher import ChannelContext
-from .combinators.merge import MergeChannel, merge
-from .combinators.race import HedgeContext, RaceContext, Until
+from .combinators.race import HedgeContext
 from .combinators.single import StreamContext
 from .connections import Connections
 from .ended import EndedStreams
 from .event_loop import HomeLoop
 from .finish import uninterrupted
+from .many_streams import ManyStreams
 from .opened import OpenedByHand
 from .prices import Price, Prices
 from .sdk_clients import SdkClients
@@ -70,7 +63,7 @@ _FOR_THE_REST = frozenset(  # of the engine: combinators, runs, the synchronous 
 
 
 @misuse("async with Engine(model) as engine", "with")
-class Engine(SdkClients, OpenedByHand):
+class Engine(ManyStreams, SdkClients, OpenedByHand):
     """Runs many streams at once, in one event loop: `async with Engine(model) as engine`.
 
     At most `max_concurrency` streams run at a time, and fewer when the API accepts no more. Other requests wait, at
@@ -250,7 +243,7 @@ class Engine(SdkClients, OpenedByHand):
 
     # -- one stream
 
-    def submit(self, request: RequestLike) -> StreamHandle:
+    def submit(self, request: RequestLike[OutputT]) -> StreamHandle[OutputT]:
         """Starts a request and returns its handle at once. The stream runs on its own, whether anybody reads it or not.
 
         The request is taken as it is now: later changes to the caller's objects change nothing.
@@ -261,9 +254,17 @@ class Engine(SdkClients, OpenedByHand):
         """
         return StreamHandle(self.launch(request, keep=True), self.ask_to_cancel, self._loop)
 
+    @overload
     def stream(
-        self, request: RequestLike, *, output: OutputLike[OutputT] = NO_OUTPUT, policy: Policy | None = None
-    ) -> StreamContext[OutputT]:
+        self, request: RequestLike, *, output: OutputLike[OutputT], policy: Policy | None = None
+    ) -> StreamContext[OutputT]: ...
+    @overload
+    def stream(
+        self, request: RequestLike[OutputT], *, output: None = None, policy: Policy | None = None
+    ) -> StreamContext[OutputT]: ...
+    def stream(
+        self, request: RequestLike, *, output: OutputLike[Any] | None = None, policy: Policy | None = None
+    ) -> StreamContext[Any]:
         """One stream to read directly: `async with engine.stream(request) as stream`, then iterate `stream`,
         `stream.text_stream`, or with an `output` (see `StreamRequest`) `stream.items()` or `stream.partials()`.
 
@@ -298,63 +299,11 @@ class Engine(SdkClients, OpenedByHand):
         supervisor = self._running_supervisor
         assert self._loop is not None
         shared = None if self._sharing is None else self._sharing.stats()
-        return engine_stats(self._admission, supervisor, self._loop.clock(), shared)
+        return engine_stats(self._admission, supervisor, self._loop.clock(), shared, self._connections.stats())
 
-    # -- many streams
-
-    def merge(self, requests: Iterable[RequestLike] | AsyncIterable[RequestLike]) -> ChannelContext[MergeChannel]:
-        """The events of many streams in one channel: `async with engine.merge(requests) as channel`.
-
-        An ending is a value here, a `StreamEndEvent` among the others. The channel gives `TaggedEvent(custom_id,
-        event)`, in order within a stream, and ends when all streams have. Requests are taken from the iterable as
-        slots come free; what the iterable raises, reading the channel raises. Leaving the block cancels what still
-        runs, and returns when it has stopped.
-        """
-        return merge(self, requests)
-
-    def as_completed(
-        self, requests: Iterable[RequestLike] | AsyncIterable[RequestLike]
-    ) -> ChannelContext[CompletionChannel]:
-        """The results of many requests as they come: `async with engine.as_completed(requests) as done`.
-
-        An ending is a value here, a `StreamResult` like any other. Requests are taken from the iterable as slots come
-        free and results are taken; what the iterable raises, reading the channel raises. Leaving the block cancels what
-        still runs, and returns when it has stopped.
-        """
-        return as_completed(self, requests)
-
-    async def gather(
-        self, requests: Iterable[RequestLike] | AsyncIterable[RequestLike], *, limit: int | None = None
-    ) -> list[StreamResult]:
-        """The results of many requests, in their order. An ending is a value here: failures are among the results.
-
-        Requests are taken from the iterable as slots come free; `limit` runs fewer at a time than the engine would.
-        Cancelling the call cancels what still runs, and is raised when that has stopped; so is what the iterable
-        raises. Raises `ValueError` for a limit below 1.
-        """
-        return await gather(self, requests, limit)
-
-    async def pipe(self, request: RequestLike, send_stream: ObjectSendStream[PartEvent]) -> StreamResult:
-        """Sends one stream's events into the caller's own channel, and returns the result. An ending is a value here.
-
-        The channel stays open. When its receiver is gone, the stream is cancelled, and its result is returned.
-        Cancelling the call cancels the stream, and is raised when that has stopped. Raises as `submit` does.
-        """
-        return await pipe(self, request, send_stream)
-
-    def race(
-        self, requests: Iterable[RequestLike], *, until: Until = "first_content", policy: Policy | None = None
-    ) -> RaceContext:
-        """Starts all requests and keeps the fastest: `async with engine.race(requests) as stream`.
-
-        The block is entered once there is a winner: the first stream to show content, or the first to be `complete`.
-        Its events are given from its beginning, and are read as those of `engine.stream`. The losers are cancelled at
-        once, and have stopped when the block is left; `stream.losers` has their results, in which stands what they
-        used. Entering raises an `ExceptionGroup` of `StreamError`s when all failed, and as `submit` does.
-        """
-        return RaceContext(self, requests, until, policy)
-
-    def hedge(self, request: RequestLike, *, after: float | None = None, policy: Policy | None = None) -> HedgeContext:
+    def hedge(
+        self, request: RequestLike[OutputT], *, after: float | None = None, policy: Policy | None = None
+    ) -> HedgeContext[OutputT]:
         """One request with a second try: `async with engine.hedge(request) as stream`.
 
         When the first try shows no content for `after` seconds, a second is started; whichever shows content first is

@@ -9,11 +9,12 @@ import attrs
 
 from .admission import Admission, Reason
 from .admission.pool import Pool
+from .api.http.connection_stats import ConnectionStats
 from .budget.stats import BudgetStats
 from .held import held_streams
 from .supervisor import Supervisor
 
-__all__ = ["BudgetStats", "EngineStats", "LimitStats", "PoolStats", "WaitingRequest", "engine_stats"]
+__all__ = ["BudgetStats", "ConnectionStats", "EngineStats", "LimitStats", "PoolStats", "WaitingRequest", "engine_stats"]
 
 
 @attrs.frozen
@@ -79,6 +80,8 @@ class EngineStats:
 
     budget: BudgetStats | None = None
     """The engine's part in the budget that it shares with others; None when it shares none."""
+    connections: tuple[ConnectionStats, ...] = ()
+    """The open connections of manystream's own HTTP clients, which all engines of an event loop share."""
 
     @property
     def waiting_for(self) -> Mapping[str, int]:
@@ -87,7 +90,11 @@ class EngineStats:
 
 
 def engine_stats(
-    admission: Admission, supervisor: Supervisor, now: float, budget: BudgetStats | None = None
+    admission: Admission,
+    supervisor: Supervisor,
+    now: float,
+    budget: BudgetStats | None = None,
+    connections: tuple[ConnectionStats, ...] = (),
 ) -> EngineStats:
     """The picture at `now`, in seconds on the engine's clock."""
     waits = [
@@ -122,6 +129,7 @@ def engine_stats(
         held_by_consumers=len(held),
         held_seconds=max(held, default=0.0),
         budget=budget,
+        connections=connections,
     )
 
 

@@ -37,6 +37,7 @@ NOT_RUN = {
     "CONTRIBUTING.md": 1,
     "docs/guides/budgets.md": 1,
     "docs/guides/fastapi.md": 1,
+    "docs/guides/relay.md": 1,
     "docs/guides/sdk_client.md": 3,
     "docs/guides/serve.md": 3,
     "docs/guides/tables.md": 1,

@@ -147,7 +147,7 @@ RUN_S = {
     "written",
 }
 BUDGET_S = {"exchange", "exchange_now", "on_host"}
-CHANNEL_S = {"add", "done", "exhaust", "home", "queue", "released", "wake"}
+CHANNEL_S = {"add", "done", "exhaust", "home", "queue", "recording", "released", "wake"}
 NOT_FOR_USERS = ENGINE_S | RUN_S | BUDGET_S | CHANNEL_S
 """Names without an underscore that the rest of the engine uses: `dir` leaves them out."""
 
@@ -170,6 +170,8 @@ MADE_BY_US = {
     "StreamContext",
     "StreamHandle",
     "SyncHandle",
+    "SyncItemStream",
+    "SyncPartialStream",
     "SyncResults",
     "SyncStream",
     "SyncTextStream",

@@ -1,7 +1,8 @@
 """From one stream to its consumers: the log of its events, and the mailboxes that read it."""
 
 from .audience import Audience
-from .log import Cursor, EventLog, MakeDelta
+from .entries import Copy, Entry, written
+from .log import Cursor, EventLog, MakeDelta, Pieces
 from .mailbox import (
     Conflate,
     Linger,
@@ -16,11 +17,15 @@ from .mailbox import (
 )
 from .misuse import Use, misuse
 from .receiving import Home, Receiving
+from .recording import Recording
+from .wake import Wake, wake_factory
 
 __all__ = [
     "Audience",
     "Conflate",
+    "Copy",
     "Cursor",
+    "Entry",
     "EventLog",
     "Home",
     "Linger",
@@ -29,11 +34,16 @@ __all__ = [
     "MakeDelta",
     "OnAbandon",
     "Parked",
+    "Pieces",
     "Policy",
     "Receiving",
+    "Recording",
     "Subscriber",
     "Use",
+    "Wake",
     "check_on_abandon",
     "check_policy",
     "misuse",
+    "wake_factory",
+    "written",
 ]

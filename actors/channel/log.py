@@ -18,7 +18,7 @@ from ..message import PartDelta, ThinkingPartDelta
 from ..stream import PartDeltaEvent, PartEvent, StreamEndEvent, UsageEvent
 from ..wire import joined
 
-__all__ = ["Cursor", "EventLog", "Run"]
+__all__ = ["Cursor", "EventLog", "MakeDelta", "Pieces", "Run"]
 
 MakeDelta = Callable[[str], PartDelta]
 
@@ -33,6 +33,21 @@ class Run:
         self.make = make
         self.first_seq = first_seq
         self.pieces: list[str] = []
+
+
+@attrs.frozen
+class Pieces:
+    """Some of a run's strings, each an event of its own: the first has the number `first_seq`."""
+
+    index: int
+    make: MakeDelta
+    first_seq: int
+    pieces: tuple[str, ...] = attrs.field(repr=False)
+
+    @property
+    def seq(self) -> int:
+        """The number of the last one."""
+        return self.first_seq + len(self.pieces) - 1
 
 
 class EventLog:
@@ -66,6 +81,14 @@ class EventLog:
             self.run = run = Run(index, make, self.seq)
             self.entries.append(run)
         run.pieces.append(piece)
+
+    def add_again(self, event: PartEvent) -> None:
+        """Appends an event that has its number already, the next one: it happened in another process."""
+        if event.first_seq != self.seq + 1 or event.seq < event.first_seq:
+            raise ValueError(f"event {event.first_seq} to {event.seq} does not follow on {self.seq}")
+        self.run = None
+        self.seq = event.seq
+        self.entries.append(event)
 
 
 class Cursor:
@@ -138,6 +161,23 @@ class Cursor:
                 entry = self._merged(entry)
             self.seq = entry.seq
             return entry
+
+    def take_apart(self) -> "PartEvent | Pieces | None":
+        """The next event as it happened, or all strings that a run has by now, apart; None when there is none."""
+        while True:
+            entries = self._log.entries
+            if self._entry < len(entries) and isinstance(run := entries[self._entry], Run):
+                begin, end = self._piece, len(run.pieces)
+                if begin < end:
+                    self._piece = end
+                    first, self.seq = self.seq + 1, self.seq + end - begin
+                    return Pieces(run.index, run.make, first, tuple(run.pieces[begin:]))
+                if self._log.run is run:
+                    return None
+                self._entry += 1
+                self._piece = 0
+                continue
+            return self.take(merge=False)
 
     def _merged(self, entry: PartEvent) -> PartEvent:
         """`entry` with those right behind it that make one event with it."""

@@ -3,7 +3,7 @@
 from .account import refuses_account, refuses_profile
 from .attempts import Attempt, billed_for, known_usage
 from .checks import as_given, check_kind, check_number, kind, number
-from .codec import decode_event, encode_event
+from .codec import decode_event, encode_event, event_from_data
 from .deadlines import DeadlineName, Deadlines
 from .due import next_due
 from .events import (
@@ -20,8 +20,10 @@ from .events import (
     UsageEvent,
 )
 from .failure import STATUS_OF_TYPE, ErrorInfo, bare
+from .fold import Fold
+from .lean import lean
 from .lifecycle import FINAL, Lifecycle, State
-from .output import NO_OUTPUT, InvalidOutput, OutputLike, OutputReading, OutputSpec, OutputT, OutputT_co, ReadItem
+from .output import InvalidOutput, OutputLike, OutputReading, OutputSpec, OutputT, OutputT_co, ReadItem
 from .own_copy import own_copy
 from .pickling import revive
 from .recovery import (
@@ -59,7 +61,6 @@ from .stopwatch import Stopwatch, Timings, nearest_rank
 
 __all__ = [
     "FINAL",
-    "NO_OUTPUT",
     "STATUS_OF_TYPE",
     "ApiError",
     "Attempt",
@@ -73,6 +74,7 @@ __all__ = [
     "ErrorInfo",
     "FirstContentDeadlineExceeded",
     "FirstEventDeadlineExceeded",
+    "Fold",
     "IdleDeadlineExceeded",
     "InvalidOutput",
     "Lifecycle",
@@ -122,9 +124,11 @@ __all__ = [
     "continues_thread",
     "decode_event",
     "encode_event",
+    "event_from_data",
     "is_retryable",
     "kind",
     "known_usage",
+    "lean",
     "may_have_run",
     "nearest_rank",
     "next_due",

@@ -6,7 +6,7 @@ behind an error are left out: a relay must not give away a prompt, and an except
 
 import json
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..wire import json_text
 from .events import PartEvent
@@ -15,7 +15,7 @@ from .plain_data import configure_tag, leave_out, new_converter
 if TYPE_CHECKING:
     from cattrs import Converter
 
-__all__ = ["decode_event", "encode_event"]
+__all__ = ["decode_event", "encode_event", "event_from_data"]
 
 
 def encode_event(event: PartEvent) -> str:
@@ -26,10 +26,19 @@ def encode_event(event: PartEvent) -> str:
 
 def decode_event(data: str | bytes) -> PartEvent:
     """The event that `encode_event` wrote. Raises `ValueError` when it isn't one."""
+    try:
+        value = json.loads(data)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise ValueError(f"not an encoded part event: {type(exc).__name__}") from exc
+    return event_from_data(value)
+
+
+def event_from_data(value: Any) -> PartEvent:
+    """The event that stands in what `encode_event` wrote, once that was read as JSON. Raises as `decode_event`."""
     from cattrs import BaseValidationError
 
     try:
-        return _converter().structure(json.loads(data), cast("type[PartEvent]", PartEvent))
+        return _converter().structure(value, cast("type[PartEvent]", PartEvent))
     except (BaseValidationError, KeyError, TypeError, ValueError, RecursionError) as exc:
         raise ValueError(f"not an encoded part event: {type(exc).__name__}") from exc
 

@@ -3,6 +3,7 @@
 How a type becomes a schema, and how an answer is validated, is not known here: it is handed in as an `OutputReading`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, Union, cast, get_origin
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
 __all__ = [
-    "NO_OUTPUT",
     "InvalidOutput",
     "OutputLike",
     "OutputReading",
@@ -35,6 +35,9 @@ ReadItem: TypeAlias = Callable[[Any], Any]
 """Makes an item of plain JSON data. Raises `InvalidOutput`."""
 
 
+_TOOL_NAME = re.compile("[a-zA-Z0-9_-]{1,128}")
+
+
 def _check_via(_: object, __: object, via: object) -> None:
     if via not in ("format", "tool"):
         raise ValueError(f'via is "format" or "tool", not {as_given(via)}')
@@ -43,6 +46,8 @@ def _check_via(_: object, __: object, via: object) -> None:
 def _check_tool(_: object, __: object, tool: object) -> None:
     if not isinstance(tool, str):
         raise TypeError(f"tool is the tool's name, a string, not {as_given(tool)}")
+    if not _TOOL_NAME.fullmatch(tool):
+        raise ValueError(f"tool is a name of up to 128 letters, digits, _ and -, not {as_given(tool)}")
 
 
 def check_type(_: object, field: "attrs.Attribute[Any]", given: Any) -> None:
@@ -81,9 +86,6 @@ class OutputSpec(Generic[OutputT_co]):
 
 OutputLike: TypeAlias = Union["TypeForm[OutputT]", OutputSpec[OutputT], Mapping[str, Any]]
 """What an `output` may be: a type, a JSON Schema, or either with more said about it."""
-
-NO_OUTPUT: Any = None
-"""The default where an output may be given. Of no type of its own: what a request says elsewhere may be wanted."""
 
 
 class InvalidOutput(ValueError):

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, Required, Self, TypedDict, cast
+from typing import Any, Generic, Protocol, Required, Self, TypeAlias, TypedDict, cast
 
 import attrs
 
 from ..message import EMPTY
 from .checks import as_given, kind, number
 from .deadlines import Deadlines
-from .output import OutputLike, OutputSpec, check_type
+from .output import OutputLike, OutputSpec, OutputT, OutputT_co, check_type
 from .own_copy import own_copy
 from .pickling import DROPPED, Lost, portable, without_secrets
 from .recovery import Recovery, check_recovery
@@ -157,7 +157,7 @@ def _read_extra(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 @attrs.frozen
-class StreamRequest:
+class StreamRequest(Generic[OutputT_co]):
     """One request for one streamed answer.
 
     `params` are the Messages API's parameters; a plain string is one user message. `custom_id` comes back in the
@@ -211,7 +211,7 @@ class StreamRequest:
     priority: int = attrs.field(default=0, kw_only=True, validator=number("{} is a whole number", whole=True))
     """Of the requests that wait, those with a higher number go first."""
 
-    output: OutputLike[Any] | None = attrs.field(
+    output: "OutputLike[OutputT_co] | None" = attrs.field(
         default=None, kw_only=True, repr=False, validator=attrs.validators.optional(_check_output)
     )
     """What the answer is to be: a type (a dataclass, an attrs class, a msgspec Struct, a TypedDict, a pydantic model, a
@@ -248,8 +248,9 @@ class StreamRequest:
         return _made_of, (type(self), fields)
 
 
-RequestLike = StreamRequest | MessageParams | str
-"""A request, or what one is made of: Messages parameters, or the text of one user message."""
+RequestLike: TypeAlias = StreamRequest[OutputT] | MessageParams | str
+"""A request, or what one is made of: Messages parameters, or the text of one user message. The output of a
+`RequestLike[T]`, if it wants one, is a `T`."""
 
 
 def _made_of(kind: type[StreamRequest], fields: dict[str, Any]) -> StreamRequest:

@@ -9,6 +9,7 @@ Run as `python -m benchmarks.gateway.forward PORT UPSTREAM_PORT`.
 import asyncio
 import sys
 from functools import partial
+from typing import cast
 
 import anyio
 
@@ -22,10 +23,10 @@ class _End(asyncio.Protocol):
         self.other = other
         self._upstream = upstream
         self._early: list[bytes] = []
-        self.transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport
 
     def connection_made(self, transport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         if self.other is None:
             self._dialling = asyncio.get_running_loop().create_task(self._dial())
 
@@ -43,7 +44,7 @@ class _End(asyncio.Protocol):
             self.other.transport.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.other is not None and self.other.transport is not None:
+        if self.other is not None:
             self.other.transport.close()
 
 

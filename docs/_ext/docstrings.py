@@ -28,6 +28,7 @@ _NOT_MADE_BY_USERS = frozenset(
         "WaitingRequest",
         "PoolStats",
         "LimitStats",
+        "ConnectionStats",
         "RecordedRequest",
         "Tally",
     ]

@@ -50,8 +50,9 @@ class Prompt:
 def measure(params: Mapping[str, Any]) -> Prompt:
     """Estimates the prompt in `params`, which are the Messages API's parameters. Consumes nothing and never raises.
 
-    Text counts four bytes a token, an image 1,600 tokens, a PDF 3,000 tokens for every 50 kB of its file. Prefixes of
-    fewer than 1,024 tokens are left out, as are those with something in them that is not plain JSON data.
+    Text counts four bytes a token, and so does a schema that the answer is held to; an image 1,600 tokens, a PDF 3,000
+    tokens for every 50 kB of its file. Prefixes of fewer than 1,024 tokens are left out, as are those with something in
+    them that is not plain JSON data.
     """
     size = 0
     marks: dict[int, tuple[int, float]] = {}  # by number of the record: the size up to there, and the lifetime
@@ -62,7 +63,7 @@ def measure(params: Mapping[str, Any]) -> Prompt:
                 size += _size(record)
             except Exception:  # such as a structure that contains itself
                 size += _UNREADABLE
-            if kind == "message":
+            if kind in ("schema", "message"):
                 continue
             last = number
             if (ttl := _lifetime(record)) is not None:
@@ -83,7 +84,7 @@ def leading_prefixes(params: Mapping[str, Any], most: int = 16) -> tuple[Prefix,
     try:
         for number, (kind, record) in enumerate(_records(params)):
             size += _size(record)
-            if kind != "message":
+            if kind not in ("schema", "message"):
                 marks[number] = size, _LIFETIMES["5m"]
             if len(marks) >= most:
                 break
@@ -111,7 +112,10 @@ def _prefixes(params: Mapping[str, Any], marks: Mapping[int, tuple[int, float]])
 
 
 def _records(params: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """The prompt in the order in which it is cached: tools, system, then each message's head and its blocks."""
+    """The prompt in the order in which it is cached: what the API adds of itself to hold the answer to a schema, tools,
+    system, then each message's head and its blocks."""
+    if (schema := _answers_schema(params)) is not None:
+        yield "schema", schema
     if tools := params.get("tools"):
         for tool in tools if _is_list(tools) else [tools]:
             yield "tool", tool
@@ -126,6 +130,12 @@ def _records(params: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
             yield "message", {name: value for name, value in message.items() if name != "content"}
             for block in _blocks(message.get("content", ())):
                 yield "block", block
+
+
+def _answers_schema(params: Mapping[str, Any]) -> object:
+    """The schema that the answer is held to. The model is told of it, and pays for it, as for a system prompt."""
+    config = params.get("output_config")
+    return config.get("format") if config is not None and _is_mapping(config) else None
 
 
 def _blocks(content: object) -> Iterable[object]:

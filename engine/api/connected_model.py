@@ -30,12 +30,13 @@ class ConnectedModel:
         """Whether a stream that is dropped is billed as if it had been read to its end: Amazon Bedrock does that."""
         self.credentials = credentials
         """Equal for models whose requests the API counts as the same customer's. It is secret."""
-        self._lease = lease
+        self.lease = lease
+        """Its share in the HTTP client below, if that is ours."""
 
     async def aclose(self) -> None:
         """Gives the share back. The SDK client is not closed: it would close the HTTP client it was lent."""
-        if self._lease is not None:
-            await self._lease.aclose()
+        if self.lease is not None:
+            await self.lease.aclose()
 
 
 def credentials_of(client: Any) -> Hashable:

@@ -1,12 +1,13 @@
-"""What a model is given, checked before anything is sent: names, keys and URLs. No error shows a key."""
+"""What a model is given, checked before anything is sent: names, keys, URLs and switches. No error shows a key."""
 
 import ipaddress
+import os
 import re
 from urllib.parse import SplitResult, urlsplit
 
 from .shown_url import shown_url
 
-__all__ = ["check_base_url", "check_key", "check_name", "check_proxy"]
+__all__ = ["check_base_url", "check_key", "check_name", "check_proxy", "check_switch"]
 
 _WHOLE_ROUTE = "/v1/messages"  # the SDK adds it
 _SCHEMES = ("http", "https")
@@ -110,3 +111,14 @@ def _what_is_wrong_with_host(host: str) -> str | None:
     except UnicodeError:
         known = None
     return None if known else "names a host that can't be: its name has letters, digits, hyphens and dots"
+
+
+def check_switch(variable: str) -> bool:
+    """Whether an environment variable is on: `1`, `true`, `yes` or `on`; unset, empty, `0`, `false`, `no` or `off` is
+    off. Raises `ValueError` for anything else."""
+    value = os.environ.get(variable, "").strip().lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("", "0", "false", "no", "off"):
+        return False
+    raise ValueError(f"the environment variable {variable} is 1 or 0 (or true or false), not {value[:40]!r}")

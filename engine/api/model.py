@@ -11,7 +11,7 @@ from attrs import evolve
 from ...actors.message import EMPTY
 from ...actors.stream import StreamRequest, check_kind, check_names, own_copy
 from .connected_model import ConnectedModel, credentials_of
-from .given import check_base_url, check_key, check_name
+from .given import check_base_url, check_key, check_name, check_switch
 from .output_limits import output_limit
 from .parameters import BODY_PARAMETERS, DEFAULT_MAX_TOKENS, sdk_parameters
 from .shared_client import acquire_shared_client, client_timeout
@@ -49,10 +49,14 @@ class AnthropicModel:
     Requests that differ in their bodies alone share the head that the SDK has built for the first two of them, if the
     HTTP client is ours and the SDK's methods are the published ones. With `reuse_heads=False` the SDK builds each.
 
-    A model can be pickled, with its name, base URL, defaults, `limits_pool` and `reuse_heads`. Credentials, those in
-    the base URL included, and clients are left out. Unpickled, the model takes the key from the environment and shares
-    the HTTP client of its event loop, even if it had a client of its own. A copy, deep or not, is the model itself,
-    which never changes.
+    With `http2=True` our own HTTP client speaks HTTP/2 with servers that choose it in TLS's handshake: up to 100
+    streams share a connection. Without `http2` the environment variable `MANYSTREAM_HTTP2` decides, and without that
+    it is HTTP/1.1. `http2` excludes `http_client` and `anthropic_client`.
+
+    A model can be pickled, with its name, base URL, defaults, `limits_pool`, `reuse_heads` and `http2`. Credentials,
+    those in the base URL included, and clients are left out. Unpickled, the model takes the key from the environment
+    and shares the HTTP client of its event loop, even if it had a client of its own. A copy, deep or not, is the model
+    itself, which never changes.
 
     Raises `TypeError` for arguments that exclude each other, or an object that is none of the clients, and `ValueError`
     for a name, a key or a URL that can't be one; no error shows a key.
@@ -69,13 +73,18 @@ class AnthropicModel:
         defaults: Mapping[str, Any] | None = None,
         limits_pool: str | None = None,
         reuse_heads: bool = True,
+        http2: bool | None = None,
     ) -> None:
         check_name("model_name", model_name)
         if anthropic_client is not None:
-            given = {"api_key": api_key, "http_client": http_client, "base_url": base_url}
+            given = {"api_key": api_key, "http_client": http_client, "base_url": base_url, "http2": http2}
             if excluded := [name for name, value in given.items() if value is not None]:
                 raise TypeError(f"anthropic_client excludes {' and '.join(excluded)}: it brings its own")
             _check_sdk_client(anthropic_client)
+        if http2 is not None:
+            check_kind("http2", http2, bool, "True or False")
+        if http_client is not None and http2 is not None:
+            raise TypeError("http_client excludes http2: it brings its own way to the server")
         if api_key is not None:
             check_key("api_key", api_key)
         if base_url is not None:
@@ -97,6 +106,7 @@ class AnthropicModel:
         self._reuse_heads = reuse_heads
         given = {"api_key": api_key, "anthropic_client": anthropic_client, "http_client": http_client}
         self._left_out = tuple(name for name, value in given.items() if value is not None)
+        self._http2 = http2
         self.limits_pool = limits_pool
         """The rate-limit pool of the model; None for the model group of the model that a request asks for."""
 
@@ -139,6 +149,7 @@ class AnthropicModel:
             "limits_pool": self.limits_pool,
             "reuse_heads": self._reuse_heads,
             "left_out": self.left_out,
+            "http2": self._http2,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -180,7 +191,8 @@ class AnthropicModel:
     def connect(self) -> ConnectedModel:
         """The model with an SDK client for the running event loop, to be closed with `aclose`.
 
-        Raises `MissingCredentialsError` when neither the arguments nor the environment hold credentials.
+        Raises `MissingCredentialsError` when neither the arguments nor the environment hold credentials, and
+        `ValueError` for an environment variable that can't be what it has to be.
         """
         import anthropic
 
@@ -195,7 +207,9 @@ class AnthropicModel:
         lease = None
         http_client = self._http_client
         if http_client is None:
-            lease = acquire_shared_client()
+            lease = acquire_shared_client(
+                http2=check_switch("MANYSTREAM_HTTP2") if self._http2 is None else self._http2
+            )
             http_client = lease.client
         try:
             client = anthropic.AsyncAnthropic(

@@ -1,4 +1,5 @@
-"""The shared HTTP client: one for each run of an event loop, counted by the engines that use it.
+"""The shared HTTP client: one for each run of an event loop, counted by the engines that use it. Those that want HTTP/2
+share another one.
 
 It is kept in an `anyio.lowlevel.RunVar`, so that a second event loop never gets a client of the first. The last engine
 to leave removes it from there at once, then closes it. The engine alone decides how many requests run at a time: the
@@ -10,6 +11,7 @@ import ssl
 import weakref
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
 import anyio
 import attrs
@@ -17,6 +19,7 @@ import httpx2
 from anyio.lowlevel import RunVar
 
 from .http import HttpTransport
+from .http.connection_stats import ConnectionStats
 from .http.httpx2_internals import TransportChoosingClient
 from .redirects import SameOriginClient
 
@@ -49,15 +52,27 @@ def _make_ssl_context(cert_file: str | None, cert_dir: str | None) -> ssl.SSLCon
 class _Client(SameOriginClient, TransportChoosingClient):
     """httpx2's client with our own transport below it, behind the environment's proxies too."""
 
+    def __init__(self, *, http2: bool, **arguments: Any) -> None:
+        self._with_http2 = http2
+        self._transports: list[HttpTransport] = []
+        super().__init__(**arguments)
+
     def make_transport(self, proxy: httpx2.Proxy | None) -> httpx2.AsyncBaseTransport | None:
         if proxy is not None and proxy.url.scheme not in ("http", "https"):
             return None  # httpx2 speaks SOCKS
-        return HttpTransport(ssl_context=_ssl_context(), proxy=proxy)
+        transport = HttpTransport(ssl_context=_ssl_context(), proxy=proxy, http2=self._with_http2)
+        self._transports.append(transport)
+        return transport
+
+    def connections(self) -> list[ConnectionStats]:
+        """The open connections, but for those through a SOCKS proxy."""
+        return [connection for transport in self._transports for connection in transport.connections()]
 
 
-def _make_client() -> httpx2.AsyncClient:
+def _make_client(*, http2: bool) -> _Client:
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=15.0)
     return _Client(
+        http2=http2,
         timeout=client_timeout(),
         headers={"accept-encoding": "gzip, deflate"},  # what the transport reads
         cookies=no_cookies(),
@@ -68,17 +83,19 @@ def _make_client() -> httpx2.AsyncClient:
 
 @attrs.define(eq=False)
 class _Shared:
-    client: httpx2.AsyncClient
+    client: _Client
+    where: "RunVar[weakref.ref[_Shared] | None]"
     leases: int = 0
 
 
 # The reference is weak, since the client refers to its event loop: if an engine were never left, a loop whose variable
 # held the client would never be freed. The leases keep the client alive.
 _shared: RunVar[weakref.ref[_Shared] | None] = RunVar("manystream_shared_client", None)
+_shared_http2: RunVar[weakref.ref[_Shared] | None] = RunVar("manystream_shared_http2_client", None)
 
 
-def _current() -> _Shared | None:
-    reference = _shared.get()
+def _current(where: RunVar[weakref.ref[_Shared] | None]) -> _Shared | None:
+    reference = where.get()
     return None if reference is None else reference()
 
 
@@ -93,6 +110,10 @@ class ClientLease:
     def client(self) -> httpx2.AsyncClient:
         """The shared client."""
         return self._shared.client
+
+    def connections(self) -> list[ConnectionStats]:
+        """The client's open connections, those of other engines among them."""
+        return self._shared.client.connections()
 
     async def aclose(self) -> None:
         """Gives the share back. The last share closes the client, for at most two seconds whatever happens; closing
@@ -114,16 +135,17 @@ class ClientLease:
         self._shared.leases -= 1
         if self._shared.leases:
             return False
-        if _current() is self._shared:
-            _shared.set(None)
+        if _current(self._shared.where) is self._shared:
+            self._shared.where.set(None)
         return True
 
 
-def acquire_shared_client() -> ClientLease:
+def acquire_shared_client(*, http2: bool = False) -> ClientLease:
     """A share in the client of the running event loop, which is made if there is none."""
-    shared = _current()
+    where = _shared_http2 if http2 else _shared
+    shared = _current(where)
     if shared is None:
-        shared = _Shared(_make_client())
-        _shared.set(weakref.ref(shared))
+        shared = _Shared(_make_client(http2=http2), where)
+        where.set(weakref.ref(shared))
     shared.leases += 1
     return ClientLease(shared)

@@ -17,7 +17,7 @@ from .input_options import InputOptions
 from .perform import Job, Status, perform
 from .plan import show_plan
 from .providers import model_by
-from .schema_option import read_schema
+from .schema_option import Via, read_schema
 from .sharing import budget_by
 from .telling import fail, say
 
@@ -49,6 +49,7 @@ def run_file(
     dry_run: bool,
     stream_events: str | None,
     schema: str | None,
+    schema_via: Via | None,
     recovery: Recovery,
     spend_cap: float | None,
     quiet: bool,
@@ -71,7 +72,7 @@ def run_file(
         given = limits_of(limits)
         shared = budget_by(budget, base_url=base_url)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
-        wanted = None if schema is None else read_schema(schema)
+        wanted = read_schema(schema, schema_via)
         requests = options.read(source, output, overwrite=overwrite)
         if spend_cap is not None:
             _check_prices(requests, model, Prices(known))
@@ -96,6 +97,7 @@ def run_file(
             limit=limit,
             limits=given,
             prices=known,
+            schema=wanted,
             anew=overwrite,
         )
     job = Job(

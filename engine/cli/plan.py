@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import attrs
 
+from ...actors import OutputSpec
 from ..admission import Limits
 from ..admission.model_groups import ModelGroups, model_group
 from ..api.ask_limits import LimitsError, ask_limits
@@ -28,6 +29,7 @@ from .input_options import InputOptions
 from .perform import Status
 from .plan_text import plan_lines
 from .providers import model_by
+from .schema_option import Via, read_schema
 from .telling import fail, say
 
 __all__ = ["Asked", "plan_file", "show_plan"]
@@ -56,6 +58,8 @@ def plan_file(
     limits: Sequence[str],
     asked: Asked,
     prices: Sequence[str],
+    schema: str | None,
+    schema_via: Via | None,
     as_json: bool,
 ) -> Status:
     """Shows the plan for the requests of `source`; returns the exit status. The arguments are as the command line has
@@ -68,6 +72,7 @@ def plan_file(
             checked(check_base_url, "--base-url", base_url)
         known = dict(map(price_of, prices))
         given = limits_of(limits)
+        wanted = read_schema(schema, schema_via)
         requests = options.read(source, output, overwrite=False)
     except InvalidRequestsError as exc:
         tell_invalid(exc.invalid)
@@ -89,6 +94,7 @@ def plan_file(
         limits=given,
         asked=asked,
         prices=known,
+        schema=wanted,
         as_json=as_json,
     )
 
@@ -105,6 +111,7 @@ def show_plan(
     provider: str = "anthropic",
     base_url: str | None = None,
     asked: Asked | None = None,
+    schema: OutputSpec[Any] | None = None,
     as_json: bool = False,
     anew: bool = False,
 ) -> Status:
@@ -130,6 +137,7 @@ def show_plan(
             requests,
             limit=limit,
             samples=_SAMPLES if asked.tokens else 0,
+            schema=schema,
             group=model_group if groups is None else groups.group,
         )
         scales: dict[str, float] = {}

@@ -4,7 +4,6 @@ from .as_completed import CompletionChannel
 from .host import Until
 from .launcher import ChannelContext
 from .merge import MergeChannel
-from .outputs import ItemStream, Partial, PartialStream
 from .race import HedgeContext, RaceContext, RaceStream
 from .single import Stream, StreamContext, TextStream
 
@@ -12,10 +11,7 @@ __all__ = [
     "ChannelContext",
     "CompletionChannel",
     "HedgeContext",
-    "ItemStream",
     "MergeChannel",
-    "Partial",
-    "PartialStream",
     "RaceContext",
     "RaceStream",
     "Stream",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import anyio
 
 from ...actors.actor import StreamActor
-from ...actors.stream import StreamResult
+from ...actors.stream import OutputT, OutputT_co, StreamResult
 from .arguments import check_requests
 from .fan_in import FanIn
 from .host import Host, Requests
@@ -15,7 +15,7 @@ from .launcher import ChannelContext, Launcher
 __all__ = ["CompletionChannel", "as_completed"]
 
 
-class CompletionChannel(FanIn[StreamResult]):
+class CompletionChannel(FanIn[StreamResult[OutputT_co]]):
     """The results of many streams, in the order in which they end. An ending is a value here.
 
     A result that nobody takes keeps its place among those that the engine runs at a time, so that results do not pile
@@ -26,7 +26,7 @@ class CompletionChannel(FanIn[StreamResult]):
         super().__init__()
         self.done: Callable[[StreamActor], None] | None = None
         """Called with each stream whose result was taken, until the channel is closed."""
-        self._results: deque[tuple[StreamActor, StreamResult]] = deque()
+        self._results: deque[tuple[StreamActor, StreamResult[OutputT_co]]] = deque()
         self._pending = 0  # streams whose result was not taken
 
     # -- for the block that fills it
@@ -45,7 +45,7 @@ class CompletionChannel(FanIn[StreamResult]):
 
     # -- for the consumer
 
-    def receive_nowait(self) -> StreamResult:
+    def receive_nowait(self) -> StreamResult[OutputT_co]:
         """The next result, without waiting.
 
         Raises `anyio.WouldBlock` when there is none yet, `anyio.EndOfStream` when all were given,
@@ -68,10 +68,10 @@ class CompletionChannel(FanIn[StreamResult]):
         self._results.clear()
 
 
-def as_completed(host: Host, requests: Requests) -> ChannelContext[CompletionChannel]:
+def as_completed(host: Host, requests: Requests[OutputT]) -> ChannelContext[CompletionChannel[OutputT | None]]:
     """The block in which requests are launched on `host` and their results flow into a channel."""
     check_requests(requests)
-    channel = CompletionChannel()
+    channel = CompletionChannel[OutputT | None]()
     launcher = Launcher(host, host.max_concurrency, channel.released)
     channel.done = launcher.done
     return ChannelContext(host, requests, launcher, channel)

@@ -5,7 +5,7 @@ from anyio.abc import ObjectSendStream
 
 from ...actors.actor import StreamActor
 from ...actors.handle import StreamHandle
-from ...actors.stream import PartEvent, RequestLike, StreamResult
+from ...actors.stream import OutputT, PartEvent, RequestLike, StreamResult
 from ..finish import uninterrupted
 from .arguments import check_limit, check_requests
 from .host import Host, Requests
@@ -14,7 +14,7 @@ from .launcher import Launcher
 __all__ = ["gather", "pipe"]
 
 
-async def gather(host: Host, requests: Requests, limit: int | None) -> list[StreamResult]:
+async def gather(host: Host, requests: Requests[OutputT], limit: int | None) -> list[StreamResult[OutputT | None]]:
     """Runs all requests on `host`, at most `limit` at a time, and returns their results in order.
 
     Raises `ValueError` for a limit below 1, and what the iterable raises. Then, and when it is cancelled, what still
@@ -22,7 +22,7 @@ async def gather(host: Host, requests: Requests, limit: int | None) -> list[Stre
     """
     check_requests(requests)
     check_limit(limit)
-    results: list[StreamResult | None] = []
+    results: list[StreamResult[OutputT | None] | None] = []
     numbers: dict[StreamActor, int] = {}
 
     def started(actor: StreamActor) -> None:
@@ -43,7 +43,9 @@ async def gather(host: Host, requests: Requests, limit: int | None) -> list[Stre
     return [result for result in results if result is not None]
 
 
-async def pipe(host: Host, request: RequestLike, send_stream: ObjectSendStream[PartEvent]) -> StreamResult:
+async def pipe(
+    host: Host, request: RequestLike[OutputT], send_stream: ObjectSendStream[PartEvent]
+) -> StreamResult[OutputT | None]:
     """Sends the events of one stream of `host` into `send_stream`, and returns the stream's result.
 
     When the receiver is gone, or the call is cancelled, the stream is cancelled and has stopped.
@@ -51,7 +53,9 @@ async def pipe(host: Host, request: RequestLike, send_stream: ObjectSendStream[P
     if not callable(getattr(send_stream, "send", None)):
         raise TypeError(f"send_stream is the sending end of a memory object stream, not a {type(send_stream).__name__}")
     actor = host.launch(request)
-    handle = StreamHandle(actor, lambda actor, reason: host.request_cancel(actor, "consumer", reason), host.home)
+    handle = StreamHandle[OutputT](
+        actor, lambda actor, reason: host.request_cancel(actor, "consumer", reason), host.home
+    )
     try:
         async with handle.subscribe() as mailbox:
             async for event in mailbox:

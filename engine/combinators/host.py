@@ -1,20 +1,20 @@
 """What combinators need of an engine: to launch streams, to stop them, and to run tasks of their own."""
 
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from anyio import TaskHandle
 
 from ...actors.actor import StreamActor
 from ...actors.channel import Home, OnAbandon
-from ...actors.stream import Recovery, RequestLike, RetryPolicy
+from ...actors.stream import OutputT, Recovery, RequestLike, RetryPolicy
 
 __all__ = ["Host", "Requests", "Until"]
 
 Until = Literal["first_content", "complete"]
 """What wins a race."""
 
-Requests = Iterable[RequestLike] | AsyncIterable[RequestLike]
+Requests: TypeAlias = Iterable[RequestLike[OutputT]] | AsyncIterable[RequestLike[OutputT]]
 
 
 class Host(Protocol):

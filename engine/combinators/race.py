@@ -6,13 +6,23 @@ as soon as the winner is known, and have stopped when the block is left.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
+from typing import Generic
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from ...actors.actor import StreamActor
 from ...actors.channel import Policy, check_policy, misuse
-from ...actors.stream import FINAL, RequestLike, StreamError, StreamRequest, StreamResult, continues_thread
+from ...actors.stream import (
+    FINAL,
+    OutputT,
+    OutputT_co,
+    RequestLike,
+    StreamError,
+    StreamRequest,
+    StreamResult,
+    continues_thread,
+)
 from ..finish import uninterrupted
 from .arguments import check_after, check_requests, check_until
 from .host import Host, Until
@@ -21,14 +31,14 @@ from .single import Stream
 __all__ = ["HedgeContext", "RaceContext", "RaceStream", "Until"]
 
 
-class RaceStream(Stream):
+class RaceStream(Stream[OutputT_co]):
     """The winner of a race or a hedge: a stream like any other, which also knows the losers."""
 
-    others: Sequence[Stream] = ()
+    others: "Sequence[Stream[OutputT_co]]" = ()
     """The contenders that did not win."""
 
     @property
-    def losers(self) -> tuple[StreamResult, ...]:
+    def losers(self) -> tuple[StreamResult[OutputT_co | None], ...]:
         """The results of the other contenders, in which stands what they used. Only when the block is left have all of
         them ended."""
         return tuple(other.result for other in self.others if other.state in FINAL)
@@ -54,20 +64,21 @@ class _Bell:
                 actor.audience.forget(self)
 
 
-class _Race:
+class _Race(Generic[OutputT_co]):
     """The contenders of a race or a hedge: they are started, waited for, and stopped together."""
 
     def __init__(self, host: Host, policy: Policy | None) -> None:
         self._host = host
         self._policy = policy
-        self.entries: list[tuple[StreamActor, RaceStream]] = []
+        self.entries: list[tuple[StreamActor, RaceStream[OutputT_co]]] = []
         self._settled = False
 
-    def start(self, request: RequestLike) -> None:
+    def start(self, request: RequestLike[OutputT_co]) -> None:
         actor = self._host.launch(request, on_abandon="cancel")
-        self.entries.append((actor, RaceStream(actor, self._host.ask_to_cancel, self._policy, self._host.home)))
+        stream = RaceStream[OutputT_co](actor, self._host.ask_to_cancel, self._policy, self._host.home)
+        self.entries.append((actor, stream))
 
-    async def first(self, ready: Callable[[StreamActor], bool]) -> RaceStream | None:
+    async def first(self, ready: Callable[[StreamActor], bool]) -> RaceStream[OutputT_co] | None:
         """Waits for the first contender that is `ready`. Returns None when all have ended and none was."""
         while True:
             for actor, stream in self.entries:
@@ -77,7 +88,7 @@ class _Race:
                 return None
             await _Bell(actor for actor, _ in self.entries).wait()
 
-    def settle(self, winner: RaceStream | None) -> RaceStream:
+    def settle(self, winner: RaceStream[OutputT_co] | None) -> RaceStream[OutputT_co]:
         """Cancels the losers and returns the winner. Without a winner the first contender takes its place."""
         winner = winner or self.entries[0][1]
         winner.others = [stream for _, stream in self.entries if stream is not winner]
@@ -105,18 +116,20 @@ class _Race:
 
 
 @misuse("async with engine.race(requests) as stream, then: async for event in stream", "with", "for", "async for")
-class RaceContext:
+class RaceContext(Generic[OutputT_co]):
     """The block of `engine.race`: entering it starts the contenders and waits for the winner, leaving it stops all."""
 
-    def __init__(self, host: Host, requests: Iterable[RequestLike], until: Until, policy: Policy | None) -> None:
+    def __init__(
+        self, host: Host, requests: Iterable[RequestLike[OutputT_co]], until: Until, policy: Policy | None
+    ) -> None:
         check_requests(requests, at_once=True)
         check_until(until)
         check_policy(policy)
-        self._race = _Race(host, policy)
+        self._race = _Race[OutputT_co](host, policy)
         self._requests = requests
         self._until: Until = until
 
-    async def __aenter__(self) -> RaceStream:
+    async def __aenter__(self) -> RaceStream[OutputT_co]:
         race = self._race
         try:
             for request in _each_once(self._requests):
@@ -140,23 +153,25 @@ class RaceContext:
 
 
 @misuse("async with engine.hedge(request) as stream, then: async for event in stream", "with", "for", "async for")
-class HedgeContext:
+class HedgeContext(Generic[OutputT_co]):
     """The block of `engine.hedge`: as that of a race, in which the second contender starts late or never."""
 
-    def __init__(self, host: Host, request: RequestLike, after: float | None, policy: Policy | None) -> None:
+    def __init__(
+        self, host: Host, request: RequestLike[OutputT_co], after: float | None, policy: Policy | None
+    ) -> None:
         check_after(after)
         check_policy(policy)
-        self._race = _Race(host, policy)
+        self._race = _Race[OutputT_co](host, policy)
         self._request = request
         self._after = after
 
-    async def __aenter__(self) -> RaceStream:
+    async def __aenter__(self) -> RaceStream[OutputT_co]:
         race = self._race
         try:
             # Made once: the second try asks the same, whatever the caller has changed meanwhile.
             request = self._request if isinstance(self._request, StreamRequest) else StreamRequest(self._request)
             race.start(request)
-            winner: RaceStream | None = None
+            winner: RaceStream[OutputT_co] | None = None
             if self._after is not None and not continues_thread(request.params, request.extra_body):
                 with anyio.move_on_after(self._after) as waited:
                     winner = await race.first(_has_content)
@@ -175,13 +190,13 @@ class HedgeContext:
         await self._race.leave()
 
 
-def _each_once(requests: Iterable[RequestLike]) -> Iterator[RequestLike]:
+def _each_once(requests: Iterable[RequestLike[OutputT]]) -> Iterator[RequestLike[OutputT]]:
     """The requests, each made once. What stands in a list several times is one request. What an iterator gives is read
     each time, since it may have been changed in between."""
     if not isinstance(requests, list | tuple):
         yield from requests
         return
-    made: dict[int, StreamRequest] = {}
+    made: dict[int, StreamRequest[OutputT]] = {}
     for request in requests:
         if not isinstance(request, StreamRequest | str):
             if id(request) not in made:

@@ -13,9 +13,8 @@ from ...actors.actor import StreamActor
 from ...actors.channel import Home, Policy, check_policy, misuse
 from ...actors.handle import StreamHandle
 from ...actors.message import TextPart, TextPartDelta
-from ...actors.output_reader import OutputReader
+from ...actors.output_views import ItemStream, OutputView, PartialStream
 from ...actors.stream import (
-    NO_OUTPUT,
     OutputLike,
     OutputT_co,
     PartDeltaEvent,
@@ -27,16 +26,15 @@ from ...actors.stream import (
 )
 from ..finish import uninterrupted
 from .host import Host
-from .outputs import ItemStream, PartialStream
 
-__all__ = ["Stream", "StreamContext", "TextStream", "new_text"]
+__all__ = ["Stream", "StreamContext", "TextStream", "new_text", "wanting"]
 
 Cancel = Callable[[StreamActor, str | None], None]
 ItemT = TypeVar("ItemT")
 
 
 @misuse("async for event in stream", "with", "for", "async with")
-class Stream(StreamHandle, Generic[OutputT_co]):
+class Stream(StreamHandle[OutputT_co]):
     """A stream that is read directly: iterate it for part events, `text_stream` for its text alone, `items` for the
     whole items of its output, or `partials` for its output as it grows.
 
@@ -47,8 +45,7 @@ class Stream(StreamHandle, Generic[OutputT_co]):
     def __init__(self, actor: StreamActor, cancel: Cancel, policy: Policy | None, home: Home | None = None) -> None:
         super().__init__(actor, cancel, home)
         self._mailbox = self.subscribe(policy)
-        self._reader: OutputReader | None = None
-        self._read_from = False
+        self._view = OutputView(actor)
 
     @property
     def result(self) -> StreamResult[OutputT_co]:
@@ -67,9 +64,10 @@ class Stream(StreamHandle, Generic[OutputT_co]):
                 await checkpoint_if_cancelled()
             self.result.raise_for_state()
             raise StopAsyncIteration from None
-        self._read_from = True
-        if self._reader is not None:
-            self._reader.feed(event)
+        view = self._view  # as its `feed` does, without the call: this is done for every event
+        view.begun = True
+        if view.reader is not None:
+            view.reader.feed(event)
         return event
 
     @property
@@ -89,13 +87,7 @@ class Stream(StreamHandle, Generic[OutputT_co]):
         Once an item was given, `retry_invalid` asks for the output no more. Begin before you read the stream in another
         way, or else `RuntimeError` is raised. Raises `ValueError` when the type has no list there.
         """
-        output = self._actor.output
-        read = None if output is None else output.item(path)
-
-        def taken() -> None:
-            self._actor.items_taken = True
-
-        return ItemStream(self, self._output_reader(), path, read, taken)
+        return ItemStream(self, self._view.items(path))
 
     def partials(self) -> PartialStream[OutputT_co]:
         """An iterator over the output as far as it has come, once for each event that changed it: fewer for a reader
@@ -103,18 +95,7 @@ class Stream(StreamHandle, Generic[OutputT_co]):
 
         Begin before you read the stream in another way, or else `RuntimeError` is raised.
         """
-        reader = self._output_reader()
-        if self._actor.output is not None:
-            reader.shows = self._actor.output.shows
-        return PartialStream(self, reader)
-
-    def _output_reader(self) -> OutputReader:
-        if self._reader is None:
-            if self._read_from:
-                raise RuntimeError("items() and partials() have to be called before the stream is read")
-            output = self._actor.output
-            self._reader = OutputReader() if output is None else OutputReader(output.tool, root=output.root)
-        return self._reader
+        return PartialStream(self, self._view.partial())
 
     async def aclose(self) -> None:
         """Stops reading, and with it the stream unless it has other consumers. Returns when a stream that is ending
@@ -154,30 +135,35 @@ def new_text(event: PartEvent) -> str:
             return ""
 
 
+def wanting(request: RequestLike, output: OutputLike[Any] | None) -> RequestLike:
+    """The request, wanting an output if one is given. Raises `TypeError` when it wants one already."""
+    if output is None:
+        return request
+    made = request if isinstance(request, StreamRequest) else StreamRequest(request)
+    if made.output is not None:
+        raise TypeError("the request wants an output already: give output= once")
+    return attrs.evolve(made, output=output)
+
+
 @misuse("async with engine.stream(request) as stream, then: async for event in stream", "with", "for", "async for")
 class StreamContext(Generic[OutputT_co]):
     """The block of `engine.stream`: entering it submits the request, leaving it closes the stream."""
 
     def __init__(
-        self, host: Host, request: RequestLike, policy: Policy | None, output: OutputLike[OutputT_co] = NO_OUTPUT
+        self, host: Host, request: RequestLike, policy: Policy | None, output: OutputLike[Any] | None = None
     ) -> None:
         check_policy(policy)
         self._host = host
         self._request = request
         self._policy = policy
-        self._output: Any = output
+        self._output = output
         self._stream: Stream[OutputT_co] | None = None
 
     async def __aenter__(self) -> Stream[OutputT_co]:
         if self._stream is not None:
             raise RuntimeError("a stream is entered once; ask the engine for another")
         host = self._host
-        request = self._request
-        if self._output is not None:
-            made = request if isinstance(request, StreamRequest) else StreamRequest(request)
-            if made.output is not None:
-                raise TypeError("the request wants an output already: give output= once")
-            request = attrs.evolve(made, output=self._output)
+        request = wanting(self._request, self._output)
         actor = host.launch(request, on_abandon="cancel", keep=True)
         self._stream = Stream(actor, host.ask_to_cancel, self._policy, host.home)
         return self._stream

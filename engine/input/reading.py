@@ -13,7 +13,7 @@ What else is in a row is never sent: it goes beside the result, and is no part o
 from collections.abc import Mapping
 from difflib import get_close_matches
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -79,11 +79,12 @@ class Reading:
     def numbered(self, entry: Entry, remarks: Remarks | None = None) -> list[Numbered]:
         """The same, of an entry that was checked before. Raises `InputError` when it is no request."""
         value = entry.read()
-        if isinstance(value, StreamRequest):
-            params: Mapping[str, Any] = value.params
-            custom_id, own_id, row = value.custom_id or entry.default_id, None, None
+        given = cast("StreamRequest", value) if isinstance(value, StreamRequest) else None
+        if given is not None:
+            params: Mapping[str, Any] = given.params
+            custom_id, own_id, row = given.custom_id or entry.default_id, None, None
         else:
-            fields = object_of(entry.where, value, "a request")
+            fields = object_of(entry.where, cast("object", value), "a request")
             if entry.is_row or self._is_row(fields):
                 custom_id, own_id = self._ids(entry, fields)
                 where = located(entry, own_id or custom_id)
@@ -98,7 +99,7 @@ class Reading:
             remarks.replaced.update(
                 name for name, given in self.parameters.items() if name in params and params[name] != given
             )
-        return [self._request(entry, value, params, custom_id, own_id, row, epoch) for epoch in range(self.epochs)]
+        return [self._request(entry, given, params, custom_id, own_id, row, epoch) for epoch in range(self.epochs)]
 
     def number(self, ordinal: int) -> int:
         """The number of the entry from which the request with this number came."""
@@ -112,7 +113,7 @@ class Reading:
     def _request(
         self,
         entry: Entry,
-        value: object,
+        given: StreamRequest | None,
         params: Mapping[str, Any],
         custom_id: str,
         own_id: str | None,
@@ -130,8 +131,8 @@ class Reading:
         elif behind:
             custom_id += behind
             check_id(entry, custom_id, f"custom_id with {behind!r} behind it")
-        if isinstance(value, StreamRequest):
-            request = attrs.evolve(value, params={**params, **self.parameters}, custom_id=custom_id)
+        if given is not None:
+            request = attrs.evolve(given, params={**params, **self.parameters}, custom_id=custom_id)
         else:
             request = request_with(entry, {**params, **self.parameters}, custom_id, own_id or custom_id)
         if own_id is None and row is None and not behind:

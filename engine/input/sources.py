@@ -112,7 +112,7 @@ def entry_of(item: object, number: int) -> Entry:
 
 def _request(where: str, item: object) -> object:
     try:
-        return item if isinstance(item, StreamRequest) else StreamRequest(cast("Any", item))
+        return cast("object", item) if isinstance(item, StreamRequest) else StreamRequest(cast("Any", item))
     except (TypeError, ValueError) as exc:
         raise InputError(f"{where}: {exc}") from None
 

@@ -7,14 +7,14 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Union, cast
 
 import msgspec
 
 from ...actors import JsonObject
 from ...actors.stream import InvalidOutput
 from ...actors.wire import JsonPath, parse_json
-from .kinds import holds_pydantic, item_type, types_at
+from .kinds import holds_lazy, holds_pydantic, item_type, types_at
 from .subset import members, resolve
 
 __all__ = ["TypeReader", "json_of", "reader_for"]
@@ -53,6 +53,8 @@ def reader_for(given: Any) -> TypeReader:
         return _SchemaReader(dict(cast("Mapping[str, Any]", given)), None)
     if isinstance(given, str):
         raise TypeError(f"output is a type or a JSON Schema, not the name {given!r}")
+    if holds_lazy(given):
+        raise TypeError(f"output: {_said(given)} would be read lazily, and nothing of it be checked: write list[...]")
     if holds_pydantic(given):
         return _by_pydantic(given)
     try:
@@ -116,8 +118,11 @@ def json_of(text: str) -> Any:
 
 
 def _item_reader(given: Any, path: JsonPath) -> TypeReader | None:
-    found = [inner for kind in types_at(given, path) if (inner := item_type(kind)) is not None]
-    return reader_for(found[0]) if len(found) == 1 else None
+    found: list[Any] = []
+    for kind in types_at(given, path):
+        if (inner := item_type(kind)) is not None and inner not in found:
+            found.append(inner)
+    return reader_for(Union[tuple(found)]) if found else None  # noqa: UP007
 
 
 def _by_pydantic(given: Any) -> TypeReader:
@@ -184,7 +189,9 @@ class _SchemaReader:
         try:
             self._validator: Any = jsonschema_rs.validator_for(schema, mask="the value", validate_formats=True)
         except (ValueError, jsonschema_rs.ReferencingError) as exc:
-            raise TypeError(f"output: this is no JSON Schema: {_first_line(exc)}") from exc
+            place = _shown(getattr(exc, "instance_path", ()))
+            at = f" at {place}" if place else ""
+            raise TypeError(f"output: this is no JSON Schema{at}: {_first_line(exc)}") from exc
 
     def read(self, text: str) -> Any:
         return self.convert(json_of(text))
@@ -199,10 +206,10 @@ class _SchemaReader:
         found = [self.schema]
         for key in (*path, 0):
             found = [inner for part in found for kind in self._alternatives(part) for inner in _step(kind, key)]
-        if len(found) != 1:
+        if not found:
             return None
         shared = {name: self._root[name] for name in ("$defs", "definitions", "$schema") if name in self._root}
-        return _SchemaReader({**shared, **found[0]}, self._root)
+        return _SchemaReader({**shared, **(found[0] if len(found) == 1 else {"anyOf": found})}, self._root)
 
     def _alternatives(self, schema: JsonObject) -> list[JsonObject]:
         if isinstance(reference := schema.get("$ref"), str):
@@ -212,5 +219,9 @@ class _SchemaReader:
 
 
 def _step(schema: JsonObject, key: str | int) -> list[JsonObject]:
-    inner: object = members(schema).get(key) if isinstance(key, str) else schema.get("items")
+    inner: object
+    if isinstance(key, str):
+        inner = members(schema).get(key, schema.get("additionalProperties"))
+    else:
+        inner = schema.get("items")
     return [cast("JsonObject", inner)] if isinstance(inner, dict) else []

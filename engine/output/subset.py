@@ -116,7 +116,7 @@ class _Fitting:
             )
         if not isinstance(given, dict):
             self._refuse(f"{where} is no schema: write a mapping that has a type")
-        schema = cast("JsonObject", given)
+        schema = self._as_one(cast("JsonObject", given), where)
         if (reference := schema.get("$ref")) is not None:
             if not isinstance(reference, str) or resolve(self._root, reference) is None:
                 self._refuse(f"{where} refers to {reference!r}, which is not in the schema: put it under $defs")
@@ -149,6 +149,22 @@ class _Fitting:
             said: object = fitted.get("description")
             fitted["description"] = f"{said}\n\n{hints}" if said else hints
         return fitted
+
+    def _as_one(self, schema: JsonObject, where: str) -> JsonObject:
+        """A schema without an `allOf` that the API does not take: it takes no reference there, and objects, which are
+        closed, would take nothing at all together. One alone is how some libraries write a reference with a title."""
+        parts: object = schema.get("allOf")
+        several = cast("list[object]", parts) if isinstance(parts, list) else []
+        if not any("$ref" in _object(part) or members(_object(part)) for part in several):
+            return schema
+        inner = _object(several[0])
+        rest = {name: value for name, value in schema.items() if name != "allOf"}
+        if len(several) > 1 or members(rest):
+            self._refuse(
+                f"{where} is made of several schemas (allOf), which the API does not take: write its fields as one"
+                ' object, or use OutputSpec(..., via="tool")'
+            )
+        return inner if "$ref" in inner else {**inner, **rest}
 
     def _alternatives(self, rest: JsonObject, fitted: JsonObject, where: str) -> None:
         for name, told in (("anyOf", "anyOf"), ("oneOf", "anyOf"), ("allOf", "allOf")):

@@ -3,6 +3,7 @@
 It is made once for each type: the schema is derived, brought into what the API takes, and kept with the readers.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
@@ -16,11 +17,12 @@ from ...actors.stream import InvalidOutput, OutputSpec, ReadItem, StreamRequest
 from ...actors.wire import JsonPath
 from .readers import TypeReader, json_of, reader_for
 from .shown import Shown
-from .subset import fit, resolve
+from .subset import SchemaRefused, fit, members, resolve
 
 __all__ = ["TypedOutput", "typed_output"]
 
 _WRAPPED = "value"
+_NAME = re.compile("[a-zA-Z0-9_.-]{1,64}")
 _KEPT_TYPES = 256  # each with its schema and decoder
 
 
@@ -146,6 +148,7 @@ def _made(given: Any, tool: str | None) -> TypedOutput:
     shown = Shown(reader.schema)
     if tool is None:
         return TypedOutput(fit(reader.schema), None, (), 0, reader, shown)
+    _check_names(reader.schema)
     if _is_object(reader.schema):
         return TypedOutput(_whole_object(reader.schema), tool, (), 0, reader, shown)
     inner = {name: value for name, value in reader.schema.items() if name not in ("$defs", "definitions", "$schema")}
@@ -154,13 +157,32 @@ def _made(given: Any, tool: str | None) -> TypedOutput:
     return TypedOutput(wrapped, tool, (_WRAPPED,), 0, reader, shown)
 
 
+def _check_names(schema: object) -> None:
+    """Raises `SchemaRefused` for names of fields that the API takes in no tool's schema."""
+    waiting = [schema]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            part = cast("JsonObject", found)
+            odd = [name for name in members(part) if not _NAME.fullmatch(name)]
+            if odd:
+                raise SchemaRefused(
+                    f"a field is named {odd[0]!r}, and the API takes only up to 64 letters, digits and ._- in a tool's"
+                    " schema: give it such a name in JSON, an alias"
+                )
+            waiting += part.values()
+        elif isinstance(found, list):
+            waiting += cast("list[object]", found)
+
+
 def _is_object(schema: JsonObject) -> bool:
     found: JsonObject | None = schema
     for _ in range(10):
         reference: object = found.get("$ref")
         if not isinstance(reference, str) or (found := resolve(schema, reference)) is None:
             break
-    return found is not None and found.get("type") == "object"
+    # At the top of a tool's schema the API takes no alternatives.
+    return found is not None and found.get("type") == "object" and not {"anyOf", "oneOf", "allOf"} & {*found}
 
 
 def _whole_object(schema: JsonObject) -> JsonObject:

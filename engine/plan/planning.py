@@ -3,11 +3,12 @@
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from itertools import islice
+from typing import Any
 
 import attrs
 
 from ...actors.message import EMPTY
-from ...actors.stream import RequestLike, StreamRequest
+from ...actors.stream import OutputLike, RequestLike, StreamRequest
 from ..admission import Limits
 from ..admission.model_groups import limits_by_pool, model_group
 from ..api.model import AnthropicModel
@@ -18,6 +19,7 @@ from ..input.template import Template
 from ..prices import Price, Prices
 from ..runs import Source
 from ..runs.seeds import settled_order
+from ..runs.wanted import with_schema
 from .inventory import Item, Sample, take_stock
 from .past import Results, read_past
 from .plan import LimitsFrom, RunPlan, draw_up
@@ -43,6 +45,7 @@ def plan_run(
     sample: int | None = None,
     shuffle: bool = False,
     seed: int | None = None,
+    schema: OutputLike[Any] | None = None,
 ) -> RunPlan:
     """What a run of `source` will use and cost, and how long it will take: `open_run` with the same arguments, through
     an engine of this `model`. Nothing is sent or written.
@@ -64,9 +67,13 @@ def plan_run(
         lambda: settled_order(output or "-", sample=sample, shuffle=shuffle, seed=seed, overwrite=False),
         skip_invalid=skip_invalid,
     )
+    if schema is not None:
+        from ..output import typed_output  # the machinery of types is for those who use it
+
+        typed_output(schema)
     if isinstance(requests, AsyncIterable) and not isinstance(requests, RequestPipe):
         raise TypeError("a plan reads its source at once, not asynchronously: give a list, or a file")
-    stock = stock_of(model, requests, limit=limit)
+    stock = stock_of(model, requests, limit=limit, schema=schema)
     results = _NO_RESULTS if output is None else read_past(os.fspath(output))
     return stock.plan(results, prices=Prices(prices), concurrency=max_concurrency, limits=limits)
 
@@ -117,16 +124,17 @@ def stock_of(
     *,
     limit: int | None = None,
     samples: int = 0,
+    schema: OutputLike[Any] | None = None,
     group: Callable[[str], str] = model_group,
 ) -> Stock:
     """The requests of `source`, as a run through an engine of this `model` would send them. `samples` of them are kept
-    whole. `group` gives the name of a model's group. Raises `InputError`; blocks."""
+    whole. `schema` is what the run asks for. `group` gives the name of a model's group. Raises `InputError`; blocks."""
     if isinstance(source, RequestPipe):
         raise InputError(
             f"{source.name}: a pipe can be read once only, so that nothing would be left to run: name a file"
         )
     count = min(len(source), limit or len(source)) if isinstance(source, RequestFile) else samples
-    requests = map(_request, source)
+    requests = (with_schema(_request(given), schema) for given in source)
 
     def own(request: StreamRequest) -> AnthropicModel:
         return request.model if isinstance(request.model, AnthropicModel) else model

@@ -24,6 +24,7 @@ from .registry import Registry
 from .resume import drop_chosen, reconcile
 from .too_many import MaxFailures
 from .totals import Totals
+from .wanted import with_schema
 from .writer import Writer
 
 __all__ = ["Options", "Resumed", "Stores", "check_output", "open_stores"]
@@ -174,7 +175,7 @@ def _asking_for(
     """As `complete`, and with the run's output for requests that want none of their own."""
     if schema is None:
         return complete
-    return lambda request: complete(request if request.output is not None else attrs.evolve(request, output=schema))
+    return lambda request: complete(with_schema(request, schema))
 
 
 def check_output(

@@ -2,6 +2,14 @@
 
 from .incoming import SyncResults
 from .sync_engine import SyncEngine
-from .sync_stream import SyncHandle, SyncStream, SyncTextStream
+from .sync_stream import SyncHandle, SyncItemStream, SyncPartialStream, SyncStream, SyncTextStream
 
-__all__ = ["SyncEngine", "SyncHandle", "SyncResults", "SyncStream", "SyncTextStream"]
+__all__ = [
+    "SyncEngine",
+    "SyncHandle",
+    "SyncItemStream",
+    "SyncPartialStream",
+    "SyncResults",
+    "SyncStream",
+    "SyncTextStream",
+]

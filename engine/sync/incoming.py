@@ -7,30 +7,30 @@ from typing import Any, Generic, Self, TypeVar
 
 import anyio
 
-from ...actors.stream import StreamResult
+from ...actors.stream import OutputT_co, StreamResult
 from .exchange import Exchange
 
 __all__ = ["Incoming", "SyncResults"]
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Incoming(Iterator[T], Generic[T]):
+class Incoming(Iterator[T_co], Generic[T_co]):
     """The items of an exchange, one by one. One thread at a time may iterate it.
 
     The task is cancelled when it is left before its end: by the end of a `with` block, by `close()`, by dropping it, or
     by an exception such as Ctrl-C's while it waits. The task must not know it.
     """
 
-    def __init__(self, exchange: Exchange[T, Any]) -> None:
+    def __init__(self, exchange: Exchange[T_co, Any]) -> None:
         self._exchange = exchange
-        self._items: deque[T] = deque()
+        self._items: deque[T_co] = deque()
         self._closed = False
 
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> T:
+    def __next__(self) -> T_co:
         if not self._items:
             if self._closed:
                 raise anyio.ClosedResourceError
@@ -60,12 +60,12 @@ class Incoming(Iterator[T], Generic[T]):
         self.close()
 
     def __del__(self) -> None:
-        exchange: Exchange[T, Any] | None = getattr(self, "_exchange", None)
+        exchange: Exchange[T_co, Any] | None = getattr(self, "_exchange", None)
         if exchange is not None:
             exchange.cancel()
 
 
-class SyncResults(Incoming[StreamResult]):
+class SyncResults(Incoming[StreamResult[OutputT_co]]):
     """The results of many requests, in the order in which they end: what `SyncEngine.as_completed` gives.
 
     An ending is a value here. Iterate it to its end, in one thread at a time, or leave it: the end of a `with` block,

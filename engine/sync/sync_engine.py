@@ -4,15 +4,25 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, overload
 
 import anyio
 
 from ...actors.channel import Policy
-from ...actors.stream import Deadlines, Recovery, RequestLike, RetryPolicy, StreamResult
+from ...actors.stream import (
+    Deadlines,
+    OutputLike,
+    OutputT,
+    Recovery,
+    RequestLike,
+    RetryPolicy,
+    StreamRequest,
+    StreamResult,
+)
 from ..admission import Group, Limits
 from ..api.model import AnthropicModel
 from ..budget.budget import Budget
+from ..combinators.single import wanting
 from ..engine import Engine
 from ..prices import Price
 from ..stats import EngineStats
@@ -107,19 +117,30 @@ class SyncEngine:
 
     # -- one stream
 
-    def submit(self, request: RequestLike) -> SyncHandle:
+    def submit(self, request: RequestLike[OutputT]) -> SyncHandle[OutputT]:
         """Starts a request and returns its handle at once. The stream runs on its own, whether anybody waits for it or
         not. Raises as `Engine.submit` does."""
         actor = self._loop.call(lambda: self._engine.launch(request, keep=True))
         return SyncHandle(actor, self._engine.ask_to_cancel, self._loop)
 
-    def stream(self, request: RequestLike, *, policy: Policy | None = None) -> SyncStream:
-        """One stream to read directly: `for event in engine.stream(request)`, or over its `text_stream`.
+    @overload
+    def stream(
+        self, request: RequestLike, *, output: OutputLike[OutputT], policy: Policy | None = None
+    ) -> SyncStream[OutputT]: ...
+    @overload
+    def stream(
+        self, request: RequestLike[OutputT], *, output: None = None, policy: Policy | None = None
+    ) -> SyncStream[OutputT]: ...
+    def stream(
+        self, request: RequestLike, *, output: OutputLike[Any] | None = None, policy: Policy | None = None
+    ) -> SyncStream[Any]:
+        """One stream to read directly: `for event in engine.stream(request)`, or over its `text_stream`; with an
+        `output` (see `StreamRequest`) over its `items()` or `partials()`.
 
         The request starts at once. Raises as `Engine.submit` does; reading raises a `StreamError` after the last event
         when the stream did not end `complete`. The stream is cancelled when it is left before its end.
         """
-        return open_stream(self._engine, self._loop, request, policy)
+        return open_stream(self._engine, self._loop, wanting(request, output), policy)
 
     def get(self, stream_id: str) -> SyncHandle | None:
         """The handle of a stream that waits or runs, or that ended less than `keep_ended` seconds ago; None for any
@@ -157,7 +178,11 @@ class SyncEngine:
 
     # -- many streams
 
-    def as_completed(self, requests: Iterable[RequestLike]) -> SyncResults:
+    @overload
+    def as_completed(self, requests: Iterable[StreamRequest[OutputT]]) -> SyncResults[OutputT | None]: ...
+    @overload
+    def as_completed(self, requests: Iterable[RequestLike]) -> SyncResults: ...
+    def as_completed(self, requests: Iterable[RequestLike]) -> SyncResults[Any]:
         """The results of many requests as they come: `for result in engine.as_completed(requests)`.
 
         An ending is a value here, a `StreamResult` like any other. Requests are taken from the iterable as slots come
@@ -177,14 +202,16 @@ class SyncEngine:
         exchange.start(complete)
         return SyncResults(exchange)
 
-    def gather(self, requests: Iterable[RequestLike], *, limit: int | None = None) -> list[StreamResult]:
+    def gather(
+        self, requests: Iterable[RequestLike[OutputT]], *, limit: int | None = None
+    ) -> list[StreamResult[OutputT | None]]:
         """The results of many requests, in their order. An ending is a value here: failures are among the results.
 
         Requests are taken from the iterable as slots come free; `limit` runs fewer at a time than the engine would.
         What the iterable raises, and Ctrl-C, cancel what still runs. Raises `TypeError` for what is no iterable of
         requests, `ValueError` for a limit below 1, and `RuntimeError` when the engine is closed meanwhile.
         """
-        exchange: Exchange[None, list[StreamResult]] = Exchange(self._loop, requests)
+        exchange: Exchange[None, list[StreamResult[OutputT | None]]] = Exchange(self._loop, requests)
         exchange.start(lambda: self._engine.gather(exchange.requests(), limit=limit))
         while exchange.take():
             pass

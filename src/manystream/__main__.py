@@ -34,6 +34,8 @@ from .options import (
     Quiet,
     RowSeed,
     Sample,
+    Schema,
+    SchemaVia,
     Seed,
     Shuffle,
     SkipInvalid,
@@ -208,14 +210,8 @@ def run(
             help="Write events as they come, as JSON Lines: one file per request, or all to standard output.",
         ),
     ] = None,
-    schema: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.json|MODULE:TYPE",
-            help="What each answer is to be: a JSON Schema, or a type in a Python module. An answer that doesn't fit is"
-            " asked for once more. The answers stand as `output` beside the results.",
-        ),
-    ] = None,
+    schema: Schema = None,
+    schema_via: SchemaVia = None,
     recovery: Annotated[
         Literal["fail", "restart", "continue"],
         typer.Option(help="What happens to an answer that breaks off: it fails, starts anew, or is continued."),
@@ -286,6 +282,7 @@ def run(
             dry_run=dry_run,
             stream_events=stream_events,
             schema=schema,
+            schema_via=schema_via,
             recovery=recovery,
             spend_cap=spend_cap,
             quiet=quiet,
@@ -328,6 +325,8 @@ def plan(
         typer.Option("--count-tokens", help="Ask the API how many tokens a sample of the requests has, which is free."),
     ] = False,
     price: PriceOption = None,
+    schema: Schema = None,
+    schema_via: SchemaVia = None,
     config: ConfigFile = None,
     env_file: EnvFile = None,
     skip_invalid: SkipInvalid = False,
@@ -371,6 +370,8 @@ def plan(
             limits=limits or [],
             asked=Asked(limits=ask_limits, tokens=count_tokens),
             prices=price or [],
+            schema=schema,
+            schema_via=schema_via,
             as_json=as_json,
         )
 

@@ -26,6 +26,8 @@ __all__ = [
     "Quiet",
     "RowSeed",
     "Sample",
+    "Schema",
+    "SchemaVia",
     "Seed",
     "Shuffle",
     "SkipInvalid",
@@ -98,6 +100,21 @@ Provider = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show only errors and the last line.")]
+Schema = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.json|MODULE:TYPE",
+        help="What each answer is to be: a JSON Schema, or a type in a Python module. An answer that doesn't fit is"
+        " asked for once more. The answers stand as `output` beside the results.",
+    ),
+]
+SchemaVia = Annotated[
+    Literal["format", "tool"] | None,
+    typer.Option(
+        help="How the schema is asked for: as the answer's format, or as the arguments of a tool `give_answer`, which"
+        " takes schemas that the format refuses. [format]",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same prompts and answers.")]
 
 # What the input is, and what is asked of all of it.

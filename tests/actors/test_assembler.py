@@ -240,8 +240,8 @@ def test_a_large_tool_call_takes_linear_time() -> None:
     feed(delta("input_json_delta", partial_json='{"text": "'))
     for _ in range(20_000):
         feed(delta("input_json_delta", partial_json="0123456789" * 5))
-        assert assembler.partial_args(0) is not None
-    assert len(assembler.partial_args(0)["text"]) == 1_000_000
+        assert assembler.partial_args(0).value is not None
+    assert len(assembler.partial_args(0).value["text"]) == 1_000_000
     assert time.process_time() - began < 10
 
 
@@ -443,15 +443,15 @@ def test_empty_deltas_in_a_row_are_kept_as_one() -> None:
 
 def test_the_best_parse_of_arguments_keeps_up() -> None:
     assembler, _ = fed(began(), CALL, json_of_call('{"a": 1'))
-    args = assembler.partial_args(0)
+    args = assembler.partial_args(0).value
     fed(json_of_call(', "b": 2', x=1), more_of=assembler)  # a delta with more than we know
     fed(json_of_call(', "c": 3}'), more_of=assembler)
     assert args == {"a": 1, "b": 2, "c": 3}
-    assert assembler.partial_args(0) is args
+    assert assembler.partial_args(0).value is args
     given, _ = fed(began(), block("tool_use", id="t", name="f", input={"a": 1}))
-    assert given.partial_args(0) is None
+    assert given.partial_args(0).value is None
     fed(stop(), more_of=given)
-    assert given.partial_args(0) == {"a": 1}
+    assert given.partial_args(0).value == {"a": 1}
 
 
 def test_a_delta_with_an_unknown_field_is_in_the_part_once() -> None:
@@ -652,7 +652,7 @@ def test_what_follows_something_else_than_text_is_a_part_of_its_own() -> None:
     assert isinstance(end := read(log)[2], PartEndEvent)
     assert end.part == TextPart("Hello")  # the text was at its end
     assert parts_of(assembler) == {0: TextPart("Hello"), 1: ToolCallPart("f", "", "t", complete=False)}
-    assert assembler.partial_args(1) is None
+    assert assembler.partial_args(1).value is None
     with pytest.raises(KeyError):
         assembler.partial_args(0)
 

@@ -280,7 +280,7 @@ async def test_a_run_goes_on(tmp_path: Path) -> None:
             ("error event after words", ".error.type"),
         )
     ]
-    await run_through([*telling, *quick_cases()[::4]], tmp_path / "out.jsonl")
+    await run_through([*telling, *quick_cases()[::12]], tmp_path / "out.jsonl")
 
 
 @pytest.mark.slow

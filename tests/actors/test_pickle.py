@@ -438,7 +438,7 @@ async def test_what_streams_brought_goes_through_a_process_pool() -> None:
             case TaggedEvent():
                 assert twin == value
             case StreamRequest():
-                assert twin == attrs.evolve(value, extra_headers={"cookie": "<dropped>"})
+                assert twin == attrs.evolve(cast("StreamRequest", value), extra_headers={"cookie": "<dropped>"})
             case _:
                 assert str(twin) == str(value)
                 assert twin.result == value.result

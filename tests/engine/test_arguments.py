@@ -131,6 +131,7 @@ WRONG: dict[Callable[..., object], dict[str, list[object]]] = {
         ],
         "defaults": ["x", 5, [1], {"max_token": 5}, {"model": "a"}, {"stream": True}, {"timeout": 5}],
         "limits_pool": ["", "a b", *NOT_NAMES],
+        "http2": ["yes", "", 1, 2.0, [], Nothing()],
         "http_client": ["x", 5, Nothing()],
         "anthropic_client": ["x", 5, Nothing(), anthropic.Anthropic(api_key=KEY)],
     },

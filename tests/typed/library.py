@@ -34,6 +34,7 @@ from manystream import (
     Conflate,
     ConnectDeadlineExceeded,
     ConnectionFailed,
+    ConnectionStats,
     ContainerUploadPart,
     DeadlineExceeded,
     Deadlines,
@@ -91,7 +92,6 @@ from manystream import (
     QueuedDeadlineExceeded,
     RaceContext,
     RaceStream,
-    RayBudget,
     Reason,
     Recovery,
     RedactedThinkingPart,
@@ -128,6 +128,8 @@ from manystream import (
     StreamTruncated,
     SyncEngine,
     SyncHandle,
+    SyncItemStream,
+    SyncPartialStream,
     SyncResults,
     SyncStream,
     SyncTextStream,
@@ -171,8 +173,6 @@ def a_client() -> AnthropicClient:
 
 
 def a_budget(url: str | None = None) -> Budget:
-    if url == "ray":
-        return RayBudget(name="us", weight=2, priority=1, namespace="ours")
     if url is not None:
         return RedisBudget(url, name="us", weight=2, priority=1)
     budget = HostBudget("budget.db", name="us", weight=2, priority=1)
@@ -190,6 +190,7 @@ def an_engine(name: str = "claude-opus-5-5", *, recovery: Recovery = "restart") 
     try:
         model = AnthropicModel(name, api_key="k", base_url="http://127.0.0.1:1", defaults={"max_tokens": 100})
         AnthropicModel(name, anthropic_client=a_client(), limits_pool="mine", reuse_heads=False)
+        AnthropicModel(name, http2=True)
         served: Model = model
         assert_type(served.model_name, str)
         return Engine(
@@ -289,14 +290,67 @@ async def outputs(engine: Engine, wanted: OutputLike[Invoice]) -> list[Line]:
         assert_type(called.result.output, Invoice)
     async with engine.stream("Hi", output={"type": "object"}) as data:
         assert_type(data.result.output, Any)
-    async with engine.stream(StreamRequest("Hi", output=wanted)) as asked:
-        assert_type(asked.result.output, Any)
+    async with engine.stream(StreamRequest("Hi"), output=Invoice) as said_late:
+        assert_type(said_late, Stream[Invoice])
+    request = StreamRequest("Hi", output=Invoice)
+    assert_type(request, StreamRequest[Invoice])
+    assert_type(StreamRequest("Hi", output=wanted), StreamRequest[Invoice])
+    async with engine.stream(request) as asked:
+        assert_type(asked.result.output, Invoice)
     try:
-        (result,) = await engine.gather([StreamRequest("Hi", output=list[Line])])
-        found: list[Line] = result.raise_for_state().output
-        return found
+        return await of_many(engine, [StreamRequest("Hi", output=list[Line])], request)
     except OutputFailed as failed:
         return failed.result.output or []
+
+
+async def of_many(
+    engine: Engine, requests: list[StreamRequest[list[Line]]], request: RequestLike[Invoice]
+) -> list[Line]:
+    """Where an ending is a value, an output may be missing, and the types say so."""
+    found: list[Line] = []
+    for result in await engine.gather(requests):
+        assert_type(result, StreamResult[list[Line] | None])
+        found += result.output or []
+    async with engine.as_completed(requests) as done:
+        assert_type(done, CompletionChannel[list[Line] | None])
+        async for result in done:
+            found += result.output or []
+    async with engine.race([request, request]) as winner:
+        assert_type(winner, RaceStream[Invoice])
+        found += winner.result.output.lines
+    async with engine.hedge(request) as stream:
+        assert_type(stream.partials(), PartialStream[Invoice])
+    handle = engine.submit(request)
+    assert_type(handle, StreamHandle[Invoice])
+    assert_type(handle.partials(), PartialStream[Invoice])
+    assert_type((await handle.wait()).output, Invoice | None)
+    assert_type(handle.result.output, Invoice | None)
+    async for line in engine.submit(requests[0]).items():
+        assert_type(line, Line)
+    send, _ = anyio.create_memory_object_stream[PartEvent](10)
+    assert_type(await engine.pipe(request, send), StreamResult[Invoice | None])
+    return found
+
+
+def outputs_in_a_script(engine: SyncEngine, requests: list[StreamRequest[list[Line]]]) -> list[Line]:
+    with engine.stream("Hi", output=list[Line]) as stream:
+        assert_type(stream, SyncStream[list[Line]])
+        assert_type(stream.items(), SyncItemStream[Line])
+        found = [*stream.items()]
+        assert_type(stream.items().starts, int)
+    found += stream.result.output
+    partials = engine.stream(requests[0]).partials()
+    assert_type(partials, SyncPartialStream[list[Line]])
+    for partial in partials:
+        assert_type(partial, Partial[list[Line]])
+    handle = engine.submit(requests[0])
+    assert_type(handle, SyncHandle[list[Line]])
+    assert_type(handle.items(), SyncItemStream[Line])
+    assert_type(handle.partials(), SyncPartialStream[list[Line]])
+    assert_type(handle.wait().output, list[Line] | None)
+    assert_type(engine.gather(requests), list[StreamResult[list[Line] | None]])
+    assert_type(engine.as_completed(requests), SyncResults[list[Line] | None])
+    return found
 
 
 async def watch(handle: StreamHandle, policy: Policy, on_abandon: OnAbandon) -> Sequence[PartEvent]:
@@ -310,6 +364,7 @@ async def watch(handle: StreamHandle, policy: Policy, on_abandon: OnAbandon) -> 
     assert_type(handle.last_content_at, float | None)
     assert_type(handle.snapshot(), SnapshotEvent)
     partial: object = handle.partial_args(0)
+    assert_type(handle.partial(0).state("city"), ValueState)
     seen: list[PartEvent] = []
     async with handle.subscribe(policy, start="now", on_abandon=on_abandon) as channel:
         assert_type(channel, Mailbox)
@@ -330,7 +385,7 @@ async def watch(handle: StreamHandle, policy: Policy, on_abandon: OnAbandon) -> 
         case _:
             handle.cancel(reason=f"so far {partial}")
             result = await handle.wait()
-    assert_type(result, StreamResult)
+    assert_type(result, StreamResult[Any | None])
     return seen
 
 
@@ -346,23 +401,25 @@ async def many(engine: Engine, texts: Sequence[str], until: Until) -> None:
                 assert_type(tagged, TaggedEvent)
                 told(tagged.event, tagged.custom_id)
         async with engine.as_completed(texts) as done:
-            assert_type(done, CompletionChannel)
+            assert_type(done, CompletionChannel[Any | None])
             async for result in done:
-                assert_type(result, StreamResult)
-        assert_type(await engine.gather(async_requests(texts), limit=3), list[StreamResult])
+                assert_type(result, StreamResult[Any | None])
+        assert_type(await engine.gather(async_requests(texts), limit=3), list[StreamResult[Any | None]])
+        results: list[StreamResult] = await engine.gather(texts)
+        print([result.output for result in results])  # noqa: T201
         race = engine.race(requests(texts), until=until, policy=Conflate())
         assert_type(race, RaceContext)
         async with race as winner:
             assert_type(winner, RaceStream)
             async for event in winner:
                 told(event, winner.custom_id)
-        assert_type(winner.losers, tuple[StreamResult, ...])
+        assert_type(winner.losers, tuple[StreamResult[Any | None], ...])
         hedge = engine.hedge("Hi", after=0.5)
         assert_type(hedge, HedgeContext)
         async with hedge as stream:
             assert_type(stream, RaceStream)
         send, _ = anyio.create_memory_object_stream[PartEvent](10)
-        assert_type(await engine.pipe("Hi", send), StreamResult)
+        assert_type(await engine.pipe("Hi", send), StreamResult[Any | None])
         try:
             handle = engine.submit("Hi")
         except EngineBusy:
@@ -394,6 +451,7 @@ def statistics(stats: EngineStats) -> Mapping[Reason, LimitStats]:
     assert_type(stats.waiting_for, Mapping[str, int])
     assert_type(stats.spent, float | None)
     assert_type(stats.budget, BudgetStats | None)
+    assert_type(stats.connections, tuple[ConnectionStats, ...])
     (pool,) = stats.pools
     assert_type(pool, PoolStats)
     assert_type(pool.paused_until, datetime | None)
@@ -613,7 +671,7 @@ def in_a_script(model: AnthropicModel) -> list[StreamResult]:
                 told(event, stream.custom_id)
         handle = engine.submit({"messages": [], "max_tokens": 5})
         assert_type(handle, SyncHandle)
-        assert_type(handle.wait(timeout=5), StreamResult)
+        assert_type(handle.wait(timeout=5), StreamResult[Any | None])
         assert_type(engine.get(handle.id), SyncHandle | None)
         statistics(engine.stats())
         client = engine.anthropic_client(on_end=lambda result: print(result.state), timeout=30)  # noqa: T201

@@ -29,8 +29,10 @@ async def connect(
     ssl_context: ssl.SSLContext,
     proxy: httpx2.Proxy | None,
     seconds: float | None,
+    http2: bool = False,
 ) -> SocketConnection:
-    """A connection to `destination`, made within `seconds`; for plain HTTP behind a proxy, to the proxy.
+    """A connection to `destination`, made within `seconds`; for plain HTTP behind a proxy, to the proxy. With `http2`
+    the destination may choose HTTP/2 in TLS's handshake.
 
     Raises `httpx2.ConnectError`, `ConnectTimeout` or `ProxyError`. An error of TLS, such as
     `ssl.SSLCertVerificationError`, is the cause of a `ConnectError`. Cancelled, it leaves nothing open.
@@ -48,7 +50,7 @@ async def connect(
             if destination.secure:
                 if proxy is not None:
                     await _open_tunnel(connection, destination, proxy)
-                layer = TlsLayer(ssl_context, destination.server_name or destination.host, below)
+                layer = TlsLayer(ssl_context, destination.server_name or destination.host, below, http2=http2)
                 await connection.start_tls(layer)
             return connection
     except BaseException as exc:

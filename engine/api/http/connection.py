@@ -12,6 +12,7 @@ import httpx2
 from ....actors.response import Sink
 from .http1.connection import Http1Connection
 from .http1.protocol import RawHeaders
+from .http2.wire import Wire
 from .outgoing import OutgoingRequest
 from .tls import TlsLayer
 
@@ -106,6 +107,15 @@ class SocketConnection(Http1Connection):
     @abstractmethod
     async def start_tls(self, layer: TlsLayer) -> None:
         """Makes TLS's handshake, and speaks TLS from then on. Raises `ssl.SSLError` or `OSError`."""
+
+    @property
+    @abstractmethod
+    def chose_http2(self) -> bool:
+        """Whether the server chose HTTP/2 in the last handshake. Then nothing but `into_wire` and `abort` is of use."""
+
+    @abstractmethod
+    def into_wire(self) -> Wire:
+        """Hands the socket on, for HTTP/2, in the step in which the last handshake ended."""
 
 
 def is_readable(fd: int) -> bool:

@@ -22,6 +22,11 @@ class Destination:
         """Host and port, as a request has them."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, as in `https://api.anthropic.com:443`."""
+        return f"{'https' if self.secure else 'http'}://{self.authority}"
+
 
 def proxy_headers(proxy: httpx2.Proxy) -> list[tuple[bytes, bytes]]:
     """The headers for the proxy, with its credentials."""

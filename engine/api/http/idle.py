@@ -30,6 +30,10 @@ class IdlePool(Generic[_C]):
     def __len__(self) -> int:
         return self._count
 
+    def counts(self) -> dict[Hashable, int]:
+        """How many idle connections there are for each key."""
+        return {key: len(idle) for key, idle in self._idle.items()}
+
     def take(self, key: Hashable, now: float) -> _C | None:
         """Takes an open connection for `key` out of the pool; None when there is none. `now` is in seconds."""
         self._drop_expired(now)

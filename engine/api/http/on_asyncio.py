@@ -10,6 +10,7 @@ import anyio
 import httpx2
 
 from ....actors.response import Sink
+from .asyncio_wire import AsyncioWire
 from .connection import SocketConnection, aborted, closed, is_readable, read_error
 from .dial import dial
 from .http1.protocol import ResponseReader
@@ -213,6 +214,16 @@ class AsyncioConnection(SocketConnection, asyncio.BufferedProtocol):
                 raise self._failure()
             await self._wait()
         self._handshake, self._tls = None, layer
+
+    @property
+    def chose_http2(self) -> bool:
+        return self._tls is not None and self._tls.chose_http2
+
+    def into_wire(self) -> AsyncioWire:
+        transport, self._transport = self._transport, None
+        lost, self._failed = self._failed, True
+        assert self._tls is not None
+        return AsyncioWire(self._loop, None if lost else transport, self._tls, self._buffer)
 
     def receive_into(self, reader: ResponseReader, read_seconds: float | None) -> None:
         self._reader, self._read_seconds = reader, read_seconds

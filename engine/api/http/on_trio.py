@@ -16,6 +16,7 @@ from ....actors.response import Sink
 from .connection import SocketConnection, aborted, closed, is_readable, prepare_socket, read_error
 from .http1.protocol import ResponseReader
 from .tls import TlsLayer
+from .trio_wire import TrioWire
 from .ungrouped import ungrouped
 
 __all__ = ["TrioConnection", "open_connection"]
@@ -67,6 +68,15 @@ class TrioConnection(SocketConnection):
                 raise closed()
             await self._send(layer.handshake(self._buffer[:count]), None)
         self._tls = layer
+
+    @property
+    def chose_http2(self) -> bool:
+        return self._tls is not None and self._tls.chose_http2
+
+    def into_wire(self) -> TrioWire:
+        self._failed = True
+        assert self._tls is not None
+        return TrioWire(self._sock, self._tls, self._buffer)
 
     def receive_into(self, reader: ResponseReader, read_seconds: float | None) -> None:
         self._reader, self._read_seconds = reader, read_seconds

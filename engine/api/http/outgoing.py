@@ -3,12 +3,15 @@
 import re
 from collections.abc import AsyncIterable
 from copy import copy
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import httpx2
 
 from .destination import Destination, proxy_headers
 from .http1.protocol import BodyFraming, request_head
+
+if TYPE_CHECKING:
+    from .http2.fields import Fields
 
 __all__ = ["OutgoingRequest"]
 
@@ -52,8 +55,13 @@ class OutgoingRequest:
         self.framing = BodyFraming(headers)
         self.pieces: AsyncIterable[bytes] | None = None
         """The body, if it is made while it is sent; `body` is empty then."""
+        self.content = b""
+        """The body as it is, without HTTP/1.1's framing."""
+        self._fields: Fields = []
+        self._length_apart = False
         try:
-            self.body = self.framing.frame(request.content) + self.framing.end()
+            self.content = request.content
+            self.body = self.framing.frame(self.content) + self.framing.end()
         except httpx2.RequestNotRead:
             assert isinstance(request.stream, httpx2.AsyncByteStream)
             self.pieces = request.stream
@@ -66,13 +74,33 @@ class OutgoingRequest:
         if self.pieces is not None or lengths != 1:
             return None
         other = copy(self)
-        other.head, other.body = head[:-2], b""
+        other.head, other.content, other.body = head[:-2], b"", b""
         other.headers = [header for header in self.headers if header[0].lower() != b"content-length"]
+        other._fields, other._length_apart = [], True
         return other
 
     def with_body(self, body: bytes) -> Self:
         """A request made by `without_body`, with this body."""
         other = copy(self)
         other.head = b"%bContent-Length: %d\r\n\r\n" % (self.head, len(body))
-        other.body = body
+        other.content = other.body = body
         return other
+
+    def checked(self, piece: bytes) -> bytes:
+        """A piece of the body without HTTP/1.1's framing. Raises `httpx2.LocalProtocolError` when the body gets longer
+        than was announced."""
+        return piece if self.framing.chunked else self.framing.frame(piece)
+
+    def check_end(self) -> None:
+        """Raises `httpx2.LocalProtocolError` when the body was shorter than was announced."""
+        if not self.framing.chunked:
+            self.framing.end()
+
+    def fields(self) -> "Fields":
+        """The head as HTTP/2 has it. Requests that differ in their bodies alone make it once."""
+        from .http2.fields import length_field, request_fields  # few use HTTP/2
+
+        if not self._fields:
+            scheme = b"https" if self.destination.secure else b"http"
+            self._fields += request_fields(self.method, scheme, self.target, self.headers)
+        return [*self._fields, length_field(b"%d" % len(self.content))] if self._length_apart else self._fields

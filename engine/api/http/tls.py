@@ -8,26 +8,43 @@ out by itself whether a body is cut off.
 """
 
 import ssl
+from threading import Lock
 
 __all__ = ["TlsLayer"]
 
 _RECORD = 16384  # bytes in a record, at most
+_offering = Lock()
+# What is offered belongs to the context, which other threads may share.
 
 
 class TlsLayer:
     """TLS's client side, on top of `below` if that is given.
 
     `context` decides what is verified; `server_hostname` is the name or the address that the certificate must have.
+    With `http2` the server may choose HTTP/2.
     """
 
-    def __init__(self, context: ssl.SSLContext, server_hostname: str, below: "TlsLayer | None" = None) -> None:
-        context.set_alpn_protocols(["http/1.1"])
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        server_hostname: str,
+        below: "TlsLayer | None" = None,
+        *,
+        http2: bool = False,
+    ) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        with _offering:
+            context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
+            self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
         self._below = below
         self.established = False
         self.ended = False
         """Whether the peer has announced that it sends no more."""
+
+    @property
+    def chose_http2(self) -> bool:
+        """Whether the server chose HTTP/2, once established."""
+        return self._ssl.selected_alpn_protocol() == "h2"
 
     def handshake(self, received: bytes | memoryview = b"") -> bytes:
         """Takes a step of the handshake, to be repeated until `established`. Returns the bytes to send now. Raises

@@ -2,18 +2,24 @@
 
 import ssl
 from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 import httpx2
 from anyio.lowlevel import checkpoint
 
-from ....actors.response import told_of_dialling
 from ...event_loop import HomeLoop
 from .connect import OpenConnection, connect
 from .connection import READ_SIZE, Connection, SocketConnection
+from .connection_stats import ConnectionStats
+from .destination import Destination
+from .dialling import dialling
 from .exchange import Exchange
 from .idle import IdlePool
 from .outgoing import OutgoingRequest
+
+if TYPE_CHECKING:
+    from .shared_connections import SharedConnections
 
 __all__ = ["HttpTransport"]
 
@@ -21,11 +27,12 @@ _BROKEN = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
 
 
 class HttpTransport(httpx2.AsyncBaseTransport):
-    """HTTP/1.1 with little work between the socket and the reader of the bytes, on asyncio and on trio.
+    """HTTP with little work between the socket and the reader of the bytes, on asyncio and on trio: HTTP/1.1, and with
+    `http2` also HTTP/2, where a server chooses it in TLS's handshake.
 
     All requests go through `proxy` if it is given; it speaks `http` or `https`. Up to `max_idle` idle connections are
     kept, each for `keepalive_expiry` seconds; open connections are not limited. The timeouts honoured are `connect`,
-    `read` and `write`. HTTP/2, SOCKS and upgrades are not supported.
+    `read` and `write`. SOCKS and upgrades are not supported.
 
     A response has extensions of its own. `exchange` is the open `Exchange`, whose `pump` reads the body with nothing
     between, and whose `abort` drops the connection. `await again(body)` sends the same request with another body, past
@@ -38,7 +45,8 @@ class HttpTransport(httpx2.AsyncBaseTransport):
 
     A request is sent again, on another connection, if its connection had been used before and broke before any byte of
     a response came, and the method is idempotent (RFC 9110, 9.2.2). POST is not: the caller decides whether to ask, and
-    maybe to pay, again. An idle connection is checked before it is used, so that this is rare.
+    maybe to pay, again. An idle connection is checked before it is used, so that this is rare. Over HTTP/2 any request
+    is sent again, a few times, if the server says that it has not looked at it.
 
     A transport belongs to the event loop in which it sent its first request, and raises `RuntimeError` in others.
     """
@@ -50,6 +58,7 @@ class HttpTransport(httpx2.AsyncBaseTransport):
         proxy: httpx2.Proxy | None = None,
         keepalive_expiry: float = 15.0,
         max_idle: int = 1000,
+        http2: bool = False,
     ) -> None:
         if proxy is not None and proxy.url.scheme not in ("http", "https"):
             raise ValueError(f"this transport speaks to http and https proxies, not to {proxy.url.scheme}")
@@ -59,6 +68,11 @@ class HttpTransport(httpx2.AsyncBaseTransport):
         self._busy: set[Exchange] = set()
         self._home: _Home | None = None
         self._closed = False
+        self._shared: SharedConnections | None = None
+        if http2:
+            from . import shared_connections  # few use HTTP/2
+
+            self._shared = shared_connections.SharedConnections(self._connect, keepalive_expiry)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Sends the request; returns the response once its head has come. Raises httpx2's exceptions, and
@@ -77,15 +91,14 @@ class HttpTransport(httpx2.AsyncBaseTransport):
         """An exchange whose response's head has come."""
         home = self._enter()
         while True:
-            connection = self._pool.take(outgoing.key, home.loop.clock())
+            connection: Connection | None = self._pool.take(outgoing.key, home.loop.clock())
             used_before = connection is not None
+            if connection is None and self._shared is not None and outgoing.destination.secure:
+                return await self._exchange_shared(self._shared, outgoing)
             if connection is None:
-                connection = await self._connect(home, outgoing)
-            exchange = Exchange(outgoing, connection, self._over)
-            if self._closed:
-                exchange.abort()
-                raise httpx2.ConnectError("the HTTP transport was closed meanwhile")
-            self._busy.add(exchange)
+                with dialling():
+                    connection = await self._connect(outgoing, seconds=outgoing.timeouts.get("connect"))
+            exchange = self._begin(outgoing, connection)
             try:
                 await exchange.open()
                 return exchange
@@ -93,22 +106,64 @@ class HttpTransport(httpx2.AsyncBaseTransport):
                 if not (used_before and outgoing.repeatable) or exchange.reader.started:
                     raise
 
-    async def _connect(self, home: "_Home", outgoing: OutgoingRequest) -> SocketConnection:
-        told = told_of_dialling.get(None)
-        tell = None if told is None else told()
-        if tell is not None:
-            tell(True)
-        try:
-            return await connect(
-                home.open_connection,
-                outgoing.destination,
-                ssl_context=self._ssl_context,
-                proxy=self._proxy,
-                seconds=outgoing.timeouts.get("connect"),
-            )
-        finally:
-            if tell is not None:
-                tell(False)
+    async def _exchange_shared(self, shared: "SharedConnections", outgoing: OutgoingRequest) -> Exchange:
+        """An exchange on a stream of a shared connection; or on a connection of its own, to a server that does not
+        speak HTTP/2."""
+        from .http2.stream import Http2Stream, Unprocessed
+        from .shared_connections import Repeats
+
+        repeats = Repeats(outgoing)
+        while True:
+            connection = await shared.find(outgoing)
+            if connection is None:
+                with dialling():
+                    connection = await self._connect(outgoing, seconds=outgoing.timeouts.get("connect"))
+            exchange = self._begin(outgoing, connection)
+            try:
+                await exchange.open()
+                return exchange
+            except Unprocessed as exc:
+                if not repeats.allow(exc):
+                    raise
+            except _BROKEN:
+                used_before = isinstance(connection, Http2Stream) and connection.on_used
+                if not (used_before and outgoing.repeatable) or exchange.reader.started:
+                    raise
+
+    def _begin(self, outgoing: OutgoingRequest, connection: Connection) -> Exchange:
+        exchange = Exchange(outgoing, connection, self._over)
+        if self._closed:
+            exchange.abort()
+            raise httpx2.ConnectError("the HTTP transport was closed meanwhile")
+        self._busy.add(exchange)
+        return exchange
+
+    async def _connect(
+        self, outgoing: OutgoingRequest, *, seconds: float | None, http2: bool = False
+    ) -> SocketConnection:
+        return await connect(
+            self._enter().open_connection,
+            outgoing.destination,
+            ssl_context=self._ssl_context,
+            proxy=self._proxy,
+            seconds=seconds,
+            http2=http2,
+        )
+
+    def connections(self) -> list[ConnectionStats]:
+        """The open connections, and what runs on each."""
+        proxy = "" if self._proxy is None else str(self._proxy.url.copy_with(userinfo=b""))
+        found = [
+            ConnectionStats(exchange.request.destination.origin, "HTTP/1.1", 1, 1)
+            for exchange in self._busy
+            if exchange.reader.version != b"2"
+        ]
+        for key, count in self._pool.counts().items():
+            origin = key.origin if isinstance(key, Destination) else proxy
+            found += [ConnectionStats(origin, "HTTP/1.1", 0, 1)] * count
+        for destination, link in self._shared or ():
+            found.append(ConnectionStats(destination.origin, "HTTP/2", link.load, link.limit, link.going_away))
+        return found
 
     async def aclose(self) -> None:
         """Drops all connections."""
@@ -116,6 +171,8 @@ class HttpTransport(httpx2.AsyncBaseTransport):
         self._pool.clear()
         for exchange in list(self._busy):
             exchange.abort()
+        if self._shared is not None:
+            self._shared.abort()
         await checkpoint()  # in which asyncio closes the sockets
 
     def _over(self, exchange: Exchange, connection: Connection, *, reusable: bool) -> None:
@@ -124,7 +181,7 @@ class HttpTransport(httpx2.AsyncBaseTransport):
         if reusable and isinstance(connection, SocketConnection) and not self._closed and self._home is not None:
             self._pool.put(exchange.request.key, connection, self._home.loop.clock())
         else:
-            connection.abort()
+            connection.abort()  # which does nothing to a stream that has ended
 
     def _enter(self) -> "_Home":
         """Where the transport lives: the event loop in which it is used first. Raises `RuntimeError` in others."""

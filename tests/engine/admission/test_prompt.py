@@ -51,6 +51,20 @@ def test_four_bytes_a_token() -> None:
     assert measure({**words, "messages": [user("m" * 400)]}).tokens == pytest.approx(300, abs=25)
 
 
+def test_a_schema_that_the_answer_is_held_to_counts_and_stands_before_all_that_is_cached() -> None:
+    def held_to(schema: Json) -> Json:
+        return {"output_config": {"effort": "low", "format": {"type": "json_schema", "schema": schema}}}
+
+    prompt: Json = {"messages": [user(LONG)], **MARK}
+    long, short = held_to({"description": "d" * 4000}), held_to({})
+    assert measure(prompt | long).tokens - measure(prompt | short).tokens == pytest.approx(1000, abs=10)
+    assert keys(prompt | long) == keys(prompt | long) != keys(prompt | short)
+    assert keys(prompt | {"output_config": {"effort": "low"}}) == keys(prompt)
+    assert measure({"messages": [], "output_config": 3, **MARK}).prefixes == ()
+    by_tool = {"tools": [{"name": "t", "input_schema": {"description": "d" * 4000}}]}
+    assert measure(prompt | by_tool).tokens == pytest.approx(measure(prompt | long).tokens, abs=20)
+
+
 def test_a_string_is_one_block_of_text() -> None:
     assert measure({"messages": [user(LONG)], **MARK}) == measure({"messages": [user([text(LONG)])], **MARK})
     assert measure({"system": LONG, **MARK}) == measure({"system": (text(LONG),), **MARK})

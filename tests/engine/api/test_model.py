@@ -18,6 +18,7 @@ from anthropic.resources.messages import AsyncMessages
 
 from manystream import AnthropicModel, Engine, MissingCredentialsError, StreamRequest
 from manystream.engine.api.parameters import sdk_parameters
+from manystream.engine.api.shared_client import acquire_shared_client
 
 pytestmark = pytest.mark.anyio
 
@@ -223,6 +224,50 @@ def test_what_an_import_costs(module: str) -> None:
     assert run.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("http2", [True, False])
+def test_http2_is_a_matter_of_our_own_client(http2: bool) -> None:
+    with pytest.raises(TypeError, match="http_client excludes http2"):
+        AnthropicModel("m", http_client=httpx2.AsyncClient(verify=False), http2=http2)
+    with pytest.raises(TypeError, match="anthropic_client excludes http2"):
+        AnthropicModel("m", anthropic_client=anthropic.AsyncAnthropic(api_key="k"), http2=http2)
+    model = AnthropicModel("m", api_key="k", http2=http2)
+    assert pickle.loads(pickle.dumps(model)).__getstate__()["http2"] is http2
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("given", "said", "shares"),
+    [
+        (None, None, False),
+        (None, "1", True),
+        (None, " True ", True),
+        (None, "off", False),
+        (None, "", False),
+        (False, "1", False),
+        (True, "0", True),
+    ],
+)
+async def test_the_environment_decides_on_http2_unless_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, given: bool | None, said: str | None, shares: bool
+) -> None:
+    monkeypatch.delenv("MANYSTREAM_HTTP2", raising=False)
+    if said is not None:
+        monkeypatch.setenv("MANYSTREAM_HTTP2", said)
+    lease = acquire_shared_client(http2=shares)
+    connected = AnthropicModel("m", api_key="k", http2=given).connect()
+    assert connected.lease is not None
+    assert connected.lease.client is lease.client
+    await connected.aclose()
+    await lease.aclose()
+
+
+@pytest.mark.anyio
+async def test_an_environment_that_says_nothing_clear_of_http2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANYSTREAM_HTTP2", "maybe")
+    with pytest.raises(ValueError, match=r"MANYSTREAM_HTTP2 is 1 or 0 .* not 'maybe'"):
+        AnthropicModel("m", api_key="k").connect()
+
+
 def test_actors_know_nothing_of_the_engine() -> None:
     program = (
         "import sys; import manystream.actors; print([n for n in sys.modules if n.startswith('manystream.engine')])"
@@ -237,7 +282,7 @@ def test_actors_know_nothing_of_the_engine() -> None:
 @pytest.mark.usefixtures("no_credentials")
 def test_a_pickled_model_is_its_description_without_any_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults: dict[str, Any] = {"system": [{"type": "text", "text": "s"}], "stop_sequences": ("x",)}
-    rest: dict[str, Any] = {"defaults": defaults, "limits_pool": "pool", "reuse_heads": False}
+    rest: dict[str, Any] = {"defaults": defaults, "limits_pool": "pool", "reuse_heads": False, "http2": None}
     http_client = httpx2.AsyncClient(verify=False)
     for model, left_out in (
         (AnthropicModel("m", base_url="http://gw:8/x", **rest), ()),

@@ -100,7 +100,7 @@ def run(folder: Path, *given: str, **variables: str) -> subprocess.CompletedProc
     )
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("backend", ["asyncio", pytest.param("trio", marks=pytest.mark.slow)])
 def test_every_request_is_a_span_at_the_receiver(tmp_path: Path, receiver: Receiver, backend: str) -> None:
     done = run(tmp_path, "--backend", backend, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url, OTEL_SERVICE_NAME="my-job")
     assert done.returncode == 0, done.stderr
@@ -127,8 +127,8 @@ def test_the_service_has_a_name_of_its_own(tmp_path: Path, receiver: Receiver) -
     [
         {},
         {"OTEL_SDK_DISABLED": "true", "OTEL_TRACES_EXPORTER": "otlp"},
-        {"OTEL_TRACES_EXPORTER": "none"},
-        {"OTEL_SERVICE_NAME": "a name alone asks for nothing"},
+        pytest.param({"OTEL_TRACES_EXPORTER": "none"}, marks=pytest.mark.slow),
+        pytest.param({"OTEL_SERVICE_NAME": "a name alone asks for nothing"}, marks=pytest.mark.slow),
     ],
 )
 def test_nothing_is_exported_unless_it_is_asked_for(

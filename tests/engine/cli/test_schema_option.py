@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from manystream.__main__ import app
 from manystream.engine.cli.schema_option import read_schema
 from manystream.engine.input import InputError
-from manystream.engine.simulator import Simulator, Structured
+from manystream.engine.simulator import Simulator, Structured, ToolUse
 
 SCHEMA = {"type": "object", "properties": {"river": {"type": "string"}}, "required": ["river"]}
 MODULE = """
@@ -27,6 +27,10 @@ class Outer:
     Inner = list[Fact]
 
 Loose = dict[str, int]
+
+from manystream import OutputSpec
+
+LAX = OutputSpec(Fact)
 """
 RHINE = {"river": "Rhine", "length": 1233}
 
@@ -38,6 +42,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", [*sys.path])
     Path("rivers_of_a_test.py").write_text(MODULE)
     Path("fact.json").write_text(json.dumps(SCHEMA))
+    Path("leaves_of_a_test.py").write_text("raise SystemExit(3)")
+    Path("typo.json").write_text('{"type": "object", "properties": {"river": {"type": "strng"}}}')
     Path("list.json").write_text("[1]")
     Path("none.json").write_text("{")
     Path("in.jsonl").write_text('{"prompt": "A river", "custom_id": "a"}\n')
@@ -94,7 +100,53 @@ def test_a_schema_from_a_file(simulator: Simulator) -> None:
 
 
 def test_a_type_within_another() -> None:
-    assert read_schema("rivers_of_a_test:Outer.Inner").retry_invalid == 1
+    spec = read_schema("rivers_of_a_test:Outer.Inner")
+    assert spec is not None
+    assert (spec.retry_invalid, spec.via) == (1, "format")
+
+
+def test_what_a_module_says_of_it_itself() -> None:
+    spec = read_schema("rivers_of_a_test:LAX", "tool")
+    assert spec is not None
+    assert (spec.retry_invalid, spec.via) == (0, "tool")
+
+
+def test_by_a_tool(simulator: Simulator) -> None:
+    simulator.script([ToolUse("give_answer", {"Rhine": 1233})])
+    args = ("--schema", "rivers_of_a_test:Loose")
+    refused = run(simulator, *args)
+    assert refused.exit_code == 2
+    assert refused.stderr.endswith("that have a name and a value each, or --schema-via tool\n")
+    done = run(simulator, *args, "--schema-via", "tool")
+    assert done.exit_code == 0, done.stderr
+    assert line()["output"] == {"Rhine": 1233}
+    assert simulator.requests[0].json["tools"][0]["name"] == "give_answer"
+    assert run(simulator, "--schema-via", "tool").stderr == (
+        "error: --schema-via says how a schema is asked for: give one, with --schema\n"
+    )
+
+
+def tokens_planned(*args: str) -> int:
+    command = ["plan", "in.jsonl", "-o", "out.jsonl", "--model", "claude-opus-5-5", "--json", *args]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)["input_tokens"]
+
+
+def test_a_plan_counts_the_schema_and_knows_its_answers(simulator: Simulator) -> None:
+    plain = tokens_planned()
+    for via in ("format", "tool"):
+        asked = tokens_planned("--schema", "rivers_of_a_test:Fact", "--schema-via", via)
+        assert 30 < asked - plain < 300
+    simulator.script([Structured(RHINE)])
+    schema = ("--schema", "rivers_of_a_test:Fact")
+    assert run(simulator, *schema).exit_code == 0
+    assert tokens_planned(*schema) == 0  # its answer is one to this request
+    assert run(simulator, *schema, "--dry-run").exit_code == 0
+    other = CliRunner().invoke(app, ["plan", "in.jsonl", "-o", "out.jsonl", "--model", "claude-opus-5-5"])
+    assert other.exit_code == 2
+    wrong = CliRunner().invoke(app, ["plan", "in.jsonl", "--schema", "absent.json"])
+    assert (wrong.exit_code, wrong.stderr) == (2, "error: --schema absent.json: no such file or directory\n")
 
 
 @pytest.mark.parametrize(
@@ -102,6 +154,9 @@ def test_a_type_within_another() -> None:
     [
         ("absent.json", "absent.json: no such file"),
         ("Fact", "no such file.*; a type is named as module:Type"),
+        ("leaves_of_a_test:Fact", "SystemExit: 3"),
+        ("rivers_of_a_test:", "a type is named as module:Type"),
+        ("typo.json", "no JSON Schema at properties.river.type: "),
         ("list.json", "a JSON Schema is an object"),
         ("none.json", "is not JSON"),
         ("absent_module:Fact", "ModuleNotFoundError: No module named 'absent_module'"),
@@ -111,6 +166,8 @@ def test_a_type_within_another() -> None:
     ],
 )
 def test_what_is_wrong_with_it_is_one_line(given: str, words: str) -> None:
+    if given == "typo.json":
+        pytest.importorskip("jsonschema_rs")
     with pytest.raises(InputError, match=words) as caught:
         read_schema(given)
     assert str(caught.value).startswith(f"--schema {given}: ")

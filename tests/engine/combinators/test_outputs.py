@@ -30,7 +30,7 @@ from manystream import (
     SyncEngine,
     ToolCallPart,
 )
-from manystream.engine.simulator import Cut, Simulator, Stall, Structured, Thinking, ToolUse
+from manystream.engine.simulator import Cut, Fail, Simulator, Stall, Structured, Thinking, ToolUse
 
 pytestmark = pytest.mark.anyio
 
@@ -126,7 +126,8 @@ async def test_an_item_comes_within_one_delta_of_its_brace(engine: Engine, simul
     given: list[Line] = []
     async with engine.stream("Read it", output=Invoice, policy=Lossless()) as stream:
         items = stream.items("lines")
-        reader: Any = stream._output_reader()  # pyright: ignore[reportPrivateUsage]
+        reader = stream._view.reader  # pyright: ignore[reportPrivateUsage]
+        assert reader is not None
         whole = reader.items(("lines",))
         async for event in stream:
             if isinstance(event, PartDeltaEvent):
@@ -526,6 +527,30 @@ async def test_what_is_refused_is_refused_before_anything_is_sent(engine: Engine
         async with engine.stream(StreamRequest("Hi", output=int), output=str):
             raise AssertionError
     assert simulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("The compiled grammar is too large, which would cause performance issues.", True),
+        ("output_config.format.schema: Invalid schema: The compiled grammar is too large", True),
+        ("Schema is too complex for compilation.", True),
+        ("Schemas contains too many parameters with union types (49) which exceeds the limit: 16", True),
+        ("Grammar compilation timed out.", True),
+        ("max_tokens: Field required", False),
+    ],
+)
+async def test_a_schema_that_is_too_much_for_the_api_says_what_to_change(
+    engine: Engine, simulator: Simulator, message: str, told: bool
+) -> None:
+    simulator.script([Fail(400, message=message)] * 2)
+    result = await engine.submit(StreamRequest("Hi", output=Invoice)).wait()
+    assert result.error is not None
+    assert result.error.message.startswith(message)
+    assert ('OutputSpec(..., via="tool")' in result.error.message) is told
+    plain = await engine.submit("Hi").wait()
+    assert plain.error is not None
+    assert plain.error.message == message
 
 
 async def test_what_an_engine_makes_of_a_request_without_an_output_has_not_changed(

@@ -10,13 +10,14 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
 
 import attrs
 import msgspec
 import pytest
+import typing_extensions
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypedDict
 
@@ -231,6 +232,67 @@ def test_strict_models_take_dates_and_names_of_their_own() -> None:
     assert typed_output(Strict).read(json.dumps(data)).many == 2
 
 
+class OfLines(TypedDict, total=False):
+    needed: typing_extensions.Required[list[ADataclass]]
+    left_out: typing_extensions.NotRequired[list[ADataclass]]
+
+
+class RootOfLines(RootModel[list[ADataclass]]):
+    pass
+
+
+NewLines = NewType("NewLines", list[ADataclass])
+NamedLines = typing_extensions.TypeAliasType("NamedLines", list[ADataclass])
+
+
+@dataclass
+class FirstKind:
+    kind: Literal["first"]
+    lines: list[ADataclass]
+
+
+@dataclass
+class SecondKind:
+    kind: Literal["second"]
+    lines: list[ADataclass]
+
+
+@dataclass
+class ThirdKind:
+    kind: Literal["third"]
+    lines: list[Rain]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        (OfLines, ("needed",)),
+        (OfLines, ("left_out",)),
+        (RootOfLines, ()),
+        (NewLines, ()),
+        (NamedLines, ()),
+        (Annotated[list[ADataclass], "said"], ()),
+        (list[ADataclass] | None, ()),
+        (list[NewLines], (2,)),
+        (dict[str, list[ADataclass]], ("any name",)),
+        (FirstKind | SecondKind, ("lines",)),
+        (FirstKind | SecondKind | ThirdKind, ("lines",)),
+        (list[ADataclass] | dict[str, Rain], ()),
+    ],
+    ids=str,
+)
+def test_lists_are_found_under_every_name_that_types_have_for_them(kind: Any, path: tuple[str | int, ...]) -> None:
+    assert typed_output(OutputSpec(kind, via="tool")).item(path)(LINE) == value_of(ADataclass)
+
+
+@pytest.mark.parametrize(
+    "kind", [typing.Iterable[int], typing.Iterator[int], list[typing.Iterable[ADataclass]]], ids=str
+)
+def test_what_would_be_checked_later_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"write list\[\.\.\.\]"):
+        typed_output(kind)
+
+
 @dataclass
 class Even:
     number: int
@@ -428,11 +490,36 @@ def test_a_type_is_worked_out_once() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
-    [({"via": "text"}, ValueError), ({"retry_invalid": -1}, ValueError), ({"retry_invalid": 1.5}, TypeError)],
+    [
+        ({"via": "text"}, ValueError),
+        ({"tool": "a b"}, ValueError),
+        ({"tool": ""}, ValueError),
+        ({"tool": 3}, TypeError),
+        ({"retry_invalid": -1}, ValueError),
+        ({"retry_invalid": 1.5}, TypeError),
+    ],
 )
 def test_a_spec_says_what_is_wrong_with_it(arguments: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         OutputSpec(int, **arguments)
+
+
+@pytest.mark.parametrize("name", ["größe", "a b", "", "x" * 65])
+def test_names_that_no_tool_can_have_are_refused(name: str) -> None:
+    pytest.importorskip("jsonschema_rs")
+    inner = {"type": "object", "properties": {name: {"type": "string"}}, "required": [name]}
+    schema = {"type": "object", "properties": {"a": {"type": "array", "items": inner}}, "required": ["a"]}
+    with pytest.raises(ValueError, match="a field is named"):
+        typed_output(OutputSpec(schema, via="tool"))
+    typed_output(OutputSpec(schema))
+
+
+def test_a_tool_s_schema_has_no_alternatives_at_its_top() -> None:
+    pytest.importorskip("jsonschema_rs")
+    one: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    output = typed_output(OutputSpec({**one, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, via="tool"))
+    assert [*output.schema["properties"]] == ["value"]
+    assert output.read('{"value": {"a": 1}}') == {"a": 1}
 
 
 # -- what is shown while it grows

@@ -25,6 +25,10 @@ from manystream.engine.cli.display import LineDisplay
 from manystream.engine.simulator import Simulator, Stall
 
 COUNT = 30
+ORDERS = [
+    pytest.param((), id="as they come"),
+    pytest.param(("--ordered",), id="ordered", marks=pytest.mark.slow),
+]
 LONG = "one two three four five six seven eight nine ten " * 100
 
 
@@ -89,7 +93,7 @@ def check_it_goes_on(simulator: Simulator, *more: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@pytest.mark.parametrize("ordered", [(), ("--ordered",)], ids=["as they come", "ordered"])
+@pytest.mark.parametrize("ordered", ORDERS)
 @pytest.mark.parametrize("store", ["results", "journal"])
 def test_a_store_that_cannot_grow(backend: str, ordered: tuple[str, ...], store: str) -> None:
     """Long answers fill the results first, or, held in it until their turn, the journal; short ones that end one after
@@ -149,7 +153,7 @@ def test_a_journal_that_somebody_else_has(simulator: Simulator) -> None:
     check_it_goes_on(simulator)
 
 
-@pytest.mark.parametrize("ordered", [(), ("--ordered",)])
+@pytest.mark.parametrize("ordered", ORDERS)
 def test_a_directory_that_is_removed_meanwhile(simulator: Simulator, ordered: tuple[str, ...]) -> None:
     Path("there").mkdir()
     simulator.script([LONG] * 3 * COUNT)
@@ -169,7 +173,7 @@ def test_a_directory_that_is_removed_meanwhile(simulator: Simulator, ordered: tu
     os.unlink(saved[1])  # it is in the temporary directory, since its own is gone
 
 
-@pytest.mark.parametrize("ordered", [(), ("--ordered",)], ids=["as they come", "ordered"])
+@pytest.mark.parametrize("ordered", ORDERS)
 @pytest.mark.parametrize("how", ["removed", "replaced", "moved"])
 def test_results_that_are_gone_are_saved_and_told(simulator: Simulator, how: str, ordered: tuple[str, ...]) -> None:
     process = subprocess.Popen([*command(simulator, *ordered), "--quiet"], text=True, stderr=subprocess.PIPE)
@@ -203,7 +207,7 @@ def test_results_that_are_gone_are_saved_and_told(simulator: Simulator, how: str
     assert len(simulator.requests) <= 2 * COUNT
 
 
-@pytest.mark.parametrize("ordered", [(), ("--ordered",)], ids=["as they come", "ordered"])
+@pytest.mark.parametrize("ordered", ORDERS)
 def test_a_journal_that_is_removed_is_there_again(simulator: Simulator, ordered: tuple[str, ...]) -> None:
     args = [*command(simulator, *ordered, "--limit", "8"), "--quiet"]
     process = subprocess.Popen(args, text=True, stderr=subprocess.PIPE)

@@ -34,6 +34,11 @@ from manystream.engine.simulator import Cut, Simulator, Stall
 from manystream.engine.sync.sync_engine import EngineSettings
 
 Backend = Literal["asyncio", "trio"]
+CALLS = [
+    "stream",
+    "gather",
+    *(pytest.param(call, marks=pytest.mark.slow) for call in ("as_completed", "wait", "close")),
+]
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -502,7 +507,7 @@ def test_a_signal_handler_may_close_it_while_it_is_closed(simulator: Simulator, 
     assert said.split() == ["asked", "cancelled"]
 
 
-@pytest.mark.parametrize("what", ["stream", "gather", "as_completed", "wait", "close"])
+@pytest.mark.parametrize("what", CALLS)
 def test_ctrl_c_cancels_the_call_and_leaves(simulator: Simulator, backend: Backend, what: str) -> None:
     simulator.script([Stall(1, text="one two three four")])
     process = subprocess.Popen(

@@ -62,7 +62,7 @@ class BodyFraming:
     """
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        length, self._chunked = 0, False
+        length, self.chunked = 0, False
         lengths = 0
         for name, value in headers:
             match name.lower():
@@ -73,16 +73,16 @@ class BodyFraming:
                 case b"transfer-encoding":
                     if value.lower() != b"chunked":
                         raise httpx2.LocalProtocolError("the only Transfer-Encoding of a request is chunked")
-                    self._chunked = True
+                    self.chunked = True
                 case _:
                     pass
-        if lengths + self._chunked > 1:
+        if lengths + self.chunked > 1:
             raise httpx2.LocalProtocolError("the request says more than once how long its body is")
         self._left = length
 
     def frame(self, piece: bytes) -> bytes:
         """The bytes to send for a piece of the body. Raises `httpx2.LocalProtocolError` when the body gets too long."""
-        if self._chunked:
+        if self.chunked:
             return b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
         self._left -= len(piece)
         if self._left < 0:
@@ -93,7 +93,7 @@ class BodyFraming:
         """The bytes to send after the last piece. Raises `httpx2.LocalProtocolError` when the body is too short."""
         if self._left:
             raise httpx2.LocalProtocolError("the request's body is shorter than its Content-Length")
-        return b"0\r\n\r\n" if self._chunked else b""
+        return b"0\r\n\r\n" if self.chunked else b""
 
 
 class _StopParsing(Exception):

@@ -1,0 +1,209 @@
+"""Views of one stream's output while it comes: its whole items, and the output as far as it has grown.
+
+They read events that somebody gives them, as `text_stream` does: no event is added for them.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final, Generic, Protocol
+
+from anyio.lowlevel import checkpoint
+from typing_extensions import TypeVar
+
+from .actor import StreamActor
+from .channel import misuse
+from .output_reader import OutputReader
+from .stream import InvalidOutput, OutputT_co, PartEvent, ReadItem
+from .wire import JsonPath, ValueState
+
+__all__ = ["NOTHING", "ItemStream", "OutputView", "Partial", "PartialStream", "WholeItems"]
+
+_ITEMS_PER_CHECKPOINT = 32
+
+ItemT_co = TypeVar("ItemT_co", default=Any, covariant=True)
+
+NOTHING: Final[Any] = object()
+"""What is given when no item is whole: an item may be None."""
+
+
+class _Growing(Protocol):
+    """JSON that comes in pieces."""
+
+    @property
+    def value(self) -> Any: ...
+    @property
+    def complete(self) -> bool: ...
+    def state(self, path: Sequence[str | int] = ()) -> ValueState: ...
+
+
+class Partial(Generic[OutputT_co]):
+    """An output as far as it has come. It is a view: it changes as the stream is read on, so copy what you keep.
+
+    It is plain JSON data, not yet a value of the output's type: numbers, words and strings that stand for something
+    else (one of several choices, a date) are left out or None until they are whole. Only texts are shown as they grow.
+    """
+
+    def __init__(self, growing: _Growing) -> None:
+        self._growing = growing
+
+    @property
+    def value(self) -> Any:
+        """The output so far: dicts, lists and scalars; None before anything has come. Do not change it."""
+        return self._growing.value
+
+    def state(self, *path: str | int) -> ValueState:
+        """How far a value has come: `pending` (nothing yet), `growing` or `complete`. Without a path, it says so of the
+        whole. `state("lines", -1, "sku")` asks for a field of the last line so far.
+
+        Of a number or a word nothing is known before it is whole. It takes as long as the path, however large the
+        output."""
+        return self._growing.state(path)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it has come. Whether it fits its type, only the stream's end says."""
+        return self._growing.complete
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.state()}>"
+
+
+class WholeItems:
+    """The items of one list of an output, each once: whole, and made by the type's own decoder."""
+
+    def __init__(self, reader: OutputReader, path: JsonPath, read: ReadItem | None, taken: Callable[[], None]) -> None:
+        self._items = reader.items(path)
+        self._reader = reader
+        self._generation: int = reader.generation
+        self._read = read
+        self._taken = taken
+        self._ready: deque[Any] = deque()
+        self._broken = False
+        self.starts = 0
+        """How many answers items were given of."""
+        self._given_of: int | None = None
+
+    def next(self) -> Any:
+        """The next item, or `NOTHING` if none is whole, or one before it did not fit."""
+        self._look()
+        if not self._ready or self._broken:
+            return NOTHING
+        try:
+            item = self._made(self._ready.popleft())
+        except InvalidOutput:
+            self._broken = True
+            return NOTHING
+        if self._given_of != self._generation:
+            self._given_of = self._generation
+            self.starts += 1
+        self._taken()
+        return item
+
+    def _look(self) -> None:
+        reader = self._reader
+        if reader.generation != self._generation:
+            self._generation, self._broken = reader.generation, False
+            self._ready.clear()
+        self._ready.extend(self._items.take())
+
+    def _made(self, value: Any) -> Any:
+        if self._read is None:
+            return value
+        try:
+            return self._read(value)
+        except InvalidOutput:
+            raise
+        except Exception as exc:  # of the type's own code
+            raise InvalidOutput("", type(exc).__name__) from exc
+
+
+class OutputView:
+    """What one consumer of a stream sees of its output: nothing until it asks, and from then on what it is fed."""
+
+    def __init__(self, actor: StreamActor) -> None:
+        self._actor = actor
+        self.reader: OutputReader | None = None
+        """What is to be fed each event; None when nobody has asked."""
+        self.begun = False
+        """Whether the consumer has read an event."""
+
+    def feed(self, event: PartEvent) -> None:
+        """The consumer has read an event."""
+        self.begun = True
+        if self.reader is not None:
+            self.reader.feed(event)
+
+    def items(self, path: JsonPath) -> WholeItems:
+        """The items of the list at `path`. Raises `ValueError` when the type has none there, and `RuntimeError` when
+        events were read before anybody asked."""
+        if any(isinstance(key, int) and key < 0 for key in path):
+            raise ValueError("items() counts from the first item: which is the last one changes while they come")
+        output = self._actor.output
+        read = None if output is None else output.item(path)
+        return WholeItems(self._reader(), path, read, self._taken)
+
+    def partial(self) -> OutputReader:
+        """The output as far as it has come. Raises `RuntimeError` when events were read before anybody asked."""
+        reader = self._reader()
+        if self._actor.output is not None:
+            reader.shows = self._actor.output.shows
+        return reader
+
+    def _taken(self) -> None:
+        self._actor.items_taken = True
+
+    def _reader(self) -> OutputReader:
+        if self.reader is None:
+            if self.begun:
+                raise RuntimeError("items() and partials() have to be called before the stream is read")
+            output = self._actor.output
+            self.reader = OutputReader() if output is None else OutputReader(output.tool, root=output.root)
+        return self.reader
+
+
+@misuse("async for partial in stream.partials()", "with", "for", "async with")
+class PartialStream(AsyncIterator[Partial[OutputT_co]]):
+    """The growing output of a stream, once for each event that changed it. It is one object, and the stream's end
+    raises as iterating the stream does. When the answer begins anew it is given, too, with nothing in it."""
+
+    def __init__(self, stream: AsyncIterator[PartEvent], reader: OutputReader) -> None:
+        self._stream = stream
+        self._partial = Partial[OutputT_co](reader)
+        self._reader = reader
+        self._changes = -1
+
+    async def __anext__(self) -> Partial[OutputT_co]:
+        while self._changes == (changes := self._reader.changes):
+            await anext(self._stream)
+        self._changes = changes
+        return self._partial
+
+
+@misuse("async for item in stream.items()", "with", "for", "async with")
+class ItemStream(AsyncIterator[ItemT_co]):
+    """The items of one list of a stream's output, each whole, validated, and given once. The stream's end raises as
+    iterating the stream does.
+
+    An item that does not fit its type is not given, and nor are those after it: the end then says what is wrong. When
+    the answer begins anew, the items are given from the first one again; `starts` counts how often that was.
+    """
+
+    def __init__(self, stream: AsyncIterator[PartEvent], items: WholeItems) -> None:
+        self._stream = stream
+        self._items = items
+        self._given = 0  # since the consumer last gave way to others
+
+    @property
+    def starts(self) -> int:
+        """How many answers items were given of."""
+        return self._items.starts
+
+    async def __anext__(self) -> ItemT_co:
+        if self._given >= _ITEMS_PER_CHECKPOINT:  # one event may bring any number of them
+            self._given = 0
+            await checkpoint()
+        while (item := self._items.next()) is NOTHING:
+            self._given = 0
+            await anext(self._stream)
+        self._given += 1
+        return item

@@ -1,0 +1,1 @@
+"""Streams to browsers: what a stream publishes as the bytes of a protocol, and browsers' requests as requests."""

@@ -1,0 +1,259 @@
+"""AG-UI 1.0, as its own clients verify it: runs, messages, reasoning, tool calls and their results.
+
+The protocol has no ids to resume from, so a browser that comes back is told the run from its beginning, merged, under
+the same message ids. Text and the calls after it are one assistant message: they share its id. Text after a call is the
+next message, so that what a reader sees keeps its order. There is no event for an answer that begins anew: a `CUSTOM`
+one names the messages that are void, and those after it have new ids.
+"""
+
+from typing import Any
+
+from ....actors import (
+    ContainerUploadPart,
+    FallbackPart,
+    Part,
+    PartDeltaEvent,
+    PartEndEvent,
+    PartEvent,
+    PartStartEvent,
+    RedactedThinkingPart,
+    RestartEvent,
+    ServerToolCallPart,
+    ServerToolResultPart,
+    SnapshotEvent,
+    StreamEndEvent,
+    StreamResult,
+    StreamStartEvent,
+    TextPart,
+    TextPartDelta,
+    ThinkingPart,
+    ThinkingPartDelta,
+    ToolCallPart,
+    ToolCallPartDelta,
+)
+from ....actors.message import mended
+from ....actors.wire import json_text
+from .allowed import citation, problem_of, result_content
+from .contract import EVENT_STREAM, KEEPALIVE, OPENING
+from .frames import END, PairedText, data, present, quoted
+from .metadata import ending_metadata, usage_metadata
+from .shown import SHOWN, Shown
+
+__all__ = ["AGUIEncoder"]
+
+_VERSION = "1.0"
+
+
+class AGUIEncoder:
+    """Part events as AG-UI events of one run. `thread_id` and `run_id` are the run input's own; `message_id` is what
+    the ids of its messages begin with, the run's id without it."""
+
+    headers = EVENT_STREAM
+    opening = OPENING
+    keepalive = KEEPALIVE
+
+    def __init__(self, *, thread_id: str, run_id: str, message_id: str | None = None, shown: Shown = SHOWN) -> None:
+        self._ids = {"threadId": thread_id, "runId": run_id}
+        self._base = self._prefix = message_id or run_id
+        self._shown = shown
+        self._started = False
+        self._open: dict[int, bytes] = {}
+        """How the event of a delta begins, for each open part that was told; empty for one whose deltas are not."""
+        self._names: dict[int, str] = {}
+        """The ids of the messages and calls of the open parts."""
+        self._message: str | None = None
+        """The assistant message that text and calls go into."""
+        self._has_calls = False
+        self._told: list[str] = []
+        """The ids of the messages that were told since the answer last began."""
+        self._pending: list[str] = []
+        """The ids of the app's own calls that came whole."""
+        self._voided = 0
+        self._text = PairedText()
+
+    def feed(self, event: PartEvent, /) -> bytes:
+        """The events that tell `event`; none for one that the protocol has no word for."""
+        if type(event) is PartDeltaEvent:
+            opened = self._open.get(event.index)
+            if not opened:
+                return b""
+            delta = event.delta
+            if type(delta) is TextPartDelta or type(delta) is ThinkingPartDelta:
+                piece = delta.content_delta
+            elif type(delta) is ToolCallPartDelta:
+                piece = delta.args_delta
+            else:
+                return b""
+            text = self._text.quoted(event.index, piece) if piece else b""
+            return opened + text + END if text else b""
+        match event:
+            case PartStartEvent(index=index, part=part):
+                return self._begun(None) + self._begin(index, part)
+            case PartEndEvent(index=index, part=part):
+                return self._end(index, part)
+            case StreamStartEvent():
+                return self._begun(event)
+            case SnapshotEvent():
+                return self._anew(event) + b"".join(self._whole(index, part) for index, part in event.parts)
+            case RestartEvent():
+                return self._anew(None)
+            case StreamEndEvent(result=result):
+                return self._ending(result)
+            case _:
+                return b""
+
+    def _begun(self, event: StreamStartEvent | SnapshotEvent | None) -> bytes:
+        if self._started:
+            return b""
+        self._started = True
+        metadata: dict[str, Any] = {}
+        if event is not None:
+            request_id = event.request_id if self._shown.request_ids else None
+            metadata = present(model=event.model_name, requestId=request_id)
+        return data(type="RUN_STARTED", **self._ids, protocolVersion=_VERSION, metadata=metadata or None)
+
+    def _anew(self, event: SnapshotEvent | None) -> bytes:
+        """What was told is void. What is open is ended, as the protocol wants it, and named as void."""
+        if not self._started:
+            return self._begun(event)
+        frames = [self._cut(index) for index in tuple(self._open)]
+        frames.append(data(type="CUSTOM", name="manystream.restart", value={"messageIds": self._told}))
+        self._text.clear()
+        self._message, self._has_calls, self._told, self._pending = None, False, [], []
+        self._voided += 1
+        self._prefix = f"{self._base}.r{self._voided}"
+        return b"".join(frames)
+
+    def _whole(self, index: int, part: Part) -> bytes:
+        return self._begin(index, part) + (self._end(index, part) if part.complete else b"")
+
+    def _begin(self, index: int, part: Part) -> bytes:
+        match part:
+            case TextPart(content=text):
+                return self._written(index) + self._first(index, text)
+            case ThinkingPart(content=text):
+                return self._thought(index) + self._first(index, text) if self._shown.thinking else b""
+            case ToolCallPart(args=args) | ServerToolCallPart(args=args):
+                return self._call(index, part) + self._first(index, args)
+            case ServerToolResultPart():
+                name = self._new(index)
+                content = json_text(mended(result_content(part)))
+                return data(
+                    type="TOOL_CALL_RESULT",
+                    messageId=name,
+                    toolCallId=part.tool_call_id,
+                    content=content,
+                    role="tool",
+                )
+            case RedactedThinkingPart():
+                return self._custom(part, {}) if self._shown.thinking else b""
+            case FallbackPart():
+                return self._custom(part, present(fromModel=part.from_model, toModel=part.to_model))
+            case ContainerUploadPart(file_id=file_id):
+                return self._custom(part, {"fileId": file_id})
+            case _:
+                return self._custom(part, {})
+
+    def _custom(self, part: Part, value: dict[str, Any]) -> bytes:
+        return data(type="CUSTOM", name=f"anthropic.{part.part_kind}", value=value)
+
+    def _new(self, index: int) -> str:
+        name = f"{self._prefix}.{index}"
+        self._told.append(name)
+        return name
+
+    def _written(self, index: int) -> bytes:
+        if self._message is None or self._has_calls or self._message in self._names.values():
+            self._message, self._has_calls = self._new(index), False
+        name = self._names[index] = self._message
+        self._open[index] = b'data: {"type":"TEXT_MESSAGE_CONTENT","messageId":%b,"delta":' % quoted(name)
+        return data(type="TEXT_MESSAGE_START", messageId=name, role="assistant")
+
+    def _thought(self, index: int) -> bytes:
+        name = self._names[index] = self._new(index)
+        self._open[index] = b'data: {"type":"REASONING_MESSAGE_CONTENT","messageId":%b,"delta":' % quoted(name)
+        return data(type="REASONING_START", messageId=name) + data(
+            type="REASONING_MESSAGE_START", messageId=name, role="reasoning"
+        )
+
+    def _call(self, index: int, part: ToolCallPart | ServerToolCallPart) -> bytes:
+        if self._message is None:
+            self._message = self._new(index)
+        self._has_calls = True
+        name = self._names[index] = part.tool_call_id or f"{self._prefix}.call-{index}"  # gateways leave it empty
+        begun = data(
+            type="TOOL_CALL_START", toolCallId=name, toolCallName=part.tool_name, parentMessageId=self._message
+        )
+        opened = b'data: {"type":"TOOL_CALL_ARGS","toolCallId":%b,"delta":' % quoted(name)
+        if isinstance(part, ServerToolCallPart) or self._shown.tool_arguments:
+            self._open[index] = opened
+            return begun
+        self._open[index] = b""
+        return begun + opened + quoted("{}") + END
+
+    def _first(self, index: int, piece: str) -> bytes:
+        opened = self._open.get(index)
+        text = self._text.quoted(index, piece) if opened and piece else b""
+        return opened + text + END if opened and text else b""
+
+    def _end(self, index: int, part: Part) -> bytes:
+        opened = self._open.pop(index, None)
+        if opened is None:
+            return b""
+        name = self._names.pop(index)
+        held = self._text.rest(index)
+        rest = opened + held + END if opened and held else b""
+        match part:
+            case TextPart(citations=citations):
+                return rest + data(type="TEXT_MESSAGE_END", messageId=name) + self._cited(name, citations)
+            case ThinkingPart(signature=signature):
+                return rest + self._thought_out(name, signature)
+            case ToolCallPart() if part.is_whole:
+                self._pending.append(name)
+                return rest + data(type="TOOL_CALL_END", toolCallId=name)
+            case ToolCallPart() | ServerToolCallPart():
+                return rest + data(type="TOOL_CALL_END", toolCallId=name)
+            case _:
+                return rest
+
+    def _cited(self, name: str, citations: tuple[Any, ...]) -> bytes:
+        if not citations:
+            return b""
+        value = {"messageId": name, "citations": [citation(given) for given in citations]}
+        return data(type="CUSTOM", name="manystream.citations", value=value)
+
+    def _thought_out(self, name: str, signature: str | None) -> bytes:
+        signed = b""
+        if signature:
+            signed = data(type="REASONING_ENCRYPTED_VALUE", subtype="message", entityId=name, encryptedValue=signature)
+        ended = data(type="REASONING_MESSAGE_END", messageId=name)
+        return ended + signed + data(type="REASONING_END", messageId=name)
+
+    def _cut(self, index: int) -> bytes:
+        """The end of a part whose end nobody told: the answer began anew, or its process died."""
+        opened = self._open.pop(index)
+        name = self._names.pop(index)
+        if b'"TEXT_MESSAGE_CONTENT"' in opened:
+            return data(type="TEXT_MESSAGE_END", messageId=name)
+        if b'"REASONING_MESSAGE_CONTENT"' in opened:
+            return self._thought_out(name, None)
+        return data(type="TOOL_CALL_END", toolCallId=name)
+
+    def _ending(self, result: StreamResult[Any]) -> bytes:
+        frames = [self._begun(None), *(self._cut(index) for index in tuple(self._open))]
+        usage = [present(model=result.model_name, **usage_metadata(result.usage))] if self._shown.usage else None
+        told = ending_metadata(result, self._shown)
+        told.pop("usage", None)
+        problem = problem_of(result)
+        if problem is not None:
+            frames.append(
+                data(type="RUN_ERROR", message=problem.message, code=problem.type, usage=usage, metadata=told)
+            )
+            return b"".join(frames)
+        if result.state == "cancelled":
+            outcome: dict[str, Any] = {"type": "cancelled"}
+            told |= present(reason=result.cancel_reason)
+        else:
+            outcome = {"type": "success", **present(pendingToolCallIds=self._pending or None)}
+        frames.append(data(type="RUN_FINISHED", **self._ids, result=told, outcome=outcome, usage=usage))
+        return b"".join(frames)

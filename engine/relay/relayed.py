@@ -1,0 +1,86 @@
+"""A relayed stream: what a hub knows of one stream while it runs, and for a while after its end."""
+
+from collections.abc import Callable
+
+from ...actors.channel import Recording
+from ...actors.handle import StreamHandle
+from ...actors.stream import StreamResult
+from .tab import Tab
+
+__all__ = ["Relayed"]
+
+
+class Relayed:
+    """One stream of a hub. State only.
+
+    `handle` is the stream's own where it runs in this process; without it the recording is a copy of what another
+    process writes.
+    """
+
+    def __init__(
+        self,
+        stream_id: str,
+        key: str | None,
+        recording: Recording,
+        clock: Callable[[], float],
+        *,
+        handle: StreamHandle | None = None,
+        epoch: int = 1,
+        run_id: str | None = None,
+    ) -> None:
+        self.id = stream_id
+        self.key = key
+        self.recording = recording
+        self.handle = handle
+        self.epoch = epoch
+        self.run_id = run_id or stream_id
+        self.cuts: list[tuple[int, int]] = []
+        """Where another process took the stream over: the new epoch, and the last number that was kept."""
+        self.is_copy = handle is None
+        """Whether its recording is of what another process wrote, or this one in its place."""
+        self.fenced = False
+        """Whether it ran here and was taken over by another process."""
+        self.unread = False
+        """Whether it is a copy that is no longer kept up."""
+        self.tabs: set[Tab] = set()
+        self.alone_since: float | None = clock()
+        """Since when no tab has read it; None while one does."""
+        self.ended_at: float | None = None
+        self.result: StreamResult | None = None
+        self.size = 0
+        """How much text it holds, once it has ended."""
+        self._clock = clock
+
+    @property
+    def name(self) -> str:
+        """Its key, or its id when it has none."""
+        return self.id if self.key is None else self.key
+
+    def joined(self, tab: Tab) -> None:
+        """A browser reads it."""
+        self.tabs.add(tab)
+        self.alone_since = None
+
+    def left(self, tab: Tab) -> None:
+        """A browser is gone."""
+        self.tabs.discard(tab)
+        if not self.tabs:
+            self.alone_since = self._clock()
+
+    def ended(self, result: StreamResult | None) -> None:
+        """The stream is over."""
+        if self.ended_at is None:
+            self.ended_at = self._clock()
+            self.result = result
+            self.size = self.recording.characters
+
+    def taken_over(self, epoch: int, kept: int) -> None:
+        """Another process writes it from now on, after the event numbered `kept`."""
+        self.epoch = epoch
+        self.cuts.append((epoch, kept))
+
+    def kept(self, epoch: int, seq: int) -> bool:
+        """Whether the event that a browser knows as number `seq` of `epoch` is the one that has the number here."""
+        if seq > self.recording.seq or epoch > self.epoch:
+            return False
+        return all(seq <= last for began, last in self.cuts if began > epoch)

@@ -1,0 +1,208 @@
+"""What a hub relies on in a store: one writer at a time, entries in order and once, orphans claimed once."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from tests.support.redis_server import NEEDS_REDIS, redis_server
+
+from manystream.actors.channel import Entry
+from manystream.engine.relay.stores import Head, Row, SQLiteStore, Store, StoreFailed, Written, store_of
+from manystream.engine.relay.stores.redis import RedisStore
+
+Make = Callable[[], Store]
+HEAD = Head("ms-1", "chat", "run", 1, request="{}")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=NEEDS_REDIS)])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Make]:
+    """Makes stores of one place, each as another process would."""
+    made: list[Store] = []
+
+    def keep(store: Store) -> Store:
+        made.append(store)
+        return store
+
+    if request.param == "sqlite":
+        yield lambda: keep(SQLiteStore(tmp_path / "relay.db"))
+    else:
+        with redis_server(tmp_path) as url:
+            yield lambda: keep(RedisStore(url))
+    for store in made:
+        store.close()
+
+
+def row(first: int, seq: int, epoch: int = 1, *, ends: bool = False, name: str = HEAD.id) -> Row:
+    return Row(name, epoch, Entry(first, seq, f'{{"v":1,"items":["]{first}"]}}', ends))
+
+
+def write(
+    store: Store, owner: str, *rows: Row, reading: Any = (), lease: float = 30.0, retention: float = 60
+) -> Written:
+    return store.write(owner, lease, rows, reading, retention)
+
+
+def entries(store: Store, after: int = 0, name: str = HEAD.id) -> list[tuple[int, int, int]]:
+    return [(one.entry.first_seq, one.entry.seq, one.epoch) for one in store.read({name: after})]
+
+
+def test_entries_come_back_in_order_from_any_number_on(make: Make) -> None:
+    one, two = make(), make()
+    one.create(HEAD, "a", 30.0)
+    assert write(one, "a", row(1, 9), row(10, 10)).lost == frozenset()
+    assert write(one, "a", row(11, 12, ends=True)).lost == frozenset()
+    assert entries(two) == [(1, 9, 1), (10, 10, 1), (11, 12, 1)]
+    assert entries(two, 9) == [(10, 10, 1), (11, 12, 1)]
+    assert entries(two, 12) == entries(two, name="ms-none") == []
+    assert [one.entry.text for one in two.read({HEAD.id: 10})] == ['{"v":1,"items":["]11"]}']
+
+
+def test_a_stream_is_found_by_its_id_and_the_latest_by_its_key(make: Make) -> None:
+    one, two = make(), make()
+    assert two.look(HEAD.id) is None
+    one.create(HEAD, "a", 30.0)
+    later = attrs.evolve(HEAD, id="ms-2", request=None)
+    time.sleep(0.002)
+    one.create(later, "a", 30.0)
+    one.create(Head("ms-3", None, "run", 1), "a", 30.0)
+    assert (two.look("ms-1"), two.look("chat"), two.look("nothing")) == (HEAD, later, None)
+    write(one, "a", row(1, 1, name="ms-2", ends=True))
+    assert two.look("chat") == attrs.evolve(later, ended=True)
+
+
+def test_what_does_not_follow_is_refused_and_what_came_before_is_not_appended_again(make: Make) -> None:
+    store = make()
+    store.create(HEAD, "a", 30.0)
+    write(store, "a", row(1, 3))
+    assert write(store, "a", row(5, 6)).lost == {HEAD.id}
+    assert write(store, "a", row(1, 3)).lost == frozenset()  # its answer was lost, and the row comes again
+    assert write(store, "a", row(4, 4, ends=True)).lost == frozenset()
+    assert write(store, "a", row(5, 5)).lost == {HEAD.id}  # nothing follows an ending
+    assert write(store, "a", row(1, 1, name="ms-none")).lost == {"ms-none"}
+    assert entries(store) == [(1, 3, 1), (4, 4, 1)]
+
+
+def test_an_orphan_is_claimed_once_and_its_old_writer_is_refused(make: Make) -> None:
+    one, two, three = make(), make(), make()
+    one.create(HEAD, "a", 30.0)
+    write(one, "a", row(1, 2))
+    assert write(two, "b").orphans == []
+    assert not two.claim(HEAD, "b")  # it lives
+    write(one, "a", lease=0.001)
+    time.sleep(0.05)
+    (orphan,) = write(two, "b").orphans
+    assert orphan == HEAD
+    assert [two.claim(orphan, "b"), three.claim(orphan, "c"), two.claim(orphan, "b")] == [True, False, False]
+    assert write(one, "a", row(3, 3)).lost == {HEAD.id}
+    assert write(two, "b", row(3, 4, 2, ends=True)).lost == frozenset()
+    assert entries(three) == [(1, 2, 1), (3, 4, 2)]
+    assert write(three, "c").orphans == []
+    assert not three.claim(attrs.evolve(HEAD, epoch=2), "c")  # it has ended
+
+
+def test_a_stream_is_nobody_s_orphan_before_its_writer_has_written(make: Make) -> None:
+    one, two = make(), make()
+    one.create(HEAD, "a", 30.0)
+    assert write(two, "b").orphans == []
+    assert not two.claim(HEAD, "b")
+
+
+def test_what_is_released_is_an_orphan_at_once(make: Make) -> None:
+    one, two = make(), make()
+    one.create(HEAD, "a", 30.0)
+    write(one, "a")
+    one.release("a")
+    assert [head.id for head in write(two, "b").orphans] == [HEAD.id]
+
+
+def test_of_many_that_claim_at_once_one_does(make: Make) -> None:
+    make().create(HEAD, "gone", 0.001)
+    stores = [make() for _ in range(8)]
+    time.sleep(0.05)
+    barrier, won = threading.Barrier(8), list[str]()
+
+    def claim(store: Store, owner: str) -> None:
+        barrier.wait()
+        if store.claim(HEAD, owner):
+            won.append(owner)
+
+    threads = [threading.Thread(target=claim, args=(store, str(number))) for number, store in enumerate(stores)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+
+
+def test_the_writer_hears_who_reads_and_who_wants_it_to_stop(make: Make) -> None:
+    one, two = make(), make()
+    one.create(HEAD, "a", 30.0)
+    assert write(one, "a") == Written(orphans=[])
+    write(two, "b", reading=[HEAD.id, "ms-none"])
+    two.stop(HEAD.id, "enough")
+    two.stop("ms-none", "enough")
+    heard = write(one, "a")
+    assert (dict(heard.stops), heard.watched) == ({HEAD.id: "enough"}, {HEAD.id})
+    assert write(two, "b").stops == {}
+    assert two.look("ms-none") is None
+
+
+def test_what_ended_is_forgotten_after_its_time(make: Make) -> None:
+    store = make()
+    store.create(HEAD, "a", 30.0)
+    write(store, "a", row(1, 1, ends=True), retention=1)
+    assert entries(store) == [(1, 1, 1)]
+    time.sleep(1.2)
+    write(store, "a", retention=1)
+    assert (entries(store), store.look("ms-1")) == ([], None)
+
+
+def test_a_store_is_used_again_after_it_was_closed(make: Make) -> None:
+    store = make()
+    store.create(HEAD, "a", 30.0)
+    store.close()
+    store.close()
+    assert store.look(HEAD.id) == HEAD
+
+
+def test_a_file_is_for_its_owner_alone_and_one_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "relay.db"
+    store = SQLiteStore(path)
+    store.create(HEAD, "a", 30.0)
+    assert {one.stat().st_mode & 0o777 for one in tmp_path.iterdir()} == {0o600}
+    store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("pragma user_version=99")
+    connection.close()
+    with pytest.raises(StoreFailed, match="another version"):
+        store.look("x")
+    with pytest.raises(StoreFailed, match="missing"):
+        SQLiteStore(tmp_path / "missing" / "relay.db").look("x")
+
+
+@NEEDS_REDIS
+def test_a_server_that_is_not_there_is_told_without_its_password() -> None:
+    store = RedisStore("redis://me:a-secret@127.0.0.1:1/0")
+    with pytest.raises(StoreFailed) as failed:
+        store.look("x")
+    assert "a-secret" not in str(failed.value) + repr(store)
+    assert "127.0.0.1:1" in str(failed.value)
+
+
+@pytest.mark.parametrize("given", ["", "sqlite:", "postgres://a-secret", "memory", 1, object()])
+def test_what_is_no_store_is_refused_without_being_told(given: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="store is") as refused:
+        store_of(given)
+    assert "a-secret" not in str(refused.value)
+
+
+def test_a_store_in_a_word(tmp_path: Path) -> None:
+    assert store_of(None) is None
+    assert repr(store_of(f"sqlite:{tmp_path}/x.db")) == f"SQLiteStore('{tmp_path}/x.db')"
+    own = SQLiteStore(tmp_path / "y.db")
+    assert store_of(own) is own

@@ -1,0 +1,151 @@
+"""The engine over HTTP/2: streams that share connections, and what it tells of them."""
+
+import json
+import ssl
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+import trustme
+from tests.support.http2_server import DATA, END_STREAM, HEADERS, RST_STREAM, Http2Peer, frame, reset, serving_http2
+from tests.support.loops import BACKENDS
+
+from manystream import AnthropicModel, Engine, StreamError, StreamRequest
+
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("error")]
+
+
+@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(autouse=True)
+def trusted(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)  # pyright: ignore[reportUnknownMemberType]
+    monkeypatch.setattr("manystream.engine.api.shared_client._ssl_context", lambda: context)
+
+
+def sse(*events: dict[str, Any]) -> bytes:
+    return b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events)
+
+
+START = sse(
+    {
+        "type": "message_start",
+        "message": {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude-opus-5-5",
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {"input_tokens": 1, "output_tokens": 1},
+        },
+    },
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+)
+WORD = sse({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "word "}})
+END = sse(
+    {"type": "content_block_stop", "index": 0},
+    {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        "usage": {"output_tokens": 9},
+    },
+    {"type": "message_stop"},
+)
+
+
+def model(url: str) -> AnthropicModel:
+    return AnthropicModel("claude-opus-5-5", api_key="k", base_url=url.removesuffix("/v1/messages"), http2=True)
+
+
+async def answer(peer: Http2Peer) -> None:
+    async with anyio.create_task_group() as tasks:
+
+        async def one(stream: int) -> None:
+            await peer.send(peer.head(stream, ("content-type", "text/event-stream"), ("request-id", "req_1")))
+            await peer.send(frame(DATA, 0, stream, START))
+            for _ in range(5):
+                await peer.send(frame(DATA, 0, stream, WORD))
+                await anyio.lowlevel.checkpoint()
+            await peer.send(frame(DATA, END_STREAM, stream, END))
+
+        while True:
+            stream, _ = await peer.request()
+            tasks.start_soon(one, stream)
+
+
+async def test_many_streams_share_a_connection(authority: trustme.CA) -> None:
+    async with serving_http2(authority, answer) as server, Engine(model(server.url), max_concurrency=40) as engine:
+        results = await engine.gather(f"number {number}" for number in range(80))
+        assert {result.state for result in results} == {"complete"}
+        assert {result.text for result in results} == {"word " * 5}
+        assert {result.request_id for result in results} == {"req_1"}
+        assert server.connections == 1
+        (connection,) = engine.stats().connections
+        assert (connection.protocol, connection.streams, connection.limit) == ("HTTP/2", 0, 100)
+        assert connection.origin == server.url.removesuffix("/v1/messages")
+        assert not connection.going_away
+
+
+async def test_a_cancelled_stream_costs_its_neighbours_nothing(authority: trustme.CA) -> None:
+    async def script(peer: Http2Peer) -> None:
+        streams = [(await peer.request())[0] for _ in range(3)]
+        for stream in streams:
+            await peer.send(peer.head(stream, ("content-type", "text/event-stream")), frame(DATA, 0, stream, START))
+        await peer.until(RST_STREAM)
+        for stream in streams:
+            await peer.send(frame(DATA, END_STREAM, stream, WORD + END))
+
+    async with serving_http2(authority, script) as server, Engine(model(server.url)) as engine:
+        handles = [engine.submit(f"number {number}") for number in range(3)]
+        for handle in handles:
+            async with handle.subscribe() as channel:
+                await channel.receive()
+        assert [c.streams for c in engine.stats().connections] == [3]
+        handles[1].cancel()
+        results = [await handle.wait() for handle in handles]
+        assert [result.state for result in results] == ["complete", "cancelled", "complete"]
+        assert (server.connections, server.count(RST_STREAM)) == (1, 1)
+
+
+async def test_what_the_server_has_not_looked_at_is_no_second_attempt(authority: trustme.CA) -> None:
+    async def script(peer: Http2Peer) -> None:
+        stream, _ = await peer.request()
+        await peer.send(reset(stream, 7))
+        await answer(peer)
+
+    async with serving_http2(authority, script) as server, Engine(model(server.url)) as engine:
+        async with engine.stream("hi") as stream:
+            assert "".join([text async for text in stream.text_stream]) == "word " * 5
+        assert len(stream.result.attempts) == 1
+        assert server.count(HEADERS) == 2
+
+
+async def test_a_connection_that_breaks_is_the_truth_of_each_stream(authority: trustme.CA) -> None:
+    async def script(peer: Http2Peer) -> None:
+        streams = [(await peer.request())[0] for _ in range(10)]
+        for stream in streams:
+            await peer.send(
+                peer.head(stream, ("content-type", "text/event-stream")), frame(DATA, 0, stream, START + WORD)
+            )
+        await anyio.sleep(0.05)
+        await peer.peer.reset()
+
+    async with serving_http2(authority, script) as server, Engine(model(server.url)) as engine:
+        results = await engine.gather([StreamRequest(f"number {number}") for number in range(10)])
+        assert {result.state for result in results} == {"truncated"}
+        assert {result.text for result in results} == {"word "}
+        with pytest.raises(StreamError, match="connection"):
+            results[0].raise_for_state()
+        assert server.connections == 1
