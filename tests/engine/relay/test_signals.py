@@ -40,9 +40,11 @@ def test_both_hear_of_it_and_the_handler_is_there_again_afterwards(set_handler: 
 
 
 def test_a_handler_that_came_later_stays(set_handler: Callable[[Any], None]) -> None:
+    def earlier(number: int, frame: object) -> None: ...
+
     def later(number: int, frame: object) -> None: ...
 
-    set_handler(lambda number, frame: None)
+    set_handler(earlier)
     watch = SignalWatch(lambda: None)
     watch.begin()
     set_handler(later)
