@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 from ...actors.stream import StreamRequest
 from ..admission import EngineBusy
@@ -95,7 +94,7 @@ class RelayApp:
             await answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply | RelayResponse:
-        path = scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
+        path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/").rstrip("/")
         name, _, verb = path.rpartition("/")
         match scope["method"], path and verb:
             case "POST", "" | "stop" if not from_own_page(scope, self._origins):
@@ -103,9 +102,9 @@ class RelayApp:
             case "POST", "":
                 return await self._start(scope, receive)
             case "POST", "stop" if name:
-                return await self._stop(scope, unquote(name))
+                return await self._stop(scope, name)
             case "GET", "stream" if name:
-                return self._response(unquote(name))
+                return self._response(name)
             case _, "" | "stop" | "stream":
                 return _NOT_ALLOWED
             case _:

@@ -182,6 +182,22 @@ async def test_an_app_says_how_large_a_body_it_reads() -> None:
             served.hub.app("native", **given, max_body=0)
 
 
+@pytest.mark.parametrize("key", ["alice-100%", "alice-%41", "alice-%2541", "alice-a/b", "alice-a//", "alice-é?#", " "])
+async def test_a_key_is_found_by_itself_as_the_server_has_read_it_from_the_path(key: str) -> None:
+    async with service() as served:
+        await served.hub.start("hi", key=key)
+        headers = [("x-user", key.partition("-")[0])]
+        read = await Browser(served.app, f"/{key}/stream", headers=headers).alone()
+        assert (read.status, read.text) == (200, TEXT)
+        stopped = await Browser(served.app, f"/{key}/stop", method="POST", headers=headers).alone()
+        assert stopped.status == 204
+        assert {asked for asked, _ in served.asked} == {key}
+    async with service() as served:
+        await served.hub.start("hi", key="/alice")
+        read = await Browser(served.app, "//alice/stream", headers=[("x-user", "/alice")]).alone()
+        assert (read.status, read.text) == (200, TEXT)
+
+
 async def test_other_paths_and_methods() -> None:
     async with service() as served:
         for method, path, status in (
