@@ -30,7 +30,9 @@ Build = Callable[[Scope, Asked], Awaitable[StreamRequest]]
 """Makes the request of what a browser asks: loads the history, and chooses the model, the system prompt, the tools and
 the limits."""
 
-_NOT_ALLOWED = error_reply(405, "method_not_allowed", "POST /, GET /KEY/stream or POST /KEY/stop")
+_ROUTES = "POST /, GET /KEY/stream or POST /KEY/stop"
+_POST_ONLY = error_reply(405, "method_not_allowed", _ROUTES, ((b"allow", b"POST"),))
+_GET_ONLY = error_reply(405, "method_not_allowed", _ROUTES, ((b"allow", b"GET, HEAD"),))
 _NO_KEY = error_reply(400, "invalid_request", "the body names no chat: id (threadId in AG-UI) is missing")
 
 
@@ -103,10 +105,12 @@ class RelayApp:
                 return await self._start(scope, receive)
             case "POST", "stop" if name:
                 return await self._stop(scope, name)
-            case "GET", "stream" if name:
+            case "GET" | "HEAD", "stream" if name:
                 return self._response(name)
-            case _, "" | "stop" | "stream":
-                return _NOT_ALLOWED
+            case _, verb if verb == "" or (verb == "stop" and name):
+                return _POST_ONLY
+            case _, "stream" if name:
+                return _GET_ONLY
             case _:
                 return NOTHING
 

@@ -20,6 +20,7 @@ __all__ = [
     "Reply",
     "error_reply",
     "json_reply",
+    "send_head",
 ]
 
 _NEVER_STORED = (b"cache-control", b"no-store")
@@ -40,6 +41,12 @@ class Reply:
             headers.append((b"content-length", str(len(self.body)).encode()))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+async def send_head(send: Send, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """What HEAD is answered where GET is answered with a stream."""
+    await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def json_reply(status: int, value: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]] = ()) -> Reply:

@@ -14,7 +14,7 @@ from .encoders import Encoder, Shown, encoder, native
 from .encoders import Protocol as ProtocolName
 from .ids import tag_of
 from .relayed import Relayed
-from .replies import ELSEWHERE, NO_CONTENT, NOTHING, STORE_AWAY, UNREADABLE, Reply
+from .replies import ELSEWHERE, NO_CONTENT, NOTHING, STORE_AWAY, UNREADABLE, Reply, send_head
 from .stores import StoreFailed
 from .tab import Receive, Scope, Send, Tab
 
@@ -92,6 +92,9 @@ class RelayResponse:
             encoding = self._new_encoder(thread_id=stream.name, run_id=stream.run_id)
         else:
             encoding = self._new_encoder()
+        if scope["method"] == "HEAD":
+            await send_head(send, encoding.headers)
+            return
 
         def make(**given: Any) -> Tab:
             return Tab(stream.recording, encoding, after=after, opening=opening, **given)
@@ -133,13 +136,17 @@ class HandleResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the response. Returns when it has ended, or when the client is gone; the stream runs on."""
+        encoding = encoder(self._protocol, **self._encoding)
+        if scope["method"] == "HEAD":
+            await send_head(send, encoding.headers)
+            return
         recording = self._handle.recording()
         base = recording.first.base
         # What came before and is no longer kept is told in one event.
         before = [self._handle.snapshot()] if base else []
         tab = Tab(
             recording,
-            encoder(self._protocol, **self._encoding),
+            encoding,
             anyio.current_time,
             after=base,
             before=before,

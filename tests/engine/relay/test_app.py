@@ -10,7 +10,7 @@ from tests.support.asgi import Browser, frames_of
 from tests.support.engines import engine_in_memory
 from tests.support.virtual import virtual_backends
 
-from manystream import Simulator, StreamHub, StreamRequest
+from manystream import Simulator, StreamHub, StreamRequest, relay_response
 from manystream.engine.relay.access import from_own_page, header
 from manystream.engine.relay.app import RelayApp
 from manystream.engine.relay.ids import issued_by, new_id, new_instance
@@ -200,18 +200,38 @@ async def test_a_key_is_found_by_itself_as_the_server_has_read_it_from_the_path(
 
 async def test_other_paths_and_methods() -> None:
     async with service() as served:
-        for method, path, status in (
-            ("GET", "/", 405),
-            ("PUT", "/", 405),
-            ("GET", "/alice-1/stop", 405),
-            ("POST", "/alice-1/stream", 405),
-            ("DELETE", "/alice-1/stop", 405),
-            ("GET", "/alice-1", 404),
-            ("GET", "/stream", 405),
-            ("POST", "/stop", 405),
-            ("GET", "/a/b/c", 404),
+        for method, path, status, allowed in (
+            ("GET", "/", 405, "POST"),
+            ("HEAD", "/", 405, "POST"),
+            ("PUT", "/", 405, "POST"),
+            ("GET", "/alice-1/stop", 405, "POST"),
+            ("DELETE", "/alice-1/stop", 405, "POST"),
+            ("POST", "/alice-1/stream", 405, "GET, HEAD"),
+            ("OPTIONS", "/alice-1/stream", 405, "GET, HEAD"),
+            ("GET", "/alice-1", 404, None),
+            ("GET", "/stream", 404, None),
+            ("POST", "/stop", 404, None),
+            ("GET", "/a/b/c", 404, None),
         ):
-            assert (await Browser(served.app, path, method=method, headers=[ALICE]).alone()).status == status
+            told = await Browser(served.app, path, method=method, headers=[ALICE]).alone()
+            assert (told.status, told.headers.get("allow")) == (status, allowed), (method, path)
+
+
+async def test_head_is_told_what_get_would_be_without_the_stream() -> None:
+    async with service(speed=0.1) as served:
+        started = (await served.start("alice-1", ALICE)).json["id"]
+        handle = served.hub._streams.shelf.get(started)  # pyright: ignore[reportPrivateUsage]
+        assert handle is not None
+        assert handle.handle is not None
+        for app, path in (
+            (served.app, "/alice-1/stream"),
+            (served.hub.response(started, "vercel"), "/"),
+            (relay_response(handle.handle), "/"),
+        ):
+            told = await Browser(app, path, method="HEAD", headers=[ALICE]).alone()
+            assert (told.status, told.body, told.finished) == (200, b"", True)
+            assert told.headers["content-type"].startswith("text/event-stream")
+        assert (await Browser(served.app, "/alice-1/stream", method="HEAD", headers=[BOB]).alone()).status == 404
 
 
 async def test_a_hub_that_goes_and_an_engine_that_is_full_start_nothing() -> None:
