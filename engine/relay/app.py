@@ -82,6 +82,9 @@ class RelayApp:
         if scope["type"] == "lifespan":
             await _live(receive, send)
             return
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})  # before it is accepted: the server answers 403
+            return
         if scope["type"] != "http":
             raise RuntimeError(f"a relay speaks http, not {scope['type']}")
         try:

@@ -277,7 +277,21 @@ async def test_the_app_takes_part_in_a_server_s_lifespan() -> None:
         await served.app({"type": "lifespan"}, receive, send)
         assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
         with pytest.raises(RuntimeError, match="http"):
-            await served.app({"type": "websocket"}, receive, send)
+            await served.app({"type": "something"}, receive, send)
+
+
+async def test_a_websocket_is_turned_away_without_a_trace() -> None:
+    async with service() as served:
+        told: list[str] = []
+
+        async def receive() -> dict[str, str]:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            told.append(message["type"])
+
+        await served.app({"type": "websocket", "path": "/", "headers": []}, receive, send)
+        assert told == ["websocket.close"]
 
 
 async def test_both_functions_are_asked_for() -> None:
