@@ -34,7 +34,8 @@ def from_own_page(scope: Scope, origins: Iterable[str] = ()) -> bool:
     if origin is None or origin in origins:
         return True
     host = header(scope, b"host")
-    return host is not None and _place(origin) == _place(f"{scope.get('scheme', 'http')}://{host}")
+    place = _place(origin)
+    return place is not None and place == _place(f"{scope.get('scheme', 'http')}://{host or ''}")
 
 
 def _place(url: str) -> tuple[str, int] | None:

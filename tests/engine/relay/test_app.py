@@ -146,8 +146,11 @@ async def test_a_post_from_a_page_of_another_origin_is_refused() -> None:
         assert (await served.start("alice-1", *headers)).status == 201
 
 
-def test_a_request_without_a_host_is_of_no_page_of_ours() -> None:
-    assert not from_own_page({"headers": [(b"origin", b"http://a.test")]})
+@pytest.mark.parametrize("origin", ["http://a.test", "null", "", "file://", "http://["])
+@pytest.mark.parametrize("host", [None, "", ":80", "[", "/", "?", "a.test:x"])
+def test_where_the_host_says_no_place_no_page_is_ours(origin: str, host: str | None) -> None:
+    headers = [(b"origin", origin.encode())] + ([] if host is None else [(b"host", host.encode())])
+    assert not from_own_page({"headers": headers})
 
 
 async def test_bodies_that_are_none_are_refused() -> None:
