@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from .tab import Scope
 
-__all__ = ["Action", "Authorize", "from_own_page", "header"]
+__all__ = ["Action", "Authorize", "from_own_page", "header", "origins_of"]
 
 Action = Literal["start", "resume", "stop"]
 
@@ -23,6 +23,18 @@ def header(scope: Scope, name: bytes) -> str | None:
         if found.lower() == name:
             return value.decode("latin-1")
     return None
+
+
+def origins_of(given: Iterable[str]) -> tuple[str, ...]:
+    """Origins as browsers write them. Raises `TypeError` for one that does not stand in a list, and `ValueError` for
+    what no browser sends as a page's origin."""
+    if isinstance(given, str):
+        raise TypeError(f"origins is a list: origins=[{given!r}]")
+    found = tuple(origin.lower() for origin in given)
+    for origin in found:
+        if _place(origin) is None or origin.count("/") != 2:
+            raise ValueError(f"an origin is a scheme, a host and no path, as in 'https://example.org', not {origin!r}")
+    return found
 
 
 def from_own_page(scope: Scope, origins: Iterable[str] = ()) -> bool:

@@ -11,7 +11,7 @@ from tests.support.engines import engine_in_memory
 from tests.support.virtual import virtual_backends
 
 from manystream import Simulator, StreamHub, StreamRequest, relay_response
-from manystream.engine.relay.access import from_own_page, header
+from manystream.engine.relay.access import from_own_page, header, origins_of
 from manystream.engine.relay.app import RelayApp
 from manystream.engine.relay.ids import issued_by, new_id, new_instance
 from manystream.engine.relay.requests import MAX_BODY, Asked
@@ -131,6 +131,39 @@ async def test_an_id_of_another_process_is_not_taken_for_nothing(caplog: pytest.
 def test_a_page_of_another_origin_is_told_from_the_app_s_own(origin: str | None, status: int) -> None:
     headers = [(b"host", b"app.test")] + ([] if origin is None else [(b"Origin", origin.encode())])
     assert from_own_page({"scheme": "http", "headers": headers}, ["https://told.test"]) == (status == 201)
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ("https://a.test", TypeError),
+        (["https://a.test/"], ValueError),
+        (["https://a.test/chat"], ValueError),
+        (["a.test"], ValueError),
+        (["null"], ValueError),
+        (["*"], ValueError),
+        ([""], ValueError),
+    ],
+)
+def test_what_no_page_has_for_an_origin_is_refused_at_once(given: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="origin"):
+        origins_of(given)
+
+
+async def test_another_page_needs_the_origin_and_the_headers_of_a_middleware() -> None:
+    from starlette.middleware.cors import CORSMiddleware
+
+    page = "https://other.test"
+    async with service() as served:
+        app: Any = served.hub.app(
+            "native", authorize=served.authorize, build=served.build, origins=(one for one in ["HTTPS://Other.test"])
+        )
+        served.app = CORSMiddleware(app, [page], ["GET", "POST"], ["content-type", "x-user"])  # type: ignore[assignment]
+        asks = ("access-control-request-method", "POST"), ("access-control-request-headers", "content-type,x-user")
+        before = await Browser(served.app, method="OPTIONS", headers=[("origin", page), *asks]).alone()
+        assert (before.status, before.headers["access-control-allow-origin"]) == (200, page)
+        started = await served.start("alice-1", ALICE, ("origin", page))
+        assert (started.status, started.headers["access-control-allow-origin"]) == (201, page)
 
 
 async def test_a_post_from_a_page_of_another_origin_is_refused() -> None:
