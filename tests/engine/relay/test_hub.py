@@ -10,7 +10,7 @@ from tests.support.asgi import Browser, frames_of
 from tests.support.engines import engine_in_memory
 from tests.support.virtual import virtual_backends
 
-from manystream import Engine, Simulator, StreamHub, StreamResult
+from manystream import Engine, Simulator, StreamHub, StreamResult, relay_response
 from manystream.engine.relay.ids import tag_of
 from manystream.engine.simulator import Cut
 
@@ -225,6 +225,49 @@ async def test_a_client_that_takes_nothing_is_given_up_and_the_stream_goes_on() 
         await slow.over.wait()
         assert 4.5 < anyio.current_time() - began < 6
         assert (await Browser(hub.response(ticket.id)).alone()).text == WORDS
+
+
+@pytest.mark.parametrize("sends", [0, 1, 2])
+@pytest.mark.parametrize("name", [None, "nothing"])
+async def test_a_client_that_left_is_no_error_whichever_send_tells_of_it(sends: int, name: str | None) -> None:
+    async with hub_of() as (_, hub):
+        ticket = await hub.start("count")
+        count = 0
+
+        async def send(message: Any) -> None:
+            nonlocal count
+            if count == sends:
+                raise ConnectionResetError("gone")
+            count += 1
+
+        browser = Browser(hub.response(name or ticket.id))
+        browser._send = send  # type: ignore[method-assign]
+        await browser.run()
+        assert not [tab for stream in hub._streams.shelf for tab in stream.tabs]  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_client_that_takes_not_even_the_head_is_given_up(alone: bool) -> None:
+    async with hub_of(send_timeout=5.0) as (engine, hub), anyio.create_task_group() as tasks:
+        response = relay_response(engine.submit("count")) if alone else hub.response((await hub.start("count")).id)
+        slow = Browser(response)
+        slow.stuck = True
+        began = anyio.current_time()
+        slow.among(tasks)
+        await slow.over.wait()
+        assert 4.5 < anyio.current_time() - began < (66 if alone else 6)
+
+
+async def test_a_client_that_leaves_before_the_head_is_seen() -> None:
+    async with hub_of() as (_, hub), anyio.create_task_group() as tasks:
+        slow = Browser(hub.response((await hub.start("count")).id))
+        slow.stuck = True
+        slow.among(tasks)
+        await anyio.sleep(0.5)
+        began = anyio.current_time()
+        slow.leave()
+        await slow.over.wait()
+        assert anyio.current_time() - began < 0.2
 
 
 async def test_what_ended_is_kept_for_its_time_and_no_more_than_so_much() -> None:
