@@ -23,8 +23,15 @@ __all__ = ["command"]
 _WIDTH = 150  # where nobody says how wide the terminal is
 _FULL = Plan()
 _QUICK = Plan(burst_requests=200, request_requests=300, seconds=1.5, settle=0.4, capacity_halvings=1)
-_ROUNDS = {"burst": 3, "steady": 3, "tls": 3, "requests": 3}  # the others run once: they take long
-_NOT_QUICK = "growth", "many"  # unless they are asked for
+_ROUNDS = {
+    "burst": 3,
+    "steady": 3,
+    "tls": 5,
+    "tls-memory": 5,
+    "tls-life": 5,
+    "requests": 3,
+}  # the others: once
+_NOT_QUICK = "growth", "many", "tls-memory", "tls-life"  # unless they are asked for
 _QUICK_CAPACITY = "bytes-aiohttp", "manystream"
 
 
@@ -55,9 +62,9 @@ def command(
     measured: list[Measured] = []
     rounds = {mode: 1 if quick else _ROUNDS.get(mode, 1) for mode in chosen_modes}
     with replay_server() as server:
-        if server.tls_port is None and "tls" in chosen_modes:
-            notes.print(Text("tls is left out: trustme is not installed"))
-            chosen_modes.remove("tls")
+        if server.tls_port is None and any(mode.startswith("tls") for mode in chosen_modes):
+            notes.print(Text("what is measured over TLS is left out: trustme is not installed"))
+            chosen_modes = [mode for mode in chosen_modes if not mode.startswith("tls")]
         for turn, mode, kind in in_turns(chosen_modes, chosen_kinds, rounds):
             if quick and kind not in (_QUICK_CAPACITY if mode == "capacity" else kinds_of_goals(mode)):
                 continue

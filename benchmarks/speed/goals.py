@@ -76,6 +76,19 @@ GOALS = (
     Goal(_STEADY, "steady", _TRIO, "cpu_us_per_event", "at most", 2.2, _FLOOR),
     Goal(_TLS, "tls", _OURS, "cpu_us_per_event", "at most", 1.4, _FLOOR),
     Goal(_TLS, "tls", _TRIO, "cpu_us_per_event", "at most", 2.2, _FLOOR),
+    *(
+        Goal(title, mode, f"{kind}-http2", figure, "at most", limit, kind)
+        for kind, event in ((_OURS, 0.72), ("manystream-uvloop", 0.72), (_TRIO, 0.75))
+        for title, mode, figure, limit in (
+            (_TLS, "tls", "cpu_us_per_event", event),
+            ("steady over TLS: p99", "tls", "p99_ms", 1.0),
+            ("memory over TLS", "tls-memory", "kb_per_stream", 0.45),
+            ("opening 1,000 over TLS", "tls-life", "open_cpu_ms", 0.4),
+            ("opening 1,000 again", "tls-life", "again_cpu_ms", 0.45),
+            ("cancelling 1,000", "tls-life", "cancel_cpu_ms", 0.8),
+        )
+    ),
+    Goal(_TLS, "tls", f"{_OURS}-http2", "cpu_us_per_event", "at most", 0.3, "sdk"),
     Goal(_CAPACITY, "capacity", _OURS, "streams", "at least", 0.75, _FLOOR),
     Goal(_CAPACITY, "capacity", _OURS, "streams", "at least", 6, "sdk"),
     Goal(_CAPACITY, "capacity", _OURS, "streams", "at least", 8, "pydantic-ai"),

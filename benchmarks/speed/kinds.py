@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -88,11 +89,12 @@ async def _bytes_aiohttp(url: str, authority: str | None, streams: int) -> Async
 
 
 @asynccontextmanager
-async def _manystream(url: str, authority: str | None, streams: int) -> AsyncGenerator[Ask]:
+async def _manystream(url: str, authority: str | None, streams: int, *, http2: bool = False) -> AsyncGenerator[Ask]:
     """With everything on that is on by default. The authority is found by the environment's `SSL_CERT_FILE`."""
     from manystream import AnthropicModel, Engine, PartDeltaEvent, StreamRequest, TextPartDelta
 
-    async with Engine(AnthropicModel(_MODEL, api_key="none", base_url=url), max_concurrency=streams) as engine:
+    model = AnthropicModel(_MODEL, api_key="none", base_url=url, http2=http2)
+    async with Engine(model, max_concurrency=streams) as engine:
 
         async def ask(deltas: int, reader: Reader) -> None:
             request = StreamRequest({"max_tokens": deltas, "messages": _MESSAGES})
@@ -104,14 +106,18 @@ async def _manystream(url: str, authority: str | None, streams: int) -> AsyncGen
         yield ask
 
 
-def sdk_client(url: str, *, aiohttp: bool = False) -> Any:
+_http2 = partial(_manystream, http2=True)
+
+
+def sdk_client(url: str, *, aiohttp: bool = False, http2: bool = False) -> Any:
     """The SDK's own client, whose connections no limit holds back."""
     import anthropic
     import httpx2
 
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     make = anthropic.DefaultAioHttpClient if aiohttp else anthropic.DefaultAsyncHttpxClient
-    return anthropic.AsyncAnthropic(api_key="none", base_url=url, http_client=make(limits=limits))
+    options: Any = {"http2": True} if http2 else {}
+    return anthropic.AsyncAnthropic(api_key="none", base_url=url, http_client=make(limits=limits, **options))
 
 
 async def ask_sdk(client: Any, deltas: int, reader: Reader) -> None:
@@ -125,6 +131,12 @@ async def ask_sdk(client: Any, deltas: int, reader: Reader) -> None:
 @asynccontextmanager
 async def _sdk(url: str, authority: str | None, streams: int) -> AsyncGenerator[Ask]:
     async with sdk_client(url) as client:
+        yield lambda deltas, reader: ask_sdk(client, deltas, reader)
+
+
+@asynccontextmanager
+async def _sdk_http2(url: str, authority: str | None, streams: int) -> AsyncGenerator[Ask]:
+    async with sdk_client(url, http2=True) as client:
         yield lambda deltas, reader: ask_sdk(client, deltas, reader)
 
 
@@ -165,6 +177,10 @@ _ALL = (
     Kind("sdk-aiohttp", _sdk_aiohttp, needs=("aiohttp",), guess=200),
     Kind("sdk-trio", _sdk, backend="trio", needs=("trio",), guess=80),
     Kind("pydantic-ai", _pydantic_ai, needs=("pydantic_ai",), guess=60),
+    Kind("manystream-http2", _http2, needs=("trustme",)),
+    Kind("manystream-uvloop-http2", _http2, uvloop=True, needs=("uvloop", "trustme")),
+    Kind("manystream-trio-http2", _http2, backend="trio", needs=("trio", "trustme")),
+    Kind("sdk-http2", _sdk_http2, needs=("trustme",)),
 )
 KINDS = {kind.name: kind for kind in _ALL}
 """By name, the floor first."""

@@ -19,6 +19,8 @@ _TITLES = {
     "burst": "burst: 50 answers at a time, as fast as they are read",
     "steady": "steady: live streams at 20 events a second",
     "tls": "steady, over TLS",
+    "tls-memory": "memory, over TLS: per further live stream",
+    "tls-life": "life, over TLS: CPU to open 1,000 streams, to let all go, and to open them again",
     "capacity": "capacity: the most live streams at 20 events a second with p99 ≤ 50 ms",
     "requests": "requests: answers of one delta, 50 at a time",
     "memory": "memory: per further live stream",

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from .machine import allow_many_files, pin
 
@@ -38,57 +38,54 @@ _WORDS = ("One ", "reads ", "how ", "the answer ", "comes in ", "piece by piece,
 
 
 def _event(kind: str, **fields: Any) -> bytes:
-    body = f"event: {kind}\ndata: {json.dumps({'type': kind, **fields}, separators=(',', ':'))}\n\n".encode()
-    return b"%x\r\n%s\r\n" % (len(body), body)
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields}, separators=(',', ':'))}\n\n".encode()
 
 
 def _delta(text: str) -> bytes:
     return _event("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
 
 
-_OPENING = b"".join(
-    (
-        _event(
-            "message_start",
-            message={
-                "id": "msg_01Replayed",
-                "type": "message",
-                "role": "assistant",
-                "content": [],
-                "model": "claude-opus-5-5",
-                "stop_reason": None,
-                "stop_sequence": None,
-                "usage": _USAGE,
-            },
-        ),
-        _event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-        _event("ping"),
-    )
+_OPENING = (
+    _event(
+        "message_start",
+        message={
+            "id": "msg_01Replayed",
+            "type": "message",
+            "role": "assistant",
+            "content": [],
+            "model": "claude-opus-5-5",
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": _USAGE,
+        },
+    ),
+    _event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+    _event("ping"),
 )
 
 
 @cache
-def _closing(deltas: int) -> bytes:
-    return b"".join(
-        (
-            _event("content_block_stop", index=0),
-            _event(
-                "message_delta",
-                delta={"stop_reason": "end_turn", "stop_sequence": None},
-                usage={**_USAGE, "output_tokens": deltas},
-            ),
-            _event("message_stop"),
-            b"0\r\n\r\n",
-        )
+def _closing(deltas: int) -> tuple[bytes, ...]:
+    return (
+        _event("content_block_stop", index=0),
+        _event(
+            "message_delta",
+            delta={"stop_reason": "end_turn", "stop_sequence": None},
+            usage={**_USAGE, "output_tokens": deltas},
+        ),
+        _event("message_stop"),
     )
 
 
 @cache
-def _burst(deltas: int) -> tuple[bytes, ...]:
-    """A whole answer, in the pieces in which it is written."""
+def _burst(deltas: int) -> tuple[tuple[bytes, ...], ...]:
+    """The deltas of a whole answer, as many together as are written together."""
     events = [_delta(_WORDS[number % len(_WORDS)]) for number in range(deltas)]
-    groups = [b"".join(events[start : start + _DELTAS_A_WRITE]) for start in range(0, deltas, _DELTAS_A_WRITE)]
-    return (_HEAD + _OPENING, *groups, _closing(deltas))
+    return tuple(tuple(events[start : start + _DELTAS_A_WRITE]) for start in range(0, deltas, _DELTAS_A_WRITE))
+
+
+def _chunk(event: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(event), event)
 
 
 def _stamped() -> bytes:
@@ -101,54 +98,124 @@ class _Wheel:
 
     def __init__(self, milliseconds: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._slots: list[set[_Replay]] = [set() for _ in range(milliseconds)]
+        self._slots: list[set[_Answer]] = [set() for _ in range(milliseconds)]
         self._tick = round(self._loop.time() * _TICKS_A_SECOND)
         self._joined = 0
         self._turn()
 
-    def join(self, replay: "_Replay") -> set["_Replay"]:
+    def join(self, answer: "_Answer") -> set["_Answer"]:
         # Neighbours join one after the other: a large step spreads them over the ticks.
         self._joined += 1
         slot = self._slots[self._joined * 7919 % len(self._slots)]
-        slot.add(replay)
+        slot.add(answer)
         return slot
 
     def _turn(self) -> None:
         now = round(self._loop.time() * _TICKS_A_SECOND)
         while self._tick <= now:
-            for replay in tuple(self._slots[self._tick % len(self._slots)]):
-                replay.send_stamped()
+            for answer in tuple(self._slots[self._tick % len(self._slots)]):
+                answer.send_stamped()
             self._tick += 1
         self._loop.call_at(self._tick / _TICKS_A_SECOND, self._turn)
 
 
+class _Way(Protocol):
+    """How the events of an answer go out."""
+
+    @property
+    def paused(self) -> bool: ...
+
+    def write(self, events: tuple[bytes, ...], *, begins: bool = False, ends: bool = False) -> None: ...
+
+
+class _Answer:
+    """One answer, at its pace."""
+
+    def __init__(self, way: _Way, wheels: dict[int, _Wheel], pace: int, body: bytes) -> None:
+        deltas = _DELTAS.search(body)
+        self._way = way
+        self._wheels = wheels
+        self._pace = pace
+        self._deltas = self._left = int(deltas[1]) if deltas else 1
+        self._slot: set[_Answer] | None = None
+        self._pieces: Iterator[tuple[bytes, ...]] | None = None
+
+    def begin(self) -> None:
+        if self._deltas == 1:
+            self._way.write((*_OPENING, _stamped(), *_closing(1)), begins=True, ends=True)
+        elif self._pace == 0:
+            self._way.write(_OPENING, begins=True)
+            self._pieces = iter(_burst(self._deltas))
+            self.send_more()
+        else:
+            self._left -= 1
+            self._way.write((*_OPENING, _stamped()), begins=True)
+            wheel = self._wheels.get(self._pace)
+            if wheel is None:
+                wheel = self._wheels[self._pace] = _Wheel(self._pace)
+            self._slot = wheel.join(self)
+
+    def resume(self) -> None:
+        if self._pieces is not None:
+            asyncio.get_running_loop().call_soon(self.send_more)
+
+    def send_more(self) -> None:
+        if self._pieces is None or self._way.paused:
+            return
+        piece = next(self._pieces, None)
+        if piece is None:
+            self._pieces = None
+            self._way.write(_closing(self._deltas), ends=True)
+            return
+        self._way.write(piece)
+        asyncio.get_running_loop().call_soon(self.send_more)
+
+    def send_stamped(self) -> None:
+        """The next delta of a paced answer, and its end when it is the last."""
+        self._way.write((_stamped(),))
+        self._left -= 1
+        if not self._left:
+            self._way.write(_closing(self._deltas), ends=True)
+            self.leave()
+
+    def leave(self) -> None:
+        self._pieces = None
+        if self._slot is not None:
+            self._slot.discard(self)
+            self._slot = None
+
+
 class _Replay(asyncio.Protocol):
-    """One connection."""
+    """One connection: over HTTP/1.1, unless TLS's handshake chose HTTP/2."""
 
     def __init__(self, wheels: dict[int, _Wheel]) -> None:
         self._wheels = wheels
         self._buffer = b""
-        self._paused = False
-        self._left = 0
-        self._slot: set[_Replay] | None = None
-        self._pieces: Iterator[bytes] | None = None
-        self._closing = b""
+        self.paused = False
+        self._answer: _Answer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by inheritance
-        self._loop = asyncio.get_running_loop()
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() == "h2":
+            from .http2_replay import Http2Replay
+
+            self._transport.set_protocol(Http2Replay(self._transport, self._answer_for))
+
+    def _answer_for(self, way: _Way, path: str, body: bytes) -> _Answer:
+        return _Answer(way, self._wheels, int(path.split("/")[1][1:]), body)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._pieces = None
-        self._leave_wheel()
+        if self._answer is not None:
+            self._answer.leave()
 
     def pause_writing(self) -> None:
-        self._paused = True
+        self.paused = True
 
     def resume_writing(self) -> None:
-        self._paused = False
-        if self._pieces is not None:
-            self._loop.call_soon(self._send_more)
+        self.paused = False
+        if self._answer is not None:
+            self._answer.resume()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -162,45 +229,12 @@ class _Replay(asyncio.Protocol):
         if len(body) < int(length[1]):
             return
         self._buffer = b""  # no client sends its next request before the answer to this one
-        deltas = _DELTAS.search(body)
-        self._answer(int(request[1]), int(deltas[1]) if deltas else 1)
+        self._answer = _Answer(self, self._wheels, int(request[1]), body)
+        self._answer.begin()
 
-    def _answer(self, pace: int, deltas: int) -> None:
-        if deltas == 1:
-            self._transport.write(_HEAD + _OPENING + _stamped() + _closing(1))
-        elif pace == 0:
-            self._pieces = iter(_burst(deltas))
-            self._send_more()
-        else:
-            self._left, self._closing = deltas - 1, _closing(deltas)
-            self._transport.write(_HEAD + _OPENING + _stamped())
-            wheel = self._wheels.get(pace)
-            if wheel is None:
-                wheel = self._wheels[pace] = _Wheel(pace)
-            self._slot = wheel.join(self)
-
-    def _send_more(self) -> None:
-        if self._paused or self._pieces is None:
-            return
-        piece = next(self._pieces, None)
-        if piece is None:
-            self._pieces = None
-            return
-        self._transport.write(piece)
-        self._loop.call_soon(self._send_more)
-
-    def send_stamped(self) -> None:
-        """The next delta of a paced answer, and its end when it is the last."""
-        self._transport.write(_stamped())
-        self._left -= 1
-        if not self._left:
-            self._transport.write(self._closing)
-            self._leave_wheel()
-
-    def _leave_wheel(self) -> None:
-        if self._slot is not None:
-            self._slot.discard(self)
-            self._slot = None
+    def write(self, events: tuple[bytes, ...], *, begins: bool = False, ends: bool = False) -> None:
+        body = _chunk(events[0]) if len(events) == 1 else b"".join(map(_chunk, events))
+        self._transport.write(b"%b%b%b" % (_HEAD if begins else b"", body, b"0\r\n\r\n" if ends else b""))
 
 
 def _say(place: dict[str, Any]) -> None:
@@ -230,6 +264,7 @@ async def _serve() -> None:
         _say(place)
         await loop.run_in_executor(None, sys.stdin.read)
         return
+    certificate.context.set_alpn_protocols(["h2", "http/1.1"])
     with certificate:
         tls_port = await listen(ssl=certificate.context)
         _say({**place, "tls_port": tls_port, "authority": str(certificate.authority)})

@@ -23,12 +23,18 @@ __all__ = ["MODES", "Server", "in_turns", "measure", "replay_server"]
 _TOP = Path(__file__).parents[2]
 _LONGEST = 240.0  # seconds for one measurement
 _OURS = ("manystream", "manystream-trio")
+_PLAIN = tuple(name for name in KINDS if not name.endswith("http2"))
+_OVER_TLS = tuple(
+    kind + version for kind in ("manystream", "manystream-uvloop", "manystream-trio") for version in ("", "-http2")
+)
 MODES: Mapping[str, tuple[str, ...]] = {
-    "burst": tuple(KINDS),
-    "steady": tuple(KINDS),
-    "tls": ("bytes-aiohttp", *_OURS),
-    "capacity": tuple(KINDS),
-    "requests": tuple(KINDS),
+    "burst": _PLAIN,
+    "steady": _PLAIN,
+    "tls": ("bytes-aiohttp", *_OVER_TLS, "sdk", "sdk-http2"),
+    "tls-memory": _OVER_TLS,
+    "tls-life": _OVER_TLS,
+    "capacity": _PLAIN,
+    "requests": _PLAIN,
     "memory": ("bytes-aiohttp", *_OURS, "sdk"),
     "growth": ("bytes-aiohttp", *_OURS),
     "many": ("bytes-aiohttp", *_OURS),
@@ -67,7 +73,7 @@ def measure(
     whose value is 1."""
     if mode == "startup":
         return Measured(mode, kind, turn, _measure_startup())
-    tls = mode == "tls"
+    tls = mode.startswith("tls")
     task: dict[str, Any] = {
         "kinds": kinds,
         "kind": kind,

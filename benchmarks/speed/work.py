@@ -16,7 +16,15 @@ from .server import WIRE_EVENTS_BESIDE_DELTAS
 __all__ = ["PACES", "WORK", "Bench", "Figures", "Plan"]
 
 Figures = dict[str, float]
-PACES: Mapping[str, int] = {"steady": 50, "tls": 50, "capacity": 50, "memory": 500, "many": 500}
+PACES: Mapping[str, int] = {
+    "steady": 50,
+    "tls": 50,
+    "tls-memory": 500,
+    "tls-life": 10_000,
+    "capacity": 50,
+    "memory": 500,
+    "many": 500,
+}
 """Milliseconds between the events of a stream, by mode; 0 for the others: as fast as they are read."""
 
 _GROWTH_STEP = 1.3
@@ -39,6 +47,7 @@ class Plan:
     few: int = 200
     more: int = 1200
     many: int = 5000
+    alive: int = 1000
 
 
 async def _burst(ask: Ask, *, at_once: int, requests: int, deltas: int) -> Figures:
@@ -155,6 +164,26 @@ async def memory(bench: Bench) -> Figures:
     }
 
 
+async def life(bench: Bench) -> Figures:
+    """What it costs to open many streams from nothing, to let all go at once, and to open them again."""
+    fleet, plan = bench.fleet("tls-life"), bench.plan
+    await fleet.resize(1)  # what is loaded at the first request
+
+    async def cost(streams: int) -> float:
+        gc.collect()
+        cpu = time.process_time()
+        await fleet.resize(streams)
+        if not streams:
+            await anyio.sleep(plan.settle / 4)
+        return (time.process_time() - cpu) * 1e3
+
+    return {
+        "open_cpu_ms": await cost(plan.alive),
+        "cancel_cpu_ms": await cost(0),
+        "again_cpu_ms": await cost(plan.alive),
+    }
+
+
 async def capacity(bench: Bench) -> Figures:
     """The most live streams whose events come in time: 99 % of them within 50 ms."""
     fleet, plan = bench.fleet("capacity"), bench.plan
@@ -195,6 +224,8 @@ WORK: Mapping[str, Callable[[Bench], Awaitable[Figures]]] = {
     "burst": burst,
     "steady": steady,
     "tls": steady,
+    "tls-memory": memory,
+    "tls-life": life,
     "capacity": capacity,
     "requests": requests,
     "memory": memory,

@@ -22,6 +22,13 @@ def test_a_tiny_run_gives_figures() -> None:
     assert 0 < steady["load"] <= 1.5
 
 
+@pytest.mark.slow
+def test_a_tiny_run_over_http2_gives_figures() -> None:
+    with replay_server() as server:
+        steady = measure(server, "tls", "manystream-http2", 0, TINY).figures
+    assert steady["delivered"] == pytest.approx(1.0, abs=0.3)
+
+
 def test_ratios_are_taken_within_a_turn() -> None:
     def measured(kind: str, *values: float) -> list[Measured]:
         return [Measured("burst", kind, turn, {"cost": value}) for turn, value in enumerate(values)]

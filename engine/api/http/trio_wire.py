@@ -63,7 +63,17 @@ class TrioWire:
 
     def soon(self, call: Callable[[], None]) -> None:
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(call)
+            self._token.run_sync_soon(self._guarded, call)
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as exc:  # out of here it would crash trio
+            self._lose(exc)
+
+    def _lose(self, exc: Exception) -> None:
+        if self._user is not None:
+            self._user.lost(exc)
 
     def clock(self) -> float:
         return trio.current_time()
@@ -96,22 +106,24 @@ class TrioWire:
         except trio.ClosedResourceError:
             pass  # aborted
         except Exception as exc:
-            if self._user is not None:
-                self._user.lost(exc)
+            self._lose(exc)
         finally:
             # At the end of trio's run the task is cancelled. Who still waits is told.
-            if self._user is not None:
-                self._user.lost(trio.ClosedResourceError("the event loop ended"))
+            self._lose(trio.ClosedResourceError("the event loop ended"))
 
     async def _watch(self) -> None:
         with self._watch_scope:
             seconds: float | None = 0.0
             while seconds is not None:
                 await trio.sleep(seconds)
-                seconds = None if self._user is None else self._user.tick()
+                try:
+                    seconds = None if self._user is None else self._user.tick()
+                except Exception as exc:
+                    self._lose(exc)
+                    return
 
     async def _write(self) -> None:
-        with suppress(trio.ClosedResourceError):
+        with suppress(trio.ClosedResourceError, OSError):
             while self._out and self._open:
                 await trio.lowlevel.wait_writable(self._fd)
                 was_blocked = self.blocked
