@@ -136,6 +136,8 @@ class OutputView:
     def items(self, path: JsonPath) -> WholeItems:
         """The items of the list at `path`. Raises `ValueError` when the type has none there, and `RuntimeError` when
         events were read before anybody asked."""
+        if any(isinstance(key, int) and key < 0 for key in path):
+            raise ValueError("items() counts from the first item: which is the last one changes while they come")
         output = self._actor.output
         read = None if output is None else output.item(path)
         return WholeItems(self._reader(), path, read, self._taken)

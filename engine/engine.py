@@ -28,7 +28,6 @@ from ..actors.stream import (
     StreamRequest,
 )
 from .admission import Admission, EngineBusy, Group, Limits
-from .admission.pool import MakePool, pool_of_its_own
 from .api.connected_model import ConnectedModel
 from .api.model import AnthropicModel
 from .budget.budget import Budget
@@ -165,15 +164,13 @@ class Engine(ManyStreams, SdkClients, OpenedByHand):
             raise RuntimeError("an engine is entered once; make another")
         self._loop = loop = HomeLoop("engine", elsewhere=_ELSEWHERE)
         connection = self.connection
-        make_pool: MakePool = pool_of_its_own
+        shared: dict[str, Any] = {}
         if self._budget is not None:
             from .budget.sharing import Sharing
 
             self._sharing = Sharing(self._budget, loop.clock, lambda: admission)
-            make_pool = self._sharing.make_pool
-        self._admission = admission = self._make_admission(
-            clock=loop.clock, woken=lambda: supervisor.wake(), make_pool=make_pool
-        )
+            shared = {"make_pool": self._sharing.make_pool, "shared_cap": self._sharing.cap}
+        self._admission = admission = self._make_admission(clock=loop.clock, woken=lambda: supervisor.wake(), **shared)
         if self._admin_key is not None:
             told = await self._connections.groups_of(self._defaults.model, self._admin_key)
             admission.learn_groups(connection.credentials, told)

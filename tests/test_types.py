@@ -136,7 +136,16 @@ ENGINE_S = {
     "params_for",
     "prices",
 }
-RUN_S = {"ended", "over_with", "request_cancel", "spent_for", "start_side_task", "with_longest_answer", "written"}
+RUN_S = {
+    "ended",
+    "over_with",
+    "request_cancel",
+    "spent_for",
+    "start_side_task",
+    "left_out",
+    "with_longest_answer",
+    "written",
+}
 BUDGET_S = {"exchange", "exchange_now", "on_host"}
 CHANNEL_S = {"add", "done", "exhaust", "home", "queue", "recording", "released", "wake"}
 NOT_FOR_USERS = ENGINE_S | RUN_S | BUDGET_S | CHANNEL_S

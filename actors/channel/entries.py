@@ -75,6 +75,7 @@ class Copy:
                 self._add_pieces(cast("list[Any]", item))
                 continue
             event = event_from_data(item)
+            self.last.stream_id = event.stream_id
             if isinstance(event, RestartEvent):
                 following = EventLog(self.last.stream_id, self.last.seq)
                 self.last.run, self.last.next = None, following

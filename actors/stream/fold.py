@@ -22,13 +22,15 @@ class Fold:
     """What the events of one stream come to. Feed it all of them, in order, merged or not; the work is linear in their
     text. It is for events of another process or from a file: a handle has the same as `snapshot()`."""
 
-    __slots__ = ("_kinds", "_open", "_parts", "_texts", "message_id", "model_name", "result", "usage")
+    __slots__ = ("_kinds", "_open", "_parts", "_texts", "message_id", "model_name", "result", "stream_id", "usage")
 
     def __init__(self) -> None:
         self._parts: dict[int, Part] = {}
         self._texts: dict[int, list[str]] = {}  # what was appended to a part, and is not joined with it yet
         self._kinds: dict[int, type[TextPartDelta | ThinkingPartDelta | ToolCallPartDelta]] = {}
         self._open: set[int] = set()
+        self.stream_id = ""
+        """As the events name it."""
         self.message_id: str | None = None
         self.model_name: str | None = None
         self.usage = Usage()
@@ -38,6 +40,7 @@ class Fold:
     def feed(self, event: PartEvent) -> None:
         """Takes the next event in. Raises `ValueError` for a delta or an end of a part that has not begun, and for a
         delta of another kind than its part."""
+        self.stream_id = event.stream_id
         match event:
             case PartDeltaEvent():
                 self._grow(event.index, event.delta)

@@ -52,6 +52,7 @@ class Admission:
         spend_cap: float | None = None,
         prices: Prices | None = None,
         make_pool: MakePool = pool_of_its_own,
+        shared_cap: SpendCap | None = None,
     ) -> None:
         self._make_pool = make_pool
         self._max_concurrency = max_concurrency
@@ -71,6 +72,7 @@ class Admission:
         self._numbers = count()
         self._retries = RetryBudget(max(_LEAST_RETRIES, max_concurrency / 2), clock())
         self.spend_cap = SpendCap(spend_cap) if spend_cap is not None else None
+        self._shared_cap = shared_cap
         self._shut: dict[Pool, Block] = {}  # when last looked at
         self._admitting = False
         self.running = 0
@@ -316,6 +318,8 @@ class Admission:
         whose = ""
         if cap is ticket.cap:
             whose = " of these credentials"
+        elif cap is self._shared_cap:
+            whose = " of the budget"
         elif cap is not self.spend_cap:
             whose = f" of the group {ticket.group!r}"
         ticket.turned_away(
@@ -327,7 +331,7 @@ class Admission:
 
     def _caps(self, ticket: Ticket) -> tuple[SpendCap, ...]:
         group = self._group(ticket).cap
-        return tuple(cap for cap in (self.spend_cap, group, ticket.cap) if cap is not None)
+        return tuple(cap for cap in (self.spend_cap, self._shared_cap, group, ticket.cap) if cap is not None)
 
     def expected_output(self, ticket: Ticket) -> float:
         """About how many output tokens its answer will have, by those of requests like it."""
@@ -337,7 +341,8 @@ class Admission:
         """Raises `ValueError` when a spend cap applies and the model's price is unknown. `own` is a cap of the
         request's credentials."""
         state = self._groups.get(group) if group is not None else None
-        if (self.spend_cap or own or (state and state.cap)) and self._prices.price(model_name) is None:
+        caps = self.spend_cap, self._shared_cap, own, state and state.cap
+        if any(cap is not None for cap in caps) and self._prices.price(model_name) is None:
             raise ValueError(
                 f"there is a spend cap, and no price is known for {model_name!r}: give one in prices=, or with --price"
             )
@@ -349,6 +354,10 @@ class Admission:
             output_tokens=round(estimates.output(ticket.max_tokens)),
         )
         return self._prices.cost(ticket.model_name, usage) or 0.0
+
+    def share_retries(self, part: float) -> None:
+        """Others share the limits: only this part of the budget for retries is ours, from 0 to 1."""
+        self._retries.share(part, self._clock())
 
     # -- for people
 

@@ -39,6 +39,10 @@ class SpendCap:
         """Whether `estimate` dollars are more than will ever be left: nothing is reserved that could be given back."""
         return not self._reserved and not self.room_for(estimate)
 
+    def allow(self, dollars: float) -> None:
+        """Changes the cap, for one that is only a part of another."""
+        self._cap = _exact(dollars)
+
     def reserve(self, estimate: float) -> None:
         """Reserves `estimate` dollars. The caller asks before whether there is room."""
         self._reserved += _exact(estimate)

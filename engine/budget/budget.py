@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import attrs
 
 if TYPE_CHECKING:
-    from .messages import Grant, Report
+    from .messages import GrantT, Told
 
-__all__ = ["Budget", "CarrierFailed", "ImmediateBudget", "Owner", "account_of", "owner_of"]
+__all__ = ["Budget", "CarrierFailed", "ImmediateBudget", "Owner", "account_of", "owner_of", "purse_of"]
 
 
 class CarrierFailed(Exception):
@@ -27,10 +27,12 @@ class Budget(Protocol):
     """The size of an engine's fair share, in proportion to those of others."""
     priority: int
     """Whoever has a higher one gets what it needs first."""
+    spend_cap: float | None
+    """What all who give the same name may spend together, in dollars; None for no cap."""
     on_host: bool
     """Whether it reaches no further than this host."""
 
-    async def exchange(self, account: str, report: "Report") -> "Grant":
+    async def exchange(self, account: str, report: "Told[GrantT]") -> "GrantT":
         """Takes a report to the ledger of this account. It may raise any `Exception`: the engine goes on with the share
         that it had."""
         ...
@@ -44,7 +46,7 @@ class Budget(Protocol):
 class ImmediateBudget(Budget, Protocol):
     """A carrier that need not wait."""
 
-    def exchange_now(self, account: str, report: "Report") -> "Grant | None":
+    def exchange_now(self, account: str, report: "Told[GrantT]") -> "GrantT | None":
         """Takes a report to the ledger at once; None when that would take a while. It may raise any `Exception`."""
         ...
 
@@ -71,6 +73,11 @@ def account_of(credentials: Hashable, pool: str, name: str | None) -> str | None
     else:
         owner = credentials if isinstance(credentials, Owner) else owner_of(credentials)
     return _hash(f"{owner.digest} {pool!r}", b"manystream.pool")
+
+
+def purse_of(name: str | None) -> str | None:
+    """The account of the dollars that are spent under a name; None without one."""
+    return None if name is None else _hash(repr(("name", name)), b"manystream.purse")
 
 
 def _hash(text: str, purpose: bytes) -> str:

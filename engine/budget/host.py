@@ -24,8 +24,8 @@ from ...actors.stream import check_kind
 from .booking import booked
 from .budget import CarrierFailed
 from .checks import check_shares
-from .messages import Grant, Report
-from .state import FORMAT, encoded
+from .messages import GrantT, Told
+from .state import FORMAT
 
 __all__ = ["HostBudget"]
 
@@ -47,6 +47,10 @@ class HostBudget:
     size of an engine's fair share in proportion to those of others. Engines with a higher `priority` get what they need
     before others get anything.
 
+    `spend_cap` is what all who give the same `name` may spend together, in dollars. It counts from one run to the next,
+    until `manystream budget reset NAME` begins anew. A request that would exceed it is not begun, as with an engine's
+    own cap. What an engine that died was allowed counts as spent.
+
     Engines of different users share only a `path` that both may write. A network file system is no place for it. If
     the file can't be used, engines go on with the share that they had, or unshared, and say so once.
 
@@ -62,13 +66,17 @@ class HostBudget:
         name: str | None = None,
         weight: float = 1.0,
         priority: int = 0,
+        spend_cap: float | None = None,
     ) -> None:
-        check_shares(name, weight, priority)
+        check_shares(name, weight, priority, spend_cap)
         if path is not None:
             check_kind("path", path, (str, os.PathLike), "the path of a file, or None")
         self.name = name
         self.weight = weight
         self.priority = priority
+        self.spend_cap = spend_cap
+        self._purse: HostBudget | None = None
+        self._is_default = path is None
         self._path = None if path is None else Path(path)
         self._clock = time.monotonic  # the same in all processes of a host
         self._lock = Lock()
@@ -79,8 +87,10 @@ class HostBudget:
     def __repr__(self) -> str:
         return f"HostBudget({str(self._path) if self._path is not None else ''!r}, name={self.name!r})"
 
-    def exchange_now(self, account: str, report: Report) -> Grant | None:
+    def exchange_now(self, account: str, report: Told[GrantT]) -> GrantT | None:
         """Takes a report to the ledger; None when another process is writing."""
+        if report.lasting and (purse := self._purse_of_its_own()) is not None:
+            return purse.exchange_now(account, report)
         self._look_for_fork()
         with self._lock:
             try:
@@ -100,7 +110,7 @@ class HostBudget:
                 self._close()
                 raise CarrierFailed(f"{self._shown}: {(exc.strerror or type(exc).__name__).lower()}") from exc
 
-    async def exchange(self, account: str, report: Report) -> Grant:
+    async def exchange(self, account: str, report: Told[GrantT]) -> GrantT:
         """Takes a report to the ledger when no other process writes. Cancelled, it has not."""
         wait, longest = _TRIES_AGAIN
         while (grant := self.exchange_now(account, report)) is None:
@@ -110,11 +120,24 @@ class HostBudget:
 
     async def aclose(self) -> None:
         """Closes the file. The next exchange opens it again."""
+        if self._purse is not None:
+            await self._purse.aclose()
         self._look_for_fork()
         with self._lock:
             self._close()
 
     # -- the file
+
+    def _purse_of_its_own(self) -> "HostBudget | None":
+        """What carries dollars: by default another file, which outlives a restart of the computer; None for this one's,
+        whose path was given."""
+        if self._purse is None and self._is_default:
+            try:
+                self._purse = HostBudget(default_purse())
+            except OSError as exc:
+                raise CarrierFailed(f"{self._shown}: {(exc.strerror or type(exc).__name__).lower()}") from exc
+            self._purse._clock = self._clock
+        return self._purse
 
     @property
     def _shown(self) -> str:
@@ -129,7 +152,7 @@ class HostBudget:
                 _abandoned.append(self._db)
                 self._db = None
 
-    def _exchange(self, account: str, report: Report) -> Grant:
+    def _exchange(self, account: str, report: Told[GrantT]) -> GrantT:
         db = self._opened()
         db.execute("begin immediate")
         try:
@@ -137,7 +160,7 @@ class HostBudget:
             state, grant = booked(None if found is None else found[0], report, self._clock())
             db.execute(
                 "insert into ledger values (?, ?) on conflict do update set state = excluded.state",
-                (account, encoded(state)),
+                (account, state),
             )
             db.execute("commit")
         except BaseException:
@@ -197,16 +220,26 @@ class HostBudget:
 
 def default_path() -> Path:
     """The file that the user's processes share. Its folder is made. Raises `OSError` when that is impossible."""
-    runtime, state = os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("XDG_STATE_HOME")
-    if runtime:
-        base = Path(runtime)
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home())
-    else:
-        base = Path(state) if state else Path.home() / ".local" / "state"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return _folder(Path(runtime) if runtime else _state()) / f"budget-{FORMAT}.db"
+
+
+def default_purse() -> Path:
+    """The file with the dollars that the user's processes spent, which outlives a restart. As `default_path`."""
+    return _folder(_state()) / f"spent-{FORMAT}.db"
+
+
+def _state() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home())
+    state = os.environ.get("XDG_STATE_HOME")
+    return Path(state) if state else Path.home() / ".local" / "state"
+
+
+def _folder(base: Path) -> Path:
     folder = base / "manystream"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder / f"budget-{FORMAT}.db"
+    return folder
 
 
 def _identity(path: Path) -> _Identity:

@@ -5,14 +5,23 @@ report which comes twice, or whose grant was lost, counts once.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Generic, Literal, TypeVar
 
 import attrs
 
 from ..admission import Reason
 from ..admission.throttle import Refusal
 
-__all__ = ["Event", "Grant", "Lease", "Report", "Seen", "Use"]
+__all__ = ["Event", "Grant", "GrantT", "Lease", "Report", "Seen", "Told", "Use"]
+
+GrantT = TypeVar("GrantT")
+
+
+class Told(Generic[GrantT]):
+    """What a participant tells a ledger, which grants it a `GrantT`."""
+
+    lasting: ClassVar[bool] = False
+    """Whether the account is to be kept however long nobody touches it."""
 
 
 @attrs.frozen
@@ -65,34 +74,6 @@ class Event:
 
 
 @attrs.frozen(kw_only=True)
-class Report:
-    """What a participant tells each time."""
-
-    participant: str
-    weight: float = 1.0
-    priority: int = 0
-    ceiling: int
-    """How many streams it runs at most."""
-    running: int = 0
-    wanted: int = 0
-    """How many streams it would run until it asks again."""
-    waiting: int = 0
-    sent: int = 0
-    """How many requests it ever sent."""
-    pressed: bool = False
-    """Whether its share of the streams held a request back."""
-    uses: Mapping[Reason, Use]
-    fixed: Mapping[Reason, float]
-    """Limits that were set by hand."""
-    told: Mapping[Reason, float]
-    """Limits that the API told when it was asked."""
-    first_event: int = 0
-    """How many events came before these."""
-    events: tuple[Event, ...] = ()
-    leaving: bool = False
-
-
-@attrs.frozen(kw_only=True)
 class Lease:
     """A part of one limit: an amount now, and a rate at which it grows for a second at most."""
 
@@ -129,3 +110,31 @@ class Grant:
     """Seconds for which nothing is sent."""
     events: int
     """How many events are taken in."""
+
+
+@attrs.frozen(kw_only=True)
+class Report(Told[Grant]):
+    """What a participant tells each time."""
+
+    participant: str
+    weight: float = 1.0
+    priority: int = 0
+    ceiling: int
+    """How many streams it runs at most."""
+    running: int = 0
+    wanted: int = 0
+    """How many streams it would run until it asks again."""
+    waiting: int = 0
+    sent: int = 0
+    """How many requests it ever sent."""
+    pressed: bool = False
+    """Whether its share of the streams held a request back."""
+    uses: Mapping[Reason, Use]
+    fixed: Mapping[Reason, float]
+    """Limits that were set by hand."""
+    told: Mapping[Reason, float]
+    """Limits that the API told when it was asked."""
+    first_event: int = 0
+    """How many events came before these."""
+    events: tuple[Event, ...] = ()
+    leaving: bool = False

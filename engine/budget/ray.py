@@ -16,7 +16,7 @@ from ...actors.stream import check_kind
 from .budget import CarrierFailed
 from .checks import check_shares
 from .memory import MemoryLedgers
-from .messages import Grant, Report
+from .messages import GrantT, Told
 from .state import FORMAT
 
 __all__ = ["Ledgers", "RayBudget"]
@@ -38,6 +38,10 @@ class RayBudget:
     """
 
     on_host = False
+    starts_within = _STARTS + 1.0
+    """How many seconds the first exchange may take."""
+    spend_cap: float | None = None
+    """None: what the memory of a process holds is no account of dollars."""
 
     def __init__(
         self, *, name: str | None = None, weight: float = 1.0, priority: int = 0, namespace: str = "manystream"
@@ -71,12 +75,12 @@ class RayBudget:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)
 
-    async def exchange(self, account: str, report: Report) -> Grant:
+    async def exchange(self, account: str, report: Told[GrantT]) -> GrantT:
         """Takes a report to the ledger. Cancelled, it may have been booked all the same, which does no harm."""
         # In a thread, since Ray's references can only be awaited on asyncio.
         return await anyio.to_thread.run_sync(self._exchange_now, account, report, abandon_on_cancel=True)
 
-    def _exchange_now(self, account: str, report: Report) -> Grant:
+    def _exchange_now(self, account: str, report: Told[GrantT]) -> GrantT:
         if not self._ray.is_initialized():  # else Ray would start a cluster of its own
             raise CarrierFailed("Ray: this process is in no cluster; call ray.init() before")
         with self._lock:
@@ -89,7 +93,7 @@ class RayBudget:
                 self._actor = None
                 raise CarrierFailed(f"Ray: {type(exc).__name__}") from None
         try:
-            grant: Grant = self._ray.get(answer, timeout=_STARTS if fresh else _SECONDS)
+            grant: GrantT = self._ray.get(answer, timeout=_STARTS if fresh else _SECONDS)
         except Exception as exc:
             if not isinstance(exc, self._ray.exceptions.GetTimeoutError):
                 self._actor = None  # it may be gone for good: the next time another is made
@@ -120,6 +124,6 @@ class Ledgers:
     def __init__(self) -> None:
         self._ledgers = MemoryLedgers(time.monotonic)
 
-    def exchange(self, account: str, report: Report) -> Grant:
+    def exchange(self, account: str, report: Told[GrantT]) -> GrantT:
         """Takes a report in, and grants a share."""
         return self._ledgers.exchange(account, report)

@@ -17,8 +17,8 @@ import anyio.to_thread
 from .booking import booked
 from .budget import CarrierFailed
 from .checks import check_shares
-from .messages import Grant, Report
-from .state import FORMAT, encoded
+from .messages import GrantT, Told
+from .state import FORMAT
 
 __all__ = ["RedisBudget"]
 
@@ -32,7 +32,7 @@ local found = redis.call('HMGET', KEYS[1], 'version', 'state')
 local version = found[1] or '0'
 if ARGV[1] == version then
     redis.call('HSET', KEYS[1], 'version', tostring(tonumber(version) + 1), 'state', ARGV[2])
-    redis.call('EXPIRE', KEYS[1], ARGV[3])
+    if ARGV[3] ~= '0' then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
     return {1}
 end
 return {0, version, found[2] or '', redis.call('TIME')}
@@ -44,8 +44,9 @@ class RedisBudget:
     """One budget for all engines that use the same key and this Redis server, on any number of machines.
 
     `url` is as redis-py has it: `redis://user:password@host:6379/0`, `rediss://` with TLS, or `unix://`. `name`,
-    `weight` and `priority` are as in `HostBudget`. On the server stand hashes of accounts, numbers and times, under
-    keys that begin with `manystream:budget:`; a state that nobody touches is gone after an hour.
+    `weight`, `priority` and `spend_cap` are as in `HostBudget`. On the server stand hashes of accounts, numbers and
+    times, under keys that begin with `manystream:budget:`. What nobody touches is gone after an hour; dollars that were
+    spent under a cap stay until they are reset, as long as the server keeps its data.
 
     It needs the extra `redis`. Raises `TypeError` and `ValueError` for settings that make no sense, and `ImportError`
     without redis-py. Nothing is connected before it is used. It may be given to several engines.
@@ -53,9 +54,17 @@ class RedisBudget:
 
     on_host = False
 
-    def __init__(self, url: str, *, name: str | None = None, weight: float = 1.0, priority: int = 0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str | None = None,
+        weight: float = 1.0,
+        priority: int = 0,
+        spend_cap: float | None = None,
+    ) -> None:
         check_url(url)
-        check_shares(name, weight, priority)
+        check_shares(name, weight, priority, spend_cap)
         try:
             self._redis: Any = import_module("redis")
         except ImportError:
@@ -63,6 +72,7 @@ class RedisBudget:
         self.name = name
         self.weight = weight
         self.priority = priority
+        self.spend_cap = spend_cap
         self._url = url
         self._lock = Lock()
         self._client: Any = None
@@ -71,24 +81,25 @@ class RedisBudget:
     def __repr__(self) -> str:
         return f"RedisBudget({self._shown!r}, name={self.name!r})"
 
-    async def exchange(self, account: str, report: Report) -> Grant:
+    async def exchange(self, account: str, report: Told[GrantT]) -> GrantT:
         """Takes a report to the ledger. Cancelled, it may have been booked all the same, which does no harm."""
         wait, longest = _TRIES_AGAIN
-        found = await self._ask(account, _ONLY_READ, b"")
+        kept = 0 if report.lasting else _KEPT
+        found = await self._ask(account, _ONLY_READ, b"", kept)
         while True:
             _, version, data, (seconds, microseconds) = found
             state, grant = booked(data, report, int(seconds) + int(microseconds) / 1e6)
-            found = await self._ask(account, version, encoded(state))
+            found = await self._ask(account, version, state, kept)
             if found[0] == 1:
                 return grant
             await anyio.sleep(wait * uniform(0.0, 1.0))
             wait = min(1.5 * wait, longest)
 
-    async def _ask(self, account: str, version: Any, data: bytes) -> Any:
+    async def _ask(self, account: str, version: Any, data: bytes, kept: int) -> Any:
         # In a thread, since redis-py has no client for trio. One that hangs is left to its timeout.
-        return await anyio.to_thread.run_sync(self._ask_now, account, version, data, abandon_on_cancel=True)
+        return await anyio.to_thread.run_sync(self._ask_now, account, version, data, kept, abandon_on_cancel=True)
 
-    def _ask_now(self, account: str, version: Any, data: bytes) -> Any:
+    def _ask_now(self, account: str, version: Any, data: bytes, kept: int) -> Any:
         try:
             with self._lock:
                 if self._client is None:
@@ -100,7 +111,7 @@ class RedisBudget:
                     )
                     self._script = self._client.register_script(_SCRIPT)
                 script = self._script
-            return script(keys=[f"manystream:budget:{FORMAT}:{account}"], args=[version, data, _KEPT])
+            return script(keys=[f"manystream:budget:{FORMAT}:{account}"], args=[version, data, kept])
         except (self._redis.RedisError, OSError, ValueError) as exc:
             # What redis-py says may hold what the server was sent.
             raise CarrierFailed(f"{self._shown}: {type(exc).__name__}") from None

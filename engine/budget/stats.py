@@ -19,3 +19,7 @@ class BudgetStats:
     """Whether the budget can't be reached: the engine goes on with the share that it had."""
     on_host: bool = True
     """Whether the others are processes of this host."""
+    spent: float | None = None
+    """What all who give the budget's name have spent, in dollars; None without a spend cap of the budget."""
+    spend_cap: float | None = None
+    """What they may spend together."""

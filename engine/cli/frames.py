@@ -55,6 +55,7 @@ def figures_now(figures: Figures, speed: Speed, stats: EngineStats) -> dict[str,
             }
             for pool in stats.pools
         ],
+        "budget": None if stats.budget is None else attrs.asdict(stats.budget),
     }
 
 

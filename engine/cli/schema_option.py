@@ -65,6 +65,8 @@ def _read(path: str) -> Mapping[str, Any]:
 
 
 def _imported(module: str, name: str) -> Any:
+    if not name:
+        raise InputError(f"--schema {module}:: a type is named as module:Type")
     here = os.getcwd()
     if here not in sys.path:  # the command's own path begins where it is installed
         sys.path.insert(0, here)
@@ -72,6 +74,6 @@ def _imported(module: str, name: str) -> Any:
         found: Any = import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except Exception as exc:  # a user's module may raise anything
+    except (Exception, SystemExit) as exc:  # a user's module may raise anything
         raise InputError(f"--schema {module}:{name}: {type(exc).__name__}: {exc}") from None
     return found

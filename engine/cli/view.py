@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.text import Text
 
 from ..admission import Reason
-from ..report.units import compact, duration, printable, rate, seconds, shorten
+from ..report.units import compact, cost, duration, printable, rate, seconds, shorten
 from ..runs.failures import Failure
 from ..runs.figures import Figures
 from ..runs.rates import Speed
@@ -25,7 +25,7 @@ from .pieces import (
     such_as,
 )
 
-__all__ = ["live_lines", "plain_line", "stopping_text", "waiting_text"]
+__all__ = ["live_lines", "plain_line", "sharing_text", "stopping_text", "waiting_text"]
 
 _WAITS = {
     "concurrency": "for a slot",
@@ -102,6 +102,8 @@ def live_lines(figures: Figures, speed: Speed, stats: EngineStats, width: int) -
         ("to first content", _percentiles(figures.first_content())),
         ("between contents", _percentiles(figures.between_contents())),
     ]
+    if (shared := sharing_text(stats)) is not None:
+        rows.append(("limits", [Text(shared, "yellow" if stats.budget is not None and stats.budget.alone else "")]))
     rows += [(pool.name, _pool(pool)) for pool in sorted(stats.pools, key=lambda pool: -pool.running)[:_POOLS]]
     for label, pieces in rows:
         lines += _flow(label, pieces, width)
@@ -263,6 +265,8 @@ def plain_line(figures: Figures, speed: Speed, stats: EngineStats) -> str:
         pieces.insert(0, shorten(figures.trouble, MESSAGE))
     if stats.waits:
         pieces.append(waiting_text(stats))
+    if (shared := sharing_text(stats)) is not None:
+        pieces.append(f"limits {shared}")
     pieces += [f"{printable(pool.name)} {_pause(pool)}" for pool in stats.pools if pool.pause >= _LONG_PAUSE]
     first = figures.first_content()
     pieces += [
@@ -274,6 +278,21 @@ def plain_line(figures: Figures, speed: Speed, stats: EngineStats) -> str:
         _remaining(figures, speed),
     ]
     return ", ".join(pieces).replace(JOINT, " ")
+
+
+def sharing_text(stats: EngineStats) -> str | None:
+    """With how many the limits are shared; None when with nobody."""
+    budget = stats.budget
+    if budget is None:
+        return None
+    spent = "" if budget.spent is None else f", {cost(budget.spent)} of {cost(budget.spend_cap or 0.0)} spent together"
+    if budget.alone:
+        return f"not shared: the budget can't be reached{spent}"
+    if budget.participants < 2:
+        return spent.removeprefix(", ") or None
+    others = budget.participants - 1
+    words = f"shared with {others:,} {'other' if others == 1 else 'others'}, {round(100 * budget.share)} % are ours"
+    return f"{words}{spent}"
 
 
 def stopping_text(stats: EngineStats) -> str:

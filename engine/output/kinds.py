@@ -2,22 +2,40 @@
 
 import dataclasses
 import types
+from collections import abc
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NotRequired, Required, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 import msgspec
-from typing_extensions import is_typeddict
+from typing_extensions import ReadOnly, is_typeddict
 
 from ...actors.wire import JsonPath
 
-__all__ = ["fields_of", "holds_pydantic", "item_type", "types_at"]
+__all__ = ["fields_of", "holds_lazy", "holds_pydantic", "item_type", "types_at"]
 
-_LISTS = ("list", "set", "frozenset", "deque", "Sequence", "MutableSequence", "Collection", "Set", "Iterable")
+_LAZY: tuple[Any, ...] = (abc.Iterable, abc.Iterator, abc.Generator)
+_DICTIONARIES = ("dict", "Mapping", "MutableMapping", "defaultdict", "OrderedDict")
+_SAID_OF_IT: tuple[Any, ...] = (Annotated, Required, NotRequired, ReadOnly)
+_LISTS = ("list", "set", "frozenset", "deque", "Sequence", "MutableSequence", "Collection", "Set")
 
 
 def holds_pydantic(given: Any) -> bool:
     """Whether a type is, or holds anywhere, a model or a dataclass of pydantic's."""
+    return any(
+        hasattr(found, "__pydantic_core_schema__") or hasattr(found, "__pydantic_validator__")
+        for found in _held_by(given)
+    )
+
+
+def holds_lazy(given: Any) -> bool:
+    """Whether a type is, or holds anywhere, something that is made item by item when it is asked for, such as an
+    `Iterable`: nothing of it would have been checked."""
+    return any((get_origin(found) or found) in _LAZY for found in _held_by(given))
+
+
+def _held_by(given: Any) -> Iterator[Any]:
+    """A type, and all that it is made of, each once."""
     seen: list[Any] = []
     waiting = [given]
     while waiting:
@@ -25,10 +43,9 @@ def holds_pydantic(given: Any) -> bool:
         if any(found is other for other in seen):
             continue
         seen.append(found)
-        if hasattr(found, "__pydantic_core_schema__") or hasattr(found, "__pydantic_validator__"):
-            return True
+        yield found
         waiting += [*get_args(found), getattr(found, "__value__", None), *fields_of(found).values()]
-    return False
+        waiting.append(getattr(found, "__supertype__", None))
 
 
 def fields_of(given: Any) -> dict[str, Any]:
@@ -77,11 +94,19 @@ def types_at(given: Any, path: JsonPath) -> list[Any]:
         found = [
             inner
             for kind in found
-            for told in ([fields_of(kind).get(str(key))] if isinstance(key, str) else [item_type(kind)])
+            for told in ([_member_type(kind, key)] if isinstance(key, str) else [item_type(kind)])
             if told is not None
             for inner in _alternatives(told)
         ]
     return found
+
+
+def _member_type(given: Any, name: str) -> Any:
+    """The type of a member of an object, by its name; None when there is none of that name."""
+    arguments = get_args(given)
+    if getattr(get_origin(given), "__name__", "") in _DICTIONARIES and len(arguments) == 2:
+        return arguments[1]
+    return fields_of(given).get(name)
 
 
 def item_type(given: Any) -> Any:
@@ -96,8 +121,12 @@ def item_type(given: Any) -> Any:
 
 def _alternatives(given: Any) -> Iterator[Any]:
     origin = get_origin(given)
-    if origin is Annotated:
+    if origin in _SAID_OF_IT:
         yield from _alternatives(get_args(given)[0])
+    elif (supertype := cast("Any", getattr(given, "__supertype__", None))) is not None:
+        yield from _alternatives(supertype)
+    elif getattr(given, "__pydantic_root_model__", False):
+        yield from _alternatives(fields_of(given)["root"])
     elif origin is Union or isinstance(given, types.UnionType):
         for inner in get_args(given):
             yield from _alternatives(inner)

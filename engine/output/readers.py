@@ -7,14 +7,14 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Union, cast
 
 import msgspec
 
 from ...actors import JsonObject
 from ...actors.stream import InvalidOutput
 from ...actors.wire import JsonPath, parse_json
-from .kinds import holds_pydantic, item_type, types_at
+from .kinds import holds_lazy, holds_pydantic, item_type, types_at
 from .subset import members, resolve
 
 __all__ = ["TypeReader", "json_of", "reader_for"]
@@ -53,6 +53,8 @@ def reader_for(given: Any) -> TypeReader:
         return _SchemaReader(dict(cast("Mapping[str, Any]", given)), None)
     if isinstance(given, str):
         raise TypeError(f"output is a type or a JSON Schema, not the name {given!r}")
+    if holds_lazy(given):
+        raise TypeError(f"output: {_said(given)} would be read lazily, and nothing of it be checked: write list[...]")
     if holds_pydantic(given):
         return _by_pydantic(given)
     try:
@@ -116,8 +118,11 @@ def json_of(text: str) -> Any:
 
 
 def _item_reader(given: Any, path: JsonPath) -> TypeReader | None:
-    found = [inner for kind in types_at(given, path) if (inner := item_type(kind)) is not None]
-    return reader_for(found[0]) if len(found) == 1 else None
+    found: list[Any] = []
+    for kind in types_at(given, path):
+        if (inner := item_type(kind)) is not None and inner not in found:
+            found.append(inner)
+    return reader_for(Union[tuple(found)]) if found else None  # noqa: UP007
 
 
 def _by_pydantic(given: Any) -> TypeReader:
@@ -134,21 +139,29 @@ class _PydanticReader:
     def __init__(self, given: Any, adapter: Any, schema: JsonObject) -> None:
         self._type = given
         self.schema = schema
-        self._adapter = adapter
+        from pydantic import ValidationError
+        from pydantic_core import PydanticSerializationError, to_json
+
+        self._validate: Callable[[str | bytes], Any] = adapter.validate_json
+        self._to_json: Callable[[Any], bytes] = to_json
+        self._invalid, self._unwritable = ValidationError, PydanticSerializationError
 
     def read(self, text: str) -> Any:
-        from pydantic import ValidationError
-
         try:
-            return self._adapter.validate_json(text)
-        except ValidationError as exc:
+            return self._validate(text)
+        except self._invalid as exc:
             raise _told_by_pydantic(exc) from None
         except UnicodeEncodeError:
             raise InvalidOutput("", "it holds half a surrogate pair, which pydantic does not take") from None
 
     def convert(self, value: Any) -> Any:
         # From JSON again, not from the data: strict models take dates and the like only from JSON.
-        return self.read(json.dumps(value))
+        try:
+            return self._validate(self._to_json(value))
+        except self._invalid as exc:
+            raise _told_by_pydantic(exc) from None
+        except self._unwritable:  # half a surrogate pair, of which `read` says what is wrong
+            return self.read(json.dumps(value))
 
     def item(self, path: JsonPath) -> TypeReader | None:
         return _item_reader(self._type, path)
@@ -184,7 +197,9 @@ class _SchemaReader:
         try:
             self._validator: Any = jsonschema_rs.validator_for(schema, mask="the value", validate_formats=True)
         except (ValueError, jsonschema_rs.ReferencingError) as exc:
-            raise TypeError(f"output: this is no JSON Schema: {_first_line(exc)}") from exc
+            place = _shown(getattr(exc, "instance_path", ()))
+            at = f" at {place}" if place else ""
+            raise TypeError(f"output: this is no JSON Schema{at}: {_first_line(exc)}") from exc
 
     def read(self, text: str) -> Any:
         return self.convert(json_of(text))
@@ -199,10 +214,10 @@ class _SchemaReader:
         found = [self.schema]
         for key in (*path, 0):
             found = [inner for part in found for kind in self._alternatives(part) for inner in _step(kind, key)]
-        if len(found) != 1:
+        if not found:
             return None
         shared = {name: self._root[name] for name in ("$defs", "definitions", "$schema") if name in self._root}
-        return _SchemaReader({**shared, **found[0]}, self._root)
+        return _SchemaReader({**shared, **(found[0] if len(found) == 1 else {"anyOf": found})}, self._root)
 
     def _alternatives(self, schema: JsonObject) -> list[JsonObject]:
         if isinstance(reference := schema.get("$ref"), str):
@@ -212,5 +227,9 @@ class _SchemaReader:
 
 
 def _step(schema: JsonObject, key: str | int) -> list[JsonObject]:
-    inner: object = members(schema).get(key) if isinstance(key, str) else schema.get("items")
+    inner: object
+    if isinstance(key, str):
+        inner = members(schema).get(key, schema.get("additionalProperties"))
+    else:
+        inner = schema.get("items")
     return [cast("JsonObject", inner)] if isinstance(inner, dict) else []

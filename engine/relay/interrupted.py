@@ -22,7 +22,7 @@ def parts_of(recording: Recording) -> Fold:
 def interruption(recording: Recording, fold: Fold) -> tuple[Cursor, StreamResult]:
     """The events that end a stream after those of its recording: an end for each open part, and the terminal event.
     They are to be read from the cursor. With the result, which has what was received."""
-    log = EventLog(recording.first.stream_id, recording.seq)
+    log = EventLog(fold.stream_id, recording.seq)
     cursor = Recording(log, Audience(lambda _: None)).after(log.base)
     for index, part in fold.open_parts():
         log.add(PartEndEvent, index, attrs.evolve(part, complete=False))

@@ -83,6 +83,7 @@ class SharedStreams:
         self._to_read = anyio.Event()
         self._written_at = -_RENEWAL
         self._failing = False
+        self._left = False
         self._thread = anyio.CapacityLimiter(2)  # one writes, one reads
 
     async def _do(self, work: Callable[..., _T], *arguments: Any) -> _T:
@@ -92,13 +93,14 @@ class SharedStreams:
 
     async def create(self, stream_id: str, key: str | None, run_id: str, request: str | None) -> None:
         """A stream that is to run here. Raises `StoreFailed`."""
-        await self._do(self._store.create, Head(stream_id, key, run_id, 1, request=request), self._owner)
+        head = Head(stream_id, key, run_id, 1, request=request)
+        await self._do(self._store.create, head, self._owner, self._lease)
 
     def write(self, stream: Relayed) -> None:
         """Writes a stream that was created, from its beginning."""
         cursor, copy = stream.recording.after(0), None
         if self._logged:
-            stream.recording = _empty(stream.id)
+            stream.recording = _empty()
             copy = Copy(stream.recording.first)
         self._writing[stream.id] = _Writing(stream, cursor, stream.epoch, copy)
 
@@ -108,13 +110,13 @@ class SharedStreams:
 
     async def copy(self, head: Head) -> Relayed:
         """A copy of a stream that runs elsewhere, with all that was written by now; it is kept up from now on."""
-        stream = Relayed(head.id, head.key, _empty(head.id), self._clock, run_id=head.run_id)
+        stream = Relayed(head.id, head.key, _empty(), self._clock, run_id=head.run_id)
         self._copy(stream)
         await self._catch_up([head.id])
         return stream
 
     def _copy(self, stream: Relayed) -> None:
-        recording = _empty(stream.id)
+        recording = _empty()
         stream.recording = recording
         self._reading[stream.id] = stream, Copy(recording.first)
         self._to_read.set()
@@ -127,14 +129,14 @@ class SharedStreams:
 
     async def run_writer(self) -> None:
         """Writes what comes, and takes over what others left."""
-        while True:
+        while not self._left:
             await self._write()
             await anyio.sleep(_WINDOW)
 
     async def _write(self) -> None:
         rows = [row for one in list(self._writing.values()) for row in one.take()]
         now = self._clock()
-        if not rows and now - self._written_at < _RENEWAL:
+        if self._left or (not rows and now - self._written_at < _RENEWAL):
             return
         reading = [stream.id for stream, _ in self._reading.values() if stream.tabs]
         try:
@@ -161,8 +163,8 @@ class SharedStreams:
 
     def _appended(self, row: Row) -> None:
         one = self._writing.get(row.id)
-        if one is None:
-            return
+        if one is None or row not in one.rows:
+            return  # it was written twice, which appends it once
         one.rows.remove(row)
         if row.entry.ends:
             del self._writing[row.id]
@@ -176,7 +178,7 @@ class SharedStreams:
         one = self._writing.pop(name, None)
         if one is None:
             return
-        _log.warning("stream %s was taken over by another process: this one had not renewed its lease in time", name)
+        _log.warning("a stream was taken over by another process: this one had not renewed its lease in time")
         stream = one.stream
         handle, stream.handle, stream.fenced, stream.is_copy = stream.handle, None, True, True
         if handle is not None:
@@ -190,7 +192,7 @@ class SharedStreams:
 
     async def run_reader(self) -> None:
         """Keeps the copies up."""
-        while True:
+        while not self._left:
             if not self._reading:
                 self._to_read = anyio.Event()
                 await self._to_read.wait()
@@ -247,24 +249,32 @@ class SharedStreams:
         if cursor is None:
             cursor, result = interruption(stream.recording, parts_of(stream.recording))
         self._writing[head.id] = _Writing(stream, cursor, head.epoch + 1)
-        _log.warning("stream %s: its process is gone; it is %s here", head.id, "ended" if result else "continued")
+        # Without its id, which opens it.
+        _log.warning(
+            "the process of a relayed stream is gone; the stream is %s here", "ended" if result else "continued"
+        )
         if result is not None:
             self._told(stream, result)
 
     # -- leaving
 
     async def leave(self, patience: float) -> None:
-        """Writes what is left, and gives up the lease."""
+        """Writes what is left, gives up the lease, and writes no more: what still runs here may be taken over."""
+        if self._left:
+            return
         with anyio.move_on_after(patience):
             while any(one.take() for one in self._writing.values()):
                 self._written_at = -_RENEWAL
                 await self._write()
                 if self._failing:
                     await anyio.sleep(_WINDOW)
+        self._left = True
+        for one in self._writing.values():
+            one.stream.fenced = True
         with suppress(StoreFailed):
             await self._do(self._store.release, self._owner)
         await self._do(self._store.close)
 
 
-def _empty(stream_id: str) -> Recording:
-    return Recording(EventLog(stream_id), Audience(lambda _: None))
+def _empty() -> Recording:
+    return Recording(EventLog(""), Audience(lambda _: None))  # the events say which stream it is

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from . import __version__
+from .budget_command import budget
 from .command_group import COMPLETION_VARIABLE, CommandGroup, exit_with
 from .options import (
     STATUS,
@@ -532,6 +533,7 @@ def simulate(
 
 
 app.command()(serve)
+app.command()(budget)
 
 
 def main() -> None:

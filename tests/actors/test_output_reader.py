@@ -83,6 +83,17 @@ def test_an_item_does_not_wait_for_the_end_of_its_array() -> None:
     assert reader.state(("lines",)) == "growing"
 
 
+def test_a_list_in_a_list_has_items_too() -> None:
+    reader = OutputReader()
+    readers = {n: reader.items(("rows", n)) for n in range(3)}
+    taken: dict[int, list[int]] = {n: [] for n in readers}
+    for event in text(*cut('{"rows": [[1, 2], [], [30, 40, 5]]}', 1)):
+        reader.feed(event)
+        for n, items in readers.items():
+            taken[n] += items.take()
+    assert taken == {0: [1, 2], 1: [], 2: [30, 40, 5]}
+
+
 def test_the_whole_output_can_be_the_array() -> None:
     assert fed(*text('[1, "b"]')).items().take() == [1, "b"]
 

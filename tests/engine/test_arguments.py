@@ -186,12 +186,14 @@ WRONG: dict[Callable[..., object], dict[str, list[object]]] = {
         "name": ["", *NOT_NAMES],
         "weight": [*AMOUNT_ABOVE_0, None],
         "priority": ["1", 1.5, None],
+        "spend_cap": [*AMOUNT_ABOVE_0, 5.0],  # without a name
     },
     redis: {
         "url": ["", 5, b"redis://host", "host", f"http://:{KEY}@host", f"redis://:{KEY}@", f"redis://:{KEY}@host:port"],
         "name": ["", *NOT_NAMES],
         "weight": [*AMOUNT_ABOVE_0, None],
         "priority": ["1", 1.5, None],
+        "spend_cap": [*AMOUNT_ABOVE_0, 5.0],  # without a name
     },
     Linger: {"seconds": [*NOT_NUMBERS, -1, None, math.inf]},
     Lossless: {"buffer": [*COUNT_ABOVE_0, None], "stall_timeout": SECONDS_ABOVE_0},

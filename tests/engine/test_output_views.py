@@ -108,6 +108,8 @@ async def test_a_bad_ending_is_raised_behind_the_items_of_a_handle(engine: Engin
             pass
     with pytest.raises(ValueError, match="no list at 'total'"):
         handle.items("total")
+    with pytest.raises(ValueError, match="counts from the first item"):
+        handle.items("lines", -1)
 
 
 async def test_a_view_that_is_dropped_leaves_the_stream(engine: Engine, simulator: Simulator) -> None:
@@ -148,7 +150,7 @@ async def test_many_items_of_one_event_leave_the_loop_to_others(engine: Engine, 
         tasks.start_soon(others)
         assert [number async for number in handle.items()] == [*range(1000)]
         tasks.cancel_scope.cancel()
-    assert turns >= 1000 // 32
+    assert turns > 1000 // 32 // 2
 
 
 # -- of a tool's arguments
@@ -237,7 +239,7 @@ async def test_items_end_when_something_is_cancelled(engine: Engine, simulator: 
                 engine.cancel_group("ours")
     assert raised == [anyio.get_cancelled_exc_class() if by == "the task" else StreamCancelled]
     assert found == LINES[: len(found)]
-    assert stream.result.state == "cancelled"
+    assert (await other.wait()).state == "cancelled"
 
 
 # -- in synchronous code

@@ -59,8 +59,8 @@ class Written:
 class Store(Protocol):
     """Its methods block, and are called in a thread, one at a time. All raise `StoreFailed`."""
 
-    def create(self, head: Head, owner: str) -> None:
-        """A stream that `owner` writes. It is the latest of its key."""
+    def create(self, head: Head, owner: str, lease: float) -> None:
+        """A stream that `owner` writes, who has a lease of so many seconds. It is the latest of its key."""
         ...
 
     def look(self, name: str) -> Head | None:

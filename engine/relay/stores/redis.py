@@ -128,7 +128,7 @@ class RedisStore:
             # What redis-py says may hold what the server was sent.
             raise StoreFailed(f"{self._shown}: {type(exc).__name__}") from None
 
-    def create(self, head: Head, owner: str) -> None:
+    def create(self, head: Head, owner: str, lease: float) -> None:
         """See `Store`."""
         fields = {"run_id": head.run_id, "owner": owner, "epoch": str(head.epoch), "seq": "0"}
         if head.key is not None:
@@ -138,6 +138,7 @@ class RedisStore:
 
         def work(client: Any) -> None:
             with client.pipeline() as pipe:
+                pipe.set(f"{_PREFIX}owner:{owner}", "1", px=max(1, round(lease * 1000)))
                 pipe.hset(f"{_PREFIX}stream:{head.id}", mapping=fields)
                 pipe.expire(f"{_PREFIX}stream:{head.id}", _KEPT)
                 pipe.sadd(f"{_PREFIX}running", head.id)

@@ -82,11 +82,13 @@ class SQLiteStore:
                 raise StoreFailed(f"{self._path}: {type(exc).__name__}: {exc}") from None
             return done
 
-    def create(self, head: Head, owner: str) -> None:
+    def create(self, head: Head, owner: str, lease: float) -> None:
         """See `Store`."""
-        values = head.id, head.key, head.run_id, owner, head.epoch, time.time(), head.request
+        now = time.time()
+        values = head.id, head.key, head.run_id, owner, head.epoch, now, head.request
 
         def work(connection: sqlite3.Connection) -> None:
+            connection.execute("insert or replace into owners values(?, ?)", (owner, now + lease))
             connection.execute(
                 "insert into streams(id, key, run_id, owner, epoch, made, request) values(?, ?, ?, ?, ?, ?, ?)", values
             )

@@ -89,7 +89,7 @@ def test_a_copy_is_what_it_is_a_copy_of() -> None:
     entry = written(cursor)
     assert entry is not None
     assert entry.text.count("[") < 30  # a run is one item
-    copy = Copy(EventLog("s"))
+    copy = Copy(EventLog(""))  # which takes its name from the events
     mirror = recording_of(copy.last)
     assert copy.load(entry) is not None
     assert (mirror.ended, mirror.seq, mirror.characters) == (True, original.seq, original.characters)

@@ -48,12 +48,13 @@ class Broken:
     name: str | None = None
     weight = 1.0
     priority = 0
+    spend_cap: float | None = None
     on_host = False
 
     def __init__(self, carry: Callable[[str, Report], Awaitable[Grant]]) -> None:
         self._carry = carry
 
-    async def exchange(self, account: str, report: Report) -> Grant:
+    async def exchange(self, account: str, report: Any) -> Any:
         return await self._carry(account, report)
 
     async def aclose(self) -> None:
@@ -134,6 +135,8 @@ def test_what_stats_tell(run: Callable[[Main], None], tmp_path: Path) -> None:
             assert third.stats().budget is None
             assert (budget.participants, budget.share, budget.alone) == (2, 0.75, False)
             assert (other.participants, other.share) == (2, 0.25)
+            retries = [engine._admission._retries for engine in (first, second, third)]  # pyright: ignore[reportPrivateUsage]
+            assert [one._per_second for one in retries] == [0.75, 0.25, 1.0]  # pyright: ignore[reportPrivateUsage]
             assert 0 <= budget.age <= 0.3
             [pool] = second.stats().pools
             assert pool.limits["requests_per_minute"].per_minute == 60
@@ -195,6 +198,28 @@ def test_a_carrier_that_fails_stops_no_stream_and_is_told_once(
     told = [record.message for record in caplog.records if "budget.out_of_reach" in record.message]
     assert len(told) == 1
     assert "secret" not in caplog.text
+
+
+def test_a_carrier_that_starts_something_is_waited_for(run: Callable[[Main], None], tmp_path: Path) -> None:
+    async def main() -> None:
+        real = host(tmp_path / "b.db")
+
+        async def carry(account: str, report: Report) -> Grant:
+            await anyio.sleep(4)
+            return await real.exchange(account, report)
+
+        for seconds, alone in ((9.0, False), (1.0, True)):
+            budget = Broken(carry)
+            budget.starts_within = seconds  # pyright: ignore[reportAttributeAccessIssue]
+            async with engine_in_memory(simulated(), budget=budget) as engine:
+                engine.submit("Hello")
+                await anyio.sleep(1.5)
+                told = engine.stats().budget
+                assert told is not None
+                assert told.alone is alone
+        await real.aclose()
+
+    run(main)
 
 
 def test_a_carrier_that_comes_back_is_used_again(run: Callable[[Main], None], tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", [*sys.path])
     Path("rivers_of_a_test.py").write_text(MODULE)
     Path("fact.json").write_text(json.dumps(SCHEMA))
+    Path("leaves_of_a_test.py").write_text("raise SystemExit(3)")
+    Path("typo.json").write_text('{"type": "object", "properties": {"river": {"type": "strng"}}}')
     Path("list.json").write_text("[1]")
     Path("none.json").write_text("{")
     Path("in.jsonl").write_text('{"prompt": "A river", "custom_id": "a"}\n')
@@ -152,6 +154,9 @@ def test_a_plan_counts_the_schema_and_knows_its_answers(simulator: Simulator) ->
     [
         ("absent.json", "absent.json: no such file"),
         ("Fact", "no such file.*; a type is named as module:Type"),
+        ("leaves_of_a_test:Fact", "SystemExit: 3"),
+        ("rivers_of_a_test:", "a type is named as module:Type"),
+        ("typo.json", "no JSON Schema at properties.river.type: "),
         ("list.json", "a JSON Schema is an object"),
         ("none.json", "is not JSON"),
         ("absent_module:Fact", "ModuleNotFoundError: No module named 'absent_module'"),
@@ -161,6 +166,8 @@ def test_a_plan_counts_the_schema_and_knows_its_answers(simulator: Simulator) ->
     ],
 )
 def test_what_is_wrong_with_it_is_one_line(given: str, words: str) -> None:
+    if given == "typo.json":
+        pytest.importorskip("jsonschema_rs")
     with pytest.raises(InputError, match=words) as caught:
         read_schema(given)
     assert str(caught.value).startswith(f"--schema {given}: ")

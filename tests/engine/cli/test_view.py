@@ -13,7 +13,17 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from manystream import Attempt, EngineStats, ErrorInfo, PoolStats, StreamResult, Timings, Usage, WaitingRequest
+from manystream import (
+    Attempt,
+    BudgetStats,
+    EngineStats,
+    ErrorInfo,
+    PoolStats,
+    StreamResult,
+    Timings,
+    Usage,
+    WaitingRequest,
+)
 from manystream.actors.stream.result import Ending
 from manystream.engine import LimitStats
 from manystream.engine.admission import Reason
@@ -21,7 +31,7 @@ from manystream.engine.cli.ending import RunEnding, last_lines
 from manystream.engine.cli.pieces import paid_twice
 from manystream.engine.cli.session_text import lost, outcome, summary, warn_of_paid_twice
 from manystream.engine.cli.telling import fail, say
-from manystream.engine.cli.view import live_lines, plain_line, stopping_text, waiting_text
+from manystream.engine.cli.view import live_lines, plain_line, sharing_text, stopping_text, waiting_text
 from manystream.engine.report.units import compact, cost, duration, plain, rate, seconds, shorten
 from manystream.engine.runs import Figures
 from manystream.engine.runs.failures import Failure
@@ -258,6 +268,30 @@ def test_a_plain_line(figures: Figures) -> None:
     assert plain_line(figures, Speed(), IDLE) == (
         "0 done, 0 failed, 0 running, 0 requests/s, 0 events/s, 0 tokens/s, $0.00, first content -, time left unknown"
     )
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        (None, None),
+        (BudgetStats(participants=1, share=1.0, age=0.1, alone=False), None),
+        (BudgetStats(participants=2, share=0.5, age=0.1, alone=False), "shared with 1 other, 50 % are ours"),
+        (
+            BudgetStats(participants=4, share=0.25, age=0.1, alone=False, spent=1.5, spend_cap=20.0),
+            "shared with 3 others, 25 % are ours, $1.50 of $20.00 spent together",
+        ),
+        (
+            BudgetStats(participants=1, share=1.0, age=0.1, alone=False, spent=1.5, spend_cap=20.0),
+            "$1.50 of $20.00 spent together",
+        ),
+        (BudgetStats(participants=4, share=0.25, age=9.0, alone=True), "not shared: the budget can't be reached"),
+    ],
+)
+def test_with_whom_limits_are_shared(figures: Figures, budget: BudgetStats | None, said: str | None) -> None:
+    assert sharing_text(stats(budget=budget)) == said
+    shown = " ".join(line.plain for line in live_lines(figures, PACE, stats(budget=budget), 120))
+    told = plain_line(figures, PACE, stats(budget=budget))
+    assert ("limits " in shown) is (f"limits {said}" in told) is (said is not None)
 
 
 def test_what_requests_wait_for() -> None:

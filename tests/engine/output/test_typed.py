@@ -10,13 +10,14 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
 
 import attrs
 import msgspec
 import pytest
+import typing_extensions
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypedDict
 
@@ -231,6 +232,67 @@ def test_strict_models_take_dates_and_names_of_their_own() -> None:
     assert typed_output(Strict).read(json.dumps(data)).many == 2
 
 
+class OfLines(TypedDict, total=False):
+    needed: typing_extensions.Required[list[ADataclass]]
+    left_out: typing_extensions.NotRequired[list[ADataclass]]
+
+
+class RootOfLines(RootModel[list[ADataclass]]):
+    pass
+
+
+NewLines = NewType("NewLines", list[ADataclass])
+NamedLines = typing_extensions.TypeAliasType("NamedLines", list[ADataclass])
+
+
+@dataclass
+class FirstKind:
+    kind: Literal["first"]
+    lines: list[ADataclass]
+
+
+@dataclass
+class SecondKind:
+    kind: Literal["second"]
+    lines: list[ADataclass]
+
+
+@dataclass
+class ThirdKind:
+    kind: Literal["third"]
+    lines: list[Rain]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        (OfLines, ("needed",)),
+        (OfLines, ("left_out",)),
+        (RootOfLines, ()),
+        (NewLines, ()),
+        (NamedLines, ()),
+        (Annotated[list[ADataclass], "said"], ()),
+        (list[ADataclass] | None, ()),
+        (list[NewLines], (2,)),
+        (dict[str, list[ADataclass]], ("any name",)),
+        (FirstKind | SecondKind, ("lines",)),
+        (FirstKind | SecondKind | ThirdKind, ("lines",)),
+        (list[ADataclass] | dict[str, Rain], ()),
+    ],
+    ids=str,
+)
+def test_lists_are_found_under_every_name_that_types_have_for_them(kind: Any, path: tuple[str | int, ...]) -> None:
+    assert typed_output(OutputSpec(kind, via="tool")).item(path)(LINE) == value_of(ADataclass)
+
+
+@pytest.mark.parametrize(
+    "kind", [typing.Iterable[int], typing.Iterator[int], list[typing.Iterable[ADataclass]]], ids=str
+)
+def test_what_would_be_checked_later_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"write list\[\.\.\.\]"):
+        typed_output(kind)
+
+
 @dataclass
 class Even:
     number: int
@@ -251,6 +313,25 @@ def test_what_is_no_json_is_invalid(kind: Any, text: str) -> None:
     for spec in (kind, OutputSpec(kind, via="tool")):
         with pytest.raises(InvalidOutput):
             typed_output(spec).read(text)
+
+
+class Loose(BaseModel):
+    what: Any
+
+
+ODD: list[Any] = [10**40, -(2**63) - 1, -0.0, 1e300, "\x00\u2028😀", None, ["a", {"b": 1}], True]
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_an_item_of_a_model_is_what_the_whole_has(value: Any) -> None:
+    data = {"what": value}
+    made = typed_output(OutputSpec(list[Loose], via="tool"))
+    assert made.item(())(data) == made.read(json.dumps({"value": [data]}))[0]
+
+
+def test_an_item_with_half_a_surrogate_pair_is_invalid() -> None:
+    with pytest.raises(InvalidOutput):
+        typed_output(list[AModel]).item(())({**LINE, "sku": "\ud83d"})
 
 
 def test_several_faults_are_told_and_not_the_answer() -> None:

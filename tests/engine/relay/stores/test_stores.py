@@ -53,7 +53,7 @@ def entries(store: Store, after: int = 0, name: str = HEAD.id) -> list[tuple[int
 
 def test_entries_come_back_in_order_from_any_number_on(make: Make) -> None:
     one, two = make(), make()
-    one.create(HEAD, "a")
+    one.create(HEAD, "a", 30.0)
     assert write(one, "a", row(1, 9), row(10, 10)).lost == frozenset()
     assert write(one, "a", row(11, 12, ends=True)).lost == frozenset()
     assert entries(two) == [(1, 9, 1), (10, 10, 1), (11, 12, 1)]
@@ -65,11 +65,11 @@ def test_entries_come_back_in_order_from_any_number_on(make: Make) -> None:
 def test_a_stream_is_found_by_its_id_and_the_latest_by_its_key(make: Make) -> None:
     one, two = make(), make()
     assert two.look(HEAD.id) is None
-    one.create(HEAD, "a")
+    one.create(HEAD, "a", 30.0)
     later = attrs.evolve(HEAD, id="ms-2", request=None)
     time.sleep(0.002)
-    one.create(later, "a")
-    one.create(Head("ms-3", None, "run", 1), "a")
+    one.create(later, "a", 30.0)
+    one.create(Head("ms-3", None, "run", 1), "a", 30.0)
     assert (two.look("ms-1"), two.look("chat"), two.look("nothing")) == (HEAD, later, None)
     write(one, "a", row(1, 1, name="ms-2", ends=True))
     assert two.look("chat") == attrs.evolve(later, ended=True)
@@ -77,7 +77,7 @@ def test_a_stream_is_found_by_its_id_and_the_latest_by_its_key(make: Make) -> No
 
 def test_what_does_not_follow_is_refused_and_what_came_before_is_not_appended_again(make: Make) -> None:
     store = make()
-    store.create(HEAD, "a")
+    store.create(HEAD, "a", 30.0)
     write(store, "a", row(1, 3))
     assert write(store, "a", row(5, 6)).lost == {HEAD.id}
     assert write(store, "a", row(1, 3)).lost == frozenset()  # its answer was lost, and the row comes again
@@ -89,7 +89,7 @@ def test_what_does_not_follow_is_refused_and_what_came_before_is_not_appended_ag
 
 def test_an_orphan_is_claimed_once_and_its_old_writer_is_refused(make: Make) -> None:
     one, two, three = make(), make(), make()
-    one.create(HEAD, "a")
+    one.create(HEAD, "a", 30.0)
     write(one, "a", row(1, 2))
     assert write(two, "b").orphans == []
     assert not two.claim(HEAD, "b")  # it lives
@@ -105,17 +105,25 @@ def test_an_orphan_is_claimed_once_and_its_old_writer_is_refused(make: Make) -> 
     assert not three.claim(attrs.evolve(HEAD, epoch=2), "c")  # it has ended
 
 
+def test_a_stream_is_nobody_s_orphan_before_its_writer_has_written(make: Make) -> None:
+    one, two = make(), make()
+    one.create(HEAD, "a", 30.0)
+    assert write(two, "b").orphans == []
+    assert not two.claim(HEAD, "b")
+
+
 def test_what_is_released_is_an_orphan_at_once(make: Make) -> None:
     one, two = make(), make()
-    one.create(HEAD, "a")
+    one.create(HEAD, "a", 30.0)
     write(one, "a")
     one.release("a")
     assert [head.id for head in write(two, "b").orphans] == [HEAD.id]
 
 
 def test_of_many_that_claim_at_once_one_does(make: Make) -> None:
-    make().create(HEAD, "gone")
+    make().create(HEAD, "gone", 0.001)
     stores = [make() for _ in range(8)]
+    time.sleep(0.05)
     barrier, won = threading.Barrier(8), list[str]()
 
     def claim(store: Store, owner: str) -> None:
@@ -133,7 +141,7 @@ def test_of_many_that_claim_at_once_one_does(make: Make) -> None:
 
 def test_the_writer_hears_who_reads_and_who_wants_it_to_stop(make: Make) -> None:
     one, two = make(), make()
-    one.create(HEAD, "a")
+    one.create(HEAD, "a", 30.0)
     assert write(one, "a") == Written(orphans=[])
     write(two, "b", reading=[HEAD.id, "ms-none"])
     two.stop(HEAD.id, "enough")
@@ -146,7 +154,7 @@ def test_the_writer_hears_who_reads_and_who_wants_it_to_stop(make: Make) -> None
 
 def test_what_ended_is_forgotten_after_its_time(make: Make) -> None:
     store = make()
-    store.create(HEAD, "a")
+    store.create(HEAD, "a", 30.0)
     write(store, "a", row(1, 1, ends=True), retention=1)
     assert entries(store) == [(1, 1, 1)]
     time.sleep(1.2)
@@ -156,7 +164,7 @@ def test_what_ended_is_forgotten_after_its_time(make: Make) -> None:
 
 def test_a_store_is_used_again_after_it_was_closed(make: Make) -> None:
     store = make()
-    store.create(HEAD, "a")
+    store.create(HEAD, "a", 30.0)
     store.close()
     store.close()
     assert store.look(HEAD.id) == HEAD
@@ -165,7 +173,7 @@ def test_a_store_is_used_again_after_it_was_closed(make: Make) -> None:
 def test_a_file_is_for_its_owner_alone_and_one_of_another_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "relay.db"
     store = SQLiteStore(path)
-    store.create(HEAD, "a")
+    store.create(HEAD, "a", 30.0)
     assert {one.stat().st_mode & 0o777 for one in tmp_path.iterdir()} == {0o600}
     store.close()
     with sqlite3.connect(path) as connection:
