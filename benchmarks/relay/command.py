@@ -1,4 +1,5 @@
-"""`python -m benchmarks relay`: what an event costs to be told, and what a browser loses that comes back."""
+"""`python -m benchmarks relay`: what an event costs to be told and to be served, and what a browser loses that comes
+back."""
 
 import gc
 import json
@@ -11,6 +12,7 @@ from statistics import median
 from typing import Annotated, Any
 
 import typer
+from attrs import asdict
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,12 +20,14 @@ from rich.text import Text
 from ..speed.machine import describe
 from .comeback import SCENARIOS, lost
 from .encoding import BASE, PEERS, WAYS, Way, pieces_of
+from .serving import WAYS as SERVED_WAYS
+from .serving import Load, Measured, measure_serving, serving_table
 from .stacks import STACKS, TEXT
 
 __all__ = ["command", "measure", "table_of", "table_of_losses"]
 
 _WIDTH = 140
-_PARTS = ("encoding", "comeback")
+_PARTS = ("encoding", "serving", "comeback")
 
 
 def command(
@@ -32,14 +36,19 @@ def command(
     ] = None,
     events: Annotated[int, typer.Option(min=1, help="How many events are told in each round.")] = 4000,
     rounds: Annotated[int, typer.Option(min=1, help="How often each way takes its turn.")] = 9,
+    streams: Annotated[int, typer.Option(min=1, help="How many streams are served.")] = 100,
+    tabs: Annotated[int, typer.Option(min=1, help="How many tabs read each.")] = 2,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each way is served.")] = 5.0,
     out: Annotated[Path, typer.Option(help="The folder for the figures.")] = Path("benchmarks/out"),
     into: Annotated[
         Path | None, typer.Option(help="Where Node's packages are installed; what is there is used again.")
     ] = None,
 ) -> None:
-    """What it costs to write the events that browsers are told, and what a browser loses that comes back.
+    """What it costs to write the events that browsers are told and to serve them, and what a browser loses that comes
+    back.
 
-    `encoding` tells microseconds of one event of text; other libraries take part where they are installed. `comeback`
+    `encoding` tells microseconds of one event of text; other libraries take part where they are installed, and so they
+    do in `serving`, where uvicorn serves many tabs. `comeback`
     reloads, opens a second tab and kills a worker in mid-answer, and counts the characters that are lost; the AI SDK's
     stack takes part where there are Node and redis-server.
     """
@@ -52,6 +61,9 @@ def command(
         console = Console(highlight=False, width=_WIDTH)
     if "encoding" in (parts or _PARTS):
         figures["microseconds"] = _encoding(console, notes, events, rounds)
+    if "serving" in (parts or _PARTS):
+        served = _serving(console, Load(streams, tabs, seconds))
+        figures |= {"load": [streams, tabs, seconds], "served": {name: asdict(one) for name, one in served.items()}}
     if "comeback" in (parts or _PARTS):
         with tempfile.TemporaryDirectory() as folder:
             figures["lost"] = losses = lost((into or Path(folder)).resolve(), lambda text: notes.print(Text(str(text))))
@@ -66,6 +78,15 @@ def _encoding(console: Console, notes: Console, events: int, rounds: int) -> dic
         notes.print(Text(f"not installed, and left out: {', '.join(missing)}"))
     found = measure(ways, events, rounds)
     console.print(table_of(ways, found))
+    return found
+
+
+def _serving(console: Console, load: Load) -> dict[str, Measured]:
+    found: dict[str, Measured] = {}
+    for name in SERVED_WAYS:
+        if (one := measure_serving(name, load)) is not None:
+            found[name] = one
+    console.print(serving_table(load, found))
     return found
 
 

@@ -5,10 +5,13 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
+import attrs
 import pytest
 from benchmarks.relay.comeback import SCENARIOS
 from benchmarks.relay.command import measure, table_of, table_of_losses
 from benchmarks.relay.encoding import BASE, WAYS, Way, pieces_of
+from benchmarks.relay.serving import WAYS as SERVED_WAYS
+from benchmarks.relay.serving import Load, Measured, measure_serving, serving_table
 from benchmarks.relay.stacks import STACKS, TEXT, Running
 from rich.console import Console
 
@@ -36,6 +39,24 @@ def test_the_table() -> None:
     Console(file=shown, width=160).print(table_of(HERE, found))
     assert BASE in shown.getvalue()
     assert "1.000" in shown.getvalue()
+
+
+def test_the_table_of_what_was_served() -> None:
+    one = Measured(20.0, 0.5, 0.1, 3.0, 9.0, 1.0)
+    shown = io.StringIO()
+    Console(file=shown, width=160).print(serving_table(Load(), {"first": one, "StreamHub": attrs.evolve(one, p99=8.0)}))
+    assert "StreamHub" in shown.getvalue()
+    assert "1.00" in shown.getvalue()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SERVED_WAYS)
+def test_every_way_serves_every_event(name: str) -> None:
+    measured = measure_serving(name, Load(streams=4, tabs=2, seconds=2.0))
+    if measured is None:
+        pytest.skip("its library is not installed")
+    assert measured.arrived > 0.3  # a busy machine has some of them still on the way
+    assert measured.microseconds > 0
 
 
 def test_the_table_of_losses() -> None:

@@ -239,7 +239,7 @@ async def test_items_end_when_something_is_cancelled(engine: Engine, simulator: 
                 engine.cancel_group("ours")
     assert raised == [anyio.get_cancelled_exc_class() if by == "the task" else StreamCancelled]
     assert found == LINES[: len(found)]
-    assert stream.result.state == "cancelled"
+    assert (await other.wait()).state == "cancelled"
 
 
 # -- in synchronous code

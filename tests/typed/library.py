@@ -18,8 +18,10 @@ from manystream import (
     AnthropicClient,
     AnthropicModel,
     ApiError,
+    Asked,
     AssistantTurn,
     Attempt,
+    Authorize,
     Beside,
     Budget,
     BudgetStats,
@@ -92,10 +94,12 @@ from manystream import (
     QueuedDeadlineExceeded,
     RaceContext,
     RaceStream,
+    RayBudget,
     Reason,
     Recovery,
     RedactedThinkingPart,
     RedisBudget,
+    RelayProtocol,
     RequestFile,
     RequestLike,
     RequestPipe,
@@ -109,6 +113,7 @@ from manystream import (
     RunStopped,
     ServerToolCallPart,
     ServerToolResultPart,
+    Shown,
     SilenceDeadlineExceeded,
     Simulator,
     SnapshotEvent,
@@ -122,6 +127,7 @@ from manystream import (
     StreamEndEvent,
     StreamError,
     StreamHandle,
+    StreamHub,
     StreamRequest,
     StreamResult,
     StreamStartEvent,
@@ -139,6 +145,7 @@ from manystream import (
     TextStream,
     ThinkingPart,
     ThinkingPartDelta,
+    Ticket,
     Timings,
     ToolCallPart,
     ToolCallPartDelta,
@@ -159,6 +166,7 @@ from manystream import (
     plan_run,
     read_requests,
     read_results,
+    relay_response,
     tool_result,
 )
 
@@ -173,6 +181,8 @@ def a_client() -> AnthropicClient:
 
 
 def a_budget(url: str | None = None) -> Budget:
+    if url == "ray":
+        return RayBudget(name="us", weight=2, priority=1, namespace="ours")
     if url is not None:
         return RedisBudget(url, name="us", weight=2, priority=1)
     budget = HostBudget("budget.db", name="us", weight=2, priority=1)
@@ -681,6 +691,29 @@ def in_a_script(model: AnthropicModel) -> list[StreamResult]:
         done = engine.as_completed(["Hi"])
         assert_type(done, SyncResults)
         return [*done, *engine.gather(["Hi"], limit=2)]
+
+
+# -- streams to browsers
+
+
+async def for_browsers(engine: Engine, authorize: Authorize, protocol: RelayProtocol) -> Ticket:
+    ended: list[StreamResult] = []
+
+    async def on_end(key: str, result: StreamResult) -> None:
+        ended.append(result)
+
+    async def build(scope: Any, asked: Asked) -> StreamRequest:
+        assert_type(asked.key, str | None)
+        return asked.request()
+
+    async with StreamHub(engine, linger=30, shown=Shown(thinking=False), on_end=on_end, store="sqlite:a.db") as hub:
+        print(hub.app(protocol, authorize=authorize, build=build))  # noqa: T201
+        ticket = await hub.start("Hi", key="chat")
+        assert_type(ticket.id, str)
+        print(hub.response(ticket.id, protocol), relay_response(engine.submit("Hi"), protocol=protocol))  # noqa: T201
+        assert_type(await hub.stop("chat", reason="enough"), bool)
+        await hub.drain()
+    return ticket
 
 
 # -- tests of the library's own
