@@ -130,7 +130,10 @@ class SharedStreams:
     async def run_writer(self) -> None:
         """Writes what comes, and takes over what others left."""
         while not self._left:
-            await self._write()
+            try:
+                await self._write()
+            except Exception:
+                _log.exception("writing relayed streams failed, and is tried again")
             await anyio.sleep(_WINDOW)
 
     async def _write(self) -> None:
@@ -200,6 +203,8 @@ class SharedStreams:
                 await self._catch_up(list(self._reading))
             except StoreFailed:
                 await anyio.sleep(_RENEWAL)  # the writer tells of it
+            except Exception:
+                _log.exception("reading relayed streams failed, and is tried again")
             await anyio.sleep(_POLL)
 
     async def _catch_up(self, names: list[str]) -> None:
@@ -223,7 +228,15 @@ class SharedStreams:
             return  # another look has loaded it
         if row.epoch > stream.epoch:
             stream.taken_over(row.epoch, copy.last.seq)
-        ending = copy.load(row.entry)
+        try:
+            ending = copy.load(row.entry)
+        except ValueError as exc:
+            _log.warning("a relayed stream can't be read from the store: %s", exc)
+            del self._reading[row.id]
+            stream.unread = True
+            for tab in tuple(stream.tabs):
+                tab.part()
+            return
         if ending is None:
             stream.recording.audience.notify()
             return
