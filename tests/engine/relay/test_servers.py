@@ -58,7 +58,7 @@ def test_a_server_that_is_told_to_stop_sends_its_tabs_away_and_ends(name: str) -
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_a_client_that_reads_nothing_is_given_up(name: str) -> None:
+def test_a_client_that_reads_nothing_holds_nobody_up(name: str) -> None:
     settings = json.dumps({"send_timeout": 1.0})
     with served(name, RELAY_SPEED="0", RELAY_SETTINGS=settings) as server:
         keys = [server.start(f"chat{number}") for number in range(3)]
