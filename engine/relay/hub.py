@@ -7,7 +7,6 @@ nothing.
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from random import uniform
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -32,7 +31,7 @@ from .settings import MAX_KEPT, HubSettings
 from .shared import SharedStreams
 from .signals import SignalWatch
 from .stores import store_of
-from .streams import RelayedStreams
+from .streams import PARTING, RelayedStreams
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["RelayProtocol", "StreamHub", "Ticket"]
 
 _log = logging.getLogger("manystream.relay")
-_PARTING = 5.0  # seconds for tabs to go when the hub drains
-_RETRY = 500, 2500  # milliseconds after which a browser comes again, spread so that not all come at once
 
 OnEnd = Callable[[str, StreamResult], Awaitable[object]]
 
@@ -126,7 +123,6 @@ class StreamHub:
         self._authorize = authorize
         self._on_end = on_end
         self._streams = RelayedStreams(engine, self._settings)
-        self._going = False
         self._pending = 0  # streams whose end has not been told yet
         self._told = anyio.Event()
         self._to_go = anyio.Event()
@@ -164,20 +160,20 @@ class StreamHub:
                 with anyio.move_on_after(self._settings.grace):
                     await self._all_told()
         finally:
-            self._going = True
+            self._streams.going = True
             await uninterrupted(self._leave)
 
     async def _leave(self) -> None:
         """What still runs is left to others, where they can go on with it; else it is cancelled, and told so."""
         shared = self._streams.shared
         if shared is not None and self._settings.takeover == "continue":
-            await shared.leave(_PARTING)
+            await shared.leave(PARTING)
         for stream in self._streams.shelf:
             if stream.handle is not None and stream.ended_at is None:
                 stream.handle.cancel("the hub was closed")
         await self._all_told()
         if shared is not None:
-            await shared.leave(_PARTING)
+            await shared.leave(PARTING)
 
     async def _all_told(self) -> None:
         while self._pending and not self._engine.closing:
@@ -187,7 +183,7 @@ class StreamHub:
     @property
     def going(self) -> bool:
         """Whether it is being left, or told to drain, and starts nothing more."""
-        return self._going
+        return self._streams.going
 
     # -- streams
 
@@ -198,7 +194,7 @@ class StreamHub:
         Raises as `engine.submit` does, `RuntimeError` when the hub drains, and `ConnectionError` when the store can't
         be reached.
         """
-        if self._going:
+        if self._streams.going:
             raise RuntimeError("the hub is going away")
         streams = self._streams
         streams.shelf  # noqa: B018 - it raises before the hub is entered
@@ -250,7 +246,7 @@ class StreamHub:
     def _go_on(self, head: "Head", stream: Relayed) -> Cursor | None:
         """Goes on with a stream that another process left. Returns what is to be written of it; None when it can't."""
         self._streams.adopt(stream)
-        if self._settings.takeover != "continue" or head.request is None or self._going:
+        if self._settings.takeover != "continue" or head.request is None or self._streams.going:
             return None
         request = request_again(head.request)
         prefix = Prefix(stream.recording.seq, parts_of(stream.recording).parts())
@@ -307,16 +303,14 @@ class StreamHub:
 
     async def drain(self) -> None:
         """Sends the tabs away, without an ending of their streams and with the word to come again soon, and starts no
-        more streams. Returns when they have gone, or after five seconds. What runs goes on.
+        more streams. Returns when they have gone, or after five seconds; one that takes nothing for so long is dropped.
+        What runs goes on. A browser that still comes is told what there is, and sent away likewise.
 
         When the process is told to stop by a signal, a hub does this by itself: servers wait for open responses, and
         only then for the app.
         """
-        self._going = True
-        tabs = [tab for stream in self._streams.shelf for tab in stream.tabs]
-        for tab in tabs:
-            tab.part(b"retry: %d\n\n" % uniform(*_RETRY))
-        with anyio.move_on_after(_PARTING):
+        tabs = self._streams.send_away()
+        with anyio.move_on_after(PARTING):
             for tab in tabs:
                 await tab.done.wait()
 
@@ -327,8 +321,7 @@ class StreamHub:
 
     async def _drain_when_signalled(self) -> None:
         await self._to_go.wait()
-        if not self._going:
-            await self.drain()
+        await self.drain()
 
     def app(
         self,

@@ -240,6 +240,58 @@ async def test_draining_sends_tabs_away_without_an_ending() -> None:
             await hub.start("more")
 
 
+@pytest.mark.parametrize("by", ["hand", "signal", "both"])
+async def test_a_tab_that_comes_while_the_hub_goes_is_sent_away_too(by: str) -> None:
+    let_in = anyio.Event()
+
+    async def slow(scope: Any, key: str, action: str) -> bool:
+        await let_in.wait()
+        return True
+
+    async with hub_of() as (_, hub), anyio.create_task_group() as tasks:
+        await hub.start("count", key="chat")
+        await anyio.sleep(2)
+        asking = Browser(hub.response("chat", authorize=slow)).among(tasks)  # its `authorize` is under way
+        await anyio.sleep(0.1)
+        if by != "signal":
+            await hub.drain()
+        if by != "hand":
+            hub._signalled()  # pyright: ignore[reportPrivateUsage]
+            await anyio.sleep(0.1)
+        let_in.set()
+        later = Browser(hub.response("chat", authorize=slow)).among(tasks)
+        began = anyio.current_time()
+        for tab in (asking, later):
+            await tab.over.wait()
+            assert tab.finished
+            assert WORDS.startswith(tab.text)
+            assert tab.text
+            assert b"retry: " in tab.sent[-1]
+        assert anyio.current_time() - began < 1
+
+
+async def test_a_stream_that_has_ended_is_told_to_its_end_while_the_hub_goes() -> None:
+    async with hub_of("short") as (_, hub):
+        ticket = await hub.start("count")
+        await anyio.sleep(3)
+        await hub.drain()
+        tab = await Browser(hub.response(ticket.id)).alone()
+        assert frames_of(tab.body)[-1][1] == "stream_end"
+        assert b"retry: " not in tab.body
+
+
+async def test_a_client_that_takes_nothing_does_not_hold_up_a_hub_that_goes() -> None:
+    async with hub_of() as (_, hub), anyio.create_task_group() as tasks:
+        ticket = await hub.start("count")
+        stuck = Browser(hub.response(ticket.id)).among(tasks)
+        await anyio.sleep(2)
+        stuck.stuck = True
+        began = anyio.current_time()
+        await hub.drain()
+        await stuck.over.wait()
+        assert anyio.current_time() - began < 8
+
+
 async def test_leaving_the_hub_cancels_what_still_runs_and_tells_of_it() -> None:
     ended: list[str] = []
 
