@@ -5,7 +5,6 @@ cursor in that log: so a reload, a second tab and a network that comes back go o
 nothing.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -22,6 +21,7 @@ from ..finish import uninterrupted
 from .access import Authorize
 from .encoders import PROTOCOLS, Shown
 from .encoders import Protocol as RelayProtocol
+from .endings import Endings
 from .ids import new_owner
 from .interrupted import parts_of
 from .kept_requests import kept_request, request_again
@@ -40,10 +40,6 @@ if TYPE_CHECKING:
     from .stores import Head, Store
 
 __all__ = ["RelayProtocol", "StreamHub", "Ticket"]
-
-_log = logging.getLogger("manystream.relay")
-
-OnEnd = Callable[[str, StreamResult], Awaitable[object]]
 
 
 @attrs.frozen
@@ -78,8 +74,10 @@ class StreamHub:
     (`keep_request=True`). With `deliver="logged"` tabs are told only what was written, up to a fifth of a second later.
 
     Leaving the block sends the tabs away (see `drain`), and lets what runs finish for `grace` seconds before that is
-    cancelled. Making one raises `TypeError` or `ValueError` for settings that make no sense. It is used in the event
-    loop of its engine.
+    cancelled. An `on_end` that has not returned five seconds later is cut off, and the log says so.
+
+    Making one raises `TypeError` or `ValueError` for settings that make no sense. It is used in the event loop of its
+    engine.
     """
 
     def __init__(
@@ -121,10 +119,8 @@ class StreamHub:
         self._store = store_of(store)
         self._engine = engine
         self._authorize = authorize
-        self._on_end = on_end
+        self._endings = Endings(engine, on_end)
         self._streams = RelayedStreams(engine, self._settings)
-        self._pending = 0  # streams whose end has not been told yet
-        self._told = anyio.Event()
         self._to_go = anyio.Event()
         self._signals = SignalWatch(self._signalled)
 
@@ -158,7 +154,7 @@ class StreamHub:
             if exc is None:
                 await self.drain()
                 with anyio.move_on_after(self._settings.grace):
-                    await self._all_told()
+                    await self._endings.all_told()
         finally:
             self._streams.going = True
             await uninterrupted(self._leave)
@@ -171,14 +167,9 @@ class StreamHub:
         for stream in self._streams.shelf:
             if stream.handle is not None and stream.ended_at is None:
                 stream.handle.cancel("the hub was closed")
-        await self._all_told()
+        await self._endings.close(PARTING)
         if shared is not None:
             await shared.leave(PARTING)
-
-    async def _all_told(self) -> None:
-        while self._pending and not self._engine.closing:
-            self._told = anyio.Event()
-            await self._told.wait()
 
     @property
     def going(self) -> bool:
@@ -204,6 +195,7 @@ class StreamHub:
         actor = self._launch(request, lambda: stream)
         handle = self._handle(actor)
         stream = Relayed(stream_id, key, handle.recording(), streams.clock, handle=handle, run_id=run_id)
+        self._endings.expect(stream)
         if streams.shared is not None:
             try:
                 kept = kept_request(request) if self._settings.keep_request else None
@@ -216,9 +208,7 @@ class StreamHub:
         return Ticket(stream_id, key)
 
     def _launch(self, request: StreamRequest, stream: Callable[[], Relayed]) -> StreamActor:
-        actor = self._engine.launch(request, released=lambda actor: self._ended(stream(), actor))
-        self._pending += 1
-        return actor
+        return self._engine.launch(request, released=lambda actor: self._ended(stream(), actor))
 
     def _handle(self, actor: StreamActor) -> StreamHandle:
         return StreamHandle(actor, self._engine.ask_to_cancel, self._engine.home)
@@ -226,22 +216,16 @@ class StreamHub:
     def _ended(self, stream: Relayed, actor: StreamActor) -> None:
         assert actor.result is not None
         if stream.fenced:
-            self._one_told()  # who took it over tells of it
+            self._endings.forget(stream)  # who took it over tells of it
             return
         if not stream.is_copy:
             stream.ended(actor.result)
-        self._tell_soon(stream, actor.result)
+        self._endings.came(stream, actor.result)
 
     def _interrupted(self, stream: Relayed, result: StreamResult) -> None:
         """A stream that another process left was ended here."""
-        self._pending += 1
-        self._tell_soon(stream, result)
-
-    def _tell_soon(self, stream: Relayed, result: StreamResult) -> None:
-        if self._on_end is None or self._engine.closing:
-            self._one_told()
-        else:
-            self._engine.start_side_task(self._tell(stream, self._on_end, result))
+        self._endings.expect(stream)
+        self._endings.came(stream, result)
 
     def _go_on(self, head: "Head", stream: Relayed) -> Cursor | None:
         """Goes on with a stream that another process left. Returns what is to be written of it; None when it can't."""
@@ -256,21 +240,10 @@ class StreamHub:
             actor = self._launch(request, lambda: stream)
         except (RuntimeError, ValueError):
             return None  # the engine is full, or has no price for it
+        self._endings.expect(stream)
         actor.go_on_behind(prefix)
         stream.handle = self._handle(actor)
         return stream.handle.recording().after(prefix.seq)
-
-    async def _tell(self, stream: Relayed, on_end: OnEnd, result: StreamResult) -> None:
-        try:
-            await on_end(stream.name, result)
-        except Exception:
-            _log.exception("on_end failed for a relayed stream")
-        finally:
-            self._one_told()
-
-    def _one_told(self) -> None:
-        self._pending -= 1
-        self._told.set()
 
     def response(
         self, id_or_key: str, protocol: RelayProtocol = "native", *, authorize: Authorize | None = None, **encoding: Any

@@ -304,6 +304,29 @@ async def test_leaving_the_hub_cancels_what_still_runs_and_tells_of_it() -> None
     assert ended == ["cancelled"]
 
 
+@pytest.mark.parametrize("ended", [True, False])
+async def test_an_on_end_that_hangs_does_not_keep_the_hub_from_closing(
+    ended: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+
+    async def on_end(key: str, result: StreamResult) -> None:
+        told.append(key)
+        if key == "hangs":
+            await anyio.sleep_forever()
+
+    async with engine_in_memory(Simulator(tokens_per_second=0 if ended else 1), grace=0) as engine:
+        async with StreamHub(engine, grace=2.0, on_end=on_end) as hub:
+            for key in ("hangs", "returns"):
+                await hub.start("x", key=key)
+            await anyio.sleep(1)
+            began = anyio.current_time()
+        assert anyio.current_time() - began < 8
+        await anyio.sleep(0.1)
+        assert sorted(told) == ["hangs", "returns"]
+        assert caplog.text.count("on_end was cut off") == 1
+
+
 @pytest.mark.parametrize(
     "settings", [{"retention": -1}, {"pace": -1}, {"keepalive": 0}, {"linger": -1}, {"max_kept": 1.5}, {"shown": 1}]
 )
