@@ -59,9 +59,10 @@ class StreamHub:
     for the whole answer.
 
     `retention` is in seconds: so long a stream can be read after its end, as far as all that is kept so stays below
-    `max_kept` characters. `keepalive` seconds after the last frame a comment is sent. `pace` is the time in seconds
-    from one frame to the next, at least: the first after a pause comes at once, and what comes meanwhile is joined. A
-    client that takes nothing for `send_timeout` seconds is dropped; it may come again.
+    `max_kept` characters, of which each stream takes 2,000 beside its text. `keepalive` seconds after the last frame a
+    comment is sent. `pace` is the time in seconds from one frame to the next, at least: the first after a pause comes
+    at once, and what comes meanwhile is joined. A client that takes nothing for `send_timeout` seconds is dropped; it
+    may come again.
 
     `authorize` decides who may read and stop streams. Without it only a stream's id, which cannot be guessed, gives
     access; keys are not looked up. `shown` says what browsers are told of thinking, tools and usage. `on_end` is
@@ -219,7 +220,7 @@ class StreamHub:
             self._endings.forget(stream)  # who took it over tells of it
             return
         if not stream.is_copy:
-            stream.ended(actor.result)
+            stream.ended()
         self._endings.came(stream, actor.result)
 
     def _interrupted(self, stream: Relayed, result: StreamResult) -> None:

@@ -228,7 +228,7 @@ class SharedStreams:
             stream.recording.audience.notify()
             return
         stream.recording.audience.end()
-        stream.ended(ending.result)
+        stream.ended()
         del self._reading[row.id]
 
     # -- taking over

@@ -1,5 +1,7 @@
 """Streams that browsers leave and come back to. On virtual time, over ASGI without a server."""
 
+import gc
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from tests.support.asgi import Browser, frames_of
-from tests.support.engines import engine_in_memory
+from tests.support.engines import engine_in_memory, stream_ids
 from tests.support.virtual import virtual_backends
 
 from manystream import Engine, Simulator, StreamHub, StreamResult
@@ -219,10 +221,37 @@ async def test_what_ended_is_kept_for_its_time_and_no_more_than_so_much() -> Non
         assert (await Browser(hub.response(ticket.id)).alone()).text == "abc"
         await anyio.sleep(3)
         assert (await Browser(hub.response(ticket.id)).alone()).status == 404
-    async with hub_of("a" * 60, "b" * 60, "c" * 60, max_kept=150) as (_, hub):
+    async with hub_of("a" * 60, "b" * 60, "c" * 60, max_kept=5000) as (_, hub):
         tickets = [await hub.start("x") for _ in range(3)]
         await anyio.sleep(30)
         assert [(await Browser(hub.response(one.id)).alone()).status for one in tickets].count(404) == 1
+
+
+async def test_what_a_stream_was_asked_is_not_kept_past_its_end() -> None:
+    held: list[weakref.ref[Any]] = []
+
+    async def on_end(key: str, result: StreamResult) -> None:
+        held.append(weakref.ref(result))
+
+    async with hub_of("abc", on_end=on_end) as (engine, hub):
+        ticket = await hub.start("x" * 1000)
+        (held_by_the_engine,) = [engine.find(name) for name in stream_ids(engine)]
+        held.append(weakref.ref(held_by_the_engine))
+        del held_by_the_engine
+        await Browser(hub.response(ticket.id)).alone()
+        await anyio.sleep(3)
+        gc.collect()
+        assert len(held) == 2
+        assert [one() for one in held] == [None, None]
+        assert (await Browser(hub.response(ticket.id)).alone()).text == "abc"
+
+
+async def test_streams_that_say_nothing_are_not_kept_without_bound() -> None:
+    async with hub_of(*[""] * 10, max_kept=10_000) as (_, hub):
+        tickets = [await hub.start("x") for _ in range(10)]
+        await anyio.sleep(30)
+        kept = [(await Browser(hub.response(one.id)).alone()).status for one in tickets].count(200)
+        assert kept == 5
 
 
 async def test_draining_sends_tabs_away_without_an_ending() -> None:
