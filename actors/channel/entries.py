@@ -65,14 +65,14 @@ class Copy:
     def load(self, entry: Entry) -> StreamEndEvent | None:
         """Appends the events of the entry that follows on what is there. Returns the terminal event, if it came.
 
-        Raises `ValueError` for one that does not follow, or is none.
+        Raises `ValueError` for one that does not follow, or is none, such as another version's.
         """
         if entry.first_seq != self.last.seq + 1:
             raise ValueError(f"events {entry.first_seq} to {entry.seq} do not follow on {self.last.seq}")
         ending: StreamEndEvent | None = None
         for item in _items(entry.text):
             if isinstance(item, list):
-                self._add_pieces(cast("list[Any]", item))
+                self._add_pieces(*_pieces(cast("list[Any]", item)))
                 continue
             event = event_from_data(item)
             self.last.stream_id = event.stream_id
@@ -87,10 +87,10 @@ class Copy:
             raise ValueError(f"the entry ends with event {self.last.seq}, not {entry.seq}")
         return ending
 
-    def _add_pieces(self, item: list[Any]) -> None:
-        kind, index, pieces, *known = item
+    def _add_pieces(self, kind: str, index: int, pieces: list[str], tool_call_id: str | None) -> None:
+        make = self._make(kind, index, tool_call_id)
         for piece in pieces:
-            self.last.add_text(index, self._make(kind, index, known[0] if known else None), piece)
+            self.last.add_text(index, make, piece)
 
     def _make(self, kind: str, index: int, tool_call_id: str | None) -> MakeDelta:
         match kind:
@@ -117,7 +117,25 @@ def _kind_of(make: MakeDelta) -> tuple[str, ...] | tuple[str, str | None]:
 
 
 def _items(text: str) -> Iterator[Any]:
-    data: Any = json.loads(text)
-    if not isinstance(data, dict) or cast("dict[str, Any]", data).get("v") != VERSION:
-        raise ValueError("an entry of a stream that another version of manystream wrote")
-    return iter(cast("dict[str, Any]", data)["items"])
+    try:
+        data = json.loads(text)
+    except RecursionError:
+        raise ValueError("an entry that is nested too deeply") from None
+    match data:
+        case {"v": version, "items": [*items]} if version == VERSION:
+            return iter(items)
+        case _:
+            raise ValueError("an entry of a stream that another version of manystream wrote")
+
+
+def _pieces(item: list[Any]) -> tuple[str, int, list[str], str | None]:
+    match item:
+        case ["text" | "thinking" as kind, int() as index, [*pieces]]:
+            call = None
+        case ["args" as kind, int() as index, [*pieces], str() | None as call]:
+            pass
+        case _:
+            raise ValueError("no text that was added to a part")
+    if not all(isinstance(piece, str) for piece in pieces):
+        raise ValueError("no text that was added to a part")
+    return kind, index, pieces, call

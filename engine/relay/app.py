@@ -61,16 +61,20 @@ class RelayApp:
         authorize: Authorize,
         build: Build,
         origins: tuple[str, ...],
+        max_body: int = MAX_BODY,
     ) -> None:
         for name, given in (("authorize", authorize), ("build", build)):
             if not callable(given):
                 raise TypeError(f"{name} is an async function, not {type(given).__name__}")
+        if max_body < 1:
+            raise ValueError(f"max_body is a number of bytes, 1 or more, not {max_body}")
         self._hub = hub
         self._streams = streams
         self._protocol: ProtocolName = protocol
         self._authorize = authorize
         self._build = build
         self._origins = origins
+        self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -113,7 +117,7 @@ class RelayApp:
     async def _start(self, scope: Scope, receive: Receive) -> Reply | RelayResponse:
         if self._hub.going:
             return GOING
-        asked = read_body(self._protocol, await _body(receive))
+        asked = read_body(self._protocol, await _body(receive, self._max_body), max_bytes=self._max_body)
         if asked.key is None:
             return _NO_KEY
         if not await self._authorize(scope, asked.key, "start"):
@@ -135,7 +139,7 @@ class RelayApp:
         return NO_CONTENT
 
 
-async def _body(receive: Receive) -> bytes:
+async def _body(receive: Receive, max_bytes: int) -> bytes:
     """The request's body, or the beginning of one that is too large."""
     chunks: list[bytes] = []
     size = 0
@@ -145,7 +149,7 @@ async def _body(receive: Receive) -> bytes:
             raise BodyRefused("the client left before its body had come")
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
-        if size > MAX_BODY or not message.get("more_body", False):
+        if size > max_bytes or not message.get("more_body", False):
             return b"".join(chunks)
 
 

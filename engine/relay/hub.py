@@ -26,6 +26,7 @@ from .ids import new_owner
 from .interrupted import parts_of
 from .kept_requests import kept_request, request_again
 from .relayed import Relayed
+from .requests import MAX_BODY
 from .response import response_for
 from .settings import MAX_KEPT, HubSettings
 from .shared import SharedStreams
@@ -233,7 +234,10 @@ class StreamHub:
         self._streams.adopt(stream)
         if self._settings.takeover != "continue" or head.request is None or self._streams.going:
             return None
-        request = request_again(head.request)
+        try:
+            request = request_again(head.request)
+        except ValueError:
+            return None
         prefix = Prefix(stream.recording.seq, parts_of(stream.recording).parts())
         if not prefix.may_be_continued(attrs.evolve(request, params=self._engine.params_for(request))):
             return None
@@ -304,14 +308,16 @@ class StreamHub:
         authorize: Authorize,
         build: "Build",
         origins: Iterable[str] = (),
+        max_body: int = MAX_BODY,
     ) -> "RelayApp":
         """A whole ASGI app, to be mounted: `POST /` starts a stream, `GET /KEY/stream` goes on with the latest of a
         key, `POST /KEY/stop` stops it.
 
         `build` gets the ASGI scope and what the browser asks (`Asked`), and returns the request: it loads the history
         and chooses the model, the system prompt, the tools and the limits, so that a browser sets none of them.
-        `authorize` is asked first. A POST from a page of another origin is refused, unless it is among `origins`.
+        `authorize` is asked before it, as soon as the body has been read, in which the key stands: at most `max_body`
+        bytes of it. A POST from a page of another origin is refused, unless it is among `origins`.
         """
         from .app import RelayApp
 
-        return RelayApp(self, self._streams, protocol, authorize, build, tuple(origins))
+        return RelayApp(self, self._streams, protocol, authorize, build, tuple(origins), max_body)

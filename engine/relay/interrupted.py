@@ -11,7 +11,7 @@ __all__ = ["interruption", "parts_of"]
 
 
 def parts_of(recording: Recording) -> Fold:
-    """What the events of a recording come to by now."""
+    """What the events of a recording come to by now. Raises `ValueError` for events that no stream has."""
     fold = Fold()
     cursor = recording.after(recording.first.base)
     while (event := cursor.take(merge=True)) is not None:
@@ -19,10 +19,10 @@ def parts_of(recording: Recording) -> Fold:
     return fold
 
 
-def interruption(recording: Recording, fold: Fold) -> tuple[Cursor, StreamResult]:
-    """The events that end a stream after those of its recording: an end for each open part, and the terminal event.
+def interruption(seq: int, fold: Fold) -> tuple[Cursor, StreamResult]:
+    """The events that end a stream after the one numbered `seq`: an end for each open part, and the terminal event.
     They are to be read from the cursor. With the result, which has what was received."""
-    log = EventLog(fold.stream_id, recording.seq)
+    log = EventLog(fold.stream_id, seq)
     cursor = Recording(log, Audience(lambda _: None)).after(log.base)
     for index, part in fold.open_parts():
         log.add(PartEndEvent, index, attrs.evolve(part, complete=False))

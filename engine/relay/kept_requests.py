@@ -23,6 +23,9 @@ def kept_request(request: StreamRequest) -> str | None:
 
 
 def request_again(text: str) -> StreamRequest:
-    """The request that `kept_request` wrote."""
-    kept: dict[str, Any] = json.loads(text)
-    return StreamRequest(kept["params"], betas=kept["betas"], extra_body=kept["extra_body"])
+    """The request that `kept_request` wrote. Raises `ValueError` for what another version wrote in another way."""
+    try:
+        kept: dict[str, Any] = json.loads(text)
+        return StreamRequest(kept["params"], betas=kept["betas"], extra_body=kept["extra_body"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError("no request that this version kept") from None

@@ -43,6 +43,8 @@ class Relayed:
         """Whether it ran here and was taken over by another process."""
         self.unread = False
         """Whether it is a copy that is no longer kept up."""
+        self.unreadable = False
+        """Whether what another process wrote of it can't be read here."""
         self.tabs: set[Tab] = set()
         self.alone_since: float | None = clock()
         """Since when no tab has read it; None while one does."""

@@ -16,6 +16,7 @@ __all__ = [
     "NOTHING",
     "NO_CONTENT",
     "STORE_AWAY",
+    "UNREADABLE",
     "Reply",
     "error_reply",
     "json_reply",
@@ -55,6 +56,9 @@ NO_CONTENT = Reply(204)
 NOTHING = error_reply(404, "not_found", "no such stream")
 ELSEWHERE = error_reply(
     409, "stream_elsewhere", "this stream belongs to another process of the service, and they share no store"
+)
+UNREADABLE = error_reply(
+    409, "stream_unreadable", "another version of the service wrote this stream, and this process can't read it"
 )
 FOREIGN_PAGE = error_reply(403, "foreign_origin", "the request comes from a page of another origin")
 GOING = error_reply(503, "going_away", "this process is about to stop: ask again", ((b"retry-after", b"1"),))

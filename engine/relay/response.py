@@ -13,7 +13,7 @@ from .access import Action, Authorize, header
 from .encoders import Encoder, Shown, encoder, native
 from .encoders import Protocol as ProtocolName
 from .relayed import Relayed
-from .replies import ELSEWHERE, NO_CONTENT, NOTHING, STORE_AWAY, Reply
+from .replies import ELSEWHERE, NO_CONTENT, NOTHING, STORE_AWAY, UNREADABLE, Reply
 from .stores import StoreFailed
 from .tab import Receive, Scope, Send, Tab
 
@@ -74,6 +74,9 @@ class RelayResponse:
         if stream is None:
             elsewhere = self._streams.is_elsewhere(self._name)
             await (ELSEWHERE if elsewhere else nothing_for(self._protocol)).send(send)
+            return
+        if stream.unreadable:
+            await UNREADABLE.send(send)
             return
         after, opening = 0, b""
         if self._protocol == "native":

@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 
 from ...actors.channel import Audience, Copy, Cursor, EventLog, Recording, written
-from ...actors.stream import StreamResult
+from ...actors.stream import Fold, StreamResult
 from .interrupted import interruption, parts_of
 from .relayed import Relayed
 from .stores import Head, Row, Store, StoreFailed
@@ -83,6 +83,7 @@ class SharedStreams:
         self._to_read = anyio.Event()
         self._written_at = -_RENEWAL
         self._failing = False
+        self._told_unreadable = False
         self._left = False
         self._thread = anyio.CapacityLimiter(2)  # one writes, one reads
 
@@ -223,13 +224,30 @@ class SharedStreams:
             return  # another look has loaded it
         if row.epoch > stream.epoch:
             stream.taken_over(row.epoch, copy.last.seq)
-        ending = copy.load(row.entry)
+        try:
+            ending = copy.load(row.entry)
+        except ValueError:
+            self._give_up(stream)
+            return
         if ending is None:
             stream.recording.audience.notify()
             return
         stream.recording.audience.end()
         stream.ended()
         del self._reading[row.id]
+
+    def _give_up(self, stream: Relayed) -> None:
+        """What was written of the stream can't be read: that is no fault of the other streams, and they go on."""
+        del self._reading[stream.id]
+        stream.unread = stream.unreadable = True
+        for tab in tuple(stream.tabs):
+            tab.part()
+        if not self._told_unreadable:
+            self._told_unreadable = True
+            _log.warning(
+                "a stream in the store can't be read here: another version of manystream wrote it, or something else"
+                " did; this is told once"
+            )
 
     # -- taking over
 
@@ -242,12 +260,20 @@ class SharedStreams:
             stream = reading[0] if reading is not None else await self.copy(head)
             if reading is not None:
                 await self._catch_up([head.id])  # the last words of the dead
+            seq = stream.recording.seq
+            if stream.unreadable:
+                seq = max((row.entry.seq for row in await self._do(self._store.read, {head.id: 0})), default=0)
         except StoreFailed:
             return  # whoever finds it next claims it
-        cursor = self._go_on(head, stream)
+        fold = Fold()
+        try:
+            fold = parts_of(stream.recording)
+        except ValueError:
+            stream.unreadable = True
+        cursor = None if stream.unreadable else self._go_on(head, stream)
         result: StreamResult | None = None
         if cursor is None:
-            cursor, result = interruption(stream.recording, parts_of(stream.recording))
+            cursor, result = interruption(seq, fold)
         self._writing[head.id] = _Writing(stream, cursor, head.epoch + 1)
         # Without its id, which opens it.
         _log.warning(

@@ -139,6 +139,21 @@ def test_an_entry_that_does_not_follow_or_is_none_is_refused() -> None:
         copy.load(attrs.evolve(good, text='{"v":2,"items":[]}'))
     with pytest.raises(ValueError, match="ends with"):
         Copy(EventLog("s")).load(attrs.evolve(good, seq=3))
+    for item in (
+        '["text",0,[1]]',
+        '["text",0]',
+        '["args",0,["{"]]',
+        '["song",0,["la"]]',
+        "[]",
+        "{}",
+        "7",
+        "[" * 50_000,
+    ):
+        with pytest.raises(ValueError, match=r".+"):
+            Copy(EventLog("s")).load(attrs.evolve(good, text=f'{{"v":1,"items":[{item}]}}'))
+    for text in ("", "[]", '{"v":1}', '{"v":1,"items":7}'):
+        with pytest.raises(ValueError, match=r".+"):
+            Copy(EventLog("s")).load(attrs.evolve(good, text=text))
     copy.load(good)
     with pytest.raises(ValueError, match="does not follow"):
         copy.last.add_again(UnknownEvent({}, stream_id="s", first_seq=9, seq=9))

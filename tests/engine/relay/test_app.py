@@ -170,6 +170,18 @@ async def test_bodies_that_are_none_are_refused() -> None:
         assert served.built == []
 
 
+async def test_an_app_says_how_large_a_body_it_reads() -> None:
+    async with service() as served:
+        given: Any = {"authorize": served.authorize, "build": served.build}
+        served.app = served.hub.app("native", **given, max_body=100)
+        small, large = ({"id": "alice-1", "message": "x" * size} for size in (10, 100))
+        assert (await Browser(served.app, method="POST", headers=[ALICE], body=small).alone()).status == 201
+        refused = await Browser(served.app, method="POST", headers=[ALICE], body=large).alone()
+        assert refused.status == 413
+        with pytest.raises(ValueError, match="max_body"):
+            served.hub.app("native", **given, max_body=0)
+
+
 async def test_other_paths_and_methods() -> None:
     async with service() as served:
         for method, path, status in (

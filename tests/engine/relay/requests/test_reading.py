@@ -212,6 +212,34 @@ def test_nesting_without_end_is_refused(data: bytes) -> None:
     assert caught.value.status == 400
 
 
+def part(url: str, media_type: str = "image/png") -> dict[str, Any]:
+    return {"message": [{"type": "file", "media_type": media_type, "url": url}]}
+
+
+NUMBER = "the body is not JSON: it holds a number that JSON can't say or Python won't read"
+COSTLY: list[tuple[Any, str]] = [
+    (part("data:" + ";a" * 300_000), "message[0]: a data: url has a comma before its data"),
+    (part("data:" + ";a" * 300_000 + ","), "message[0]: a data: url has a comma before its data"),
+    (part("data:," + "%41" * 100_001, "text/plain"), "message[0]: a text with so many escapes is sent as base64"),
+    ({"message": "x", "more": [[]] * 100_000}, "the body holds more than the 200,000 values that are read"),
+    ({"message": "x", "more": 10**400}, NUMBER),
+    ({"message": "x", "more": [{}] * 100_000}, "the body holds more than the 200,000 values that are read"),
+    ({"message": "x", "more": [1] * 200_000}, "the body holds more than the 200,000 values that are read"),
+]
+
+
+@pytest.mark.parametrize(("body", "message"), COSTLY)
+def test_what_costs_far_more_than_its_bytes_is_refused_before_it_costs_anything(body: Any, message: str) -> None:
+    with pytest.raises(BodyRefused) as caught:
+        read("native", body)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("head", ["image/png;name=a.png;base64", "image/png;BASE64", ";base64", "IMAGE/PNG;base64"])
+def test_heads_of_data_urls(head: str) -> None:
+    assert list(read("native", part(f"data:{head},iVBORw0KGgo=")).content) == [IMAGE]
+
+
 def test_a_large_body_is_refused_unread() -> None:
     with pytest.raises(BodyRefused, match=r"the body has 11 bytes, more than the 10 that are read") as caught:
         read_body("native", b"x" * 11, max_bytes=10)
