@@ -40,7 +40,9 @@ class Endings:
         self._change()
 
     def came(self, stream: Relayed, result: StreamResult) -> None:
-        """A stream's end has come."""
+        """A stream's end has come. It is told, if it was expected."""
+        if stream not in self._open:
+            return
         if self._on_end is None or self._closed or self._engine.closing:
             if self._on_end is not None:
                 _log.warning("on_end is not called for a relayed stream: the engine has ended before its hub")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 import attrs
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from ...actors.actor import StreamActor
 from ...actors.channel import Cursor
@@ -185,16 +186,18 @@ class StreamHub:
         ask for the latest stream of the key, if `authorize` lets them. `run_id` is AG-UI's name for the run.
 
         Raises as `engine.submit` does, `RuntimeError` when the hub drains, and `ConnectionError` when the store can't
-        be reached.
+        be reached. Nothing was sent then, nor when it was cancelled, and `on_end` is not called.
         """
-        if self._streams.going:
-            raise RuntimeError("the hub is going away")
+        self._check_going()
         streams = self._streams
         streams.shelf  # noqa: B018 - it raises before the hub is entered
         if not isinstance(request, StreamRequest):
             request = StreamRequest(request)
         stream_id = streams.new_id()
-        actor = self._launch(request, lambda: stream)
+        written = anyio.Event()
+        if streams.shared is None:
+            written.set()
+        actor = self._launch(request, lambda: stream, written.wait)
         handle = self._handle(actor)
         stream = Relayed(stream_id, key, handle.recording(), streams.clock, handle=handle, run_id=run_id)
         self._endings.expect(stream)
@@ -202,15 +205,29 @@ class StreamHub:
             try:
                 kept = kept_request(request) if self._settings.keep_request else None
                 await streams.shared.create(stream_id, key, stream.run_id, kept)
+                await checkpoint_if_cancelled()  # who asked may have left meanwhile
+                self._check_going()
             except BaseException:
-                handle.cancel("it could not be written to the store")
+                self._endings.forget(stream)
+                streams.shared.discard(stream)
+                handle.cancel("it was never begun")
                 raise
             streams.shared.write(stream)
+            written.set()
         streams.add(stream)
         return Ticket(stream_id, key)
 
-    def _launch(self, request: StreamRequest, stream: Callable[[], Relayed]) -> StreamActor:
-        return self._engine.launch(request, released=lambda actor: self._ended(stream(), actor))
+    def _check_going(self) -> None:
+        if self._streams.going:
+            raise RuntimeError("the hub is going away")
+
+    def _launch(
+        self,
+        request: StreamRequest,
+        stream: Callable[[], Relayed],
+        until: Callable[[], Awaitable[object]] | None = None,
+    ) -> StreamActor:
+        return self._engine.launch(request, released=lambda actor: self._ended(stream(), actor), until=until)
 
     def _handle(self, actor: StreamActor) -> StreamHandle:
         return StreamHandle(actor, self._engine.ask_to_cancel, self._engine.home)
