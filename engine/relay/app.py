@@ -127,6 +127,10 @@ class RelayApp:
             ticket = await self._hub.start(request, asked.key, run_id=asked.run_id)
         except EngineBusy:
             return BUSY
+        except RuntimeError:
+            if self._hub.going:  # it was told so while `build` ran
+                return GOING
+            raise
         if self._protocol == "native":
             return json_reply(201, {"id": ticket.id})
         return self._response(ticket.id)

@@ -176,8 +176,8 @@ class StreamHub:
 
     @property
     def going(self) -> bool:
-        """Whether it is being left, or told to drain, and starts nothing more."""
-        return self._streams.going
+        """Whether it is being left, or told to drain, or its engine is, and starts nothing more."""
+        return self._streams.going or self._engine.closing
 
     # -- streams
 

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.anyio
 
 ALICE = ("x-user", "alice")
 BOB = ("x-user", "bob")
+_TEXT_PART = {"type": "text", "text": "hi"}
 TEXT = "one two three four five six seven eight nine ten"
 
 
@@ -213,6 +214,46 @@ async def test_a_hub_that_goes_and_an_engine_that_is_full_start_nothing() -> Non
         await hub.drain()
         going = await served.start("alice-1", ALICE)
         assert (going.status, going.json["error"]["type"]) == (503, "going_away")
+
+
+@pytest.mark.parametrize("protocol", ["native", "vercel"])
+@pytest.mark.parametrize("goes", ["hub", "engine"])
+async def test_one_that_goes_while_a_request_is_built_starts_nothing(goes: str, protocol: Any) -> None:
+    gone = anyio.Event()
+
+    async def build(scope: Any, asked: Asked) -> StreamRequest:
+        await gone.wait()
+        return asked.request()
+
+    async def yes(scope: Any, key: str, action: str) -> bool:
+        return True
+
+    simulator = Simulator()
+    engine = engine_in_memory(simulator, grace=0)
+    await engine.open()
+    async with StreamHub(engine, grace=0) as hub, anyio.create_task_group() as tasks:
+        app = hub.app(protocol, authorize=yes, build=build)
+        asked = {"native": {"message": "hi"}, "vercel": {"messages": [{"role": "user", "parts": [_TEXT_PART]}]}}
+        posted = Browser(app, method="POST", body={"id": "c", **asked[protocol]}).among(tasks)
+        await anyio.sleep(1)
+        await (hub.drain() if goes == "hub" else engine.aclose())
+        gone.set()
+        await posted.over.wait()
+        assert (posted.status, posted.json["error"]["type"]) == (503, "going_away")
+        assert int(posted.headers["retry-after"]) > 0
+    await engine.aclose()
+    assert simulator.requests == []
+
+
+async def test_what_goes_wrong_in_a_start_is_not_taken_for_going_away() -> None:
+    async with service() as served:
+
+        async def start(*args: Any, **more: Any) -> Any:
+            raise RuntimeError("a bug")
+
+        served.hub.start = start  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError, match="a bug"):
+            await served.start("alice-1", ALICE)
 
 
 async def test_a_client_that_leaves_before_its_body_came_starts_nothing() -> None:
