@@ -139,7 +139,7 @@ class RelayApp:
         stream = await self._streams.find(scope, name, "stop", self._authorize)
         if stream is None:
             return ELSEWHERE if self._streams.is_elsewhere(name) else NOTHING
-        await self._hub.stop(stream.id, reason="stopped by the user")
+        await self._hub.stop(name, reason="stopped by the user")
         return NO_CONTENT
 
 

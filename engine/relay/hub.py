@@ -284,17 +284,20 @@ class StreamHub:
         return response_for(self._streams, id_or_key, protocol, authorize or self._authorize, encoding)
 
     async def stop(self, id_or_key: str, *, reason: str | None = None) -> bool:
-        """Asks a stream to stop. What was received is kept. Returns whether there was one that ran. The caller has made
-        sure that whoever wants it may."""
+        """Asks a stream to stop, or all of a key that run, here and at whoever shares the store. What was received is
+        kept. Returns whether there was one that ran. The caller has made sure that whoever wants it may.
+
+        Raises `ConnectionError` when the store can't be reached; what runs here is stopped all the same.
+        """
         streams = self._streams
-        stream = await streams.of_id(id_or_key) or await streams.of_key(id_or_key)
-        if stream is None or stream.ended_at is not None:
-            return False
-        if stream.handle is not None:
-            stream.handle.cancel(reason)
-        elif streams.shared is not None:
-            await streams.shared.stop(stream, reason or "stopped")
-        return True
+        stream = await streams.of_id(id_or_key)
+        running = streams.shelf.running(id_or_key) if stream is None else [stream] if stream.ended_at is None else []
+        for one in running:
+            if one.handle is not None:
+                one.handle.cancel(reason)
+        if streams.shared is not None and (stream is None or any(one.handle is None for one in running)):
+            return await streams.shared.stop(id_or_key, reason or "stopped") or bool(running)
+        return bool(running)
 
     async def drain(self) -> None:
         """Sends the tabs away, without an ending of their streams and with the word to come again soon, and starts no

@@ -141,9 +141,10 @@ class SharedStreams:
         self._reading[stream.id] = stream, Copy(recording.first)
         self._to_read.set()
 
-    async def stop(self, stream: Relayed, reason: str) -> None:
-        """Asks the process that runs a stream to stop it. Raises `StoreFailed`."""
-        await self._do(self._store.stop, stream.id, reason)
+    async def stop(self, name: str, reason: str) -> bool:
+        """Asks the processes that run a stream, or those of a key, to stop them. Returns whether there are any. Raises
+        `StoreFailed`."""
+        return await self._do(self._store.stop, name, reason)
 
     # -- writing
 

@@ -77,6 +77,17 @@ async def test_a_stream_is_started_read_and_stopped_by_its_owner(root: str) -> N
         assert {key for key, _ in served.asked} == {"alice-1"}
 
 
+async def test_the_stop_of_a_chat_stops_all_that_run_for_it() -> None:
+    async with service(speed=1) as served, anyio.create_task_group() as tasks:
+        ids = [(await served.start("alice-1", ALICE)).json["id"] for _ in range(2)]
+        tabs = [Browser(served.app, f"/{name}/stream", headers=[ALICE]).among(tasks) for name in ids]
+        await anyio.sleep(1)
+        assert (await Browser(served.app, "/alice-1/stop", method="POST", headers=[ALICE]).alone()).status == 204
+        for tab in tabs:
+            await tab.over.wait()
+            assert frames_of(tab.body)[-1][2]["state"] == "cancelled"
+
+
 async def test_a_stranger_is_told_of_another_s_stream_what_is_told_of_none() -> None:
     async with service(speed=1) as served:
         started = await served.start("alice-1", ALICE)

@@ -151,6 +151,27 @@ async def test_stop_ends_the_stream_for_all_and_a_disconnect_does_not() -> None:
         assert not await hub.stop("nothing")
 
 
+async def test_stop_by_a_key_ends_all_that_run_for_it_and_by_an_id_that_one() -> None:
+    states: dict[str, str] = {}
+
+    async def on_end(key: str, result: StreamResult) -> None:
+        states[result.text.split()[0]] = result.state
+
+    async with hub_of("a " * 60, "b " * 60, "c " * 60, "d " * 60, on_end=on_end) as (_, hub):
+        tickets = [await hub.start("x", key="other" if number == 3 else "chat") for number in range(4)]
+        await anyio.sleep(4)
+        assert await hub.stop(tickets[1].id)
+        await anyio.sleep(0.5)
+        assert list(states.values()) == ["cancelled"]
+        assert await hub.stop("chat")
+        await anyio.sleep(0.5)
+        assert list(states.values()) == ["cancelled"] * 3
+        assert not await hub.stop("chat")
+        await Browser(hub.response(tickets[3].id)).alone()
+        await anyio.sleep(0.5)
+        assert sorted(states.values()) == ["cancelled"] * 3 + ["complete"]
+
+
 async def test_what_on_end_raises_is_logged_and_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
     async def on_end(key: str, result: StreamResult) -> None:
         raise OSError("the disk is full")
