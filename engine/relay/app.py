@@ -49,6 +49,10 @@ class Hub(Protocol):
         """Asks a stream to stop."""
         ...
 
+    async def settled(self, key: str) -> None:
+        """Waits until the ends of a key's streams are told."""
+        ...
+
 
 class RelayApp:
     """An ASGI app. Made by `hub.app`."""
@@ -122,6 +126,7 @@ class RelayApp:
             return _NO_KEY
         if not await self._authorize(scope, asked.key, "start"):
             return nothing_for(self._protocol)
+        await self._hub.settled(asked.key)
         request = await self._build(scope, asked)
         try:
             ticket = await self._hub.start(request, asked.key, run_id=asked.run_id)

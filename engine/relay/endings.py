@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Endings", "OnEnd"]
 
+_PATIENCE = 5.0  # seconds for which the next question waits
 _log = logging.getLogger("manystream.relay")
 
 OnEnd = Callable[[str, StreamResult], Awaitable[object]]
@@ -65,6 +66,15 @@ class Endings:
         """Waits until the end of every stream has come and was told, or the engine is over."""
         while self._open and not self._engine.closing:
             await self._changed.wait()
+
+    async def settled(self, key: str) -> None:
+        """Waits until the ends of a key's streams are told that have come, or that somebody asked for; five seconds at
+        most."""
+        with anyio.move_on_after(_PATIENCE):
+            while self._on_end is not None and any(stream.key == key and stream.ending for stream in self._open):
+                await self._changed.wait()
+            return
+        _log.warning("on_end takes long for a relayed stream: the next one of its key does not wait for it any more")
 
     async def close(self, patience: float) -> None:
         """Waits `patience` seconds for what is still to be told, and cuts off what is not told by then."""

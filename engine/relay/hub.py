@@ -293,11 +293,18 @@ class StreamHub:
         stream = await streams.of_id(id_or_key)
         running = streams.shelf.running(id_or_key) if stream is None else [stream] if stream.ended_at is None else []
         for one in running:
-            if one.handle is not None:
-                one.handle.cancel(reason)
+            one.stop(reason)
         if streams.shared is not None and (stream is None or any(one.handle is None for one in running)):
             return await streams.shared.stop(id_or_key, reason or "stopped") or bool(running)
         return bool(running)
+
+    async def settled(self, key: str) -> None:
+        """Waits until `on_end` has returned for the streams of a key that have ended or were stopped, five seconds at
+        most: a browser can ask the next question before the answer to its last one is stored. `hub.app` waits before
+        it calls `build`; routes of your own wait before they load the history. Streams of other processes are not
+        waited for.
+        """
+        await self._endings.settled(key)
 
     async def drain(self) -> None:
         """Sends the tabs away, without an ending of their streams and with the word to come again soon, and starts no

@@ -49,6 +49,8 @@ class Relayed:
         self.alone_since: float | None = clock()
         """Since when no tab has read it; None while one does."""
         self.ended_at: float | None = None
+        self.stopped = False
+        """Whether it was asked to stop."""
         self._size: int | None = None
         self._clock = clock
 
@@ -56,6 +58,17 @@ class Relayed:
     def name(self) -> str:
         """Its key, or its id when it has none."""
         return self.id if self.key is None else self.key
+
+    @property
+    def ending(self) -> bool:
+        """Whether its end has come, or is about to."""
+        return self.stopped or self.recording.ended
+
+    def stop(self, reason: str | None) -> None:
+        """Asks it to stop, if it runs here."""
+        if self.handle is not None:
+            self.stopped = True
+            self.handle.cancel(reason)
 
     def joined(self, tab: Tab) -> None:
         """A browser reads it."""

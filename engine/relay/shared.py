@@ -174,8 +174,8 @@ class SharedStreams:
         for name in done.lost:
             self._fenced(name)
         for name, reason in done.stops.items():
-            if (one := self._writing.get(name)) is not None and one.stream.handle is not None:
-                one.stream.handle.cancel(reason)
+            if (one := self._writing.get(name)) is not None:
+                one.stream.stop(reason)
         for name in done.watched:
             if (one := self._writing.get(name)) is not None and not one.stream.tabs:
                 one.stream.alone_since = now

@@ -10,7 +10,7 @@ from tests.support.asgi import Browser, frames_of
 from tests.support.engines import engine_in_memory
 from tests.support.virtual import virtual_backends
 
-from manystream import Simulator, StreamHub, StreamRequest
+from manystream import Simulator, StreamHub, StreamRequest, StreamResult
 from manystream.engine.relay.access import from_own_page, header
 from manystream.engine.relay.app import RelayApp
 from manystream.engine.relay.ids import issued_by, new_id, new_instance
@@ -265,6 +265,60 @@ async def test_what_goes_wrong_in_a_start_is_not_taken_for_going_away() -> None:
         served.hub.start = start  # type: ignore[method-assign]
         with pytest.raises(RuntimeError, match="a bug"):
             await served.start("alice-1", ALICE)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_the_next_question_waits_for_the_last_answer_to_be_stored(stopped: bool) -> None:
+    history: list[str] = []
+
+    async def on_end(key: str, result: StreamResult) -> None:
+        await anyio.sleep(2)  # a slow database
+        history.append(f"{key}: {result.state}")
+
+    async def build(scope: Any, asked: Asked) -> StreamRequest:
+        history.append(f"{asked.key} asks")
+        return asked.request()
+
+    async def yes(scope: Any, key: str, action: str) -> bool:
+        return True
+
+    simulator = Simulator(tokens_per_second=1 if stopped else 0)
+    async with engine_in_memory(simulator, grace=0) as engine, StreamHub(engine, grace=0, on_end=on_end) as hub:
+        app = hub.app("native", authorize=yes, build=build)
+
+        async def ask(key: str) -> None:
+            assert (await Browser(app, method="POST", body={"id": key, "message": "hi"}).alone()).status == 201
+
+        await ask("c")
+        if stopped:
+            await anyio.sleep(2)
+            assert (await Browser(app, "/c/stop", method="POST").alone()).status == 204
+        else:
+            tab = await Browser(app, "/c/stream").alone()
+            assert frames_of(tab.body)[-1][1] == "stream_end"
+        await ask("other")
+        await ask("c")
+        assert history.index("other asks") == 1
+        own = [line for line in history if line.startswith("c")]
+        assert own[:3] == ["c asks", f"c: {'cancelled' if stopped else 'complete'}", "c asks"]
+
+
+async def test_the_next_question_does_not_wait_for_an_answer_that_runs_or_for_a_hanging_on_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def on_end(key: str, result: StreamResult) -> None:
+        await anyio.sleep_forever()
+
+    simulator = Simulator(tokens_per_second=1)
+    async with engine_in_memory(simulator, grace=0) as engine, StreamHub(engine, grace=0, on_end=on_end) as hub:
+        ticket = await hub.start("hi", key="c")
+        began = anyio.current_time()
+        await hub.settled("c")
+        assert anyio.current_time() - began < 1
+        await hub.stop(ticket.id)
+        await hub.settled("c")
+        assert 4.5 < anyio.current_time() - began < 6
+        assert "on_end takes long" in caplog.text
 
 
 async def test_a_client_that_leaves_before_its_body_came_starts_nothing() -> None:
