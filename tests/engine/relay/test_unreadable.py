@@ -59,8 +59,9 @@ class Place:
     def claim(self, head: Head, owner: str) -> bool:
         return True
 
-    def stop(self, stream_id: str, reason: str) -> None:
-        self.stopped.append(stream_id)
+    def stop(self, name: str, reason: str) -> bool:
+        self.stopped.append(name)
+        return True
 
     def release(self, owner: str) -> None: ...
 
