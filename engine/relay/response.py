@@ -91,7 +91,8 @@ class RelayResponse:
         elif self._protocol == "agui":
             encoding = self._new_encoder(thread_id=stream.name, run_id=stream.run_id)
         else:
-            encoding = self._new_encoder()
+            # The API's own id of the message would change with a restart, and the browser would take it for another.
+            encoding = self._new_encoder(message_id=stream.run_id)
         if scope["method"] == "HEAD":
             await send_head(send, encoding.headers)
             return
