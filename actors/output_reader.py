@@ -6,7 +6,7 @@ what is to be made of an item, and which strings may be shown before they are wh
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from .message import Part, TextPart, TextPartDelta, ToolCallPart, ToolCallPartDelta
 from .stream import PartDeltaEvent, PartEndEvent, PartEvent, PartStartEvent, RestartEvent, SnapshotEvent
@@ -115,10 +115,11 @@ class OutputReader:
     def _read(self, text: str) -> None:
         parser = self._parser
         parser.feed(text)
-        if self.shows is None or not parser.in_string:
+        if self.shows is None:
             return
         if parser.strings != self._string:  # another than before
-            self._string, self._shown = parser.strings, self.shows(parser.open_path)
+            self._string = parser.strings
+            self._shown = not parser.in_string or self.shows(parser.open_path)
         if not self._shown:
             parser.hide_growing_string()
 
@@ -131,7 +132,8 @@ class OutputReader:
         """
         found = self._parser.value
         for key in self._root:
-            if cast("type[object]", type(found)) is not dict or key not in found:
+            kind = found.__class__
+            if kind is not dict or key not in found:
                 return None
             found = found[key]
         return found
@@ -149,10 +151,9 @@ class OutputReader:
     def state(self, path: Sequence[str | int] = ()) -> ValueState:
         """How far the value at `path` has come: `pending`, `growing` or `complete`; the empty path is the whole. It
         takes as long as the path. A negative number counts items from the last one that has come."""
-        state = self._parser.state((*self._root, *path) if self._root else path)
         if not path and self._ended and self._parser.complete:
             return "complete"  # nothing follows a number that is the whole output
-        return state
+        return self._parser.state((*self._root, *path) if self._root else path)
 
     def items(self, path: JsonPath = ()) -> "ItemReader":
         """A reader of the items of the array at `path`, from its first one."""
@@ -162,28 +163,34 @@ class OutputReader:
         """The array at `path`, once it has begun."""
         found = self._parser.value
         for key in (*self._root, *path):
-            kind = cast("type[object]", type(found))
+            kind = found.__class__
             if kind is dict:
                 if key not in found:
                     return None
             elif kind is not list or not isinstance(key, int) or not 0 <= key < len(found):
                 return None
             found = found[key]
-        return found if cast("type[object]", type(found)) is list else None
+        kind = found.__class__
+        return found if kind is list else None
 
-    def whole_items(self, array: list[Any], path: JsonPath) -> int:
-        """How many items of the array at `path` are whole."""
-        return self._parser.whole_items(array, len(self._root) + len(path))
+    def whole_items(self, array: list[Any], depth: int) -> int:
+        """How many items are whole of an array that stands so deep in the JSON."""
+        return self._parser.whole_items(array, depth)
+
+    def depth_of(self, path: JsonPath) -> int:
+        """In how many containers the value at `path` stands."""
+        return len(self._root) + len(path)
 
 
 class ItemReader:
     """The items of one array of an output, each once, when it is whole."""
 
-    __slots__ = ("_array", "_generation", "_path", "_reader", "taken")
+    __slots__ = ("_array", "_depth", "_generation", "_path", "_reader", "taken")
 
     def __init__(self, reader: OutputReader, path: JsonPath) -> None:
         self._reader = reader
         self._path = path
+        self._depth = reader.depth_of(path)
         self._generation = reader.generation
         self._array: list[Any] | None = None
         self.taken = 0
@@ -200,9 +207,8 @@ class ItemReader:
             array = self._array = reader.array(self._path)
             if array is None:
                 return []
-        if len(array) <= self.taken:
+        taken = self.taken
+        if len(array) <= taken or (whole := reader.whole_items(array, self._depth)) == taken:
             return []
-        whole = reader.whole_items(array, self._path)
-        items = array[self.taken : whole]
         self.taken = whole
-        return items
+        return array[taken:whole]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from manystream import AnthropicModel, Simulator
+from manystream import AnthropicModel, EngineBusy, Simulator, StreamHub
 from tests.support.asgi import frames_of, told
 
 pytest.importorskip("fastapi")
@@ -64,6 +64,28 @@ def test_a_chat_is_asked_reloaded_and_asked_again(
         client.get("/")  # somebody else
         assert client.get("/history/c1").status_code == client.get("/chat/c1/stream").status_code == 404
         assert client.post("/chat/", json={"id": "c1", "message": "What did they ask?"}).status_code == 404
+
+
+def test_a_question_that_was_refused_and_asked_again_stands_in_the_chat_once(
+    example: Any, tmp_path: Path, manystream_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = manystream_simulator
+    simulator.script(["a river is water"])
+    model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=simulator.url, defaults={"max_tokens": 50})
+
+    async def busy(*given: Any, **named: Any) -> None:
+        raise EngineBusy("the queue is full")
+
+    with TestClient(example.make_app(model, tmp_path)) as client:
+        client.get("/")
+        asked = {"id": "c1", "message": "What is a river?"}
+        with monkeypatch.context() as patched:
+            patched.setattr(StreamHub, "start", busy)
+            assert client.post("/chat/", json=asked).status_code == 503
+        assert client.post("/chat/", json=asked).status_code == 201
+        assert told(client.get("/chat/c1/stream").content) == "a river is water"
+        assert [one["content"] for one in simulator.requests[-1].json["messages"]] == ["What is a river?"]
+        assert [one["role"] for one in client.get("/history/c1").json()] == ["user", "assistant"]
 
 
 def test_its_page_needs_no_build_step_and_nothing_from_elsewhere() -> None:

@@ -174,6 +174,7 @@ def test_the_commands_of_a_page_run(page: str, tmp_path: Path, manystream_simula
     command.chmod(0o755)
     env = environment(manystream_simulator)
     env["PATH"] = f"{command.parent}{os.pathsep}{env['PATH']}"
+    env["XDG_STATE_HOME"] = env["XDG_RUNTIME_DIR"] = str(tmp_path)
     script = "".join(snippet.text for snippet in snippets(page, "sh") if snippet.runs)
     done = subprocess.run(
         ["sh", "-e", "-c", script], capture_output=True, text=True, encoding="utf-8", env=env, cwd=tmp_path, timeout=120

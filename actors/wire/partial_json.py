@@ -191,7 +191,7 @@ class PartialJSON:
         on_the_way = growing > 1
         depth = 1
         for key in path:
-            kind = cast("type[object]", type(value))
+            kind = value.__class__
             if kind is dict:
                 if key not in value:
                     return "pending"

@@ -26,6 +26,10 @@ from manystream.actors.channel.mailbox import Conflate, Mailbox, Subscriber
 from manystream.actors.stream.request import StreamRequest
 from manystream.actors.wire.events import WireEvent, decode
 from manystream.actors.wire.framing import Frame, SSEFramer
+from manystream.engine.api.http.http2.fields import request_fields
+from manystream.engine.api.http.http2.frames import DATA, END_HEADERS, HEADERS, frame
+from manystream.engine.api.http.http2.incoming import Incoming
+from manystream.engine.api.http.http2.session import Session
 
 __all__ = ["command"]
 
@@ -108,6 +112,28 @@ def _keeping_up(_: None) -> None:
         mailbox.receive_nowait()
 
 
+class _Shared:
+    """An HTTP/2 connection with live streams, and a read that brings a frame to each."""
+
+    def __init__(self, streams: int) -> None:
+        self.session = Session(0.0)
+        self.session.data_to_send()
+        self.session.receive(frame(4, 0, 0, b""), 0.0)
+        fields = request_fields("POST", b"https", b"/v1/messages", [(b"host", b"localhost")])
+        opened = [Incoming("POST") for _ in range(streams)]
+        for stream in opened:
+            self.session.open(stream, fields, end=True)
+        heads = b"".join(frame(HEADERS, END_HEADERS, stream.id, b"\x88") for stream in opened)
+        self.session.receive(heads, 0.0)
+        self.read = b"".join(frame(DATA, 0, stream.id, b"x" * 140) for stream in opened)
+
+    def take(self) -> None:
+        for stream in self.session.receive(self.read, 0.0):
+            stream.take()
+            self.session.credit(stream)
+        self.session.data_to_send()
+
+
 async def _wake_many() -> None:
     """A consumer's task that is woken for each delta."""
     log, audience = EventLog("stream"), _audience()
@@ -141,6 +167,9 @@ def main() -> None:
     runner.bench_func("framing, an event", _frame, pieces, inner_loops=len(frames))
     runner.bench_func("decoding, an event", _decode, frames, inner_loops=len(frames))
     runner.bench_func("assembling, an event", _assemble, events, inner_loops=len(frames))
+    for streams in (1, 20):
+        shared = _Shared(streams)
+        runner.bench_func(f"HTTP/2, a frame, {streams} in a read", shared.take, inner_loops=streams)
     runner.bench_func("mailbox, lagging consumer, an event", _lagging, log, inner_loops=len(frames))
     runner.bench_func("mailbox, awake consumer, an event", _keeping_up, None, inner_loops=_DELTAS)
     for backend in ("asyncio", "trio"):

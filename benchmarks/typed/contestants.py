@@ -69,6 +69,16 @@ def _items(kind: Any, *, states: bool) -> Read:
     return ready
 
 
+def _whole(kind: Any) -> Read:
+    """What a stream does whose output nobody looks at before its end."""
+
+    def ready(pieces: list[str]) -> Callable[[], Any]:
+        output = typed_output(kind)
+        return lambda: output.read("".join(pieces))
+
+    return ready
+
+
 def _sdk(*, snapshots: bool) -> Read:
     def ready(pieces: list[str]) -> Callable[[], Any]:
         from anthropic.lib.streaming._messages import accumulate_event, build_events
@@ -178,6 +188,8 @@ CONTESTANTS = [
     Contestant("items, pydantic", _items(ModelInvoice, states=False)),
     Contestant("items, 3 states a delta, the whole; dataclasses", _items(Invoice, states=True)),
     Contestant("items, 3 states a delta, the whole; pydantic", _items(ModelInvoice, states=True)),
+    Contestant("the whole, once at the end; dataclasses", _whole(Invoice)),
+    Contestant("the whole, once at the end; pydantic", _whole(ModelInvoice)),
     Contestant("jiter, once at the end", _jiter_at_the_end, "pydantic_core"),
     Contestant("jiter, at each delta", _jiter, "pydantic_core", _QUADRATIC),
     Contestant("the SDK's events", _sdk(snapshots=False), "anthropic", _QUADRATIC),

@@ -61,6 +61,7 @@ class _Ledger:
         self._now = now
         self._report = report
         self._others = {name: one for name, one in state.participants.items() if name != report.participant}
+        self._claims: dict[Reason, tuple[float, float]] = {}
         self._bury()
         ceiling = report.ceiling + sum(one.ceiling for one in self._others.values())
         self._throttle = Throttle(ceiling, grain=_GRAIN)
@@ -356,11 +357,15 @@ class _Ledger:
 
     def _claimed(self, reason: Reason, *, grown: bool = False) -> float:
         """What the others may take of a limit; or may once their leases have grown to the end."""
-        return sum(
-            _claim(one, one.accounts[reason], math.inf if grown else self._now)
-            for one in self._others.values()
-            if reason in one.accounts
-        )
+        found = self._claims.get(reason)
+        if found is None:  # their leases are what they are during an exchange
+            now, whole = 0.0, 0.0
+            for one in self._others.values():
+                if (account := one.accounts.get(reason)) is not None:
+                    now += _claim(one, account, self._now)
+                    whole += account.held + account.rate * VALID
+            found = self._claims[reason] = now, whole
+        return found[grown]
 
 
 def _claim(one: Participant, account: Account, now: float) -> float:

@@ -20,6 +20,7 @@ __all__ = ["Membership"]
 
 _ACTIVE = 0.25  # seconds between two reports while something is going on
 _CALM = 1.0  # seconds, while streams only run
+_MANY, _SELDOM = 16, 0.75  # of more than so many each reports less often, but while its lease still grows
 _SOON = 0.025  # seconds, at least, between two reports
 _LEAVES_AFTER = 3.0  # seconds without a stream
 _HALVES = 60.0  # seconds in which the share halves that nobody grants any more
@@ -63,7 +64,8 @@ class Membership:
             return since + _SOON
         if notes.pressed and notes:
             return since + self._soon  # the window may grow
-        return since + (_ACTIVE if pool.busy or pool.reported_waiting else _CALM)
+        active = min(_SELDOM, _ACTIVE * max(1.0, pool.grant.participants / _MANY))
+        return since + (active if pool.busy or pool.reported_waiting else _CALM)
 
     def report(self, demand: Demand, now: float, *, leaving: bool = False) -> Report:
         """What is to be told now."""

@@ -38,6 +38,8 @@ class RayBudget:
     """
 
     on_host = False
+    starts_within = _STARTS + 1.0
+    """How many seconds the first exchange may take."""
     spend_cap: float | None = None
     """None: what the memory of a process holds is no account of dollars."""
 

@@ -20,7 +20,6 @@ from .stats import BudgetStats
 __all__ = ["Sharing"]
 
 _PATIENCE = 1.0  # seconds for an exchange
-_AT_FIRST = 10.0  # seconds for the first one, for which a carrier may have to start something
 _FAREWELL = 1.0  # seconds to leave
 
 
@@ -49,6 +48,7 @@ class Sharing:
         self._members: list[Membership] = []
         self._woken = anyio.Event()
         self._told = False
+        self._at_first: float = getattr(budget, "starts_within", _PATIENCE)
         self._part = 1.0
         self._purse = purse_of(budget.name)
         self.cap = self._shared_cap()
@@ -168,7 +168,7 @@ class Sharing:
         now = self._clock()
         report = member.report(self._demands().demand(member.pool, now), now, leaving=leaving)
         try:
-            grant = await self._carry(member.account, report, _AT_FIRST if member.is_new else _PATIENCE)
+            grant = await self._carry(member.account, report, self._at_first if member.is_new else _PATIENCE)
             member.granted(report, grant, self._clock())
         except Exception as exc:
             self._fail(member, report, exc)

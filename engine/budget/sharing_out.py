@@ -5,14 +5,14 @@ weights.
 """
 
 from collections.abc import Mapping
-
-import attrs
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
 
 __all__ = ["Want", "shared_out"]
 
 
-@attrs.frozen
-class Want:
+class Want(NamedTuple):
     """What one of them could use."""
 
     amount: float
@@ -23,20 +23,20 @@ class Want:
 
 def shared_out(total: float, wants: Mapping[str, Want]) -> dict[str, float]:
     """How much of `total` each gets. Who wants nothing is left out."""
+    wanting = {name: want for name, want in wants.items() if want.amount > 0}
+    if sum([want.amount for want in wanting.values()]) <= total:
+        return {name: want.amount for name, want in wanting.items()}
     got: dict[str, float] = {}
-    by_priority: dict[int, dict[str, Want]] = {}
-    for name, want in wants.items():
-        if want.amount > 0:
-            by_priority.setdefault(want.priority, {})[name] = want
-    for priority in sorted(by_priority, reverse=True):
-        level = by_priority[priority]
-        # Whoever needs the least for its weight is served first: what it leaves is shared by those after it.
-        order = sorted(level, key=lambda name: level[name].amount / level[name].weight)
-        weights = sum(want.weight for want in level.values())
-        for name in order:
-            want = level[name]
-            share = max(0.0, total) * want.weight / weights if weights > 0 else 0.0
-            got[name] = min(want.amount, share)
-            total -= got[name]
-            weights -= want.weight
+    # Whoever needs the least for its weight is served first: what it leaves is shared by those after it.
+    order = sorted(
+        (-priority, amount / weight, amount, weight, name) for name, (amount, weight, priority) in wanting.items()
+    )
+    for _, level in groupby(order, itemgetter(0)):
+        ones = list(level)
+        weights = sum([one[3] for one in ones])
+        for _, _, amount, weight, name in ones:
+            share = max(0.0, total) * weight / weights if weights > 0 else 0.0
+            got[name] = given = min(amount, share)
+            total -= given
+            weights -= weight
     return got

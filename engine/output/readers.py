@@ -139,21 +139,29 @@ class _PydanticReader:
     def __init__(self, given: Any, adapter: Any, schema: JsonObject) -> None:
         self._type = given
         self.schema = schema
-        self._adapter = adapter
+        from pydantic import ValidationError
+        from pydantic_core import PydanticSerializationError, to_json
+
+        self._validate: Callable[[str | bytes], Any] = adapter.validate_json
+        self._to_json: Callable[[Any], bytes] = to_json
+        self._invalid, self._unwritable = ValidationError, PydanticSerializationError
 
     def read(self, text: str) -> Any:
-        from pydantic import ValidationError
-
         try:
-            return self._adapter.validate_json(text)
-        except ValidationError as exc:
+            return self._validate(text)
+        except self._invalid as exc:
             raise _told_by_pydantic(exc) from None
         except UnicodeEncodeError:
             raise InvalidOutput("", "it holds half a surrogate pair, which pydantic does not take") from None
 
     def convert(self, value: Any) -> Any:
         # From JSON again, not from the data: strict models take dates and the like only from JSON.
-        return self.read(json.dumps(value))
+        try:
+            return self._validate(self._to_json(value))
+        except self._invalid as exc:
+            raise _told_by_pydantic(exc) from None
+        except self._unwritable:  # half a surrogate pair, of which `read` says what is wrong
+            return self.read(json.dumps(value))
 
     def item(self, path: JsonPath) -> TypeReader | None:
         return _item_reader(self._type, path)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from .tab import Scope
 
-__all__ = ["Action", "Authorize", "from_own_page", "header"]
+__all__ = ["Action", "Authorize", "from_own_page", "header", "origins_of"]
 
 Action = Literal["start", "resume", "stop"]
 
@@ -25,6 +25,18 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
+def origins_of(given: Iterable[str]) -> tuple[str, ...]:
+    """Origins as browsers write them. Raises `TypeError` for one that does not stand in a list, and `ValueError` for
+    what no browser sends as a page's origin."""
+    if isinstance(given, str):
+        raise TypeError(f"origins is a list: origins=[{given!r}]")
+    found = tuple(origin.lower() for origin in given)
+    for origin in found:
+        if _place(origin) is None or origin.count("/") != 2:
+            raise ValueError(f"an origin is a scheme, a host and no path, as in 'https://example.org', not {origin!r}")
+    return found
+
+
 def from_own_page(scope: Scope, origins: Iterable[str] = ()) -> bool:
     """Whether a request comes from a page of the app's own host, from one of `origins`, or from no page at all.
 
@@ -34,7 +46,8 @@ def from_own_page(scope: Scope, origins: Iterable[str] = ()) -> bool:
     if origin is None or origin in origins:
         return True
     host = header(scope, b"host")
-    return host is not None and _place(origin) == _place(f"{scope.get('scheme', 'http')}://{host}")
+    place = _place(origin)
+    return place is not None and place == _place(f"{scope.get('scheme', 'http')}://{host or ''}")
 
 
 def _place(url: str) -> tuple[str, int] | None:

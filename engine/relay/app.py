@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 from ...actors.stream import StreamRequest
 from ..admission import EngineBusy
@@ -31,7 +30,9 @@ Build = Callable[[Scope, Asked], Awaitable[StreamRequest]]
 """Makes the request of what a browser asks: loads the history, and chooses the model, the system prompt, the tools and
 the limits."""
 
-_NOT_ALLOWED = error_reply(405, "method_not_allowed", "POST /, GET /KEY/stream or POST /KEY/stop")
+_ROUTES = "POST /, GET /KEY/stream or POST /KEY/stop"
+_POST_ONLY = error_reply(405, "method_not_allowed", _ROUTES, ((b"allow", b"POST"),))
+_GET_ONLY = error_reply(405, "method_not_allowed", _ROUTES, ((b"allow", b"GET, HEAD"),))
 _NO_KEY = error_reply(400, "invalid_request", "the body names no chat: id (threadId in AG-UI) is missing")
 
 
@@ -85,6 +86,9 @@ class RelayApp:
         if scope["type"] == "lifespan":
             await _live(receive, send)
             return
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})  # before it is accepted: the server answers 403
+            return
         if scope["type"] != "http":
             raise RuntimeError(f"a relay speaks http, not {scope['type']}")
         try:
@@ -99,7 +103,7 @@ class RelayApp:
             await answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply | RelayResponse:
-        path = scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
+        path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/").rstrip("/")
         name, _, verb = path.rpartition("/")
         match scope["method"], path and verb:
             case "POST", "" | "stop" if not from_own_page(scope, self._origins):
@@ -107,11 +111,13 @@ class RelayApp:
             case "POST", "":
                 return await self._start(scope, receive)
             case "POST", "stop" if name:
-                return await self._stop(scope, unquote(name))
-            case "GET", "stream" if name:
-                return self._response(unquote(name))
-            case _, "" | "stop" | "stream":
-                return _NOT_ALLOWED
+                return await self._stop(scope, name)
+            case "GET" | "HEAD", "stream" if name:
+                return self._response(name)
+            case _, verb if verb == "" or (verb == "stop" and name):
+                return _POST_ONLY
+            case _, "stream" if name:
+                return _GET_ONLY
             case _:
                 return NOTHING
 

@@ -19,7 +19,7 @@ from ...actors.handle import StreamHandle
 from ...actors.prefix import Prefix
 from ...actors.stream import RequestLike, StreamRequest, StreamResult
 from ..finish import uninterrupted
-from .access import Authorize
+from .access import Authorize, origins_of
 from .encoders import PROTOCOLS, Shown
 from .encoders import Protocol as RelayProtocol
 from .endings import Endings
@@ -343,8 +343,9 @@ class StreamHub:
         `build` gets the ASGI scope and what the browser asks (`Asked`), and returns the request: it loads the history
         and chooses the model, the system prompt, the tools and the limits, so that a browser sets none of them.
         `authorize` is asked before it, as soon as the body has been read, in which the key stands: at most `max_body`
-        bytes of it. A POST from a page of another origin is refused, unless it is among `origins`.
+        bytes of it. A POST from a page of another origin is refused, unless it is among `origins`; for its
+        browser to send one at all, the answers need CORS headers besides, which a middleware sets.
         """
         from .app import RelayApp
 
-        return RelayApp(self, self._streams, protocol, authorize, build, tuple(origins), max_body)
+        return RelayApp(self, self._streams, protocol, authorize, build, origins_of(origins), max_body)

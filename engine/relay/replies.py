@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -20,6 +21,7 @@ __all__ = [
     "Reply",
     "error_reply",
     "json_reply",
+    "send_head",
 ]
 
 _NEVER_STORED = (b"cache-control", b"no-store")
@@ -34,12 +36,22 @@ class Reply:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     async def send(self, send: Send) -> None:
-        """Sends it."""
+        """Sends it, unless the client has left."""
         headers = [_NEVER_STORED, *self.headers]
         if self.status != 204:
             headers.append((b"content-length", str(len(self.body)).encode()))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+        await _send_whole(send, self.status, headers, self.body)
+
+
+async def send_head(send: Send, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """What HEAD is answered where GET is answered with a stream."""
+    await _send_whole(send, 200, list(headers), b"")
+
+
+async def _send_whole(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    with suppress(OSError):  # so some servers tell that the client has left
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def json_reply(status: int, value: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]] = ()) -> Reply:

@@ -12,14 +12,15 @@ from ...actors.handle import StreamHandle
 from .access import Action, Authorize, header
 from .encoders import Encoder, Shown, encoder, native
 from .encoders import Protocol as ProtocolName
+from .ids import tag_of
 from .relayed import Relayed
-from .replies import ELSEWHERE, NO_CONTENT, NOTHING, STORE_AWAY, UNREADABLE, Reply
+from .replies import ELSEWHERE, NO_CONTENT, NOTHING, STORE_AWAY, UNREADABLE, Reply, send_head
 from .stores import StoreFailed
 from .tab import Receive, Scope, Send, Tab
 
 __all__ = ["HandleResponse", "RelayResponse", "Streams", "as_response", "nothing_for", "response_for"]
 
-_NUMBERED = re.compile(r"(\d{1,9})-(\d{1,15})")
+_NUMBERED = re.compile(r"([0-9a-f]+)-([0-9]{1,9})-([0-9]{1,15})")
 
 
 class Streams(Protocol):
@@ -85,12 +86,15 @@ class RelayResponse:
                 await NO_CONTENT.send(send)  # it has all; at anything else an EventSource would ask again
                 return
             shown = self._encoding.get("shown", self._streams.shown)
-            encoding = native(epoch=stream.epoch, first_seq=after + 1, shown=shown)
+            encoding = native(tag=tag_of(stream.id), epoch=stream.epoch, first_seq=after + 1, shown=shown)
             opening = encoding.reset() if reset else b""
         elif self._protocol == "agui":
             encoding = self._new_encoder(thread_id=stream.name, run_id=stream.run_id)
         else:
             encoding = self._new_encoder()
+        if scope["method"] == "HEAD":
+            await send_head(send, encoding.headers)
+            return
 
         def make(**given: Any) -> Tab:
             return Tab(stream.recording, encoding, after=after, opening=opening, **given)
@@ -108,11 +112,14 @@ class RelayResponse:
 
 def _place(scope: Scope, stream: Relayed) -> tuple[int, bool]:
     """The number of the last event that the browser has, and whether it has to forget what it has."""
-    named = _NUMBERED.fullmatch(header(scope, b"last-event-id") or "")
-    if named is None:
+    last = header(scope, b"last-event-id")
+    if not last:
         return 0, False
-    epoch, seq = int(named[1]), int(named[2])
-    return (seq, False) if stream.kept(epoch, seq) else (0, True)
+    named = _NUMBERED.fullmatch(last)
+    # What it has may be another answer's: the latest of this key when it came last, or a dead process's.
+    if named is None or named[1] != tag_of(stream.id) or not stream.kept(int(named[2]), int(named[3])):
+        return 0, True
+    return int(named[3]), False
 
 
 class HandleResponse:
@@ -129,13 +136,17 @@ class HandleResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the response. Returns when it has ended, or when the client is gone; the stream runs on."""
+        encoding = encoder(self._protocol, **self._encoding)
+        if scope["method"] == "HEAD":
+            await send_head(send, encoding.headers)
+            return
         recording = self._handle.recording()
         base = recording.first.base
         # What came before and is no longer kept is told in one event.
         before = [self._handle.snapshot()] if base else []
         tab = Tab(
             recording,
-            encoder(self._protocol, **self._encoding),
+            encoding,
             anyio.current_time,
             after=base,
             before=before,

@@ -151,7 +151,10 @@ class SharedStreams:
     async def run_writer(self) -> None:
         """Writes what comes, and takes over what others left."""
         while not self._left:
-            await self._write()
+            try:
+                await self._write()
+            except Exception:
+                _log.exception("writing relayed streams failed, and is tried again")
             await anyio.sleep(_WINDOW)
 
     async def _write(self) -> None:
@@ -221,6 +224,8 @@ class SharedStreams:
                 await self._catch_up(list(self._reading))
             except StoreFailed:
                 await anyio.sleep(_RENEWAL)  # the writer tells of it
+            except Exception:
+                _log.exception("reading relayed streams failed, and is tried again")
             await anyio.sleep(_POLL)
 
     async def _catch_up(self, names: list[str]) -> None:

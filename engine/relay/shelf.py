@@ -49,12 +49,12 @@ class Shelf:
             del self._by_key[stream.key]
 
     def clear_out(self) -> None:
-        """Forgets copies that are not kept up, what ended too long ago, and of the rest the oldest while it is too
-        much."""
+        """Forgets what ended too long ago, and of the rest the oldest while it is too much; and copies that are no
+        longer kept up."""
+        now = self._clock()
         for stream in self:
             if stream.unread and not stream.tabs:
                 self.remove(stream)
-        now = self._clock()
         ended = [stream for stream in self if stream.ended_at is not None and not stream.tabs]
         ended.sort(key=lambda stream: stream.ended_at or 0.0)
         size = sum(stream.size for stream in ended)

@@ -103,8 +103,6 @@ class Tab:
         failure: Exception | None = None
         try:
             with self._scope:
-                headers = list(self._encoding.headers)
-                await send({"type": "http.response.start", "status": 200, "headers": headers})
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._watch, receive)
                     if keepalive is not None:
@@ -135,6 +133,9 @@ class Tab:
         self._scope.cancel()
 
     async def _deliver(self, send: Send) -> None:
+        # Here, so that patience ends and a client that leaves is seen while a server waits with the head.
+        headers = list(self._encoding.headers)
+        await self._send(send, {"type": "http.response.start", "status": 200, "headers": headers})
         body = self._encoding.opening + self._opening + b"".join(map(self._encoding.feed, self._before))
         while True:
             body += self._taken()
@@ -143,9 +144,9 @@ class Tab:
                 body = self._encoding.keepalive
             self._idle = False
             if body:
-                await self._send(send, body)
+                await self._send(send, _body(body))
             if ends:
-                await self._send(send, self._parting or b"", last=True)
+                await self._send(send, _body(self._parting or b"", last=True))
                 return
             if body and self._pacer is not None:
                 self._wake = self._make_wake()
@@ -168,9 +169,9 @@ class Tab:
             words.append(feed(event))
         return b"".join(words)
 
-    async def _send(self, send: Send, body: bytes, *, last: bool = False) -> None:
+    async def _send(self, send: Send, message: Message) -> None:
         self._last, self._sending = self._clock(), True
-        await send({"type": "http.response.body", "body": body, "more_body": not last})
+        await send(message)
         self._last, self._sending = self._clock(), False
 
     async def _wait(self) -> None:
@@ -185,3 +186,7 @@ class Tab:
             self._wake = None
             if wake in subscriber.waiters:  # it was set by a look, or the wait was cancelled
                 subscriber.waiters.remove(wake)
+
+
+def _body(body: bytes, *, last: bool = False) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": not last}

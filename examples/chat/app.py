@@ -50,6 +50,12 @@ class History:
             found = database.execute("select owner from chats where id = ?", (chat,)).fetchone()
             return found is not None and secrets.compare_digest(found[0], user)
 
+    def ask(self, chat: str, text: str) -> None:
+        """Adds a question, unless it stands at the end and waits for its answer: it is asked again then."""
+        last = [(one["role"], one["text"]) for one in self.of(chat)[-1:]]
+        if last != [("user", text)]:
+            self.add(chat, "user", text)
+
     def add(self, chat: str, role: str, text: str, message_id: str | None = None, state: str = "complete") -> None:
         with closing(self._open()) as database, database:
             database.execute(
@@ -75,7 +81,7 @@ def make_app(model: AnthropicModel, folder: Path) -> FastAPI:
     async def build(scope: Any, asked: Asked) -> StreamRequest:
         assert asked.key is not None
         text = "\n".join(block["text"] for block in asked.content if block["type"] == "text")
-        history.add(asked.key, "user", text)
+        history.ask(asked.key, text)
         messages = [{"role": one["role"], "content": one["text"]} for one in history.of(asked.key)]
         return StreamRequest({"messages": messages, "system": SYSTEM})
 

@@ -3,8 +3,8 @@
 Installs the newest versions of their libraries into a folder. `frames` puts every frame of the reference corpus before
 the schema and the reader of the AI SDK, the client of AG-UI and its Python models. The other parts open a real browser
 on a real server: `events` reads our own events by `EventSource`, `chat` is `useChat`, `agui` is `HttpAgent`, each with
-reloads, a second tab and a network that is cut; in `killed` a worker dies in mid-answer. The status is 0 when nothing
-failed.
+reloads, a second tab and a network that is cut. In `killed` a worker dies in mid-answer; `example` is the example's
+chat. The status is 0 when nothing failed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from .environment import NotHereError, browser, models_python, node, programs
 from .frames import write_frames
 
-_PARTS = ("frames", "events", "chat", "agui", "killed")
+_PARTS = ("frames", "events", "chat", "agui", "killed", "example")
 _LONGEST = 1200.0  # seconds for a program
 _Tried = tuple[str, str | None]
 
@@ -34,6 +34,12 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(_PARTS))
     parser.add_argument("--into", type=Path, help="where to install; what is there already is used again")
     parser.add_argument("--shots", type=Path, help="where to put screenshots")
+    parser.add_argument(
+        "--project",
+        type=Path,
+        default=Path(__file__).parents[2],
+        help="the folder of manystream's project, for its example",
+    )
     parser.add_argument("--uv", default=shutil.which("uv") or "uv", help="the uv to install with")
     asked = parser.parse_args()
     if unknown := set(asked.parts) - set(_PARTS):
@@ -46,7 +52,9 @@ def main() -> int:
         for part in asked.parts or _PARTS:
             begun = time.monotonic()
             try:
-                tried = list(_frames(into, asked.uv) if part == "frames" else _page(part, into, shots))
+                tried = list(
+                    _frames(into, asked.uv) if part == "frames" else _page(part, into, shots, asked.project.resolve())
+                )
             except NotHereError as error:
                 print(f"left out: {part}: {error}", flush=True)
                 continue
@@ -70,8 +78,15 @@ def _frames(into: Path, uv: str) -> Iterator[_Tried]:
     yield from _run([str(models_python(into, uv)), str(folder / "agui_models.py"), str(folder / "agui.json")])
 
 
-def _page(part: str, into: Path, shots: Path) -> Iterator[_Tried]:
-    where = {"BROWSER": browser(), "PYTHON": sys.executable, "APP": str(Path(__file__).parent / "app.py")}
+def _page(part: str, into: Path, shots: Path, project: Path) -> Iterator[_Tried]:
+    here = Path(__file__).parent
+    where = {
+        "BROWSER": browser(),
+        "PYTHON": sys.executable,
+        "APP": str(here / "app.py"),
+        "EXAMPLE": str(project / "examples" / "chat" / "app.py"),
+        "EXAMPLE_SERVER": str(here / "example.py"),
+    }
     folder = programs(into)
     yield from _run([node(), str(folder / f"{part}_page.mjs"), str(shots)], where)
 

@@ -9,7 +9,7 @@ import anyio.lowlevel
 import pytest
 import trustme
 from tests.support.http2_server import DATA, END_STREAM, HEADERS, RST_STREAM, Http2Peer, frame, reset, serving_http2
-from tests.support.loops import BACKENDS
+from tests.support.loops import BACKENDS, RUNS
 
 from manystream import AnthropicModel, Engine, StreamError, StreamRequest
 
@@ -130,6 +130,20 @@ async def test_what_the_server_has_not_looked_at_is_no_second_attempt(authority:
             assert "".join([text async for text in stream.text_stream]) == "word " * 5
         assert len(stream.result.attempts) == 1
         assert server.count(HEADERS) == 2
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # it runs loops of its own
+async def test_each_loop_has_connections_of_its_own(authority: trustme.CA, anyio_backend: str) -> None:
+    async with serving_http2(authority, answer) as server:
+        shared = model(server.url)
+
+        async def main() -> None:
+            async with Engine(shared) as engine:
+                assert {result.state for result in await engine.gather(["a", "b", "c"])} == {"complete"}
+
+        for run in RUNS * 2:
+            await anyio.to_thread.run_sync(run, main)
+        assert server.connections == len(RUNS) * 2
 
 
 async def test_a_connection_that_breaks_is_the_truth_of_each_stream(authority: trustme.CA) -> None:

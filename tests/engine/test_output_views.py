@@ -22,6 +22,7 @@ from manystream import (
     OutputFailed,
     Policy,
     StreamCancelled,
+    StreamHandle,
     StreamRequest,
     StreamTruncated,
     SyncEngine,
@@ -211,6 +212,7 @@ async def test_items_end_when_something_is_cancelled(engine: Engine, simulator: 
     found: list[Line] = []
     raised: list[type[BaseException]] = []
     request = attrs.evolve(REQUEST, group="ours")
+    other: StreamHandle | None = None
 
     async def read(items: AsyncIterator[Line], scope: anyio.CancelScope) -> None:
         with scope:
@@ -239,7 +241,8 @@ async def test_items_end_when_something_is_cancelled(engine: Engine, simulator: 
                 engine.cancel_group("ours")
     assert raised == [anyio.get_cancelled_exc_class() if by == "the task" else StreamCancelled]
     assert found == LINES[: len(found)]
-    assert stream.result.state == "cancelled"
+    assert other is not None
+    assert (await other.wait()).state == "cancelled"
 
 
 # -- in synchronous code

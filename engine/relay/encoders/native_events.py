@@ -1,9 +1,10 @@
 """Our own events: lean, resumable to the event, for `EventSource` and whoever reads an event stream.
 
-Each frame has an id, `epoch-seq`, an event's name, which is manystream's own, and one line of JSON. `seq` counts the
-stream's events; `first_seq` is the number after the last that this connection was told, so that a gap or a repeat
+Each frame has an id, `tag-epoch-seq`, an event's name, which is manystream's own, and one line of JSON. `seq` counts
+the stream's events; `first_seq` is the number after the last that this connection was told, so that a gap or a repeat
 shows. The epoch grows when another process takes the stream over, so that a number it gave anew is not taken for the
-old one. The set is on docs/relay_events.md.
+old one, and the tag is the stream's, so that a browser that comes back to a chat is not told the rest of another
+answer. The set is on docs/relay_events.md.
 """
 
 from collections.abc import Mapping
@@ -44,14 +45,16 @@ __all__ = ["NativeEncoder"]
 
 
 class NativeEncoder:
-    """Part events as our own. `first_seq` is the number of the first event that this connection is to be told."""
+    """Part events as our own. `first_seq` is the number of the first event that this connection is to be told. `tag`,
+    in ASCII, is what the ids say of the stream; without one they are `epoch-seq`."""
 
     headers = EVENT_STREAM
     opening = OPENING
     keepalive = KEEPALIVE
 
-    def __init__(self, *, epoch: int = 1, first_seq: int = 1, shown: Shown = SHOWN) -> None:
-        self._epoch = epoch
+    def __init__(self, *, tag: str = "", epoch: int = 1, first_seq: int = 1, shown: Shown = SHOWN) -> None:
+        self._tag = f"{tag}-".encode() if tag else b""
+        self._before_seq = b"%b%d-" % (self._tag, epoch)
         self._next = first_seq
         self._shown = shown
         self._hidden: set[int] = set()
@@ -61,7 +64,7 @@ class NativeEncoder:
         """Tells the browser to forget all it has of the stream: what follows is told from `first_seq` on, by the
         numbers of `epoch` (None for the same)."""
         if epoch is not None:
-            self._epoch = epoch
+            self._before_seq = b"%b%d-" % (self._tag, epoch)
         self._next = first_seq
         self._hidden.clear()
         return b"event: reset\ndata: {}\n\n"
@@ -79,8 +82,8 @@ class NativeEncoder:
             if not named:
                 return b""
             first, self._next = self._next, event.seq + 1
-            return b'id: %d-%d\nevent: part_delta\ndata: {"first_seq":%d,"seq":%d,"index":%d,%b%b}\n\n' % (
-                self._epoch,
+            return b'id: %b%d\nevent: part_delta\ndata: {"first_seq":%d,"seq":%d,"index":%d,%b%b}\n\n' % (
+                self._before_seq,
                 event.seq,
                 first,
                 event.seq,
@@ -93,8 +96,8 @@ class NativeEncoder:
             return b""
         first, self._next = self._next, event.seq + 1
         numbered = {"first_seq": first, "seq": event.seq, **fields}
-        return b"id: %d-%d\nevent: %b\ndata: %b\n\n" % (
-            self._epoch,
+        return b"id: %b%d\nevent: %b\ndata: %b\n\n" % (
+            self._before_seq,
             event.seq,
             event.event_kind.encode(),
             json_text(numbered).encode(),

@@ -16,10 +16,10 @@ Protocol = Literal["native", "vercel", "agui"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 
-def native(*, epoch: int = 1, first_seq: int = 1, shown: Shown = SHOWN) -> NativeEncoder:
-    """An encoder of our own events, whose ids are `epoch-seq`. `first_seq` is the number of the first event that the
-    connection is to be told: after an id `epoch-seq` that the browser names, `seq + 1`."""
-    return NativeEncoder(epoch=epoch, first_seq=first_seq, shown=shown)
+def native(*, tag: str = "", epoch: int = 1, first_seq: int = 1, shown: Shown = SHOWN) -> NativeEncoder:
+    """An encoder of our own events, whose ids are `tag-epoch-seq`, or `epoch-seq` without a tag. `first_seq` is the
+    number of the first event that the connection is to be told: after an id that the browser names, `seq + 1`."""
+    return NativeEncoder(tag=tag, epoch=epoch, first_seq=first_seq, shown=shown)
 
 
 def vercel(*, message_id: str | None = None, shown: Shown = SHOWN) -> VercelEncoder:

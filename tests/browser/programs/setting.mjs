@@ -11,9 +11,9 @@ export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 process.setMaxListeners(50);
 
-export async function serve(more = {}) {
+export async function serve(more = {}, program = [process.env.APP, here]) {
   const environment = { ...process.env, ...more };
-  const child = spawn(process.env.PYTHON, [process.env.APP, here], { env: environment, stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.env.PYTHON, program, { env: environment, stdio: ["ignore", "pipe", "inherit"] });
   process.on("exit", () => child.kill("SIGKILL"));
   const gone = new Promise((_, fail) => child.on("exit", (code) => fail(new Error(`the server left with ${code}`))));
   gone.catch(() => {});

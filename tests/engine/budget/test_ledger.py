@@ -196,7 +196,9 @@ def test_in_an_outage_one_request_at_a_time_is_sent_by_all_together() -> None:
 # -- death, and a carrier that fails
 
 
-@pytest.mark.parametrize("moment", [0.3, 1.0, 2.5, 7.0, 15.0])
+@pytest.mark.parametrize(
+    "moment", [0.3, 1.0, 2.5, 7.0, 15.0, *(pytest.param(m / 2, marks=pytest.mark.slow) for m in range(1, 31, 2))]
+)
 def test_what_a_dead_engine_held_is_lost_and_no_more(moment: float) -> None:
     alone, _ = run(1, 800, Service(requests=600))
     service = Service(requests=600)

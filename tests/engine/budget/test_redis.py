@@ -15,6 +15,7 @@ from tests.support.engines import engine_for, requests_named
 
 from manystream import AnthropicModel, Engine, RedisBudget
 from manystream.engine.budget.budget import CarrierFailed
+from manystream.engine.budget.dollars import Spending
 from manystream.engine.budget.messages import Report, Use
 from manystream.engine.simulator import Simulator
 from manystream.engine.simulator.service.conditions import Conditions, ServiceLimits
@@ -173,6 +174,22 @@ async def test_what_is_no_ledger_on_the_server_counts_for_nothing(server: Server
     with pytest.raises(CarrierFailed, match="ResponseError"):
         await budget.exchange("account", report())
     await budget.aclose()
+
+
+@PACKAGE
+@SERVER
+@pytest.mark.slow
+@pytest.mark.anyio
+async def test_dollars_are_kept_on_the_server_until_they_are_reset(server: Server) -> None:
+    one, two = (RedisBudget(server.url, name="us", spend_cap=10.0) for _ in range(2))
+    assert (await one.exchange("purse", Spending(participant="one", cap=10.0, spent=1.0, need=6.0))).total == 7.0
+    assert (await two.exchange("purse", Spending(participant="two", cap=10.0, need=6.0))).total == 1.5
+    client = one._client  # pyright: ignore[reportPrivateUsage]
+    assert client.ttl("manystream:budget:1:purse") == -1  # for good
+    assert (await two.exchange("purse", Spending(asks="look"))).spent == 1.0
+    assert (await two.exchange("purse", Spending(asks="reset"))).spent == 0.0
+    await one.aclose()
+    await two.aclose()
 
 
 @PACKAGE

@@ -200,6 +200,28 @@ def test_a_carrier_that_fails_stops_no_stream_and_is_told_once(
     assert "secret" not in caplog.text
 
 
+def test_a_carrier_that_starts_something_is_waited_for(run: Callable[[Main], None], tmp_path: Path) -> None:
+    async def main() -> None:
+        real = host(tmp_path / "b.db")
+
+        async def carry(account: str, report: Report) -> Grant:
+            await anyio.sleep(4)
+            return await real.exchange(account, report)
+
+        for seconds, alone in ((9.0, False), (1.0, True)):
+            budget = Broken(carry)
+            budget.starts_within = seconds  # pyright: ignore[reportAttributeAccessIssue]
+            async with engine_in_memory(simulated(), budget=budget) as engine:
+                engine.submit("Hello")
+                await anyio.sleep(1.5)
+                told = engine.stats().budget
+                assert told is not None
+                assert told.alone is alone
+        await real.aclose()
+
+    run(main)
+
+
 def test_a_carrier_that_comes_back_is_used_again(run: Callable[[Main], None], tmp_path: Path) -> None:
     async def main() -> None:
         real, works = host(tmp_path / "b.db"), True

@@ -315,6 +315,25 @@ def test_what_is_no_json_is_invalid(kind: Any, text: str) -> None:
             typed_output(spec).read(text)
 
 
+class Loose(BaseModel):
+    what: Any
+
+
+ODD: list[Any] = [10**40, -(2**63) - 1, -0.0, 1e300, "\x00\u2028😀", None, ["a", {"b": 1}], True]
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_an_item_of_a_model_is_what_the_whole_has(value: Any) -> None:
+    data = {"what": value}
+    made = typed_output(OutputSpec(list[Loose], via="tool"))
+    assert made.item(())(data) == made.read(json.dumps({"value": [data]}))[0]
+
+
+def test_an_item_with_half_a_surrogate_pair_is_invalid() -> None:
+    with pytest.raises(InvalidOutput):
+        typed_output(list[AModel]).item(())({**LINE, "sku": "\ud83d"})
+
+
 def test_several_faults_are_told_and_not_the_answer() -> None:
     with pytest.raises(InvalidOutput) as caught:
         typed_output(AModel).read('{"qty": -1, "kind": "secret"}')

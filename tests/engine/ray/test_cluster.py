@@ -19,6 +19,7 @@ import pytest
 from tests.support.engines import engine_for, requests_named
 
 from manystream import AnthropicModel, RayBudget, Simulator
+from manystream.engine.budget import ray as carrier
 from manystream.engine.budget.budget import CarrierFailed
 from manystream.engine.budget.messages import Report, Use
 from manystream.engine.simulator.service.conditions import Conditions, ServiceLimits
@@ -45,7 +46,11 @@ def ray() -> Iterator[Any]:
         runtime_env={"env_vars": {"ANTHROPIC_API_KEY": "key"}},
     )
     import_module("ray.data").DataContext.get_current().enable_progress_bars = False
-    yield found
+    with pytest.MonkeyPatch.context() as patch:  # a busy machine takes its time to start a process
+        patch.setattr(carrier, "_STARTS", 60.0)
+        patch.setattr(carrier, "_SECONDS", 10.0)
+        patch.setattr(RayBudget, "starts_within", 61.0)
+        yield found
     found.shutdown()
 
 

@@ -10,8 +10,8 @@ from tests.support.asgi import Browser, frames_of
 from tests.support.engines import engine_in_memory
 from tests.support.virtual import virtual_backends
 
-from manystream import Simulator, StreamHub, StreamRequest, StreamResult
-from manystream.engine.relay.access import from_own_page, header
+from manystream import Simulator, StreamHub, StreamRequest, StreamResult, relay_response
+from manystream.engine.relay.access import from_own_page, header, origins_of
 from manystream.engine.relay.app import RelayApp
 from manystream.engine.relay.ids import issued_by, new_id, new_instance
 from manystream.engine.relay.requests import MAX_BODY, Asked
@@ -145,6 +145,39 @@ def test_a_page_of_another_origin_is_told_from_the_app_s_own(origin: str | None,
     assert from_own_page({"scheme": "http", "headers": headers}, ["https://told.test"]) == (status == 201)
 
 
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ("https://a.test", TypeError),
+        (["https://a.test/"], ValueError),
+        (["https://a.test/chat"], ValueError),
+        (["a.test"], ValueError),
+        (["null"], ValueError),
+        (["*"], ValueError),
+        ([""], ValueError),
+    ],
+)
+def test_what_no_page_has_for_an_origin_is_refused_at_once(given: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="origin"):
+        origins_of(given)
+
+
+async def test_another_page_needs_the_origin_and_the_headers_of_a_middleware() -> None:
+    from starlette.middleware.cors import CORSMiddleware
+
+    page = "https://other.test"
+    async with service() as served:
+        app: Any = served.hub.app(
+            "native", authorize=served.authorize, build=served.build, origins=(one for one in ["HTTPS://Other.test"])
+        )
+        served.app = CORSMiddleware(app, [page], ["GET", "POST"], ["content-type", "x-user"])  # type: ignore[assignment]
+        asks = ("access-control-request-method", "POST"), ("access-control-request-headers", "content-type,x-user")
+        before = await Browser(served.app, method="OPTIONS", headers=[("origin", page), *asks]).alone()
+        assert (before.status, before.headers["access-control-allow-origin"]) == (200, page)
+        started = await served.start("alice-1", ALICE, ("origin", page))
+        assert (started.status, started.headers["access-control-allow-origin"]) == (201, page)
+
+
 async def test_a_post_from_a_page_of_another_origin_is_refused() -> None:
     async with service() as served:
         headers = [ALICE, ("origin", "https://other.test")]
@@ -158,8 +191,11 @@ async def test_a_post_from_a_page_of_another_origin_is_refused() -> None:
         assert (await served.start("alice-1", *headers)).status == 201
 
 
-def test_a_request_without_a_host_is_of_no_page_of_ours() -> None:
-    assert not from_own_page({"headers": [(b"origin", b"http://a.test")]})
+@pytest.mark.parametrize("origin", ["http://a.test", "null", "", "file://", "http://["])
+@pytest.mark.parametrize("host", [None, "", ":80", "[", "/", "?", "a.test:x"])
+def test_where_the_host_says_no_place_no_page_is_ours(origin: str, host: str | None) -> None:
+    headers = [(b"origin", origin.encode())] + ([] if host is None else [(b"host", host.encode())])
+    assert not from_own_page({"headers": headers})
 
 
 async def test_bodies_that_are_none_are_refused() -> None:
@@ -194,20 +230,56 @@ async def test_an_app_says_how_large_a_body_it_reads() -> None:
             served.hub.app("native", **given, max_body=0)
 
 
+@pytest.mark.parametrize("key", ["alice-100%", "alice-%41", "alice-%2541", "alice-a/b", "alice-a//", "alice-é?#", " "])
+async def test_a_key_is_found_by_itself_as_the_server_has_read_it_from_the_path(key: str) -> None:
+    async with service() as served:
+        await served.hub.start("hi", key=key)
+        headers = [("x-user", key.partition("-")[0])]
+        read = await Browser(served.app, f"/{key}/stream", headers=headers).alone()
+        assert (read.status, read.text) == (200, TEXT)
+        stopped = await Browser(served.app, f"/{key}/stop", method="POST", headers=headers).alone()
+        assert stopped.status == 204
+        assert {asked for asked, _ in served.asked} == {key}
+    async with service() as served:
+        await served.hub.start("hi", key="/alice")
+        read = await Browser(served.app, "//alice/stream", headers=[("x-user", "/alice")]).alone()
+        assert (read.status, read.text) == (200, TEXT)
+
+
 async def test_other_paths_and_methods() -> None:
     async with service() as served:
-        for method, path, status in (
-            ("GET", "/", 405),
-            ("PUT", "/", 405),
-            ("GET", "/alice-1/stop", 405),
-            ("POST", "/alice-1/stream", 405),
-            ("DELETE", "/alice-1/stop", 405),
-            ("GET", "/alice-1", 404),
-            ("GET", "/stream", 405),
-            ("POST", "/stop", 405),
-            ("GET", "/a/b/c", 404),
+        for method, path, status, allowed in (
+            ("GET", "/", 405, "POST"),
+            ("HEAD", "/", 405, "POST"),
+            ("PUT", "/", 405, "POST"),
+            ("GET", "/alice-1/stop", 405, "POST"),
+            ("DELETE", "/alice-1/stop", 405, "POST"),
+            ("POST", "/alice-1/stream", 405, "GET, HEAD"),
+            ("OPTIONS", "/alice-1/stream", 405, "GET, HEAD"),
+            ("GET", "/alice-1", 404, None),
+            ("GET", "/stream", 404, None),
+            ("POST", "/stop", 404, None),
+            ("GET", "/a/b/c", 404, None),
         ):
-            assert (await Browser(served.app, path, method=method, headers=[ALICE]).alone()).status == status
+            told = await Browser(served.app, path, method=method, headers=[ALICE]).alone()
+            assert (told.status, told.headers.get("allow")) == (status, allowed), (method, path)
+
+
+async def test_head_is_told_what_get_would_be_without_the_stream() -> None:
+    async with service(speed=0.1) as served:
+        started = (await served.start("alice-1", ALICE)).json["id"]
+        handle = served.hub._streams.shelf.get(started)  # pyright: ignore[reportPrivateUsage]
+        assert handle is not None
+        assert handle.handle is not None
+        for app, path in (
+            (served.app, "/alice-1/stream"),
+            (served.hub.response(started, "vercel"), "/"),
+            (relay_response(handle.handle), "/"),
+        ):
+            told = await Browser(app, path, method="HEAD", headers=[ALICE]).alone()
+            assert (told.status, told.body, told.finished) == (200, b"", True)
+            assert told.headers["content-type"].startswith("text/event-stream")
+        assert (await Browser(served.app, "/alice-1/stream", method="HEAD", headers=[BOB]).alone()).status == 404
 
 
 async def test_a_hub_that_goes_and_an_engine_that_is_full_start_nothing() -> None:
@@ -347,7 +419,21 @@ async def test_the_app_takes_part_in_a_server_s_lifespan() -> None:
         await served.app({"type": "lifespan"}, receive, send)
         assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
         with pytest.raises(RuntimeError, match="http"):
-            await served.app({"type": "websocket"}, receive, send)
+            await served.app({"type": "something"}, receive, send)
+
+
+async def test_a_websocket_is_turned_away_without_a_trace() -> None:
+    async with service() as served:
+        told: list[str] = []
+
+        async def receive() -> dict[str, str]:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            told.append(message["type"])
+
+        await served.app({"type": "websocket", "path": "/", "headers": []}, receive, send)
+        assert told == ["websocket.close"]
 
 
 async def test_both_functions_are_asked_for() -> None:

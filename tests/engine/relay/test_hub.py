@@ -12,7 +12,8 @@ from tests.support.asgi import Browser, frames_of
 from tests.support.engines import engine_in_memory, stream_ids
 from tests.support.virtual import virtual_backends
 
-from manystream import Engine, Simulator, StreamHub, StreamResult
+from manystream import Engine, Simulator, StreamHub, StreamResult, relay_response
+from manystream.engine.relay.ids import tag_of
 from manystream.engine.simulator import Cut
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +59,7 @@ async def test_one_that_was_cut_goes_on_at_the_very_event(cut: float) -> None:
         assert last
         rest = await Browser(hub.response(ticket.id), headers=[("Last-Event-ID", last)]).alone()
         assert first.text + rest.text == WORDS
-        assert frames_of(rest.body)[0][2]["first_seq"] == int(last.split("-")[1]) + 1
+        assert frames_of(rest.body)[0][2]["first_seq"] == int(last.rpartition("-")[2]) + 1
 
 
 async def test_two_tabs_and_a_reload_read_the_same() -> None:
@@ -83,21 +84,35 @@ async def test_whoever_has_it_all_is_told_not_to_ask_again() -> None:
         assert (again.status, again.body) == (204, b"")
 
 
-@pytest.mark.parametrize("last", ["7-3", "1-999999", "1-5000000000"])
-async def test_a_browser_that_is_ahead_of_what_is_kept_is_reset(last: str) -> None:
-    async with hub_of("short") as (_, hub):
-        ticket = await hub.start("count")
-        browser = await Browser(hub.response(ticket.id), headers=[("last-event-id", last)]).alone()
-        assert frames_of(browser.body)[0][1] == "reset"
-        assert browser.text == "short"
+OF_ANOTHER = ["1-3", "1", "-", "x-1", "1-2-3", "1-" + "9" * 40, "\N{SUPERSCRIPT TWO}-1", "TAG-1-\N{SUPERSCRIPT TWO}"]
 
 
-@pytest.mark.parametrize("last", ["", "1", "-", "x-1", "1-2-3", "1-" + "9" * 40, "\N{SUPERSCRIPT TWO}-1"])
-async def test_an_id_that_is_none_of_ours_counts_for_nothing(last: str) -> None:
+@pytest.mark.parametrize("last", ["TAG-7-3", "TAG-1-999999", "TAG-1-5000000000", *OF_ANOTHER])
+async def test_a_browser_that_has_something_else_is_reset(last: str) -> None:
     async with hub_of("short") as (_, hub):
         ticket = await hub.start("count")
-        browser = await Browser(hub.response(ticket.id), headers=[("last-event-id", last)]).alone()
-        assert browser.text == "short"
+        last = last.replace("TAG", tag_of(ticket.id))
+        for _ in range(2):  # while it runs, and when it has ended
+            browser = await Browser(hub.response(ticket.id), headers=[("last-event-id", last)]).alone()
+            assert frames_of(browser.body)[0][1] == "reset"
+            assert browser.text == "short"
+        fresh = await Browser(hub.response(ticket.id), headers=[("last-event-id", "")]).alone()
+        assert "reset" not in [event for _, event, _ in frames_of(fresh.body)]
+
+
+async def test_a_browser_that_comes_back_by_key_is_not_told_the_rest_of_another_answer() -> None:
+    async def yes(scope: Any, key: str, action: str) -> bool:
+        return True
+
+    async with hub_of("the first answer", "the second answer", authorize=yes) as (_, hub):
+        await hub.start("count", key="chat")
+        before = await Browser(hub.response("chat")).alone()
+        await hub.start("count", key="chat")
+        for place in (1, -1):  # in the middle of the first, and at its end
+            last = frames_of(before.body)[place][0]
+            back = await Browser(hub.response("chat"), headers=[("last-event-id", last)]).alone()
+            assert (back.status, frames_of(back.body)[0][1]) == (200, "reset")
+            assert back.text == "the second answer"
 
 
 async def test_a_stream_that_began_anew_is_told_from_its_first_attempt_on() -> None:
@@ -233,6 +248,49 @@ async def test_a_client_that_takes_nothing_is_given_up_and_the_stream_goes_on() 
         await slow.over.wait()
         assert 4.5 < anyio.current_time() - began < 6
         assert (await Browser(hub.response(ticket.id)).alone()).text == WORDS
+
+
+@pytest.mark.parametrize("sends", [0, 1, 2])
+@pytest.mark.parametrize("name", [None, "nothing"])
+async def test_a_client_that_left_is_no_error_whichever_send_tells_of_it(sends: int, name: str | None) -> None:
+    async with hub_of() as (_, hub):
+        ticket = await hub.start("count")
+        count = 0
+
+        async def send(message: Any) -> None:
+            nonlocal count
+            if count == sends:
+                raise ConnectionResetError("gone")
+            count += 1
+
+        browser = Browser(hub.response(name or ticket.id))
+        browser._send = send  # type: ignore[method-assign]
+        await browser.run()
+        assert not [tab for stream in hub._streams.shelf for tab in stream.tabs]  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_client_that_takes_not_even_the_head_is_given_up(alone: bool) -> None:
+    async with hub_of(send_timeout=5.0) as (engine, hub), anyio.create_task_group() as tasks:
+        response = relay_response(engine.submit("count")) if alone else hub.response((await hub.start("count")).id)
+        slow = Browser(response)
+        slow.stuck = True
+        began = anyio.current_time()
+        slow.among(tasks)
+        await slow.over.wait()
+        assert 4.5 < anyio.current_time() - began < (66 if alone else 6)
+
+
+async def test_a_client_that_leaves_before_the_head_is_seen() -> None:
+    async with hub_of() as (_, hub), anyio.create_task_group() as tasks:
+        slow = Browser(hub.response((await hub.start("count")).id))
+        slow.stuck = True
+        slow.among(tasks)
+        await anyio.sleep(0.5)
+        began = anyio.current_time()
+        slow.leave()
+        await slow.over.wait()
+        assert anyio.current_time() - began < 0.2
 
 
 async def test_what_ended_is_kept_for_its_time_and_no_more_than_so_much() -> None:

@@ -13,6 +13,8 @@ from tests.support.engines import engine_in_memory
 from tests.support.redis_server import NEEDS_REDIS, redis_server
 
 from manystream import Simulator, StreamHub, StreamRequest, StreamResult
+from manystream.actors.channel import Entry
+from manystream.engine.relay.stores import Row
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -166,6 +168,25 @@ async def test_an_answer_that_was_left_is_continued_where_it_broke_off(place: st
         assert [(key, result.state, result.text) for key, result in them.ended] == [("chat", "complete", tab.text)]
         late = await Browser(two.response(ticket.id)).alone()
         assert late.text == tab.text
+
+
+async def test_what_is_no_entry_hurts_one_stream_alone(place: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with processes(place) as them, anyio.create_task_group() as tasks:
+        one, two = await them.start(WORDS, WORDS, speed=20), await them.start()
+        bad, good = await one.start("count"), await one.start("count")
+        tabs = [Browser(two.response(ticket.id)).among(tasks) for ticket in (bad, good)]
+        await anyio.sleep(1)
+        shared: Any = one._streams.shared  # pyright: ignore[reportPrivateUsage]
+        writing = shared._writing[bad.id]
+        writing.take()
+        number = writing.cursor.seq + 1
+        writing.rows.append(Row(bad.id, 1, Entry(number, number + 99, '{"v":99,"items":[]}')))
+        for tab in tabs:
+            await tab.over.wait()
+        assert "another version" in caplog.text
+        assert tabs[0].finished
+        assert "stream_end" not in tabs[0].body.decode()
+        assert tabs[1].text == WORDS
 
 
 def test_going_on_needs_the_requests() -> None:

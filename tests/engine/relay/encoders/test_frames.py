@@ -338,6 +338,15 @@ def test_native_goes_on_where_the_browser_left() -> None:
     assert sent[4] == b'id: 3-5\nevent: part_delta\ndata: {"first_seq":5,"seq":5,"index":0,"text":"d"}\n\n'
 
 
+def test_native_says_which_stream_a_number_is_of() -> None:
+    encoder = native(tag="abc", epoch=1)
+    start, delta = numbered(BEGUN, PartDeltaEvent(0, TextPartDelta("a")))
+    assert encoder.feed(start).startswith(b"id: abc-1-1\n")
+    assert encoder.feed(delta).startswith(b"id: abc-1-2\n")
+    encoder.reset(epoch=2)
+    assert encoder.feed(start).startswith(b"id: abc-2-1\n")
+
+
 def test_native_begins_anew_after_a_reset() -> None:
     encoder = native(epoch=1, first_seq=9)
     assert encoder.reset(epoch=2) == b"event: reset\ndata: {}\n\n"
