@@ -28,6 +28,7 @@ class Endings:
         self._engine = engine
         self._on_end = on_end
         self._open: dict[Relayed, TaskHandle[None] | None] = {}  # with the task that tells of it
+        self._late: list[tuple[Relayed, StreamResult]] = []  # that the engine runs no task for any more
         self._changed = anyio.Event()
         self._closed = False
 
@@ -44,10 +45,14 @@ class Endings:
         """A stream's end has come. It is told, if it was expected."""
         if stream not in self._open:
             return
-        if self._on_end is None or self._closed or self._engine.closing:
-            if self._on_end is not None:
-                _log.warning("on_end is not called for a relayed stream: the engine has ended before its hub")
+        if self._on_end is None:
             self.forget(stream)
+        elif self._closed:
+            _log.warning("on_end is not called for a relayed stream: its hub was closed before it ended")
+            self.forget(stream)
+        elif self._engine.closing:
+            self._late.append((stream, result))  # it was left first, or crashed: the hub tells when it is left
+            self._change()
         else:
             self._open[stream] = self._engine.start_side_task(self._tell(stream, self._on_end, result))
 
@@ -77,9 +82,16 @@ class Endings:
         _log.warning("on_end takes long for a relayed stream: the next one of its key does not wait for it any more")
 
     async def close(self, patience: float) -> None:
-        """Waits `patience` seconds for what is still to be told, and cuts off what is not told by then."""
+        """Tells what is still to be told, and waits for it `patience` seconds; what is not told by then is cut off."""
         with anyio.move_on_after(patience):
-            await self.all_told()
+            while self._open:
+                late, self._late = self._late, []
+                async with anyio.create_task_group() as tasks:
+                    for stream, result in late:
+                        assert self._on_end is not None
+                        tasks.start_soon(self._tell, stream, self._on_end, result)
+                if not late:
+                    await self._changed.wait()
         self._closed = True
         for task in list(self._open.values()):
             if task is not None:

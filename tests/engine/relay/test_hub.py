@@ -412,6 +412,41 @@ async def test_leaving_the_hub_cancels_what_still_runs_and_tells_of_it() -> None
     assert ended == ["cancelled"]
 
 
+async def test_an_engine_that_ends_before_its_hub_or_crashes_does_not_keep_answers_from_being_told() -> None:
+    told: list[tuple[str, str]] = []
+
+    async def on_end(key: str, result: StreamResult) -> None:
+        await anyio.sleep(0.1)
+        told.append((key, result.state))
+
+    engine = engine_in_memory(Simulator(tokens_per_second=1), grace=0)
+    await engine.open()
+    async with StreamHub(engine, grace=0, on_end=on_end) as hub:
+        for key in ("a", "b"):
+            await hub.start("x", key=key)
+        await anyio.sleep(2)
+        await engine.aclose()
+        assert told == []
+    assert sorted(told) == [("a", "cancelled"), ("b", "cancelled")]
+
+    async def crash() -> None:
+        raise OSError("a bug")
+
+    told.clear()
+    with pytest.raises(ExceptionGroup) as caught:
+        async with (
+            engine_in_memory(Simulator(tokens_per_second=1), grace=0, max_concurrency=1) as engine,
+            StreamHub(engine, grace=0, on_end=on_end) as hub,
+        ):
+            for key in ("runs", "waits"):
+                await hub.start("x", key=key)
+            await anyio.sleep(2)
+            engine.start_side_task(crash())
+            await anyio.sleep_forever()
+    assert "a bug" in repr(caught.value)
+    assert sorted(told) == [("runs", "failed"), ("waits", "failed")]
+
+
 @pytest.mark.parametrize("ended", [True, False])
 async def test_an_on_end_that_hangs_does_not_keep_the_hub_from_closing(
     ended: bool, caplog: pytest.LogCaptureFixture

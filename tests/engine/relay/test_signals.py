@@ -1,4 +1,4 @@
-"""A hub hears of the signal to stop before the server does, and keeps it from nobody."""
+"""A hub hears of the signal to stop and keeps it from nobody, in whatever order hubs come and go."""
 
 import itertools
 import signal
@@ -71,9 +71,6 @@ def test_elsewhere_than_in_the_main_thread_nothing_happens(set_handler: Callable
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGTERM) is server
-
-
-# -- several hubs
 
 
 class Server:
