@@ -129,9 +129,7 @@ async def test_the_other_protocols_answer_a_post_with_the_stream_and_a_get_with_
         if protocol == "agui":
             assert (chunks_of(after.body)[0]["threadId"], chunks_of(after.body)[0]["runId"]) == ("c", "r7")
         else:
-            assert not chunks_of(after.body)[0]["messageId"].startswith(
-                "msg_"
-            )  # the API's own, which a restart changes
+            assert not chunks_of(after.body)[0]["messageId"].startswith("msg_")  # the API's own: a restart changes it
         stranger = await Browser(app, "/d/stream").alone()
         assert (stranger.status, stranger.body) == (nothing.status, nothing.body)
 
