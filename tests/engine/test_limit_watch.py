@@ -20,7 +20,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [line for line in lines if line.startswith("limits.holding_back ")]
 
 
-@pytest.fixture(params=["asyncio", "trio"])
+@pytest.fixture(params=["asyncio", pytest.param("trio", marks=pytest.mark.slow)])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     return virtual_backends()[request.param]
 

@@ -19,7 +19,7 @@ from manystream.engine.simulator.service.conditions import ServiceLimits
 Main = Callable[[], Awaitable[None]]
 
 
-@pytest.fixture(params=["asyncio", "trio"])
+@pytest.fixture(params=["asyncio", pytest.param("trio", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest) -> Callable[[Main], None]:
     """Runs a main function on virtual time."""
 

@@ -270,7 +270,7 @@ def test_who_has_nothing_to_do_asks_for_nothing() -> None:
     assert idle.done == 2
 
 
-@settings(max_examples=5)
+@settings(max_examples=2)
 @given(st.data())
 def test_any_number_of_engines_of_any_kind_that_die_at_any_time(data: st.DataObject) -> None:
     any_fleet(data, requests=8)

@@ -24,7 +24,7 @@ from manystream.engine.simulator.service import conditions as service
 Main = Callable[[], Awaitable[None]]
 
 
-@pytest.fixture(params=["asyncio", "trio"])
+@pytest.fixture(params=["asyncio", pytest.param("trio", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest) -> Callable[[Main], None]:
     """Runs a main function on virtual time."""
 

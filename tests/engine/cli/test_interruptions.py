@@ -25,7 +25,7 @@ def simulator() -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture(params=["asyncio", "trio"])
+@pytest.fixture(params=["asyncio", pytest.param("trio", marks=pytest.mark.slow)])
 def command(request: pytest.FixtureRequest, simulator: Simulator, tmp_path: Path) -> list[str]:
     (tmp_path / "in.jsonl").write_text("".join(f'{{"prompt": "Tell me of {number}"}}\n' for number in range(6)))
     given = ["run", "in.jsonl", "-o", "out.jsonl", "--model", "claude-opus-5-5", "--base-url", simulator.url]

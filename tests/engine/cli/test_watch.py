@@ -195,7 +195,7 @@ def test_figures_are_plain() -> None:
     assert told["first_content"] is None
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("backend", ["asyncio", pytest.param("trio", marks=pytest.mark.slow)])
 def test_nothing_is_made_while_nobody_watches(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     sample = Rates.sample

@@ -300,8 +300,8 @@ def test_the_tightest_limit() -> None:
 @pytest.mark.parametrize(
     ("limits", "concurrency"),
     [
-        (Limits(), 50),
-        (Limits(requests_per_minute=600), 100),
+        pytest.param(Limits(), 50, marks=pytest.mark.slow),
+        pytest.param(Limits(requests_per_minute=600), 100, marks=pytest.mark.slow),
         (Limits(requests_per_minute=1000), 150),  # the full bucket lasts for longer than the rehearsal
         (Limits(output_tokens_per_minute=100_000), 150),
     ],

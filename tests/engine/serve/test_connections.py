@@ -110,6 +110,9 @@ async def test_a_path_that_makes_no_url(method: bytes, path: bytes) -> None:
 async def test_who_asks_nothing_makes_room_for_others(caplog: pytest.LogCaptureFixture) -> None:
     async with gate(Upstream(SILENT), most_connections=2) as gateway, AsyncExitStack() as open_:
         first, second = [await open_.enter_async_context(talk(gateway)) for _ in range(2)]
+        await until(lambda: len(gateway.server._connections) == 2)  # pyright: ignore[reportPrivateUsage]
+        now = anyio.current_time()
+        await until(lambda: anyio.current_time() > now)  # uvloop's clock has milliseconds
         await second.send(HEALTH)
         assert (await second.answer()).status == 200
         third = await open_.enter_async_context(talk(gateway))
