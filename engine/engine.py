@@ -6,7 +6,7 @@ out unwrapped.
 """
 
 import contextvars
-from collections.abc import Callable, Coroutine, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -44,7 +44,7 @@ from .prices import Price, Prices
 from .sdk_clients import SdkClients
 from .settings import admin_key_for, check_settings
 from .stats import EngineStats, engine_stats
-from .submission import Defaults, Submission, Way
+from .submission import Defaults, Submission, Way, held_back
 from .supervisor import Job, Supervisor
 from .telemetry import find_observers
 from .times_to_content import TimesToFirstContent
@@ -393,13 +393,15 @@ class Engine(ManyStreams, SdkClients, OpenedByHand):
         retrying: Callable[[StreamActor], None] | None = None,
         keep: bool = False,
         way: Way | None = None,
+        until: Callable[[], Awaitable[object]] | None = None,
     ) -> StreamActor:
         """Takes a request in; it starts now or in its turn. Applications `submit` or `stream` instead.
 
         `bounded` respects `max_queued`; `released` is called when the stream's connection is released, and `retrying`
         when an attempt failed and another is to follow; `retry` and `recovery` are those of a request that brings none,
         in place of the engine's. `keep` lets `get` find the stream after its end, if the engine keeps any. A request
-        with a `way` of its own is foreign: nothing is added to its parameters.
+        with a `way` of its own is foreign: nothing is added to its parameters. Nothing is sent before `until()` has
+        returned.
         """
         loop = self._check()
         own = self._defaults
@@ -427,7 +429,8 @@ class Engine(ManyStreams, SdkClients, OpenedByHand):
             released = self._ended.add
         if way.told is not None:
             way.told(actor)
-        supervisor.take_in(Job(actor, way.open, context, released, retrying), ticket)
+        send = way.open if until is None else held_back(way.open, until)
+        supervisor.take_in(Job(actor, send, context, released, retrying), ticket)
         return actor
 
     def start_side_task(self, coro: Coroutine[Any, Any, None]) -> TaskHandle[None]:

@@ -4,7 +4,7 @@ The request is made of what was given, its model is found, and its parameters ar
 stream's actor, its ticket for admission, and the way in which each of its attempts is sent.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .api.send import Send
     from .output import TypedOutput
 
-__all__ = ["Defaults", "Submission", "Way"]
+__all__ = ["Defaults", "Submission", "Way", "held_back"]
 
 
 @attrs.frozen
@@ -178,3 +178,13 @@ class Submission:
             return await send(attempt, {**params, **own} if own else params)
 
         return open_response
+
+
+def held_back(send: Open, until: Callable[[], Awaitable[object]]) -> Open:
+    """Sends as `send` does, once `until()` has returned."""
+
+    async def open_response(attempt: StreamRequest) -> Response:
+        await until()
+        return await send(attempt)
+
+    return open_response

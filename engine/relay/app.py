@@ -50,6 +50,10 @@ class Hub(Protocol):
         """Asks a stream to stop."""
         ...
 
+    async def settled(self, key: str) -> None:
+        """Waits until the ends of a key's streams are told."""
+        ...
+
 
 class RelayApp:
     """An ASGI app. Made by `hub.app`."""
@@ -128,11 +132,16 @@ class RelayApp:
             return _NO_KEY
         if not await self._authorize(scope, asked.key, "start"):
             return nothing_for(self._protocol)
+        await self._hub.settled(asked.key)
         request = await self._build(scope, asked)
         try:
             ticket = await self._hub.start(request, asked.key, run_id=asked.run_id)
         except EngineBusy:
             return BUSY
+        except RuntimeError:
+            if self._hub.going:  # it was told so while `build` ran
+                return GOING
+            raise
         if self._protocol == "native":
             return json_reply(201, {"id": ticket.id})
         return self._response(ticket.id)
@@ -141,7 +150,7 @@ class RelayApp:
         stream = await self._streams.find(scope, name, "stop", self._authorize)
         if stream is None:
             return ELSEWHERE if self._streams.is_elsewhere(name) else NOTHING
-        await self._hub.stop(stream.id, reason="stopped by the user")
+        await self._hub.stop(name, reason="stopped by the user")
         return NO_CONTENT
 
 

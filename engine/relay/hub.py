@@ -5,14 +5,13 @@ cursor in that log: so a reload, a second tab and a network that comes back go o
 nothing.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Iterable
-from random import uniform
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 import attrs
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from ...actors.actor import StreamActor
 from ...actors.channel import Cursor
@@ -23,6 +22,7 @@ from ..finish import uninterrupted
 from .access import Authorize, origins_of
 from .encoders import PROTOCOLS, Shown
 from .encoders import Protocol as RelayProtocol
+from .endings import Endings
 from .ids import new_owner
 from .interrupted import parts_of
 from .kept_requests import kept_request, request_again
@@ -33,7 +33,7 @@ from .settings import MAX_KEPT, HubSettings
 from .shared import SharedStreams
 from .signals import SignalWatch
 from .stores import store_of
-from .streams import RelayedStreams
+from .streams import PARTING, RelayedStreams
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -42,12 +42,6 @@ if TYPE_CHECKING:
     from .stores import Head, Store
 
 __all__ = ["RelayProtocol", "StreamHub", "Ticket"]
-
-_log = logging.getLogger("manystream.relay")
-_PARTING = 5.0  # seconds for tabs to go when the hub drains
-_RETRY = 500, 2500  # milliseconds after which a browser comes again, spread so that not all come at once
-
-OnEnd = Callable[[str, StreamResult], Awaitable[object]]
 
 
 @attrs.frozen
@@ -67,9 +61,10 @@ class StreamHub:
     for the whole answer.
 
     `retention` is in seconds: so long a stream can be read after its end, as far as all that is kept so stays below
-    `max_kept` characters. `keepalive` seconds after the last frame a comment is sent. `pace` is the time in seconds
-    from one frame to the next, at least: the first after a pause comes at once, and what comes meanwhile is joined. A
-    client that takes nothing for `send_timeout` seconds is dropped; it may come again.
+    `max_kept` characters, of which each stream takes 2,000 beside its text. `keepalive` seconds after the last frame a
+    comment is sent. `pace` is the time in seconds from one frame to the next, at least: the first after a pause comes
+    at once, and what comes meanwhile is joined. A client that takes nothing for `send_timeout` seconds is dropped; it
+    may come again.
 
     `authorize` decides who may read and stop streams. Without it only a stream's id, which cannot be guessed, gives
     access; keys are not looked up. `shown` says what browsers are told of thinking, tools and usage. `on_end` is
@@ -82,8 +77,10 @@ class StreamHub:
     (`keep_request=True`). With `deliver="logged"` tabs are told only what was written, up to a fifth of a second later.
 
     Leaving the block sends the tabs away (see `drain`), and lets what runs finish for `grace` seconds before that is
-    cancelled. Making one raises `TypeError` or `ValueError` for settings that make no sense. It is used in the event
-    loop of its engine.
+    cancelled. An `on_end` that has not returned five seconds later is cut off, and the log says so.
+
+    Making one raises `TypeError` or `ValueError` for settings that make no sense. It is used in the event loop of its
+    engine.
     """
 
     def __init__(
@@ -125,11 +122,8 @@ class StreamHub:
         self._store = store_of(store)
         self._engine = engine
         self._authorize = authorize
-        self._on_end = on_end
+        self._endings = Endings(engine, on_end)
         self._streams = RelayedStreams(engine, self._settings)
-        self._going = False
-        self._pending = 0  # streams whose end has not been told yet
-        self._told = anyio.Event()
         self._to_go = anyio.Event()
         self._signals = SignalWatch(self._signalled)
 
@@ -163,32 +157,27 @@ class StreamHub:
             if exc is None:
                 await self.drain()
                 with anyio.move_on_after(self._settings.grace):
-                    await self._all_told()
+                    await self._endings.all_told()
         finally:
-            self._going = True
+            self._streams.going = True
             await uninterrupted(self._leave)
 
     async def _leave(self) -> None:
         """What still runs is left to others, where they can go on with it; else it is cancelled, and told so."""
         shared = self._streams.shared
         if shared is not None and self._settings.takeover == "continue":
-            await shared.leave(_PARTING)
+            await shared.leave(PARTING)
         for stream in self._streams.shelf:
             if stream.handle is not None and stream.ended_at is None:
                 stream.handle.cancel("the hub was closed")
-        await self._all_told()
+        await self._endings.close(PARTING)
         if shared is not None:
-            await shared.leave(_PARTING)
-
-    async def _all_told(self) -> None:
-        while self._pending and not self._engine.closing:
-            self._told = anyio.Event()
-            await self._told.wait()
+            await shared.leave(PARTING)
 
     @property
     def going(self) -> bool:
-        """Whether it is being left, or told to drain, and starts nothing more."""
-        return self._going
+        """Whether it is being left, or told to drain, or its engine is, and starts nothing more."""
+        return self._streams.going or self._engine.closing
 
     # -- streams
 
@@ -197,33 +186,48 @@ class StreamHub:
         ask for the latest stream of the key, if `authorize` lets them. `run_id` is AG-UI's name for the run.
 
         Raises as `engine.submit` does, `RuntimeError` when the hub drains, and `ConnectionError` when the store can't
-        be reached.
+        be reached. Nothing was sent then, nor when it was cancelled, and `on_end` is not called.
         """
-        if self._going:
-            raise RuntimeError("the hub is going away")
+        self._check_going()
         streams = self._streams
         streams.shelf  # noqa: B018 - it raises before the hub is entered
         if not isinstance(request, StreamRequest):
             request = StreamRequest(request)
         stream_id = streams.new_id()
-        actor = self._launch(request, lambda: stream)
+        written = anyio.Event()
+        if streams.shared is None:
+            written.set()
+        actor = self._launch(request, lambda: stream, written.wait)
         handle = self._handle(actor)
         stream = Relayed(stream_id, key, handle.recording(), streams.clock, handle=handle, run_id=run_id)
+        self._endings.expect(stream)
         if streams.shared is not None:
             try:
                 kept = kept_request(request) if self._settings.keep_request else None
                 await streams.shared.create(stream_id, key, stream.run_id, kept)
+                await checkpoint_if_cancelled()  # who asked may have left meanwhile
+                self._check_going()
             except BaseException:
-                handle.cancel("it could not be written to the store")
+                self._endings.forget(stream)
+                streams.shared.discard(stream)
+                handle.cancel("it was never begun")
                 raise
             streams.shared.write(stream)
+            written.set()
         streams.add(stream)
         return Ticket(stream_id, key)
 
-    def _launch(self, request: StreamRequest, stream: Callable[[], Relayed]) -> StreamActor:
-        actor = self._engine.launch(request, released=lambda actor: self._ended(stream(), actor))
-        self._pending += 1
-        return actor
+    def _check_going(self) -> None:
+        if self._streams.going:
+            raise RuntimeError("the hub is going away")
+
+    def _launch(
+        self,
+        request: StreamRequest,
+        stream: Callable[[], Relayed],
+        until: Callable[[], Awaitable[object]] | None = None,
+    ) -> StreamActor:
+        return self._engine.launch(request, released=lambda actor: self._ended(stream(), actor), until=until)
 
     def _handle(self, actor: StreamActor) -> StreamHandle:
         return StreamHandle(actor, self._engine.ask_to_cancel, self._engine.home)
@@ -231,27 +235,21 @@ class StreamHub:
     def _ended(self, stream: Relayed, actor: StreamActor) -> None:
         assert actor.result is not None
         if stream.fenced:
-            self._one_told()  # who took it over tells of it
+            self._endings.forget(stream)  # who took it over tells of it
             return
         if not stream.is_copy:
-            stream.ended(actor.result)
-        self._tell_soon(stream, actor.result)
+            stream.ended()
+        self._endings.came(stream, actor.result)
 
     def _interrupted(self, stream: Relayed, result: StreamResult) -> None:
         """A stream that another process left was ended here."""
-        self._pending += 1
-        self._tell_soon(stream, result)
-
-    def _tell_soon(self, stream: Relayed, result: StreamResult) -> None:
-        if self._on_end is None or self._engine.closing:
-            self._one_told()
-        else:
-            self._engine.start_side_task(self._tell(stream, self._on_end, result))
+        self._endings.expect(stream)
+        self._endings.came(stream, result)
 
     def _go_on(self, head: "Head", stream: Relayed) -> Cursor | None:
         """Goes on with a stream that another process left. Returns what is to be written of it; None when it can't."""
         self._streams.adopt(stream)
-        if self._settings.takeover != "continue" or head.request is None or self._going:
+        if self._settings.takeover != "continue" or head.request is None or self._streams.going:
             return None
         try:
             request = request_again(head.request)
@@ -264,21 +262,10 @@ class StreamHub:
             actor = self._launch(request, lambda: stream)
         except (RuntimeError, ValueError):
             return None  # the engine is full, or has no price for it
+        self._endings.expect(stream)
         actor.go_on_behind(prefix)
         stream.handle = self._handle(actor)
         return stream.handle.recording().after(prefix.seq)
-
-    async def _tell(self, stream: Relayed, on_end: OnEnd, result: StreamResult) -> None:
-        try:
-            await on_end(stream.name, result)
-        except Exception:
-            _log.exception("on_end failed for a relayed stream")
-        finally:
-            self._one_told()
-
-    def _one_told(self) -> None:
-        self._pending -= 1
-        self._told.set()
 
     def response(
         self, id_or_key: str, protocol: RelayProtocol = "native", *, authorize: Authorize | None = None, **encoding: Any
@@ -297,30 +284,38 @@ class StreamHub:
         return response_for(self._streams, id_or_key, protocol, authorize or self._authorize, encoding)
 
     async def stop(self, id_or_key: str, *, reason: str | None = None) -> bool:
-        """Asks a stream to stop. What was received is kept. Returns whether there was one that ran. The caller has made
-        sure that whoever wants it may."""
+        """Asks a stream to stop, or all of a key that run, here and at whoever shares the store. What was received is
+        kept. Returns whether there was one that ran. The caller has made sure that whoever wants it may.
+
+        Raises `ConnectionError` when the store can't be reached; what runs here is stopped all the same.
+        """
         streams = self._streams
-        stream = await streams.of_id(id_or_key) or await streams.of_key(id_or_key)
-        if stream is None or stream.ended_at is not None:
-            return False
-        if stream.handle is not None:
-            stream.handle.cancel(reason)
-        elif streams.shared is not None:
-            await streams.shared.stop(stream, reason or "stopped")
-        return True
+        stream = await streams.of_id(id_or_key)
+        running = streams.shelf.running(id_or_key) if stream is None else [stream] if stream.ended_at is None else []
+        for one in running:
+            one.stop(reason)
+        if streams.shared is not None and (stream is None or any(one.handle is None for one in running)):
+            return await streams.shared.stop(id_or_key, reason or "stopped") or bool(running)
+        return bool(running)
+
+    async def settled(self, key: str) -> None:
+        """Waits until `on_end` has returned for the streams of a key that have ended or were stopped, five seconds at
+        most: a browser can ask the next question before the answer to its last one is stored. `hub.app` waits before
+        it calls `build`; routes of your own wait before they load the history. Streams of other processes are not
+        waited for.
+        """
+        await self._endings.settled(key)
 
     async def drain(self) -> None:
         """Sends the tabs away, without an ending of their streams and with the word to come again soon, and starts no
-        more streams. Returns when they have gone, or after five seconds. What runs goes on.
+        more streams. Returns when they have gone, or after five seconds; one that takes nothing for so long is dropped.
+        What runs goes on. A browser that still comes is told what there is, and sent away likewise.
 
         When the process is told to stop by a signal, a hub does this by itself: servers wait for open responses, and
         only then for the app.
         """
-        self._going = True
-        tabs = [tab for stream in self._streams.shelf for tab in stream.tabs]
-        for tab in tabs:
-            tab.part(b"retry: %d\n\n" % uniform(*_RETRY))
-        with anyio.move_on_after(_PARTING):
+        tabs = self._streams.send_away()
+        with anyio.move_on_after(PARTING):
             for tab in tabs:
                 await tab.done.wait()
 
@@ -331,8 +326,7 @@ class StreamHub:
 
     async def _drain_when_signalled(self) -> None:
         await self._to_go.wait()
-        if not self._going:
-            await self.drain()
+        await self.drain()
 
     def app(
         self,

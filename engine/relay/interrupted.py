@@ -7,7 +7,7 @@ import attrs
 from ...actors.channel import Audience, Cursor, EventLog, Recording
 from ...actors.stream import ErrorInfo, Fold, PartEndEvent, StreamEndEvent, StreamResult
 
-__all__ = ["interruption", "parts_of"]
+__all__ = ["interruption", "never_begun", "parts_of"]
 
 
 def parts_of(recording: Recording) -> Fold:
@@ -38,3 +38,15 @@ def interruption(seq: int, fold: Fold) -> tuple[Cursor, StreamResult]:
     )
     log.add(StreamEndEvent, result)
     return cursor, result
+
+
+def never_begun(stream_id: str) -> Cursor:
+    """The one event of a stream that was announced to a store and not begun. It is to be read from the cursor."""
+    log = EventLog(stream_id)
+    cursor = Recording(log, Audience(lambda _: None)).after(0)
+    why = "it was never begun"
+    result = StreamResult(
+        state="cancelled", stream_id=stream_id, cancelled_by="engine", cancel_reason=why, timestamp=datetime.now(UTC)
+    )
+    log.add(StreamEndEvent, result)
+    return cursor

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from ...actors.channel import Recording
 from ...actors.handle import StreamHandle
-from ...actors.stream import StreamResult
 from .tab import Tab
 
 __all__ = ["Relayed"]
+
+_BESIDE = 2000  # characters' worth of memory that a stream takes beside its text
 
 
 class Relayed:
@@ -48,15 +49,26 @@ class Relayed:
         self.alone_since: float | None = clock()
         """Since when no tab has read it; None while one does."""
         self.ended_at: float | None = None
-        self.result: StreamResult | None = None
-        self.size = 0
-        """How much text it holds, once it has ended."""
+        self.stopped = False
+        """Whether it was asked to stop."""
+        self._size: int | None = None
         self._clock = clock
 
     @property
     def name(self) -> str:
         """Its key, or its id when it has none."""
         return self.id if self.key is None else self.key
+
+    @property
+    def ending(self) -> bool:
+        """Whether its end has come, or is about to."""
+        return self.stopped or self.recording.ended
+
+    def stop(self, reason: str | None) -> None:
+        """Asks it to stop, if it runs here."""
+        if self.handle is not None:
+            self.stopped = True
+            self.handle.cancel(reason)
 
     def joined(self, tab: Tab) -> None:
         """A browser reads it."""
@@ -69,12 +81,23 @@ class Relayed:
         if not self.tabs:
             self.alone_since = self._clock()
 
-    def ended(self, result: StreamResult | None) -> None:
-        """The stream is over."""
+    def ended(self) -> None:
+        """The stream is over. What it was asked is let go; what it said is kept."""
         if self.ended_at is None:
             self.ended_at = self._clock()
-            self.result = result
-            self.size = self.recording.characters
+            self.handle = None
+            if not self.is_copy and self.recording.ended:
+                self.recording = self.recording.without_request()
+
+    @property
+    def size(self) -> int:
+        """How much it holds, in characters."""
+        if self._size is not None:
+            return self._size
+        size = _BESIDE + self.recording.characters
+        if self.recording.ended:
+            self._size = size
+        return size
 
     def taken_over(self, epoch: int, kept: int) -> None:
         """Another process writes it from now on, after the event numbered `kept`."""

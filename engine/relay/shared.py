@@ -13,11 +13,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from ...actors.channel import Audience, Copy, Cursor, EventLog, Recording, written
 from ...actors.stream import Fold, StreamResult
-from .interrupted import interruption, parts_of
+from .interrupted import interruption, never_begun, parts_of
 from .relayed import Relayed
 from .stores import Head, Row, Store, StoreFailed
 
@@ -42,6 +43,8 @@ class _Writing:
         self.epoch = epoch
         self.rows: list[Row] = []
         """What is still to be appended."""
+        self.begun = True
+        """Whether more than the ending is written, and the store is sure to have the stream."""
 
     def take(self) -> list[Row]:
         """All that is to be appended by now."""
@@ -87,6 +90,8 @@ class SharedStreams:
         self._claimed: dict[str, Head] = {}
         """Orphans that are ours by now, and could not be read yet."""
         self._left = False
+        self._creating = 0
+        self._created = anyio.Event()
         self._thread = anyio.CapacityLimiter(2)  # one writes, one reads
 
     async def _do(self, work: Callable[..., _T], *arguments: Any) -> _T:
@@ -95,9 +100,23 @@ class SharedStreams:
     # -- streams
 
     async def create(self, stream_id: str, key: str | None, run_id: str, request: str | None) -> None:
-        """A stream that is to run here. Raises `StoreFailed`."""
+        """A stream that is to run here. Raises `StoreFailed`. When it raises or is cancelled, the store may have the
+        stream all the same: then `discard` it."""
+        if self._left:
+            raise StoreFailed("the hub has left its store")
         head = Head(stream_id, key, run_id, 1, request=request)
-        await self._do(self._store.create, head, self._owner, self._lease)
+        self._creating += 1
+        try:
+            await self._do(self._store.create, head, self._owner, self._lease)
+        finally:
+            self._creating -= 1
+            if not self._creating:
+                self._created.set()
+
+    def discard(self, stream: Relayed) -> None:
+        """Ends a stream that is not begun after all, if the store has it: else browsers would wait for it."""
+        self._writing[stream.id] = one = _Writing(stream, never_begun(stream.recording.first.stream_id), stream.epoch)
+        one.begun = False
 
     def write(self, stream: Relayed) -> None:
         """Writes a stream that was created, from its beginning."""
@@ -124,9 +143,10 @@ class SharedStreams:
         self._reading[stream.id] = stream, Copy(recording.first)
         self._to_read.set()
 
-    async def stop(self, stream: Relayed, reason: str) -> None:
-        """Asks the process that runs a stream to stop it. Raises `StoreFailed`."""
-        await self._do(self._store.stop, stream.id, reason)
+    async def stop(self, name: str, reason: str) -> bool:
+        """Asks the processes that run a stream, or those of a key, to stop them. Returns whether there are any. Raises
+        `StoreFailed`."""
+        return await self._do(self._store.stop, name, reason)
 
     # -- writing
 
@@ -159,8 +179,8 @@ class SharedStreams:
         for name in done.lost:
             self._fenced(name)
         for name, reason in done.stops.items():
-            if (one := self._writing.get(name)) is not None and one.stream.handle is not None:
-                one.stream.handle.cancel(reason)
+            if (one := self._writing.get(name)) is not None:
+                one.stream.stop(reason)
         for name in done.watched:
             if (one := self._writing.get(name)) is not None and not one.stream.tabs:
                 one.stream.alone_since = now
@@ -182,7 +202,7 @@ class SharedStreams:
     def _fenced(self, name: str) -> None:
         """Another process has taken the stream over while this one stood still."""
         one = self._writing.pop(name, None)
-        if one is None:
+        if one is None or not one.begun:
             return
         _log.warning("a stream was taken over by another process: this one had not renewed its lease in time")
         stream = one.stream
@@ -240,7 +260,7 @@ class SharedStreams:
             stream.recording.audience.notify()
             return
         stream.recording.audience.end()
-        stream.ended(ending.result)
+        stream.ended()
         del self._reading[row.id]
 
     def _give_up(self, stream: Relayed) -> None:
@@ -300,6 +320,10 @@ class SharedStreams:
         if self._left:
             return
         with anyio.move_on_after(patience):
+            while self._creating:
+                self._created = anyio.Event()
+                await self._created.wait()
+                await anyio.lowlevel.checkpoint()  # whoever made it discards it
             while any(one.take() for one in self._writing.values()):
                 self._written_at = -_RENEWAL
                 await self._write()

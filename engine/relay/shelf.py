@@ -38,6 +38,10 @@ class Shelf:
         """The latest stream of this key."""
         return self._by_key.get(key)
 
+    def running(self, key: str) -> list[Relayed]:
+        """The streams of this key that have not ended."""
+        return [stream for stream in self if stream.key == key and stream.ended_at is None]
+
     def remove(self, stream: Relayed) -> None:
         """Forgets a stream."""
         self._by_id.pop(stream.id, None)

@@ -20,7 +20,7 @@ class SignalWatch:
     """
 
     def __init__(self, told: Callable[[], object]) -> None:
-        self._told = told
+        self._told: Callable[[], object] | None = told
         self._before: dict[int, Any] = {}
 
     def begin(self) -> None:
@@ -35,12 +35,23 @@ class SignalWatch:
                 signal.signal(number, self._signalled)
 
     def end(self) -> None:
-        """Listens no more. A handler that somebody else has set meanwhile stays."""
+        """Listens no more, and never again. A handler that somebody else has set meanwhile stays; if it calls this one,
+        the signal is handed on as before."""
+        self._told = None
         for number, before in self._before.items():
             if signal.getsignal(number) == self._signalled:
-                signal.signal(number, before)
-        self._before.clear()
+                signal.signal(number, self._still_listening(number, before))
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        self._told()
+        if self._told is not None:
+            self._told()
         self._before[number](number, frame)
+
+    @staticmethod
+    def _still_listening(number: int, handler: Any) -> Any:
+        """The handler, or if it is a watch's that has ended, the one before it that still listens."""
+        while True:
+            watch = getattr(handler, "__self__", None)
+            if not isinstance(watch, SignalWatch) or watch._told is not None:
+                return handler
+            handler = watch._before[number]

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
+from random import uniform
 from typing import TYPE_CHECKING
 
 import anyio
@@ -21,11 +22,15 @@ from .tab import Scope, Tab
 if TYPE_CHECKING:
     from ..engine import Engine
 
-__all__ = ["RelayedStreams"]
+__all__ = ["PARTING", "RelayedStreams"]
+
+PARTING = 5.0
+"""Seconds in which tabs go that were sent away."""
 
 _log = logging.getLogger("manystream.relay")
 _TICK = 1.0  # seconds between two looks at what time asks for, or less where it asks for something sooner
 _SHORTEST_TICK = 0.05
+_RETRY = 500, 2500  # milliseconds after which a browser comes again, spread so that not all come at once
 _SHARES = 8  # so much later than it should, by its own time, something happens at most
 
 
@@ -39,6 +44,8 @@ class RelayedStreams:
         """The tag of this process."""
         self.shared: SharedStreams | None = None
         """Its part in a store, if it shares one."""
+        self.going = False
+        """Whether nothing more is started, and whoever comes to read what runs is sent away with what there is."""
         self._copying = anyio.Lock()
         self._shelf: Shelf | None = None
         self._work = anyio.Event()
@@ -137,8 +144,18 @@ class RelayedStreams:
         """A tab of a stream, made by `make(clock=…, pacer=…)`."""
         tab = make(clock=self.clock, pacer=self._pacer if self._settings.pace else None)
         stream.joined(tab)
+        if self.going and not stream.recording.ended:
+            _send_away(tab)  # a server that is told to stop would wait for it
         self._work.set()
         return tab
+
+    def send_away(self) -> list[Tab]:
+        """Sends the tabs away, and those that come from now on. Returns those that are to go."""
+        self.going = True
+        tabs = [tab for stream in self.shelf for tab in stream.tabs]
+        for tab in tabs:
+            _send_away(tab)
+        return tabs
 
     # -- in time
 
@@ -152,12 +169,17 @@ class RelayedStreams:
                 await self._work.wait()
             await anyio.sleep(tick)
             now = self.clock()
+            patience = min(settings.send_timeout, PARTING) if self.going else settings.send_timeout
             for stream in self.shelf:
                 for tab in tuple(stream.tabs):
-                    tab.tick(settings.keepalive, settings.send_timeout)
+                    tab.tick(settings.keepalive, patience)
                 alone, handle = stream.alone_since, stream.handle
                 if linger is None or alone is None or handle is None or stream.ended_at is not None:
                     continue
                 if now - alone >= linger:  # readers of other processes move `alone_since` on
                     handle.cancel("nobody reads it any more")
             self.shelf.clear_out()
+
+
+def _send_away(tab: Tab) -> None:
+    tab.part(b"retry: %d\n\n" % uniform(*_RETRY))

@@ -712,6 +712,7 @@ async def for_browsers(engine: Engine, authorize: Authorize, protocol: RelayProt
         assert_type(ticket.id, str)
         print(hub.response(ticket.id, protocol), relay_response(engine.submit("Hi"), protocol=protocol))  # noqa: T201
         assert_type(await hub.stop("chat", reason="enough"), bool)
+        await hub.settled("chat")
         await hub.drain()
     return ticket
 

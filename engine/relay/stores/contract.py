@@ -81,8 +81,9 @@ class Store(Protocol):
         """Makes `owner` the writer of an orphan, in the epoch after the head's, unless somebody else was first."""
         ...
 
-    def stop(self, stream_id: str, reason: str) -> None:
-        """Asks a stream's writer to stop it."""
+    def stop(self, name: str, reason: str) -> bool:
+        """Asks the writer of the stream with this id to stop it, or those of all streams of this key that have not
+        ended. Returns whether there was one."""
         ...
 
     def release(self, owner: str) -> None:

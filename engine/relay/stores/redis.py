@@ -210,14 +210,21 @@ class RedisStore:
 
         return self._run(work)
 
-    def stop(self, stream_id: str, reason: str) -> None:
+    def stop(self, name: str, reason: str) -> bool:
         """See `Store`."""
 
-        def work(client: Any) -> None:
-            if client.exists(f"{_PREFIX}stream:{stream_id}"):
-                client.hset(f"{_PREFIX}stream:{stream_id}", "stop", reason)
+        def work(client: Any) -> bool:
+            running = list(client.smembers(f"{_PREFIX}running"))
+            with client.pipeline(transaction=False) as pipe:
+                for one in running:
+                    pipe.hget(f"{_PREFIX}stream:{one}", "key")
+                keys = pipe.execute()
+            told = [one for one, key in zip(running, keys, strict=True) if name in (one, key)]
+            for one in told:
+                client.hset(f"{_PREFIX}stream:{one}", "stop", reason)
+            return bool(told)
 
-        self._run(work)
+        return bool(self._run(work))
 
     def release(self, owner: str) -> None:
         """See `Store`."""

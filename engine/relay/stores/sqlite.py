@@ -164,13 +164,16 @@ class SQLiteStore:
 
         return self._run(work)
 
-    def stop(self, stream_id: str, reason: str) -> None:
+    def stop(self, name: str, reason: str) -> bool:
         """See `Store`."""
 
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute("update streams set stop = ? where id = ? and ended is null", (reason, stream_id))
+        def work(connection: sqlite3.Connection) -> bool:
+            told = connection.execute(
+                "update streams set stop = ? where (id = ? or key = ?) and ended is null", (reason, name, name)
+            )
+            return told.rowcount > 0
 
-        self._run(work)
+        return self._run(work)
 
     def release(self, owner: str) -> None:
         """See `Store`."""

@@ -14,6 +14,7 @@ from manystream.actors import (
     PartEvent,
     PartStartEvent,
     RestartEvent,
+    ServerToolResultPart,
     StreamEndEvent,
     StreamRequest,
     StreamResult,
@@ -165,7 +166,32 @@ def test_a_recording_is_read_from_any_of_its_numbers_and_from_no_other() -> None
         with pytest.raises(ValueError, match="not among"):
             recording.after(number)
     assert [event.seq for event in events_of(recording)] == list(range(1, recording.seq + 1))
-    assert recording.characters == len('hm \ud83da\nb\u2028"c"d{"a": 1}')
+    texts = 'hm \ud83da\nb\u2028"c"d{"a": 1}'
+    others = "sig", "cited_text", "x", "f", "toolu_1", "type", "new", "deep"
+    assert recording.characters == len(texts) + sum(map(len, others))
+
+
+def test_what_a_server_tool_answered_counts_as_text() -> None:
+    recording = recording_of(EventLog("s"))
+    page = [{"type": "web_search_result", "content": ["x" * 5000, {"deeper": "y" * 5000}]}]
+    recording.first.add(PartStartEvent, 0, ServerToolResultPart("web_search_tool_result", "toolu_1", page))
+    assert 10_000 < recording.characters < 10_200
+
+
+def test_a_recording_is_kept_without_its_request_and_reads_the_same() -> None:
+    recording = recording_of(EventLog("s"))
+    logs = steps_of_a_stream(recording.first)
+    ending = logs[-1].entries[-1]
+    assert isinstance(ending, StreamEndEvent)
+    ending = attrs.evolve(ending, result=attrs.evolve(ending.result, request=StreamRequest("a long prompt")))
+    logs[-1].entries[-1] = ending
+    kept = recording.without_request()
+    assert (kept.ended, kept.seq, kept.characters) == (True, recording.seq, recording.characters)
+    for after in range(recording.seq):
+        for merge in (True, False):
+            *events, last = events_of(recording, after, merge=merge)
+            assert events_of(kept, after, merge=merge) == [*events, lean(ending)]
+            assert last == ending
 
 
 def test_an_ending_is_told_without_what_is_private_or_told_already() -> None:

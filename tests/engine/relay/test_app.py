@@ -10,7 +10,7 @@ from tests.support.asgi import Browser, frames_of
 from tests.support.engines import engine_in_memory
 from tests.support.virtual import virtual_backends
 
-from manystream import Simulator, StreamHub, StreamRequest, relay_response
+from manystream import Simulator, StreamHub, StreamRequest, StreamResult, relay_response
 from manystream.engine.relay.access import from_own_page, header, origins_of
 from manystream.engine.relay.app import RelayApp
 from manystream.engine.relay.ids import issued_by, new_id, new_instance
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.anyio
 
 ALICE = ("x-user", "alice")
 BOB = ("x-user", "bob")
+_TEXT_PART = {"type": "text", "text": "hi"}
 TEXT = "one two three four five six seven eight nine ten"
 
 
@@ -74,6 +75,17 @@ async def test_a_stream_is_started_read_and_stopped_by_its_owner(root: str) -> N
         assert frames_of(tab.body)[-1][2]["state"] == "cancelled"
         assert {action for _, action in served.asked} == {"start", "resume", "stop"}
         assert {key for key, _ in served.asked} == {"alice-1"}
+
+
+async def test_the_stop_of_a_chat_stops_all_that_run_for_it() -> None:
+    async with service(speed=1) as served, anyio.create_task_group() as tasks:
+        ids = [(await served.start("alice-1", ALICE)).json["id"] for _ in range(2)]
+        tabs = [Browser(served.app, f"/{name}/stream", headers=[ALICE]).among(tasks) for name in ids]
+        await anyio.sleep(1)
+        assert (await Browser(served.app, "/alice-1/stop", method="POST", headers=[ALICE]).alone()).status == 204
+        for tab in tabs:
+            await tab.over.wait()
+            assert frames_of(tab.body)[-1][2]["state"] == "cancelled"
 
 
 async def test_a_stranger_is_told_of_another_s_stream_what_is_told_of_none() -> None:
@@ -285,6 +297,100 @@ async def test_a_hub_that_goes_and_an_engine_that_is_full_start_nothing() -> Non
         await hub.drain()
         going = await served.start("alice-1", ALICE)
         assert (going.status, going.json["error"]["type"]) == (503, "going_away")
+
+
+@pytest.mark.parametrize("protocol", ["native", "vercel"])
+@pytest.mark.parametrize("goes", ["hub", "engine"])
+async def test_one_that_goes_while_a_request_is_built_starts_nothing(goes: str, protocol: Any) -> None:
+    gone = anyio.Event()
+
+    async def build(scope: Any, asked: Asked) -> StreamRequest:
+        await gone.wait()
+        return asked.request()
+
+    async def yes(scope: Any, key: str, action: str) -> bool:
+        return True
+
+    simulator = Simulator()
+    engine = engine_in_memory(simulator, grace=0)
+    await engine.open()
+    async with StreamHub(engine, grace=0) as hub, anyio.create_task_group() as tasks:
+        app = hub.app(protocol, authorize=yes, build=build)
+        asked = {"native": {"message": "hi"}, "vercel": {"messages": [{"role": "user", "parts": [_TEXT_PART]}]}}
+        posted = Browser(app, method="POST", body={"id": "c", **asked[protocol]}).among(tasks)
+        await anyio.sleep(1)
+        await (hub.drain() if goes == "hub" else engine.aclose())
+        gone.set()
+        await posted.over.wait()
+        assert (posted.status, posted.json["error"]["type"]) == (503, "going_away")
+        assert int(posted.headers["retry-after"]) > 0
+    await engine.aclose()
+    assert simulator.requests == []
+
+
+async def test_what_goes_wrong_in_a_start_is_not_taken_for_going_away() -> None:
+    async with service() as served:
+
+        async def start(*args: Any, **more: Any) -> Any:
+            raise RuntimeError("a bug")
+
+        served.hub.start = start  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError, match="a bug"):
+            await served.start("alice-1", ALICE)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_the_next_question_waits_for_the_last_answer_to_be_stored(stopped: bool) -> None:
+    history: list[str] = []
+
+    async def on_end(key: str, result: StreamResult) -> None:
+        await anyio.sleep(2)  # a slow database
+        history.append(f"{key}: {result.state}")
+
+    async def build(scope: Any, asked: Asked) -> StreamRequest:
+        history.append(f"{asked.key} asks")
+        return asked.request()
+
+    async def yes(scope: Any, key: str, action: str) -> bool:
+        return True
+
+    simulator = Simulator(tokens_per_second=1 if stopped else 0)
+    async with engine_in_memory(simulator, grace=0) as engine, StreamHub(engine, grace=0, on_end=on_end) as hub:
+        app = hub.app("native", authorize=yes, build=build)
+
+        async def ask(key: str) -> None:
+            assert (await Browser(app, method="POST", body={"id": key, "message": "hi"}).alone()).status == 201
+
+        await ask("c")
+        if stopped:
+            await anyio.sleep(2)
+            assert (await Browser(app, "/c/stop", method="POST").alone()).status == 204
+        else:
+            tab = await Browser(app, "/c/stream").alone()
+            assert frames_of(tab.body)[-1][1] == "stream_end"
+        await ask("other")
+        await ask("c")
+        assert history.index("other asks") == 1
+        own = [line for line in history if line.startswith("c")]
+        assert own[:3] == ["c asks", f"c: {'cancelled' if stopped else 'complete'}", "c asks"]
+
+
+async def test_the_next_question_does_not_wait_for_an_answer_that_runs_or_for_a_hanging_on_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def on_end(key: str, result: StreamResult) -> None:
+        await anyio.sleep_forever()
+
+    simulator = Simulator(tokens_per_second=1)
+    async with engine_in_memory(simulator, grace=0) as engine, StreamHub(engine, grace=0, on_end=on_end) as hub:
+        ticket = await hub.start("hi", key="c")
+        began = anyio.current_time()
+        await hub.settled("c")
+        assert anyio.current_time() - began < 1
+        await hub.stop(ticket.id)
+        await hub.settled("c")
+        assert 4.5 < anyio.current_time() - began < 6
+        assert "on_end takes long" in caplog.text
 
 
 async def test_a_client_that_leaves_before_its_body_came_starts_nothing() -> None:

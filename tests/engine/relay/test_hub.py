@@ -1,5 +1,7 @@
 """Streams that browsers leave and come back to. On virtual time, over ASGI without a server."""
 
+import gc
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from tests.support.asgi import Browser, frames_of
-from tests.support.engines import engine_in_memory
+from tests.support.engines import engine_in_memory, stream_ids
 from tests.support.virtual import virtual_backends
 
 from manystream import Engine, Simulator, StreamHub, StreamResult, relay_response
@@ -164,6 +166,27 @@ async def test_stop_ends_the_stream_for_all_and_a_disconnect_does_not() -> None:
         assert not await hub.stop("nothing")
 
 
+async def test_stop_by_a_key_ends_all_that_run_for_it_and_by_an_id_that_one() -> None:
+    states: dict[str, str] = {}
+
+    async def on_end(key: str, result: StreamResult) -> None:
+        states[result.text.split()[0]] = result.state
+
+    async with hub_of("a " * 60, "b " * 60, "c " * 60, "d " * 60, on_end=on_end) as (_, hub):
+        tickets = [await hub.start("x", key="other" if number == 3 else "chat") for number in range(4)]
+        await anyio.sleep(4)
+        assert await hub.stop(tickets[1].id)
+        await anyio.sleep(0.5)
+        assert list(states.values()) == ["cancelled"]
+        assert await hub.stop("chat")
+        await anyio.sleep(0.5)
+        assert list(states.values()) == ["cancelled"] * 3
+        assert not await hub.stop("chat")
+        await Browser(hub.response(tickets[3].id)).alone()
+        await anyio.sleep(0.5)
+        assert sorted(states.values()) == ["cancelled"] * 3 + ["complete"]
+
+
 async def test_what_on_end_raises_is_logged_and_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
     async def on_end(key: str, result: StreamResult) -> None:
         raise OSError("the disk is full")
@@ -277,10 +300,37 @@ async def test_what_ended_is_kept_for_its_time_and_no_more_than_so_much() -> Non
         assert (await Browser(hub.response(ticket.id)).alone()).text == "abc"
         await anyio.sleep(3)
         assert (await Browser(hub.response(ticket.id)).alone()).status == 404
-    async with hub_of("a" * 60, "b" * 60, "c" * 60, max_kept=150) as (_, hub):
+    async with hub_of("a" * 60, "b" * 60, "c" * 60, max_kept=5000) as (_, hub):
         tickets = [await hub.start("x") for _ in range(3)]
         await anyio.sleep(30)
         assert [(await Browser(hub.response(one.id)).alone()).status for one in tickets].count(404) == 1
+
+
+async def test_what_a_stream_was_asked_is_not_kept_past_its_end() -> None:
+    held: list[weakref.ref[Any]] = []
+
+    async def on_end(key: str, result: StreamResult) -> None:
+        held.append(weakref.ref(result))
+
+    async with hub_of("abc", on_end=on_end) as (engine, hub):
+        ticket = await hub.start("x" * 1000)
+        (held_by_the_engine,) = [engine.find(name) for name in stream_ids(engine)]
+        held.append(weakref.ref(held_by_the_engine))
+        del held_by_the_engine
+        await Browser(hub.response(ticket.id)).alone()
+        await anyio.sleep(3)
+        gc.collect()
+        assert len(held) == 2
+        assert [one() for one in held] == [None, None]
+        assert (await Browser(hub.response(ticket.id)).alone()).text == "abc"
+
+
+async def test_streams_that_say_nothing_are_not_kept_without_bound() -> None:
+    async with hub_of(*[""] * 10, max_kept=10_000) as (_, hub):
+        tickets = [await hub.start("x") for _ in range(10)]
+        await anyio.sleep(30)
+        kept = [(await Browser(hub.response(one.id)).alone()).status for one in tickets].count(200)
+        assert kept == 5
 
 
 async def test_draining_sends_tabs_away_without_an_ending() -> None:
@@ -298,6 +348,58 @@ async def test_draining_sends_tabs_away_without_an_ending() -> None:
             await hub.start("more")
 
 
+@pytest.mark.parametrize("by", ["hand", "signal", "both"])
+async def test_a_tab_that_comes_while_the_hub_goes_is_sent_away_too(by: str) -> None:
+    let_in = anyio.Event()
+
+    async def slow(scope: Any, key: str, action: str) -> bool:
+        await let_in.wait()
+        return True
+
+    async with hub_of() as (_, hub), anyio.create_task_group() as tasks:
+        await hub.start("count", key="chat")
+        await anyio.sleep(2)
+        asking = Browser(hub.response("chat", authorize=slow)).among(tasks)  # its `authorize` is under way
+        await anyio.sleep(0.1)
+        if by != "signal":
+            await hub.drain()
+        if by != "hand":
+            hub._signalled()  # pyright: ignore[reportPrivateUsage]
+            await anyio.sleep(0.1)
+        let_in.set()
+        later = Browser(hub.response("chat", authorize=slow)).among(tasks)
+        began = anyio.current_time()
+        for tab in (asking, later):
+            await tab.over.wait()
+            assert tab.finished
+            assert WORDS.startswith(tab.text)
+            assert tab.text
+            assert b"retry: " in tab.sent[-1]
+        assert anyio.current_time() - began < 1
+
+
+async def test_a_stream_that_has_ended_is_told_to_its_end_while_the_hub_goes() -> None:
+    async with hub_of("short") as (_, hub):
+        ticket = await hub.start("count")
+        await anyio.sleep(3)
+        await hub.drain()
+        tab = await Browser(hub.response(ticket.id)).alone()
+        assert frames_of(tab.body)[-1][1] == "stream_end"
+        assert b"retry: " not in tab.body
+
+
+async def test_a_client_that_takes_nothing_does_not_hold_up_a_hub_that_goes() -> None:
+    async with hub_of() as (_, hub), anyio.create_task_group() as tasks:
+        ticket = await hub.start("count")
+        stuck = Browser(hub.response(ticket.id)).among(tasks)
+        await anyio.sleep(2)
+        stuck.stuck = True
+        began = anyio.current_time()
+        await hub.drain()
+        await stuck.over.wait()
+        assert anyio.current_time() - began < 8
+
+
 async def test_leaving_the_hub_cancels_what_still_runs_and_tells_of_it() -> None:
     ended: list[str] = []
 
@@ -308,6 +410,64 @@ async def test_leaving_the_hub_cancels_what_still_runs_and_tells_of_it() -> None
         await hub.start("count")
         await anyio.sleep(1)
     assert ended == ["cancelled"]
+
+
+async def test_an_engine_that_ends_before_its_hub_or_crashes_does_not_keep_answers_from_being_told() -> None:
+    told: list[tuple[str, str]] = []
+
+    async def on_end(key: str, result: StreamResult) -> None:
+        await anyio.sleep(0.1)
+        told.append((key, result.state))
+
+    engine = engine_in_memory(Simulator(tokens_per_second=1), grace=0)
+    await engine.open()
+    async with StreamHub(engine, grace=0, on_end=on_end) as hub:
+        for key in ("a", "b"):
+            await hub.start("x", key=key)
+        await anyio.sleep(2)
+        await engine.aclose()
+        assert told == []
+    assert sorted(told) == [("a", "cancelled"), ("b", "cancelled")]
+
+    async def crash() -> None:
+        raise OSError("a bug")
+
+    told.clear()
+    with pytest.raises(ExceptionGroup) as caught:
+        async with (
+            engine_in_memory(Simulator(tokens_per_second=1), grace=0, max_concurrency=1) as engine,
+            StreamHub(engine, grace=0, on_end=on_end) as hub,
+        ):
+            for key in ("runs", "waits"):
+                await hub.start("x", key=key)
+            await anyio.sleep(2)
+            engine.start_side_task(crash())
+            await anyio.sleep_forever()
+    assert "a bug" in repr(caught.value)
+    assert sorted(told) == [("runs", "failed"), ("waits", "failed")]
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_an_on_end_that_hangs_does_not_keep_the_hub_from_closing(
+    ended: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+
+    async def on_end(key: str, result: StreamResult) -> None:
+        told.append(key)
+        if key == "hangs":
+            await anyio.sleep_forever()
+
+    async with engine_in_memory(Simulator(tokens_per_second=0 if ended else 1), grace=0) as engine:
+        async with StreamHub(engine, grace=2.0, on_end=on_end) as hub:
+            for key in ("hangs", "returns"):
+                await hub.start("x", key=key)
+            await anyio.sleep(1)
+            began = anyio.current_time()
+        assert anyio.current_time() - began < 8
+        await anyio.sleep(0.1)
+        assert sorted(told) == ["hangs", "returns"]
+        assert caplog.text.count("on_end was cut off") == 1
 
 
 @pytest.mark.parametrize(

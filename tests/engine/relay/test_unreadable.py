@@ -65,8 +65,9 @@ class Place:
         self.claims.append(head.id)
         return self.claims.count(head.id) == 1
 
-    def stop(self, stream_id: str, reason: str) -> None:
-        self.stopped.append(stream_id)
+    def stop(self, name: str, reason: str) -> bool:
+        self.stopped.append(name)
+        return True
 
     def release(self, owner: str) -> None: ...
 

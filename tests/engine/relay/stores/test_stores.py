@@ -139,13 +139,25 @@ def test_of_many_that_claim_at_once_one_does(make: Make) -> None:
     assert len(won) == 1
 
 
+def test_all_streams_of_a_key_that_run_are_asked_to_stop(make: Make) -> None:
+    one, two = make(), make()
+    for number in range(3):
+        one.create(attrs.evolve(HEAD, id=f"ms-{number}"), "a", 60)
+    one.create(attrs.evolve(HEAD, id="ms-other", key="another"), "a", 60)
+    write(one, "a", row(1, 1, ends=True, name="ms-0"))
+    assert two.stop("chat", "enough")
+    assert dict(write(one, "a").stops) == {"ms-1": "enough", "ms-2": "enough"}
+    write(one, "a", *(row(1, 1, ends=True, name=f"ms-{number}") for number in (1, 2)))
+    assert not two.stop("chat", "enough")
+
+
 def test_the_writer_hears_who_reads_and_who_wants_it_to_stop(make: Make) -> None:
     one, two = make(), make()
     one.create(HEAD, "a", 30.0)
     assert write(one, "a") == Written(orphans=[])
     write(two, "b", reading=[HEAD.id, "ms-none"])
-    two.stop(HEAD.id, "enough")
-    two.stop("ms-none", "enough")
+    assert two.stop(HEAD.id, "enough")
+    assert not two.stop("ms-none", "enough")
     heard = write(one, "a")
     assert (dict(heard.stops), heard.watched) == ({HEAD.id: "enough"}, {HEAD.id})
     assert write(two, "b").stops == {}
