@@ -88,6 +88,8 @@ class SharedStreams:
         self._written_at = -_RENEWAL
         self._failing = False
         self._told_unreadable = False
+        self._claimed: dict[str, Head] = {}
+        """Orphans that are ours by now, and could not be read yet."""
         self._left = False
         self._creating: set[str] = set()  # what threads are at, also when nobody waits for them any more
         self._thread = anyio.CapacityLimiter(2)  # one writes, one reads
@@ -186,7 +188,7 @@ class SharedStreams:
         for name in done.watched:
             if (one := self._writing.get(name)) is not None and not one.stream.tabs:
                 one.stream.alone_since = now
-        for head in done.orphans:
+        for head in [*self._claimed.values(), *done.orphans]:
             await self._take_over(head)
 
     def _appended(self, row: Row) -> None:
@@ -282,8 +284,10 @@ class SharedStreams:
 
     async def _take_over(self, head: Head) -> None:
         """Claims an orphan, unless another process is first, and ends it or goes on with it."""
+        claimed = self._claimed.pop(head.id, None) is not None
         try:
-            if not await self._do(self._store.claim, head, self._owner):
+            claimed = claimed or await self._do(self._store.claim, head, self._owner)
+            if not claimed:
                 return
             reading = self._reading.get(head.id)
             stream = reading[0] if reading is not None else await self.copy(head)
@@ -293,7 +297,9 @@ class SharedStreams:
             if stream.unreadable:
                 seq = max((row.entry.seq for row in await self._do(self._store.read, {head.id: 0})), default=0)
         except StoreFailed:
-            return  # whoever finds it next claims it
+            if claimed:
+                self._claimed[head.id] = head  # no other process takes it while this one lives
+            return
         fold = Fold()
         try:
             fold = parts_of(stream.recording)

@@ -14,7 +14,7 @@ from manystream.engine.relay.ids import new_id
 from manystream.engine.relay.kept_requests import request_again
 from manystream.engine.relay.relayed import Relayed
 from manystream.engine.relay.shared import SharedStreams
-from manystream.engine.relay.stores import Head, Row, Written
+from manystream.engine.relay.stores import Head, Row, StoreFailed, Written
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +42,8 @@ class Place:
         self.orphans: list[Head] = []
         self.stopped: list[str] = []
         self.appended: list[Row] = []
+        self.failures = 0
+        self.claims: list[str] = []
 
     def create(self, head: Head, owner: str, lease: float) -> None: ...
 
@@ -54,10 +56,14 @@ class Place:
         return Written(orphans=orphans)
 
     def read(self, wants: Mapping[str, int]) -> Sequence[Row]:
+        if self.failures:
+            self.failures -= 1
+            raise StoreFailed("away")
         return [row for row in self.rows if row.entry.seq > wants.get(row.id, 10**9)]
 
     def claim(self, head: Head, owner: str) -> bool:
-        return True
+        self.claims.append(head.id)
+        return self.claims.count(head.id) == 1
 
     def stop(self, name: str, reason: str) -> bool:
         self.stopped.append(name)
@@ -113,6 +119,17 @@ async def test_one_that_was_left_ends_behind_what_can_not_be_read(text: str) -> 
         (BAD, 4, 2, True),
         (GOOD, 5, 2, True),
     ]
+
+
+async def test_one_that_was_claimed_while_the_store_went_away_is_ended_when_it_is_back() -> None:
+    place = good_and(TEXTS[0])
+    place.orphans, place.failures = [Head(GOOD, None, "run", 1)], 3
+    sharing = Sharing(place)
+    for _ in range(6):
+        sharing.shared._written_at = -1.0
+        await sharing.shared._write()
+    assert [(result.state, result.text) for result in sharing.told] == [("truncated", "ab")]
+    assert (place.claims, sharing.shared._claimed) == ([GOOD], {})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "7", '{"params":1,"betas":[],"extra_body":{}}'])
