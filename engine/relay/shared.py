@@ -7,13 +7,13 @@ finds its writes refused: it cancels what it runs, and its tabs are moved to the
 """
 
 import logging
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
 import anyio
-import anyio.lowlevel
 import anyio.to_thread
 
 from ...actors.channel import Audience, Copy, Cursor, EventLog, Recording, written
@@ -29,6 +29,7 @@ _T = TypeVar("_T")
 _WINDOW = 0.15  # seconds of events in an entry
 _RENEWAL = 0.5  # seconds between two writes when there is nothing to write; and to find orphans in time
 _POLL = 0.05  # seconds between two looks at what others have written
+_LOOK = 0.01  # seconds between two looks at what threads are at
 _UNREAD = 30.0  # seconds for which a copy that no tab reads is kept up
 
 
@@ -90,9 +91,9 @@ class SharedStreams:
         self._claimed: dict[str, Head] = {}
         """Orphans that are ours by now, and could not be read yet."""
         self._left = False
-        self._creating = 0
-        self._created = anyio.Event()
+        self._creating: set[str] = set()  # what threads are at, also when nobody waits for them any more
         self._thread = anyio.CapacityLimiter(2)  # one writes, one reads
+        self._creators = anyio.CapacityLimiter(math.inf)
 
     async def _do(self, work: Callable[..., _T], *arguments: Any) -> _T:
         return await anyio.to_thread.run_sync(partial(work, *arguments), limiter=self._thread)
@@ -105,13 +106,16 @@ class SharedStreams:
         if self._left:
             raise StoreFailed("the hub has left its store")
         head = Head(stream_id, key, run_id, 1, request=request)
-        self._creating += 1
-        try:
-            await self._do(self._store.create, head, self._owner, self._lease)
-        finally:
-            self._creating -= 1
-            if not self._creating:
-                self._created.set()
+
+        def work() -> None:
+            try:
+                self._store.create(head, self._owner, self._lease)
+            finally:
+                self._creating.discard(stream_id)
+
+        async with self._thread:
+            self._creating.add(stream_id)  # asyncio's own cancellation leaves the thread at its work
+            await anyio.to_thread.run_sync(work, limiter=self._creators)
 
     def discard(self, stream: Relayed) -> None:
         """Ends a stream that is not begun after all, if the store has it: else browsers would wait for it."""
@@ -160,7 +164,7 @@ class SharedStreams:
             await anyio.sleep(_WINDOW)
 
     async def _write(self) -> None:
-        rows = [row for one in list(self._writing.values()) for row in one.take()]
+        rows = [row for name, one in list(self._writing.items()) if name not in self._creating for row in one.take()]
         now = self._clock()
         if self._left or (not rows and now - self._written_at < _RENEWAL):
             return
@@ -320,10 +324,8 @@ class SharedStreams:
         if self._left:
             return
         with anyio.move_on_after(patience):
-            while self._creating:
-                self._created = anyio.Event()
-                await self._created.wait()
-                await anyio.lowlevel.checkpoint()  # whoever made it discards it
+            while self._creating:  # noqa: ASYNC110 - threads are at it; whoever asked for it discards it
+                await anyio.sleep(_LOOK)
             while any(one.take() for one in self._writing.values()):
                 self._written_at = -_RENEWAL
                 await self._write()

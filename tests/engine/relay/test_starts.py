@@ -1,6 +1,7 @@
 """Starts that come to nothing: the store says no, the caller leaves, the hub is left. Nothing is sent then, nothing is
 told as an answer, and no browser waits for it."""
 
+import asyncio
 import threading
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,30 @@ async def test_a_start_is_sent_once_the_store_has_it(tmp_path: Path) -> None:
             tab = Browser(hub.response("chat", authorize=yes))
         assert tab.text == "hello"
         assert len(simulator.requests) == 1
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_asyncio_s_own_cancellation_does_not_leave_a_ghost_either(left: bool, tmp_path: Path) -> None:
+    simulator = Simulator()
+    store = OddStore(tmp_path / "relay.db")
+
+    async def main() -> None:
+        async with engine_in_memory(simulator, grace=0) as engine, StreamHub(engine, store=store, grace=0) as hub:
+            starting = asyncio.ensure_future(hub.start("hi", "chat"))
+            await asyncio.to_thread(store.asked.wait)
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+            threading.Timer(0.3, store.may.set).start()  # when the writer has been at work
+            if not left:
+                await asyncio.to_thread(store.may.wait)
+                tab = Browser(hub.response("chat", authorize=yes))
+                while (await tab.alone()).status == 404:
+                    tab = Browser(hub.response("chat", authorize=yes))
+                assert frames_of(tab.body)[-1][1] == "stream_end"
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert simulator.requests == []
+    head = SQLiteStore(tmp_path / "relay.db").look("chat")
+    assert head is not None
+    assert head.ended
