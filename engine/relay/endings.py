@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Endings", "OnEnd"]
 
 _PATIENCE = 5.0  # seconds for which the next question waits
+_LAST_ENDS = 0.5  # seconds for streams to end whose engine is over
 _log = logging.getLogger("manystream.relay")
 
 OnEnd = Callable[[str, StreamResult], Awaitable[object]]
@@ -84,14 +85,16 @@ class Endings:
     async def close(self, patience: float) -> None:
         """Tells what is still to be told, and waits for it `patience` seconds; what is not told by then is cut off."""
         with anyio.move_on_after(patience):
-            while self._open:
-                late, self._late = self._late, []
+            await self.all_told()
+        if self._on_end is not None:
+            with anyio.move_on_after(_LAST_ENDS):
+                while self._engine.closing and len(self._late) < len(self._open):
+                    await self._changed.wait()
+            late, self._late = self._late, []
+            with anyio.move_on_after(patience):
                 async with anyio.create_task_group() as tasks:
                     for stream, result in late:
-                        assert self._on_end is not None
                         tasks.start_soon(self._tell, stream, self._on_end, result)
-                if not late:
-                    await self._changed.wait()
         self._closed = True
         for task in list(self._open.values()):
             if task is not None:
