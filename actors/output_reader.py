@@ -72,11 +72,13 @@ class OutputReader:
                 return False
             delta = event.delta
             if type(delta) is TextPartDelta:
-                self._read(delta.content_delta)
+                self._parser.feed(delta.content_delta)
             elif type(delta) is ToolCallPartDelta:
-                self._read(delta.args_delta)
+                self._parser.feed(delta.args_delta)
             else:
                 return False
+            if self.shows is not None:
+                self._hide(self.shows)
             self.changes += 1
             return True
         match event:
@@ -110,16 +112,16 @@ class OutputReader:
     def _begin(self, index: int, text: str) -> None:
         self._reset()
         self._index = index
-        self._read(text)
+        self._parser.feed(text)
+        if self.shows is not None:
+            self._hide(self.shows)
 
-    def _read(self, text: str) -> None:
+    def _hide(self, shows: Callable[[JsonPath], bool]) -> None:
+        """Has the string at the end show None if its beginning is not worth showing."""
         parser = self._parser
-        parser.feed(text)
-        if self.shows is None:
-            return
         if parser.strings != self._string:  # another than before
             self._string = parser.strings
-            self._shown = not parser.in_string or self.shows(parser.open_path)
+            self._shown = not parser.in_string or shows(parser.open_path)
         if not self._shown:
             parser.hide_growing_string()
 

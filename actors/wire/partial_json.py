@@ -184,12 +184,7 @@ class PartialJSON:
         root, stack = self._root, self._open
         if not root:
             return "growing" if not path and self.value is not None else "pending"
-        value = root[0]
-        growing = len(stack)  # containers that may still be on the way; none of them is once it has been left
-        if not path and growing == 1:
-            return "growing" if self._state is PartialJSON._string_rest else "complete"
-        on_the_way = growing > 1
-        depth = 1
+        value, around, key = root[0], root, 0
         for key in path:
             kind = value.__class__
             if kind is dict:
@@ -202,16 +197,15 @@ class PartialJSON:
                     return "pending"
             else:
                 return "pending"
-            if on_the_way:
-                if growing > depth + 1:
-                    on_the_way = key == self._keys[depth]
-                elif self._state is PartialJSON._string_rest:
-                    on_the_way = key == (self._name if kind is dict else len(value) - 1)
-                else:
-                    on_the_way = False
-            value = value[key]
-            depth += 1
-        return "growing" if on_the_way else "complete"
+            around, value = value, value[key]
+        kind = value.__class__
+        if kind is dict or kind is list:
+            depth = len(path) + 1  # no container stands in two places: it is open if it is the one in its place
+            return "growing" if len(stack) > depth and stack[depth] is value else "complete"
+        if around is stack[-1] and self._state is _STRING_REST:
+            tip = self._name if type(around) is dict else len(around) - 1
+            return "growing" if key == tip else "complete"
+        return "complete"
 
     def whole_items(self, array: list[Any], depth: int) -> int:
         """How many items of an array are whole, that stands in so many containers and is the latest there."""
@@ -441,3 +435,4 @@ class PartialJSON:
 
 
 _State = Callable[[PartialJSON, str, int], int]
+_STRING_REST = PartialJSON._string_rest  # pyright: ignore[reportPrivateUsage]
