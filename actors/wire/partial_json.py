@@ -50,9 +50,10 @@ _NUMBER_ENDS: dict[str, type[int] | type[float]] = {
     "exponent": float,
 }
 
+_SPACE = " \t\n\r"
 _parse = json.JSONDecoder().raw_decode
 _not_space = re.compile(r"[^ \t\n\r]").search
-_plain_name = re.compile(r'[ \t\n\r]*+"([^"\\\x00-\x1f]*+)"[ \t\n\r]*+:').match
+_plain_name = re.compile(r'[ \t\n\r]*+"([^"\\\x00-\x1f]*+)"[ \t\n\r]*+:[ \t\n\r]*+').match
 _string_run = re.compile(r'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+').match
 _cut_escape = re.compile(r"\\(?:u[0-9a-fA-F]{0,3}+)?+").match
 
@@ -321,10 +322,12 @@ class PartialJSON:
         return found.end()
 
     def _value(self, text: str, position: int) -> int:
-        found = _not_space(text, position)
-        if found is None:
-            return len(text)
-        sign = found[0]
+        sign = text[position]
+        if sign in _SPACE:  # mostly it isn't, and a look is cheaper than a search
+            found = _not_space(text, position)
+            if found is None:
+                return len(text)
+            position, sign = found.start(), found[0]
         if sign == '"':
             self.strings += 1
             self._put("")
@@ -335,23 +338,26 @@ class PartialJSON:
             self._enter([], PartialJSON._first_item)
         elif sign in _NUMBER[""]:
             self._number, self._number_state, self._state = "", "", PartialJSON._number_rest
-            return found.start()
+            return position
         else:
-            return self._word(text, found.start())
-        return found.end()
+            return self._word(text, position)
+        return position + 1
 
     def _after(self, text: str, position: int) -> int:
-        found = _not_space(text, position)
-        if found is None:
-            return len(text)
+        sign = text[position]
+        if sign in _SPACE:
+            found = _not_space(text, position)
+            if found is None:
+                return len(text)
+            position, sign = found.start(), found[0]
         in_object = type(self._open[-1]) is dict
-        if found[0] == ",":
+        if sign == ",":
             self._state = PartialJSON._member if in_object else PartialJSON._item
-        elif found[0] == ("}" if in_object else "]"):
+        elif sign == ("}" if in_object else "]"):
             self._leave()
         else:
-            return self._fail(text, found.start())
-        return found.end()
+            return self._fail(text, position)
+        return position + 1
 
     def _end(self, text: str, position: int) -> int:
         found = _not_space(text, position)
@@ -403,7 +409,7 @@ class PartialJSON:
             piece = cast(str, _parse(f'"{piece}"')[0])
         if text.startswith('"', stop):
             return stop + 1, piece, True
-        escape = _cut_escape(text, stop)
+        escape = _cut_escape(text, stop) if stop < len(text) else None
         if (cut := escape.end() if escape else stop) < len(text):
             return self._fail(text, cut), piece, False
         if "\ud800" <= piece[-1:] <= "\udbff" and text[stop - 1] != piece[-1]:  # half a pair: the other half may come

@@ -97,7 +97,7 @@ class TypedOutput:
         given: Any = params.get("tools") or ()
         check_kind("tools", given, (list, tuple), "a list of tools, each a mapping")
         tools: list[Any] = [*given]
-        if any(isinstance(tool, Mapping) and tool.get("name") == self.tool for tool in tools):
+        if any(isinstance(tool, Mapping) and cast("JsonObject", tool).get("name") == self.tool for tool in tools):
             raise TypeError(f"the request has a tool {self.tool!r} already: OutputSpec(..., tool=) names another")
         return {**params, "tools": [*tools, {"name": self.tool, "description": _USE, "input_schema": self.schema}]}
 
