@@ -17,6 +17,7 @@ _T = TypeVar("_T")
 
 _VERSION = 1
 _PATIENCE = 5.0  # seconds for which another process may hold the file
+_AGAIN = 0.01  # seconds between two tries to turn the write-ahead log on
 _WATCHED = 3.0  # seconds for which a note that a stream is read counts
 _SCHEMA = """
 create table if not exists streams(
@@ -55,7 +56,7 @@ class SQLiteStore:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
             connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             try:
-                connection.execute("pragma journal_mode=wal")
+                _turn_on_wal(connection)
                 connection.execute("pragma synchronous=normal")
                 (version,) = connection.execute("pragma user_version").fetchone()
                 if version not in (0, _VERSION):
@@ -189,6 +190,20 @@ class SQLiteStore:
             opened, self._opened = self._opened, None
             if opened is not None:
                 opened.close()
+
+
+def _turn_on_wal(connection: sqlite3.Connection) -> None:
+    """Turns the write-ahead log on. Where another process is about to write without it, as one is that opens the file
+    at the same time, SQLite refuses at once, whatever its timeout: so the wait is here."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("pragma journal_mode=wal")
+            return
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+        time.sleep(_AGAIN)
 
 
 def _appended(connection: sqlite3.Connection, row: Row, now: float) -> bool:

@@ -1,6 +1,8 @@
 """What a hub relies on in a store: one writer at a time, entries in order and once, orphans claimed once."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -195,6 +197,36 @@ def test_a_file_is_for_its_owner_alone_and_one_of_another_version_is_left_alone(
         store.look("x")
     with pytest.raises(StoreFailed, match="missing"):
         SQLiteStore(tmp_path / "missing" / "relay.db").look("x")
+
+
+@pytest.mark.parametrize("lock", ["begin", "begin immediate", "begin exclusive"])
+def test_a_file_that_another_process_is_at_without_the_log_is_waited_for(lock: str, tmp_path: Path) -> None:
+    # As it is while several processes open a new file: SQLite waits for some of these locks, and not for all.
+    path = tmp_path / "relay.db"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(path), lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    opener = threading.Timer(0.1, holder.communicate)
+    opener.start()
+    store = SQLiteStore(path)
+    store.create(HEAD, "a", 30.0)
+    assert store.look(HEAD.id) == HEAD
+    store.close()
+    opener.join()
+
+
+_HOLDER = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("create table strange(x)")
+db.execute(sys.argv[2])
+db.execute("select * from strange").fetchall()
+print("held", flush=True)
+sys.stdin.read()
+db.execute("commit")
+"""
 
 
 @NEEDS_REDIS
