@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -135,7 +136,7 @@ def set_clocks(monkeypatch: pytest.MonkeyPatch, stores: list[Store]) -> Callable
         given = getattr(redis, script)
         assert "redis.call('TIME')" in given
         monkeypatch.setattr(redis, script, given.replace("redis.call('TIME')", "redis.call('LRANGE', 'time', 0, 1)"))
-    server = cast("Any", stores[0])._run(lambda client: client)
+    server: Any = import_module("redis").Redis.from_url(cast("Any", stores[0])._url)
 
     def set_clock(now: float) -> None:
         server.execute_command("DEL", "time")
