@@ -13,7 +13,7 @@ from typing_extensions import TypeVar
 from .actor import StreamActor
 from .channel import misuse
 from .output_reader import OutputReader
-from .stream import InvalidOutput, OutputT_co, PartEvent, ReadItem
+from .stream import InvalidOutput, OutputT_co, PartEvent, ReadItem, as_given
 from .wire import JsonPath, ValueState
 
 __all__ = ["NOTHING", "ItemStream", "OutputView", "Partial", "PartialStream", "WholeItems"]
@@ -34,6 +34,13 @@ class _Growing(Protocol):
     @property
     def complete(self) -> bool: ...
     def state(self, path: Sequence[str | int] = ()) -> ValueState: ...
+
+
+def _check_path(asked: str, path: Sequence[object]) -> None:
+    for key in path:
+        if isinstance(key, bool) or not isinstance(key, str | int):
+            words = f"{asked}() takes names and numbers one by one, as in {asked}(*path), or {asked}"
+            raise TypeError(f'{words}("lines"), not {as_given(key)}')
 
 
 class Partial(Generic[OutputT_co]):
@@ -57,8 +64,14 @@ class Partial(Generic[OutputT_co]):
         whole. `state("lines", -1, "sku")` asks for a field of the last line so far.
 
         Of a number or a word nothing is known before it is whole. It takes as long as the path, however large the
-        output."""
-        return self._growing.state(path)
+        output. Raises `TypeError` for what is neither a name nor a number: a path is not given as a tuple."""
+        try:
+            state = self._growing.state(path)
+        except TypeError:  # it can be no name, nor be looked up
+            state = "pending"
+        if state == "pending":
+            _check_path("state", path)
+        return state
 
     @property
     def complete(self) -> bool:
@@ -100,8 +113,9 @@ class OutputView:
         return self._actor.given.take(self.seq)
 
     def items(self, path: JsonPath) -> "WholeItems":
-        """The items of the list at `path`. Raises `ValueError` when the type has none there, and `RuntimeError` when
-        events were read before anybody asked."""
+        """The items of the list at `path`. Raises `TypeError` for what is no path, `ValueError` when the type has no
+        list there, and `RuntimeError` when events were read before anybody asked."""
+        _check_path("items", path)
         if any(isinstance(key, int) and key < 0 for key in path):
             raise ValueError("items() counts from the first item: which is the last one changes while they come")
         output = self._actor.output
