@@ -31,13 +31,15 @@ from .figures import Figures
 from .journal import Journal
 from .output import OutputError, ResultFile
 from .seeds import settled_order
+from .shared_limits import SharedLimits, SharedSoFar
 from .stopping import StopReason
 from .stores import Options, Resumed, Stores, open_stores
 from .totals import Totals
 
 __all__ = ["Run", "RunStopped", "Source", "open_run"]
 
-_LIMITS_SECONDS = 10.0  # how often the journal is told the limits
+_LOOKS_EVERY = 1.0  # seconds between two looks at who shares the limits
+_LIMITS_EVERY = 10  # such looks the journal is told of them
 
 Source: TypeAlias = (
     str
@@ -179,6 +181,8 @@ class Run(AsyncIterator[StreamResult[OutputT_co | None]], Generic[OutputT_co]):
         self._noter: TaskHandle[None] | None = None
         self._limits_noter: TaskHandle[None] | None = None
         self._noted_limits: dict[str, dict[str, float]] = {}
+        self._shared = SharedSoFar()
+        self._noted_shared: SharedLimits | None = None
         self._finished = False
         self.figures = Figures()
         """What the run has done so far."""
@@ -249,19 +253,25 @@ class Run(AsyncIterator[StreamResult[OutputT_co | None]], Generic[OutputT_co]):
         return self
 
     async def _keep_noting_limits(self, journal: Journal) -> None:
-        """Notes the limits that the engine learns, now and then, for those who plan. Runs until it is cancelled."""
+        """Notes the limits that the engine learns, now and then, for those who plan, and with whom they are shared.
+        Runs until it is cancelled."""
         while True:
-            await anyio.sleep(_LIMITS_SECONDS)
+            for _ in range(_LIMITS_EVERY):
+                await anyio.sleep(_LOOKS_EVERY)
+                self._shared.see(self._engine.stats().budget, _LOOKS_EVERY)
             await self._note_limits(journal)
 
     async def _note_limits(self, journal: Journal) -> None:
         pools = [pool for pool in self._engine.stats().pools if pool.limits]
         limits = {pool.name: {str(name): one.per_minute for name, one in pool.limits.items()} for pool in pools}
-        if limits == self._noted_limits:
-            return
+        shared = self._shared.so_far
         with suppress(OutputError):  # nothing is lost by it, and whoever writes an answer next tells
-            await uninterrupted(lambda: to_thread.run_sync(journal.note_limits, limits))
-            self._noted_limits = limits
+            if limits != self._noted_limits:
+                await uninterrupted(lambda: to_thread.run_sync(journal.note_limits, limits))
+                self._noted_limits = limits
+            if shared is not None and shared != self._noted_shared:
+                await uninterrupted(lambda: to_thread.run_sync(journal.note_shared, shared))
+                self._noted_shared = shared
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -288,6 +298,7 @@ class Run(AsyncIterator[StreamResult[OutputT_co | None]], Generic[OutputT_co]):
     async def _close_in_thread(self) -> None:
         assert self._driver is not None
         assert self._stores is not None
+        self._shared.see(self._engine.stats().budget, 0.0)  # of the dollars, the last word
         await self._note_limits(self._stores.journal)
         stopped, drained = self._driver.stopping.stop is not None, self.figures.stopping
         how = "stopped" if stopped else "interrupted" if drained else "cancelled"

@@ -730,6 +730,9 @@ async def for_browsers(engine: Engine, authorize: Authorize, protocol: RelayProt
         assert_type(await hub.stop("chat", reason="enough"), bool)
         await hub.settled("chat")
         await hub.drain()
+    other = StreamHub(engine)
+    await other.open()
+    await other.aclose()
     return ticket
 
 
