@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 import trustme
 from tests.support.peer import FullPort, Peer
+from tests.support.peer_http2 import Http2Peer
 from tests.support.steps import LOOPS, WHERES, Loop, Point
 from tests.support.sweep import Case, Link, Operation, Outcome, Servers, Way, perform
 from tests.support.sweep_operations import OPERATIONS
@@ -21,8 +22,12 @@ from tests.support.sweep_ways import WAYS
 
 A_FEW = 3  # ways of each operation, on each loop, and points of each of them
 BEYOND = 3  # steps after the last one that was seen
-PLAIN, SECURE = Link(), Link(secure=True)
-LINKS = [PLAIN, Link(warm=True), SECURE, Link(secure=True, warm=True), Link(client="httpx2"), Link(client="httpx")]
+PLAIN, SECURE, SHARED = Link(), Link(secure=True), Link(secure=True, http2=True)
+LINKS = [
+    *(PLAIN, Link(warm=True), SECURE, Link(secure=True, warm=True)),
+    *(SHARED, Link(secure=True, warm=True, http2=True)),
+    *(Link(client="httpx2"), Link(client="httpx")),
+]
 
 on_loops = pytest.mark.parametrize("loop", LOOPS)
 operations = pytest.mark.parametrize("operation", OPERATIONS, ids=[operation.name for operation in OPERATIONS])
@@ -33,18 +38,23 @@ def servers() -> Iterator[Servers]:
     authority = trustme.CA()
     ours, theirs = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.configure_trust(ours)  # pyright: ignore[reportUnknownMemberType]
-    authority.issue_cert("127.0.0.1").configure_cert(theirs)  # pyright: ignore[reportUnknownMemberType]
+    choosing = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    choosing.set_alpn_protocols(["h2"])
+    for context in (theirs, choosing):
+        authority.issue_cert("127.0.0.1").configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
     with (
         pytest.MonkeyPatch.context() as patch,
         Peer() as plain,
         Peer(theirs) as secure,
+        Http2Peer(choosing) as http2,
         Peer(mute=True) as mute,
         FullPort() as full,
     ):
         patch.setattr("manystream.engine.api.shared_client._ssl_context", lambda: ours)
-        servers = Servers(plain, secure, mute, full, ours)
+        servers = Servers(plain, secure, http2, mute, full, ours)
         for loop in LOOPS:
-            perform(Case(loop, OPERATIONS[0], WAYS[0], PLAIN, None), servers)  # what a loop opens once and keeps
+            for link in (PLAIN, SHARED):  # what a loop opens once and keeps, and what is imported once
+                perform(Case(loop, OPERATIONS[0], WAYS[0], link, None), servers)
         yield servers
 
 
@@ -78,9 +88,9 @@ def table() -> Iterator[Counter[tuple[str, Loop, str]]]:
 def links(operation: Operation) -> list[Link]:
     """The connections that make a difference to it."""
     if operation.server == "full":
-        return [link for link in LINKS if not link.secure and not link.warm]
+        return [link for link in LINKS if (link.http2 or not link.secure) and not link.warm]
     if operation.server == "mute":
-        return [SECURE]
+        return [SECURE, SHARED]
     if operation.name in ("stream", "upload", "no head", "no end"):
         return LINKS
     if operation.name == "enter and leave":

@@ -1,17 +1,22 @@
 """The engine over HTTP/2: streams that share connections, and what it tells of them."""
 
 import json
+import os
 import ssl
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
 import trustme
 from tests.support.http2_server import DATA, END_STREAM, HEADERS, RST_STREAM, Http2Peer, frame, reset, serving_http2
 from tests.support.loops import BACKENDS, RUNS
 
-from manystream import AnthropicModel, Engine, StreamError, StreamRequest
+from manystream import AnthropicModel, Engine, RetryPolicy, StreamError, StreamRequest
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("error")]
 
@@ -146,6 +151,61 @@ async def test_each_loop_has_connections_of_its_own(authority: trustme.CA, anyio
         assert server.connections == len(RUNS) * 2
 
 
+def fork(act: Callable[[], None]) -> int:
+    """Forks. The child calls `act` in a thread, in which no event loop runs, and ends with 0 if all went well. Returns
+    the child's number."""
+    pid = os.fork()
+    if pid == 0:  # pragma: no cover
+        code = 2
+        try:
+            ThreadPoolExecutor().submit(act).result(20)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return pid
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+async def test_a_forked_process_has_connections_of_its_own(authority: trustme.CA) -> None:
+    async def script(peer: Http2Peer) -> None:
+        stream, _ = await peer.request()
+        await peer.send(peer.head(stream, ("content-type", "text/event-stream")), frame(DATA, 0, stream, START))
+        if peer.number == 1:
+            await child_is_over.wait()
+        await peer.send(frame(DATA, END_STREAM, stream, WORD + END))
+        await answer(peer)
+
+    def in_the_child() -> None:
+        async def main() -> None:
+            with pytest.raises(RuntimeError, match="parent process"):
+                engine.submit("hi")
+            async with Engine(shared) as own:
+                assert own.stats().connections == ()
+                assert (await own.submit("hi").wait()).text == "word "
+
+        for run in RUNS:
+            run(main)
+
+    child_is_over = anyio.Event()
+    async with serving_http2(authority, script) as server:
+        shared = model(server.url)
+        async with Engine(shared) as engine:
+            handle = engine.submit("hi")
+            async with handle.subscribe() as channel:
+                await channel.receive()
+            pid = fork(in_the_child)
+            _, status = await anyio.to_thread.run_sync(os.waitpid, pid, 0)
+            assert os.waitstatus_to_exitcode(status) == 0
+            child_is_over.set()
+            assert (await handle.wait()).text == "word "
+            assert (await engine.submit("again").wait()).state == "complete"
+            assert server.connections == 1 + len(RUNS)
+            assert server.peers[0].count(HEADERS) == 2
+            assert server.peers[0].count(RST_STREAM) == 0
+
+
 async def test_a_connection_that_breaks_is_the_truth_of_each_stream(authority: trustme.CA) -> None:
     async def script(peer: Http2Peer) -> None:
         streams = [(await peer.request())[0] for _ in range(10)]
@@ -163,3 +223,86 @@ async def test_a_connection_that_breaks_is_the_truth_of_each_stream(authority: t
         with pytest.raises(StreamError, match="connection"):
             results[0].raise_for_state()
         assert server.connections == 1
+
+
+# -- what a lost connection costs
+
+SOON = RetryPolicy(base_delay=0.001, max_delay=0.001)
+
+
+def numbered(count: int) -> list[StreamRequest]:
+    """Requests that the server can tell apart."""
+    return [StreamRequest(f"number {number}", extra_headers={"x-number": f"{number}"}) for number in range(count)]
+
+
+async def begin(peer: Http2Peer) -> tuple[int, bytes]:
+    """Takes the next request on, and begins to answer it. Returns its stream and the rest of the answer."""
+    stream, asked = await peer.request()
+    word = {"type": "text_delta", "text": asked[b"x-number"].decode()}
+    await peer.send(peer.head(stream, ("content-type", "text/event-stream")), frame(DATA, 0, stream, START))
+    return stream, sse({"type": "content_block_delta", "index": 0, "delta": word}) + END
+
+
+@pytest.mark.parametrize("recovery", ["fail", "restart"])
+@pytest.mark.parametrize(("count", "allowed"), [(40, 10), pytest.param(400, 100, marks=pytest.mark.slow)])
+async def test_a_lost_connection_costs_its_own_streams_one_attempt_and_the_others_nothing(
+    authority: trustme.CA, count: int, allowed: int, recovery: Any
+) -> None:
+    full, again = anyio.Event(), anyio.Event()
+
+    async def script(peer: Http2Peer) -> None:
+        begun = [await begin(peer) for _ in range(allowed)]
+        if peer.number == 5:
+            again.set()
+        elif sum(other.count(HEADERS) for other in server.peers) == count:
+            full.set()
+        await full.wait()
+        if peer.number == 2:
+            if recovery == "restart":  # there was content
+                await peer.send(*(frame(DATA, 0, stream, rest[: -len(END)]) for stream, rest in begun))
+            await peer.peer.reset()
+            return
+        await again.wait()
+        await peer.send(*(frame(DATA, END_STREAM, stream, rest) for stream, rest in begun))
+
+    async with serving_http2(authority, script, allowed=allowed) as server:
+        async with Engine(model(server.url), max_concurrency=count, retry=SOON, recovery=recovery) as engine:
+            results = await engine.gather(numbered(count))
+        assert [result.text for result in results] == [f"{number}" for number in range(count)]
+        assert {result.state for result in results} == {"complete"}
+        tried = sorted(len(result.attempts) for result in results)
+        assert tried == [1] * (count - allowed) + [2] * allowed
+        assert (server.connections, server.count(HEADERS)) == (5, count + allowed)
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(100, marks=pytest.mark.slow)])
+async def test_when_all_are_lost_at_once_half_go_ahead_and_the_rest_wait_for_the_retry_budget(
+    authority: trustme.CA, count: int
+) -> None:
+    def waiting() -> int:
+        return sum(wait.reason == "retry_budget" for wait in engine.stats().waits)
+
+    going_on = anyio.Event()
+
+    async def script(peer: Http2Peer) -> None:
+        if peer.number == 1:
+            for _ in range(count):
+                await begin(peer)
+            await peer.peer.reset()
+            return
+        await going_on.wait()
+        while True:
+            stream, rest = await begin(peer)
+            await peer.send(frame(DATA, END_STREAM, stream, rest))
+
+    async with serving_http2(authority, script) as server:
+        async with Engine(model(server.url), max_concurrency=count, retry=SOON) as engine:
+            handles = [engine.submit(request) for request in numbered(count)]
+            with anyio.fail_after(10):
+                while waiting() < count // 2 - 3:  # noqa: ASYNC110  # a second gives one back
+                    await anyio.sleep(0.005)
+            going_on.set()
+            results = [await handle.wait() for handle in handles]
+        assert [result.text for result in results] == [f"{number}" for number in range(count)]
+        assert {len(result.attempts) for result in results} == {2}
+        assert (server.connections, server.count(HEADERS)) == (2, 2 * count)

@@ -171,16 +171,17 @@ class Http2Server:
 
 @asynccontextmanager
 async def serving_http2(
-    authority: trustme.CA, script: Script, *, greet: bool = True, then_listen: bool = True
+    authority: trustme.CA, script: Script, *, greet: bool = True, then_listen: bool = True, allowed: int | None = None
 ) -> AsyncGenerator[Http2Server]:
-    """Runs `script` on each connection, after the settings were sent if it is to `greet`; then reads on."""
+    """Runs `script` on each connection, after the settings were sent if it is to `greet`; then reads on. So many
+    streams are `allowed` at once on a connection."""
 
     async def connected(peer: Peer) -> None:
         http2 = Http2Peer(peer, len(server.peers) + 1)
         server.peers.append(http2)
         try:
             if greet:
-                await http2.start()
+                await http2.start(**({} if allowed is None else {f"_{MAX_STREAMS}": allowed}))
             await script(http2)
             if then_listen:
                 await http2.listen()

@@ -13,28 +13,43 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Protocol, Self
 
-__all__ = ["TEXT", "Answer", "FullPort", "Peer", "begun", "cut", "refuse", "silent", "slow", "unread", "whole"]
+__all__ = [
+    "PACE",
+    "TEXT",
+    "Answer",
+    "Conversation",
+    "FullPort",
+    "OverError",
+    "Peer",
+    "begun",
+    "cut",
+    "refuse",
+    "silent",
+    "slow",
+    "unread",
+    "whole",
+]
 
 TEXT = "one two three"
 """The text of a whole answer."""
 
-_PACE = 0.0004  # seconds between two pieces: enough for the client to read them one by one, mostly
+PACE = 0.0004
+"""Seconds between two pieces: enough for the client to read them one by one, mostly."""
 _SLOW = 0.012  # seconds
 _RECEIVE_BUFFER = 65_536
 
 
 def _event(kind: str, **fields: Any) -> bytes:
-    data = f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
-    return b"%x\r\n%b\r\n" % (len(data), data)
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
 
 
 def _delta(text: str) -> bytes:
     return _event("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
 
 
-_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nrequest-id: req_1\r\ntransfer-encoding: chunked\r\n\r\n"
+_EVENTS = (("content-type", "text/event-stream"), ("request-id", "req_1"))
 _START = _event(
     "message_start",
     message={
@@ -50,7 +65,6 @@ _START = _event(
 )
 _BLOCK = _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
 _PIECES = [
-    _HEAD,
     _START,
     _BLOCK + _delta("one "),
     _delta("two "),
@@ -58,33 +72,76 @@ _PIECES = [
     _event("content_block_stop", index=0)
     + _event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": 3}),
     _event("message_stop"),
-    b"0\r\n\r\n",
 ]
 
 
-class _OverError(Exception):
+class OverError(Exception):
     """The connection is to be closed, or was by the client."""
 
 
-class Conversation:
-    """One connection, as the answers have it."""
+class Conversation(Protocol):
+    """A request that is to be answered, as the answers have it."""
+
+    peer: "Peer"
+
+    def begin(self, status: int, *headers: tuple[str, str]) -> None:
+        """Sends the head of the answer."""
+        ...
+
+    def send(self, *pieces: bytes) -> None:
+        """Sends each piece of the body by itself."""
+        ...
+
+    def finish(self) -> None:
+        """Ends the body."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Waits. Raises `OverError` when the client leaves meanwhile."""
+        ...
+
+    def wait_for_the_end(self) -> NoReturn:
+        """Waits until the client has gone, and raises `OverError`."""
+        ...
+
+
+class _Http1Conversation:
+    """A connection, and the requests on it one after the other."""
 
     def __init__(self, sock: socket.socket, peer: "Peer") -> None:
         self.sock = sock
         self.peer = peer
         self._received = b""
 
+    def begin(self, status: int, *headers: tuple[str, str]) -> None:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in (*headers, ("transfer-encoding", "chunked")))
+        self._send(f"HTTP/1.1 {status} OK\r\n{lines}\r\n".encode())
+
     def send(self, *pieces: bytes) -> None:
-        """Sends each piece by itself."""
         for piece in pieces:
-            self.sock.sendall(piece)
-            time.sleep(_PACE)
+            self._send(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+    def finish(self) -> None:
+        self._send(b"0\r\n\r\n")
+
+    def pause(self, seconds: float) -> None:
+        readable, _, _ = select.select([self.sock], [], [], seconds)
+        if readable:
+            self.wait_for_the_end()
+
+    def wait_for_the_end(self) -> NoReturn:
+        while True:
+            self.receive()
+
+    def _send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+        time.sleep(PACE)
 
     def receive(self) -> bytes:
         """What comes next."""
         data = self.sock.recv(65536)
         if not data:
-            raise _OverError
+            raise OverError
         return data
 
     def receive_request(self) -> None:
@@ -99,36 +156,39 @@ class Conversation:
             left -= len(self.receive())
         self._received = b""
 
-    def wait_for_the_end(self) -> None:
-        """Reads until the client has gone."""
-        while True:
-            self.receive()
-
 
 Answer = Callable[[Conversation], None]
 
 
 def whole(conversation: Conversation) -> None:
     """All of an answer, piece by piece."""
+    conversation.begin(200, *_EVENTS)
     conversation.send(*_PIECES)
+    conversation.finish()
 
 
 def refuse(status: int, kind: str = "overloaded_error") -> Answer:
     """An error with this status."""
-    body = json.dumps({"type": "error", "error": {"type": kind, "message": "not now"}}).encode()
-    head = f"HTTP/1.1 {status} No\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-    return lambda conversation: conversation.send(head + body)
+
+    def answer(conversation: Conversation) -> None:
+        conversation.begin(status, ("content-type", "application/json"))
+        conversation.send(json.dumps({"type": "error", "error": {"type": kind, "message": "not now"}}).encode())
+        conversation.finish()
+
+    return answer
 
 
 def cut(conversation: Conversation) -> None:
     """The connection ends in the middle of the answer."""
-    conversation.send(*_PIECES[:4])
-    raise _OverError
+    conversation.begin(200, *_EVENTS)
+    conversation.send(*_PIECES[:3])
+    raise OverError
 
 
 def begun(conversation: Conversation) -> None:
     """An answer that falls silent after its first words."""
-    conversation.send(*_PIECES[:3])
+    conversation.begin(200, *_EVENTS)
+    conversation.send(*_PIECES[:2])
     conversation.wait_for_the_end()
 
 
@@ -139,9 +199,7 @@ def silent(conversation: Conversation) -> None:
 
 def slow(conversation: Conversation) -> None:
     """An answer that takes its time to begin."""
-    readable, _, _ = select.select([conversation.sock], [], [], _SLOW)
-    if readable:
-        conversation.wait_for_the_end()
+    conversation.pause(_SLOW)
     whole(conversation)
 
 
@@ -225,8 +283,8 @@ class Peer:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_side=True)
-            self._converse(Conversation(sock, self))
-        except (_OverError, OSError):
+            self.converse(sock)
+        except (OverError, OSError):
             pass
         finally:
             sock.close()
@@ -234,15 +292,25 @@ class Peer:
                 self._open -= 1
                 self._changed.notify_all()
 
-    def _converse(self, conversation: Conversation) -> None:
+    def converse(self, sock: socket.socket) -> None:
+        """Answers what is asked on a connection, until its end. Raises `OverError` or `OSError`."""
+        conversation = _Http1Conversation(sock, self)
         while not self._mute:
             select.select([conversation.sock], [], [])
-            if not (self._answers and self._answers[0] is unread):
+            if not self.next_is(unread):
                 conversation.receive_request()
-            with self._changed:
-                answer = self._answers.popleft() if self._answers else whole
-            answer(conversation)
+            self.next_answer()(conversation)
         conversation.wait_for_the_end()
+
+    def next_is(self, answer: Answer) -> bool:
+        """Whether the next request gets this answer."""
+        with self._changed:
+            return bool(self._answers) and self._answers[0] is answer
+
+    def next_answer(self) -> Answer:
+        """What the next request gets."""
+        with self._changed:
+            return self._answers.popleft() if self._answers else whole
 
 
 class FullPort:

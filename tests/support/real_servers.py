@@ -1,4 +1,4 @@
-"""Servers that others made, before a Messages API: nginx, nghttpx and hypercorn, each in a process of its own."""
+"""Servers that others made, before a Messages API: nginx, nghttpx, Caddy, hypercorn, each in a process of its own."""
 
 import os
 import shutil
@@ -56,6 +56,28 @@ def _nghttpx(folder: Path, port: int, behind: int) -> list[str]:
     ]
 
 
+def _caddy(folder: Path, port: int, behind: int) -> list[str]:
+    (folder / "Caddyfile").write_text(
+        f"""
+{{
+  admin off
+  auto_https off
+  servers {{
+    protocols h1 h2
+  }}
+}}
+https://127.0.0.1:{port} {{
+  bind 127.0.0.1
+  tls {folder}/cert.pem {folder}/key.pem
+  reverse_proxy 127.0.0.1:{behind} {{
+    flush_interval -1
+  }}
+}}
+"""
+    )
+    return ["caddy", "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
+
+
 _APP = """
 import json
 import anyio
@@ -100,6 +122,7 @@ def _hypercorn(worker: str) -> Callable[[Path, int, int], list[str]]:
 REAL_SERVERS: dict[str, tuple[Callable[[Path, int, int], list[str]], bool]] = {
     "nginx": (_nginx, shutil.which("nginx") is not None),
     "nghttpx": (_nghttpx, shutil.which("nghttpx") is not None),
+    "caddy": (_caddy, shutil.which("caddy") is not None),
     "hypercorn-asyncio": (_hypercorn("asyncio"), find_spec("hypercorn") is not None),
     "hypercorn-trio": (_hypercorn("trio"), find_spec("hypercorn") is not None),
 }
@@ -132,7 +155,8 @@ def real_server(name: str, folder: Path, authority: trustme.CA, behind: int) -> 
     port = _free_port()
     command = REAL_SERVERS[name][0](folder, port, behind)
     with (folder / "said.log").open("wb") as said:
-        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)
+        written = {name: str(folder) for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME")}  # where Caddy notes things
+        process = subprocess.Popen(command, cwd=folder, env={**os.environ, **written}, stdout=said, stderr=said)
     try:
         for _ in range(200):
             try:

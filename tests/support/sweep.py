@@ -30,7 +30,8 @@ import attrs
 import httpx
 import httpx2
 import trio
-from tests.support.peer import TEXT, Answer, FullPort, Peer
+from tests.support.peer import TEXT, Answer, FullPort, Peer, cut
+from tests.support.peer_http2 import Http2Peer
 from tests.support.steps import Loop, Point, Steps
 
 from manystream import (
@@ -65,14 +66,15 @@ Server = Literal["peer", "mute", "full"]
 
 @attrs.frozen
 class Link:
-    """The connection: encrypted or not, made already or not, and by whose client."""
+    """The connection: encrypted or not, made already or not, by whose client, and whether requests share it."""
 
     secure: bool = False
     warm: bool = False
     client: Literal["ours", "httpx2", "httpx"] = "ours"
+    http2: bool = False
 
     def __str__(self) -> str:
-        words = ["TLS" if self.secure else "plain", "warm" if self.warm else "cold"]
+        words = ["HTTP/2" if self.http2 else "TLS" if self.secure else "plain", "warm" if self.warm else "cold"]
         return " ".join([*words, *([] if self.client == "ours" else [self.client])])
 
 
@@ -147,9 +149,10 @@ class Outcome:
 class Servers:
     """Where the operations go."""
 
-    def __init__(self, plain: Peer, secure: Peer, mute: Peer, full: FullPort, trust: Any) -> None:
+    def __init__(self, plain: Peer, secure: Peer, http2: Http2Peer, mute: Peer, full: FullPort, trust: Any) -> None:
         self.plain = plain
         self.secure = secure
+        self.http2 = http2
         self.mute = mute
         self.full = full
         self.trust = trust
@@ -159,11 +162,15 @@ class Servers:
         """The one whose connections are looked at."""
         if case.operation.server == "mute":
             return self.mute
+        if case.link.http2:
+            return self.http2
         return self.secure if case.link.secure else self.plain
 
     def url(self, case: Case) -> str:
         """Where the operation's requests go."""
-        return self.full.url if case.operation.server == "full" else self.peer(case).url
+        if case.operation.server == "full":
+            return self.full.url.replace("http:", "https:") if case.link.secure else self.full.url
+        return self.peer(case).url
 
 
 class WatchedEngine(Engine):
@@ -235,7 +242,11 @@ class Run:
         elif case.link.client == "httpx":
             clients.append(httpx.AsyncClient(verify=self.servers.trust, timeout=None))
         http_client = clients[0] if clients else None
-        model = AnthropicModel("claude-opus-5-5", api_key="k", base_url=self.servers.url(case), http_client=http_client)
+        http2 = case.link.http2 or None
+        model = AnthropicModel(
+            "claude-opus-5-5", api_key="k", base_url=self.servers.url(case), http_client=http_client, http2=http2
+        )
+        self._connections = self.servers.http2.connections
         arguments = {
             "retry": RetryPolicy(max_attempts=1 if case.operation.stalls else 3, base_delay=0.003, max_delay=0.003),
             "deadlines": case.way.deadlines,
@@ -277,7 +288,7 @@ class Run:
                     self._begin()
                 await operation()
                 return
-            before = count_tasks()
+            before = count_tasks() - self._own_tasks()
             self._begin()
             await way.around(self, operation)
             self._end()
@@ -320,7 +331,10 @@ class Run:
                 for handle in running:
                     await handle.wait()
         self._check_counts()
-        await self._settles("tasks are left when the operation was left", lambda: count_tasks() - tasks - self._looks())
+        await self._settles(
+            "tasks are left when the operation was left", lambda: count_tasks() - tasks - self._own_tasks()
+        )
+        await self._check_shared()
         self._check_endings()
         self.servers.peer(self.case).let_go()
         self.servers.peer(self.case).tell()
@@ -335,10 +349,22 @@ class Run:
             return
         self.wrong("the next request did not come to its end")
 
-    def _looks(self) -> int:
-        """How many of the engine's own tasks look a while longer at streams that were held back."""
+    def _own_tasks(self) -> int:
+        """How many tasks are the engine's own: one may look a while longer at streams that were held back, and on trio
+        each shared connection has two."""
         supervisor: Any = self.engine._supervisor  # pyright: ignore[reportPrivateUsage]
-        return int(supervisor._held_watch._looking)
+        shared = sum(connection.protocol == "HTTP/2" for connection in self.engine.stats().connections)
+        return int(supervisor._held_watch._looking) + (2 * shared if self.case.loop == "trio" else 0)
+
+    async def _check_shared(self) -> None:
+        """A stream that was cancelled was reset, and its connection is as good as before."""
+        case, peer = self.case, self.servers.http2
+        if not case.link.http2 or case.operation.server != "peer":
+            return
+        await self._settles("streams are left", lambda: peer.streams)
+        made = peer.connections - self._connections
+        if case.link.warm and cut not in case.operation.answers and (made != 1 or not peer.open):
+            self.wrong(f"the shared connection was lost: {made} were made, and {peer.open} are open")
 
     async def _settles(self, what: str, left: Callable[[], int]) -> None:
         """Soon there is nothing left."""
@@ -361,6 +387,7 @@ class Run:
             "waiting": stats.waiting,
             "backoff": stats.backoff,
             "waits": len(stats.waits),
+            "responses": sum(connection.streams for connection in stats.connections),
             "running in pools": sum(pool.running for pool in admission.pools),
             "running in groups": sum(group.running for group in groups),
             "probes": sum(pool.throttle.window._probe is not None for pool in admission.pools),

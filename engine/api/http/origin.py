@@ -8,6 +8,7 @@ __all__ = ["Dial", "Origin"]
 
 _MOST_JOINED = 100  # requests that wait for one connection, while nobody knows how many streams the server allows
 _MOST_BROKEN = 3  # connections in a row on which the server broke HTTP/2
+_HTTP1_SECONDS = 3600.0  # then HTTP/2 is offered once more: servers are updated, and incidents end
 
 
 class _Link(Protocol):
@@ -42,24 +43,37 @@ class Origin(Generic[_L]):
     """The connections to one server."""
 
     def __init__(self) -> None:
-        self.http1 = False
-        """Whether HTTP/1.1 is spoken: the server chose it, wants it, or broke HTTP/2 again and again."""
+        self._http1 = False
+        self._http1_since: float | None = None  # when that was first seen
         self.links: list[_L] = []
         """The connections that are open, those too that get no new streams."""
         self._dials: list[Dial] = []
         self._allowed = _MOST_JOINED  # streams on a connection, as the server last said
         self._broken = 0
 
+    def speak_http1(self) -> None:
+        """Is told that the server chose HTTP/1.1."""
+        self._http1, self._http1_since = True, None
+
+    def speaks_http1(self, now: float) -> bool:
+        """Whether HTTP/1.1 is spoken: the server chose it, wants it, or broke HTTP/2 again and again, within the last
+        hour."""
+        if any(link.wants_http1 for link in self.links):
+            self.speak_http1()
+        if self._http1_since is None:
+            self._http1_since = now
+        elif now - self._http1_since >= _HTTP1_SECONDS:
+            self._http1 = False
+        return self._http1
+
     def choose(self) -> _L | None:
-        """The connection for the next stream, which is the least loaded; None when all are full, or when HTTP/1.1 is
-        spoken."""
+        """The connection for the next stream when HTTP/2 is spoken, which is the least loaded; None when all are
+        full."""
         best: _L | None = None
         for link in self.links:
-            if link.wants_http1:
-                self.http1 = True
             if link.has_room and (best is None or link.load < best.load):
                 best = link
-        return None if self.http1 else best
+        return best
 
     def join(self) -> Dial | None:
         """A connection that is being made, and will have room for one more; None when another has to be begun."""
@@ -92,4 +106,4 @@ class Origin(Generic[_L]):
         elif link.answered:
             self._broken = 0
         if link.wants_http1 or self._broken >= _MOST_BROKEN:
-            self.http1 = True
+            self.speak_http1()

@@ -52,10 +52,10 @@ class SharedConnections:
         origin = self._origins.get(outgoing.destination)
         if origin is None:
             origin = self._origins[outgoing.destination] = Origin()
+        if origin.speaks_http1(anyio.current_time()):
+            return None
         if (link := origin.choose()) is not None:
             return link.new_stream(outgoing.method)
-        if origin.http1:
-            return None
         with dialling():
             return await self._wait(origin, outgoing)
 
@@ -70,7 +70,7 @@ class SharedConnections:
     ) -> Http2Stream | SocketConnection | None:
         seconds = outgoing.timeouts.get("connect")
         until = None if seconds is None else anyio.current_time() + seconds
-        while not origin.http1:
+        while not origin.speaks_http1(anyio.current_time()):
             if (link := origin.choose()) is not None:
                 return link.new_stream(outgoing.method)
             if (dial := origin.join()) is None:
@@ -96,7 +96,7 @@ class SharedConnections:
         try:
             connection = await self._connect(outgoing, seconds=_left(until), http2=True)
             if not connection.chose_http2:
-                origin.http1 = True
+                origin.speak_http1()
                 return connection
             link = await self._greeted(origin, connection, outgoing, until)
             return None if link is None else link.new_stream(outgoing.method)
@@ -127,7 +127,7 @@ class SharedConnections:
                 return link
         except httpx2.TransportError as exc:
             link.abort()
-            if origin.http1:
+            if origin.speaks_http1(anyio.current_time()):
                 return None
             raise httpx2.ConnectError(f"{outgoing.destination.authority}: {exc}") from None
         except BaseException:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from .group import exit_with
+from .options import PriceOption
 
 __all__ = ["export"]
 
@@ -45,16 +46,25 @@ def export(
             " begin with = + - @, a tab or a carriage return, and are no numbers.",
         ),
     ] = False,
+    price: PriceOption = None,
 ) -> None:
     """Write results as rows, one an answer: its text, what it used and cost, its error, and your own columns.
 
     The columns are custom_id, epoch, state, text, output, stop_reason, model, input_tokens, cache_read_tokens,
-    cache_write_tokens, output_tokens, cost_usd, error_type, error_message, and then yours.
+    cache_write_tokens, output_tokens, cost_usd, error_type, error_message, and then yours. What a run has counted in
+    dollars stays as it was; `--price` is for answers whose price was unknown then.
     """
 
     def command() -> int:
         from ..engine.cli.export import export
 
-        return export(results, output, format=format, column_prefix=column_prefix, keep_formulas=keep_formulas)
+        return export(
+            results,
+            output,
+            format=format,
+            column_prefix=column_prefix,
+            keep_formulas=keep_formulas,
+            prices=price or (),
+        )
 
     exit_with(command, "interrupted")

@@ -2,15 +2,16 @@
 
 The `h2` library keeps the rules: settings, heads, and what each stream may do next. But it costs eight times what a
 frame of DATA needs, closes all streams when the server goes away in peace, and answers each late frame of a stream that
-was cancelled. So the frame loop is ours, and with it DATA, GOAWAY, the windows of what is received, and the limits.
-Frames of any other kind go to `h2`, one by one.
+was cancelled. So the frame loop is ours, and with it DATA, GOAWAY and the limits; the windows of what is received are
+in `windows`. Frames of any other kind go to `h2`, one by one.
 
 What a server may cost is bounded: 65,535 bytes wait for a stream that nobody reads, heads have 64 KiB at most, and
 `MOST_BARE` frames may come that bring nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -27,6 +28,7 @@ from h2.events import (
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
+from .encoder import RememberingEncoder
 from .frames import (
     CONTINUATION,
     DATA,
@@ -41,12 +43,12 @@ from .frames import (
     frame,
     frame_head,
     name_of,
-    window_update,
 )
 from .frames import number as number_of
 from .heads import BadHead, read_head
 from .incoming import WINDOW, Failure, Incoming
 from .pulse import DEAD_SECONDS, PING_SECONDS, Pulse
+from .windows import SHARED_WINDOW, Windows
 
 __all__ = ["MOST_BARE", "MOST_STREAMS", "Session"]
 
@@ -60,9 +62,6 @@ _BURST, _RESETS_PER_SECOND = 100.0, 20.0
 # Servers take many cancelled streams for an attack ("rapid reset", CVE-2023-44487) and drop the connection with all
 # that runs on it. A connection on which more were cancelled gets no new streams.
 
-_CREDIT = 32768  # what was taken of a stream is given back from so many bytes on
-_SHARED_WINDOW = (1 << 24) + WINDOW * (MOST_STREAMS + 28)  # more than all streams can hold back
-_SHARED_CREDIT = 1 << 20
 _HEAD = 65536
 _LAST_STREAM = (1 << 31) - 3
 _PING = b"manystre"
@@ -74,6 +73,10 @@ class _Broken(Exception):
     def __init__(self, words: str, code: ErrorCodes = ErrorCodes.PROTOCOL_ERROR) -> None:
         super().__init__(words)
         self.code = code
+
+
+def _overrun() -> _Broken:
+    return _Broken("it sent more than was allowed", ErrorCodes.FLOW_CONTROL_ERROR)
 
 
 class Session:
@@ -109,15 +112,14 @@ class Session:
             client=True,
             initial_values={SettingCodes.ENABLE_PUSH: 0, SettingCodes.MAX_HEADER_LIST_SIZE: _HEAD},
         )
+        h2.encoder = RememberingEncoder()
         h2.initiate_connection()
-        h2.increment_flow_control_window(_SHARED_WINDOW - WINDOW)
-        self._out: list[bytes] = []
+        h2.increment_flow_control_window(SHARED_WINDOW - WINDOW)
         self._rest = b""
         self._within_head = False
-        self._window = _SHARED_WINDOW
-        self._uncredited = 0
+        self._windows = Windows()
+        self._out = self._windows.updates  # what is sent and does not come from h2
         self._bare = 0
-        self._late: dict[int, int] = {}  # what the server may still send of streams that we reset
         self._goaway = ""
         self._refusals_cap = MOST_STREAMS
         self._refused_at = now
@@ -169,25 +171,20 @@ class Session:
         if end:
             stream.sent_all = True
 
-    def credit(self, stream: Incoming) -> None:
-        """Is told that what came of the stream's body was taken: the server may send as much again."""
-        self._uncredited += stream.uncredited
-        stream.uncredited = 0
-        owed = WINDOW - stream.window
-        if owed >= _CREDIT and not stream.complete and stream.id in self.streams:
-            stream.window = WINDOW
-            self._out.append(window_update(stream.id, owed))
-        self._credit_shared()
+    def credit(self, stream: Incoming) -> bool:
+        """Is told that what came of the stream's body was taken: the server may send as much again. Returns whether
+        there is something to send for it."""
+        self._windows.credit(stream, goes_on=not stream.complete and stream.id in self.streams)
+        return bool(self._out)
 
     def leave(self, stream: Incoming, now: float) -> None:
         """Ends a stream from our side. Unless it was complete in both directions, the server is told."""
-        self._uncredited += stream.uncredited
-        stream.uncredited = 0
+        self._windows.credit(stream, goes_on=False)
         if self.streams.pop(stream.id, None) is None:
             return
         if not (stream.complete and stream.sent_all):
             self._reset(stream.id, ErrorCodes.CANCEL)
-            self._remember(stream)
+            self._windows.reset(stream)
             self._resets_left = min(_BURST, self._resets_left + (now - self._reset_at) * _RESETS_PER_SECOND) - 1
             self._reset_at = now
             if self._resets_left < 0:
@@ -203,11 +200,6 @@ class Session:
             self._h2.reset_stream(number, code)
         except H2Error:
             self._out.append(frame(RST_STREAM, 0, number, number_of.pack(code)))  # for h2 it was over
-
-    def _remember(self, stream: Incoming) -> None:
-        self._late[stream.id] = stream.window
-        if len(self._late) > MOST_BARE:
-            del self._late[next(iter(self._late))]
 
     # -- receiving
 
@@ -252,7 +244,7 @@ class Session:
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        at, size, streams = 0, len(data), self.streams
+        at, size, streams, taken = 0, len(data), self.streams, 0
         while size - at >= 9:
             high, low, kind, flags, number = frame_head(data, at)
             length = high << 8 | low
@@ -263,15 +255,15 @@ class Session:
             if end > size:
                 break
             if kind == DATA and not self._within_head:
+                taken += length
                 stream = streams.get(number)
                 if stream is None:
                     self._late_data(number, length, flags)
                 else:
                     # The hot path: a frame of a body that is awaited.
-                    self._window -= length
                     stream.window -= length
-                    if stream.window < 0 or self._window < 0:
-                        raise _Broken("it sent more than was allowed", ErrorCodes.FLOW_CONTROL_ERROR)
+                    if stream.window < 0:
+                        raise _overrun()
                     if flags & PADDED:
                         begin, end_of_body = self._unpad(stream, data, begin, end)
                     else:
@@ -301,37 +293,40 @@ class Session:
                 if kind in (HEADERS, RST_STREAM) and self._is_not_ours(number):
                     raise _Broken(f"a frame on the stream {number}, which was never opened")
                 self._count_bare()
-                for event in self._h2.receive_data(data[at:end]):
-                    self._take(event, touched, now)
+                piece = data[at:end]
+                if kind in (HEADERS, CONTINUATION) and number not in streams:
+                    # Its stream was reset. The compression needs it; h2 would reset the stream once more.
+                    self._keep_from_server(partial(self._h2.receive_data, piece))
+                else:
+                    for event in self._h2.receive_data(piece):
+                        self._take(event, touched, now)
             at = end
         if at < size:
             self._rest = data[at:]
-        self._credit_shared()
+        if not self._windows.receive(taken):
+            raise _overrun()
 
     def _unpad(self, stream: Incoming, data: bytes, begin: int, end: int) -> tuple[int, int]:
         """Where the body in a padded frame begins and ends. Padding counts, and is given back at once."""
         padding = data[begin] + 1 if end > begin else 0
         if not 0 < padding <= end - begin:
             raise _Broken("a frame has more padding than it is long")
-        self._uncredited += padding
-        stream.window += padding
-        self._out.append(window_update(stream.id, padding))
+        self._windows.give_back(stream, padding)
         return begin + 1, end - padding + 1
 
     def _late_data(self, number: int, length: int, flags: int) -> None:
-        """Takes in DATA of a stream that isn't open: only the connection's window is owed for one that was ended."""
+        """Takes in DATA of a stream that isn't open: one that has ended."""
         if self._is_not_ours(number):
             raise _Broken(f"a frame on the stream {number}, which was never opened")
-        self._window -= length
-        self._uncredited += length
-        left = self._late.get(number, WINDOW) - length
-        if number in self._late:
-            self._late[number] = left
-        if left < 0 or self._window < 0:
-            raise _Broken("it sent more than was allowed", ErrorCodes.FLOW_CONTROL_ERROR)
-        if flags & END_STREAM:
-            self._late.pop(number, None)
+        if not self._windows.receive_late(number, length, end=bool(flags & END_STREAM)):
+            raise _overrun()
         self._count_bare()
+
+    def _keep_from_server(self, tell: Callable[[], object]) -> None:
+        """Tells h2 something; what it would send for it is not sent."""
+        self._out.append(self._h2.data_to_send())
+        tell()
+        self._h2.data_to_send()
 
     def _is_not_ours(self, number: int) -> bool:
         """Whether we never opened the stream. A server opens none: we allow no push."""
@@ -345,9 +340,7 @@ class Session:
             return
         else:
             # h2 has not seen the body and would miss it. It is told that the stream is over, and the server is not.
-            self._out.append(self._h2.data_to_send())
-            self._h2.reset_stream(stream.id)
-            self._h2.data_to_send()
+            self._keep_from_server(partial(self._h2.reset_stream, stream.id))
         self._complete(stream, touched, now)
 
     def _complete(self, stream: Incoming, touched: dict[int, Incoming], now: float) -> None:
@@ -361,22 +354,15 @@ class Session:
     def _fail(self, stream: Incoming, words: str, touched: dict[int, Incoming], now: float) -> None:
         """Ends a stream whose response can't be read."""
         self._reset(stream.id, ErrorCodes.PROTOCOL_ERROR)
-        self._remember(stream)
+        self._windows.reset(stream)
         self._end(stream, Failure("protocol", f"the server's response can't be read: {words}"), touched, now)
 
     def _end(self, stream: Incoming, failure: Failure, touched: dict[int, Incoming], now: float) -> None:
         if self.streams.pop(stream.id, None) is not None:
-            self._uncredited += stream.uncredited
-            stream.uncredited = 0
+            self._windows.credit(stream, goes_on=False)
             stream.failure = failure
             touched[stream.id] = stream
             self._left(now)
-
-    def _credit_shared(self) -> None:
-        if self._uncredited >= _SHARED_CREDIT:
-            self._out.append(window_update(0, self._uncredited))
-            self._window += self._uncredited
-            self._uncredited = 0
 
     def _count_bare(self) -> None:
         self._bare += 1

@@ -223,8 +223,8 @@ class Http2Stream(Incoming):
     # -- waiting, in the one task that uses the stream
 
     def _credit(self) -> None:
-        self._link.session.credit(self)
-        self._link.flush_soon()
+        if self._link.session.credit(self):
+            self._link.flush_soon()
 
     def _check(self) -> None:
         raised, self._raised = self._raised, None

@@ -1,5 +1,7 @@
 """Which HTTP/2 connection a stream gets, and when another one is made. No connection is."""
 
+from collections.abc import Callable
+
 import attrs
 import pytest
 
@@ -36,7 +38,6 @@ def origin_with(*links: Link) -> Origin[Link]:
         ([Link(7, limit=7), Link(100)], None),
         ([Link(0, going=True), Link(5)], 1),
         ([Link(8, limit=7), Link(3, limit=7)], 1),  # the limit was lowered meanwhile
-        ([Link(0), Link(5, wants_http1=True)], None),
     ],
 )
 def test_the_least_loaded_that_has_room(links: list[Link], chosen: int | None) -> None:
@@ -74,14 +75,39 @@ def test_a_server_that_breaks_http2_three_times_in_a_row_is_spoken_to_in_http1()
     origin = origin_with()
     for link in (Link(broke_http2=True), Link(broke_http2=True), Link(), Link(broke_http2=True), Link(answered=False)):
         origin.remove(link)
-    assert not origin.http1
+    assert not origin.speaks_http1(0)
     origin.remove(Link(broke_http2=True))
     origin.remove(Link(broke_http2=True))
-    assert origin.http1
+    assert origin.speaks_http1(0)
 
 
-def test_a_server_that_wants_http1_gets_it() -> None:
-    origin = origin_with(Link())
+def wants(origin: Origin[Link]) -> None:
     origin.remove(Link(wants_http1=True))
-    assert origin.http1
-    assert origin.choose() is None
+
+
+def breaks(origin: Origin[Link]) -> None:
+    for _ in range(3):
+        origin.remove(Link(broke_http2=True))
+
+
+@pytest.mark.parametrize("why", [Origin[Link].speak_http1, wants, breaks])
+def test_after_an_hour_of_http1_http2_is_offered_once_more(why: Callable[[Origin[Link]], None]) -> None:
+    origin = origin_with()
+    assert [origin.speaks_http1(now) for now in (0, 10_000)] == [False, False]
+    for begun in (20_000, 40_000):
+        why(origin)
+        hour = [origin.speaks_http1(begun + seconds) for seconds in (0, 1800, 3599, 3600, 3601)]
+        assert hour == [True, True, True, False, False]
+
+
+def test_one_failure_after_the_hour_is_enough() -> None:
+    origin = origin_with()
+    breaks(origin)
+    assert [origin.speaks_http1(now) for now in (0, 3600)] == [True, False]
+    origin.remove(Link(broke_http2=True))
+    assert origin.speaks_http1(3601)
+
+
+def test_a_connection_that_wants_http1_and_is_still_open_gets_no_stream() -> None:
+    origin = origin_with(Link(wants_http1=True))
+    assert origin.speaks_http1(0)

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 
 import hpack
 import pytest
@@ -527,6 +528,33 @@ def test_nothing_is_opened_before_the_settings_came() -> None:
 
 
 # -- windows
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_head_that_comes_after_a_cancel_is_no_second_reset(parts: int) -> None:
+    line = Line()
+    left, stays = line.open(), line.open()
+    line.leave(left)
+    block = line.encoder.encode([(":status", "200"), ("x-known", "from now on")])
+    cuts = [len(block) * part // parts for part in range(parts + 1)]
+    for part, (begin, end) in enumerate(pairwise(cuts)):
+        kind = CONTINUATION if part else HEADERS
+        line.receive(frame(kind, END_HEADERS if part == parts - 1 else 0, left.id, block[begin:end]))
+    line.receive(line.head(stays, ("x-known", "from now on")), data(left, b"late"))
+    assert stays.header(b"x-known") == [b"from now on"]
+    assert line.resets() == [(left.id, 8)]
+
+
+def test_a_window_is_given_back_in_few_frames_and_nothing_is_to_be_sent_before() -> None:
+    line = Line()
+    stream = line.open()
+    line.receive(line.head(stream))
+    told: list[tuple[bool, bool]] = []
+    for _ in range(6):
+        line.receive(data(stream, b"x" * 16000))
+        stream.take()
+        told.append((line.session.credit(stream), bool(line.session.data_to_send())))
+    assert told == [(False, False), (False, False), (True, True)] * 2
 
 
 def test_what_is_not_taken_is_bounded_and_credited_when_it_is() -> None:
