@@ -259,7 +259,7 @@ class _Ledger:
         wants, waits = self._wants(reason, level, refill, capacity)
         kept = 0.0 if own in waits else min(max(use.held, 0.0), account.head, capacity)
         share = shared_out(level, wants).get(own, 0.0)
-        if not waits:
+        if not waits and share > kept:
             share = min(share, self._stock(reason, level))
         held = min(max(share, kept), bucket.level - claimed)
         account.held = max(held, 0.0)
@@ -278,16 +278,13 @@ class _Ledger:
     def _stock(self, reason: Reason, level: float) -> float:
         """The participant's part in what has gathered, if what each took of it lately counts, too: who asks first, or
         more often, gets no more of a full bucket than others who want as much."""
-        taken = {
-            name: one.accounts[reason].recent * math.exp((one.at - self._now) / _RECENT)
-            for name, one in self._state.participants.items()
-            if reason in one.accounts
-        }
-        wants = {
-            name: Want(taken[name] + one.accounts[reason].backlog, one.weight, one.priority)
-            for name, one in self._state.participants.items()
-            if reason in one.accounts
-        }
+        taken: dict[str, float] = {}
+        wants: dict[str, Want] = {}
+        for name, one in self._state.participants.items():
+            if (account := one.accounts.get(reason)) is not None:
+                recent = account.recent
+                taken[name] = recent = recent * math.exp((one.at - self._now) / _RECENT) if recent else 0.0
+                wants[name] = Want(recent + account.backlog, one.weight, one.priority)
         own = self._report.participant
         return shared_out(level + sum(taken.values()), wants).get(own, 0.0) - taken.get(own, 0.0)
 
@@ -297,17 +294,18 @@ class _Ledger:
         """What each could use of a limit; and who, for a request that is larger than its share, waits until another
         one has saved enough for its own."""
         alive = self._state.participants
-        accounts = {name: one.accounts[reason] for name, one in alive.items() if reason in one.accounts}
-        wants = {
-            name: Want(max(account.need, account.head), alive[name].weight, alive[name].priority)
-            for name, account in accounts.items()
-            if account.need or account.head
-        }
+        accounts: dict[str, Account] = {}
+        wants: dict[str, Want] = {}
+        for name, one in alive.items():
+            account = one.accounts.get(reason)
+            if account is not None and (account.need or account.head):
+                accounts[name] = account
+                wants[name] = Want(max(account.need, account.head), one.weight, one.priority)
         shares = shared_out(level + refill * VALID, wants)
-        heads = {name: min(accounts[name].head, capacity) for name in wants}
-        savers = [name for name, share in shares.items() if heads[name] > share + 1e-9]
+        savers = [name for name, share in shares.items() if min(accounts[name].head, capacity) > share + 1e-9]
         if not savers:
             return wants, frozenset()
+        heads = {name: min(accounts[name].head, capacity) for name in savers}
         savers.sort(key=lambda name: (-alive[name].priority, accounts[name].saving_since, name))
         weight, saved = sum(alive[name].weight for name in savers), 0.0
         waiting: set[str] = set()

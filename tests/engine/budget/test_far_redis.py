@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from tests.support.engines import engine_for
 from tests.support.redis_server import NEEDS_REDIS, network, redis_server
 
 from manystream import Engine, RedisBudget, StreamRequest
-from manystream.engine.budget.budget import CarrierFailed
 from manystream.engine.budget.messages import Report, Use
 from manystream.engine.simulator import Simulator
 from manystream.engine.simulator.service.conditions import Conditions, ServiceLimits
@@ -24,7 +22,7 @@ from manystream.engine.simulator.service.conditions import Conditions, ServiceLi
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, NEEDS_REDIS]
 
 MANY = 64
-EVERY = 1.5  # seconds between two reports of each: all of them run in one process here
+EVERY = 4.0  # seconds between two reports of each: all of them run in one process here
 
 
 @pytest.fixture
@@ -60,10 +58,9 @@ async def exchange_many(url: str, rounds: int) -> list[float]:
         await anyio.sleep(EVERY * number / MANY)
         for turn in range(rounds):
             begun = time.perf_counter()
-            with suppress(CarrierFailed):  # such as a time limit, on a machine that is too busy for so many threads
-                grant = await budget.exchange("account", report(number, turn))
-                took.append(time.perf_counter() - begun)
-                assert grant.participants <= MANY
+            grant = await budget.exchange("account", report(number, turn))
+            took.append(time.perf_counter() - begun)
+            assert grant.participants <= MANY
             await anyio.sleep(EVERY)
         await budget.aclose()
 
@@ -75,19 +72,22 @@ async def exchange_many(url: str, rounds: int) -> list[float]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("delay", [0.0, 0.05])
-async def test_many_far_away_are_served_in_a_few_round_trips(url: str, delay: float) -> None:
+async def test_many_far_away_are_served_in_a_few_round_trips(
+    url: str, delay: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody is held up by the others: a compare-and-set of each for itself would serve one a round trip."""
-    rounds = 6
+    monkeypatch.setattr("manystream.engine.budget.redis._SECONDS", 60.0)  # so many threads may be slow
+    rounds = 4
     with network(url, delay) as between:
         took = await exchange_many(between.url, rounds)
-    assert len(took) >= 0.95 * MANY * rounds
+    assert len(took) == MANY * rounds
     p50, p99 = (1000 * took[len(took) * part // 100] for part in (50, 99))
     logging.getLogger(__name__).info("%d ms away: p50 %.0f ms, p99 %.0f ms", 2000 * delay, p50, p99)
     client: Any = import_module("redis").Redis.from_url(url)
     with client:
         stats, state = client.info("commandstats"), client.hgetall("manystream:budget:1:account")
-    assert stats["cmdstat_evalsha"]["calls"] <= 8 * len(took)
-    assert int(state[b"version"]) <= len(took)
+    assert stats["cmdstat_evalsha"]["calls"] <= 20 * len(took)
+    assert int(state[b"version"]) <= (0.9 if delay else 1.0) * len(took)  # reports are booked together
     assert not [name for name in state if name.startswith((b"report ", b"clerk"))]
 
 
