@@ -5,7 +5,7 @@ import gc
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -20,14 +20,14 @@ from rich.text import Text
 from ..speed.machine import describe
 from .comeback import SCENARIOS, lost
 from .encoding import BASE, PEERS, WAYS, Way, pieces_of
+from .serving import MANY, Load, Measured, measure_serving, serving_table
 from .serving import WAYS as SERVED_WAYS
-from .serving import Load, Measured, measure_serving, serving_table
 from .stacks import STACKS, TEXT
 
 __all__ = ["command", "measure", "table_of", "table_of_losses"]
 
 _WIDTH = 140
-_PARTS = ("encoding", "serving", "comeback")
+_PARTS = ("encoding", "serving", "many", "comeback")
 
 
 def command(
@@ -48,9 +48,9 @@ def command(
     back.
 
     `encoding` tells microseconds of one event of text; other libraries take part where they are installed, and so they
-    do in `serving`, where uvicorn serves many tabs. `comeback`
-    reloads, opens a second tab and kills a worker in mid-answer, and counts the characters that are lost; the AI SDK's
-    stack takes part where there are Node and redis-server.
+    do in `serving`, where uvicorn serves many tabs, and in `many`, with ten times as many streams. `comeback` reloads,
+    opens a second tab and kills a worker in mid-answer, and counts the characters that are lost; the AI SDK's stack
+    takes part where there are Node and redis-server.
     """
     notes = Console(stderr=True, highlight=False)
     if unknown := set(parts or ()) - set(_PARTS):
@@ -62,8 +62,11 @@ def command(
     if "encoding" in (parts or _PARTS):
         figures["microseconds"] = _encoding(console, notes, events, rounds)
     if "serving" in (parts or _PARTS):
-        served = _serving(console, Load(streams, tabs, seconds))
+        served = _serving(console, Load(streams, tabs, seconds), SERVED_WAYS)
         figures |= {"load": [streams, tabs, seconds], "served": {name: asdict(one) for name, one in served.items()}}
+    if "many" in (parts or _PARTS):
+        served = _serving(console, Load(10 * streams, tabs, seconds), MANY)
+        figures["many"] = {name: asdict(one) for name, one in served.items()}
     if "comeback" in (parts or _PARTS):
         with tempfile.TemporaryDirectory() as folder:
             figures["lost"] = losses = lost((into or Path(folder)).resolve(), lambda text: notes.print(Text(str(text))))
@@ -81,9 +84,9 @@ def _encoding(console: Console, notes: Console, events: int, rounds: int) -> dic
     return found
 
 
-def _serving(console: Console, load: Load) -> dict[str, Measured]:
+def _serving(console: Console, load: Load, ways: Iterable[str]) -> dict[str, Measured]:
     found: dict[str, Measured] = {}
-    for name in SERVED_WAYS:
+    for name in ways:
         if (one := measure_serving(name, load)) is not None:
             found[name] = one
     console.print(serving_table(load, found))

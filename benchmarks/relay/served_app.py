@@ -54,9 +54,15 @@ class Sources:
                 turn += 1
             self.made += each
 
-    def go(self) -> None:
+    def go(self) -> dict[str, float]:
         self.began, self.cpu, self.counted_from = time.perf_counter(), time.process_time(), self.made
         self.late = 0.0
+        return {"now": self.moment()}
+
+    @staticmethod
+    def moment() -> float:
+        """Now, as the events say it: what is made later says no less."""
+        return float(f"{time.time():.6f}")
 
     def stats(self) -> dict[str, float]:
         return {
@@ -64,6 +70,7 @@ class Sources:
             "cpu": time.process_time() - self.cpu,
             "seconds": time.perf_counter() - self.began,
             "late": self.late,
+            "now": self.moment(),
         }
 
 
@@ -209,8 +216,7 @@ class Served:
             return
         match scope["path"]:
             case "/go":
-                self._sources.go()
-                await _reply(send, {})
+                await _reply(send, self._sources.go())
             case "/stats":
                 await _reply(send, self._sources.stats())
             case path:

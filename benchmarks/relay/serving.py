@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,18 +13,20 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Generator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
 import attrs
 from rich.table import Table
 
-__all__ = ["WAYS", "Load", "Measured", "measure_serving", "serving_table"]
+__all__ = ["MANY", "WAYS", "Load", "Measured", "measure_serving", "serving_table"]
 
 _TOP = Path(__file__).parents[2]
 _STAMP = re.compile(rb"T(\d+\.\d{6})")
 _READY = 60.0  # seconds
+_LATE = 10.0  # seconds for which events are waited for that were made in time
+_STAMP_LENGTH = 32  # bytes of one at most, which may come in two pieces
 
 WAYS: dict[str, Mapping[str, str]] = {
     "Starlette StreamingResponse": {"RELAY_WAY": "streaming"},
@@ -32,9 +35,13 @@ WAYS: dict[str, Mapping[str, str]] = {
     "StreamHub": {"RELAY_WAY": "hub"},
     "StreamHub, pace 0.1": {"RELAY_WAY": "hub", "RELAY_PACE": "0.1"},
     "StreamHub, SQLite": {"RELAY_WAY": "hub", "RELAY_STORE": "sqlite:PLACE/relay.db"},
+    "StreamHub, Redis": {"RELAY_WAY": "hub", "RELAY_STORE": "unix://PLACE/redis.sock"},
     "StreamHub, pace 0.1, SQLite": {"RELAY_WAY": "hub", "RELAY_PACE": "0.1", "RELAY_STORE": "sqlite:PLACE/relay.db"},
+    "StreamHub, pace 0.1, Redis": {"RELAY_WAY": "hub", "RELAY_PACE": "0.1", "RELAY_STORE": "unix://PLACE/redis.sock"},
 }
 """The environment of each. The first is what the others are compared with."""
+MANY = ("Starlette StreamingResponse", "StreamHub", "StreamHub, pace 0.1")
+"""Those that are tried with ten times as many streams too."""
 _PACKAGES = {"streaming": "starlette", "sse-starlette": "sse_starlette", "fastapi": "fastapi", "hub": "manystream"}
 
 
@@ -60,7 +67,7 @@ class Measured:
     """Milliseconds from making an event to reading it."""
     p99: float
     arrived: float
-    """The share of the events that arrived by the end."""
+    """The share of the events, made while it was measured, that arrived in the end."""
 
 
 def measure_serving(name: str, load: Load) -> Measured | None:
@@ -68,8 +75,32 @@ def measure_serving(name: str, load: Load) -> Measured | None:
     environment = WAYS[name]
     if find_spec(_PACKAGES[environment["RELAY_WAY"]]) is None or find_spec("uvicorn") is None:
         return None
-    with tempfile.TemporaryDirectory() as place, _server(environment, load, place) as port:
+    on_redis = "redis" in environment.get("RELAY_STORE", "")
+    if on_redis and (find_spec("redis") is None or shutil.which("redis-server") is None):
+        return None
+    with (
+        tempfile.TemporaryDirectory() as place,
+        _redis(place) if on_redis else nullcontext(),
+        _server(environment, load, place) as port,
+    ):
         return asyncio.run(_load(port, load))
+
+
+@contextmanager
+def _redis(place: str) -> Generator[None]:
+    """A Redis server that keeps nothing, on a socket in the folder."""
+    arguments = ["--port", "0", "--unixsocket", f"{place}/redis.sock", "--save", "", "--dir", place]
+    process = subprocess.Popen(["redis-server", *arguments], stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + _READY
+        while not Path(place, "redis.sock").exists():
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError("redis-server does not start")
+            time.sleep(0.02)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextmanager
@@ -102,54 +133,60 @@ def _server(environment: Mapping[str, str], load: Load, place: str) -> Generator
 class _Reader(asyncio.Protocol):
     """A tab: it looks for the moments at which events were made."""
 
-    def __init__(self, number: int, delays: list[float], counts: list[bool]) -> None:
+    def __init__(self, number: int, came: list[tuple[float, float]]) -> None:
         self._number = number
-        self._delays = delays
-        self._counts = counts
+        self._came = came
+        self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)
         transport.write(f"GET /{self._number} HTTP/1.1\r\nhost: here\r\n\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
-        if self._counts:
-            now = time.time()
-            self._delays.extend(now - float(made) for made in _STAMP.findall(data))
+        now = time.time()
+        data = self._rest + data
+        end = 0
+        for stamp in _STAMP.finditer(data):
+            self._came.append((float(stamp[1]), now))
+            end = stamp.end()
+        self._rest = data[max(end, len(data) - _STAMP_LENGTH) :]
 
 
 async def _load(port: int, load: Load) -> Measured:
     loop = asyncio.get_running_loop()
-    delays: list[float] = []
-    counts: list[bool] = []  # not empty while it counts
+    came: list[tuple[float, float]] = []  # when an event was made, and when it arrived
     transports: list[asyncio.BaseTransport] = []
     for number in range(load.streams * load.tabs):
         made = number % load.streams
-        transport, _ = await loop.create_connection(lambda made=made: _Reader(made, delays, counts), "127.0.0.1", port)
+        transport, _ = await loop.create_connection(lambda made=made: _Reader(made, came), "127.0.0.1", port)
         transports.append(transport)
         if number % 50 == 49:
             await asyncio.sleep(0.02)
     await asyncio.sleep(1)
-    await asyncio.to_thread(_get, port, "/go")
-    counts.append(True)
+    begun = (await asyncio.to_thread(_get, port, "/go"))["now"]
     cpu = time.process_time()
     await asyncio.sleep(load.seconds)
     stats = await asyncio.to_thread(_get, port, "/stats")
     cpu = time.process_time() - cpu
-    counts.clear()
+    wanted = round(stats["made"]) * load.tabs
+
+    def delays() -> list[float]:
+        return [arrived - made for made, arrived in came if begun <= made < stats["now"]]
+
+    until = time.monotonic() + _LATE
+    while len(delays()) < wanted and time.monotonic() < until:  # noqa: ASYNC110 - what comes is counted, not told
+        await asyncio.sleep(0.1)
     for transport in transports:
         transport.close()
-    wanted = stats["made"] * load.tabs
-    delays.sort()
-    p50, p99 = (
-        delays[min(len(delays) - 1, int(len(delays) * share))] * 1e3 if delays else 0.0 for share in (0.5, 0.99)
-    )
+    found = sorted(delays())
+    p50, p99 = (found[min(len(found) - 1, int(len(found) * share))] * 1e3 if found else 0.0 for share in (0.5, 0.99))
     return Measured(
         stats["cpu"] / max(1, wanted) * 1e6,
         stats["cpu"] / stats["seconds"],
         cpu / load.seconds,
         p50,
         p99,
-        len(delays) / max(1, wanted),
+        len(found) / max(1, wanted),
     )
 
 

@@ -54,8 +54,8 @@ def test_the_table_of_what_was_served() -> None:
 def test_every_way_serves_every_event(name: str) -> None:
     measured = measure_serving(name, Load(streams=4, tabs=2, seconds=2.0))
     if measured is None:
-        pytest.skip("its library is not installed")
-    assert measured.arrived > 0.3  # a busy machine has some of them still on the way
+        pytest.skip("its library or server is not installed")
+    assert measured.arrived == 1.0
     assert measured.microseconds > 0
 
 

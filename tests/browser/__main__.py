@@ -3,8 +3,8 @@
 Installs the newest versions of their libraries into a folder. `frames` puts every frame of the reference corpus before
 the schema and the reader of the AI SDK, the client of AG-UI and its Python models. The other parts open a real browser
 on a real server: `events` reads our own events by `EventSource`, `chat` is `useChat`, `agui` is `HttpAgent`, each with
-reloads, a second tab and a network that is cut. In `killed` a worker dies in mid-answer; `example` is the example's
-chat. The status is 0 when nothing failed.
+reloads, a second tab and a network that is cut. In `killed` a worker dies in mid-answer, over SQLite and, where
+there is a redis-server, over Redis; `example` is the example's chat. The status is 0 when nothing failed.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def _page(part: str, into: Path, shots: Path, project: Path) -> Iterator[_Tried]
     where = {
         "BROWSER": browser(),
         "PYTHON": sys.executable,
+        "REDIS": shutil.which("redis-server") or "",
         "APP": str(here / "app.py"),
         "EXAMPLE": str(project / "examples" / "chat" / "app.py"),
         "EXAMPLE_SERVER": str(here / "example.py"),
@@ -98,13 +99,18 @@ def _run(arguments: list[str], more: dict[str, str] | None = None) -> Iterator[_
     try:
         done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=_LONGEST)
     except subprocess.TimeoutExpired as error:
+        yield from _tried(bytes(error.stdout or b"").decode())
         yield f"{name} ends", f"not within {error.timeout:g} s"
         return
-    for line in done.stdout.splitlines():
+    yield from _tried(done.stdout)
+    yield f"{name} ends", None if done.returncode == 0 else f"status {done.returncode}: {done.stderr[-2000:]}"
+
+
+def _tried(output: str) -> Iterator[_Tried]:
+    for line in output.splitlines():
         if line.startswith('{"name":'):
             told = json.loads(line)
             yield told["name"], told["failed"]
-    yield f"{name} ends", None if done.returncode == 0 else f"status {done.returncode}: {done.stderr[-2000:]}"
 
 
 if __name__ == "__main__":

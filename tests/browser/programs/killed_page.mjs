@@ -1,5 +1,7 @@
-// A worker is killed in mid-answer. Its browsers come to another one, which shares its store.
-import { mkdtempSync } from "node:fs";
+// A worker is killed in mid-answer. Its browsers come to another one, which shares its store: a file, or a Redis server
+// where there is one.
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { browser, bundle, network, serve, shot } from "./setting.mjs";
 import { attempt, check, same } from "./telling.mjs";
@@ -10,9 +12,18 @@ const chromium = await browser();
 const folder = mkdtempSync(`${tmpdir()}/relay-`);
 let number = 0;
 
+const stores = { SQLite: () => `sqlite:${folder}/${++number}.db` };
+if (process.env.REDIS) {
+  const socket = `${folder}/redis.sock`;
+  const redis = spawn(process.env.REDIS, ["--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]);
+  process.on("exit", () => redis.kill("SIGKILL"));
+  for (let tries = 0; !existsSync(socket) && tries < 300; tries++) await new Promise((resolve) => setTimeout(resolve, 100));
+  stores.Redis = () => `unix://${socket}`;
+}
+
 // Two workers and a network that leads to the first, until it is killed.
-async function workers(takeover) {
-  const more = { TPS: "25", STORE: `sqlite:${folder}/${++number}.db`, TAKEOVER: takeover };
+async function workers(store, takeover) {
+  const more = { TPS: "25", STORE: stores[store](), TAKEOVER: takeover };
   const [first, second] = [await serve(more), await serve(more)];
   const wire = await network(first.port);
   const kill = () => {
@@ -31,9 +42,9 @@ const open = async (url, ready) => {
 const wait = (page, what) => page.waitForFunction(what, null, { timeout: 60_000 });
 const state = { interrupted: "truncated", continue: "complete" };
 
-for (const takeover of ["interrupted", "continue"]) {
-  await attempt(`our own events, ${takeover}`, async () => {
-    const { near, far, kill, end } = await workers(takeover);
+for (const [store, takeover] of Object.keys(stores).flatMap((name) => [[name, "interrupted"], [name, "continue"]])) {
+  await attempt(`our own events, ${store}, ${takeover}`, async () => {
+    const { near, far, kill, end } = await workers(store, takeover);
     const page = await open(`${near}/events.html`, "window.seen?.text.length > 100");
     const second = await open(`${far}/events.html?id=${await page.evaluate("id")}`, "window.seen?.text.length > 60");
     kill();
@@ -43,12 +54,12 @@ for (const takeover of ["interrupted", "continue"]) {
     same([mine.gaps, theirs.gaps], [0, 0], "gaps");
     same(mine.text, theirs.text, "the texts");
     check(mine.text.length > (takeover === "continue" ? 300 : 60), `${mine.text.length} characters`);
-    await shot(page, `killed_events_${takeover}`);
+    await shot(page, `killed_events_${store}_${takeover}`);
     end();
   });
 
-  await attempt(`useChat, ${takeover}`, async () => {
-    const { near, far, kill, end } = await workers(takeover);
+  await attempt(`useChat, ${store}, ${takeover}`, async () => {
+    const { near, far, kill, end } = await workers(store, takeover);
     const id = `chat-${Date.now()}`;
     const page = await open(`${near}/chat.html?id=${id}`, "window.chat");
     await page.click("#send");
@@ -66,12 +77,12 @@ for (const takeover of ["interrupted", "continue"]) {
     same([mine.length, theirs.length], [1, 1], "answers");
     same([mine[0].metadata.state, theirs[0].metadata.state], [state[takeover], state[takeover]], "the states");
     same(mine[0].parts, theirs[0].parts, "the parts");
-    await shot(page, `killed_chat_${takeover}`);
+    await shot(page, `killed_chat_${store}_${takeover}`);
     end();
   });
 
-  await attempt(`HttpAgent, ${takeover}`, async () => {
-    const { near, far, kill, end } = await workers(takeover);
+  await attempt(`HttpAgent, ${store}, ${takeover}`, async () => {
+    const { near, far, kill, end } = await workers(store, takeover);
     const id = `thread-${Date.now()}`;
     const page = await open(`${near}/agui.html?id=${id}&api=text`, "window.go");
     await page.evaluate("void go(false)");
