@@ -17,6 +17,7 @@ from .account import Account
 from .assembler import Assembler
 from .attempt import Reading, truncated
 from .channel import Audience, EventLog, OnAbandon
+from .given import Given
 from .message import EMPTY, TextPart, Usage
 from .outcome import asked_again, judged, told
 from .prefix import Prefix
@@ -124,8 +125,8 @@ class StreamActor:
         self._next_request = request  # what the next attempt sends
         self.output = output
         """How the answer is read as an output of a type, if the request wants one."""
-        self.items_taken = False
-        """Whether a consumer has taken an item of the output, so that it can't be asked for again."""
+        self.given = Given()
+        """What consumers were given of the output: once they have taken an item, it is not asked for again."""
         self._asked_again = 0
         self.request_id: str | None = None
         self.rate_limits: Mapping[str, str] = EMPTY
@@ -298,8 +299,8 @@ class StreamActor:
             and self.output is not None
             and self._asked_again < self.output.retry_invalid
             and len(self.attempts) + 1 < self._retry.max_attempts
-            and not self.items_taken
             and not continues_thread(self.request.params, self.request.extra_body)
+            and self.given.withdraw_unless_taken(self.log.seq + 1)
         )
 
     def _next_step(self) -> NextStep:
@@ -324,10 +325,9 @@ class StreamActor:
         if self.log.seq > self.log.base:
             # Consumers have seen events of this attempt: the next one's replace them.
             self.assembler.close()
-            following = EventLog(self.stream_id, self.log.seq)
-            self.log.run, self.log.next = None, following
-            self.log = following
-            following.add(RestartEvent, number)
+            self.log = self.log.followed()
+            self.log.add(RestartEvent, number)
+            self.given.withdraw(self.log.seq)
             self.audience.notify()
         self.assembler = Assembler(self.log, beta=bool(self.request.betas))
 

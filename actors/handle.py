@@ -155,9 +155,11 @@ class StreamHandle(StreamView[OutputT_co]):
     def partial(self, index: int) -> Partial[Any]:
         """The tool arguments at `index` as they grow: what `partial_args` gives, and the `state` of any value in it.
 
-        An answer that is begun anew has others. Raises `KeyError` when no tool call has begun at `index`.
+        An answer that is begun anew has others, and this view is `void` then. Raises `KeyError` when no tool call has
+        begun at `index`.
         """
-        return Partial(self._actor.assembler.partial_args(index))
+        actor, assembler = self._actor, self._actor.assembler
+        return Partial(assembler.partial_args(index), lambda: actor.assembler is not assembler)
 
     @overload
     def items(self: "StreamHandle[list[ItemT]]") -> ItemStream[ItemT]: ...
@@ -183,8 +185,7 @@ class StreamHandle(StreamView[OutputT_co]):
         as `items` does. Raises `RuntimeError` outside of the engine's event loop.
         """
         view = OutputView(self._actor)
-        partial = view.partial()
-        return PartialStream(_Events(self, view, self._home), partial)
+        return PartialStream(_Events(self, view, self._home), view)
 
     def subscribe(
         self,

@@ -82,6 +82,12 @@ class EventLog:
             self.entries.append(run)
         run.pieces.append(piece)
 
+    def followed(self) -> "EventLog":
+        """The log of the attempt after this one, to which its readers go on."""
+        self.run = None
+        self.next = EventLog(self.stream_id, self.seq)
+        return self.next
+
     def add_again(self, event: PartEvent) -> None:
         """Appends an event that has its number already, the next one: it happened in another process."""
         if event.first_seq != self.seq + 1 or event.seq < event.first_seq:

@@ -2,7 +2,7 @@
 
 from .account import refuses_account, refuses_profile
 from .attempts import Attempt, billed_for, known_usage
-from .checks import as_given, check_kind, check_number, kind, number
+from .checks import as_given, check_kind, check_number, check_path, kind, number
 from .codec import decode_event, encode_event, event_from_data
 from .deadlines import DeadlineName, Deadlines
 from .due import next_due
@@ -120,6 +120,7 @@ __all__ = [
     "check_kind",
     "check_names",
     "check_number",
+    "check_path",
     "continuation",
     "continues_thread",
     "decode_event",

@@ -1,14 +1,15 @@
 """Arguments, checked where they are given: the error says in one sentence what one is to be, and what it is."""
 
 import math
+import os
 import reprlib
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
-__all__ = ["as_given", "check_kind", "check_number", "kind", "number"]
+__all__ = ["as_given", "check_kind", "check_number", "check_path", "kind", "number"]
 
 _LONGEST = 20  # characters; keys are longer
 
@@ -35,6 +36,14 @@ def check_kind(name: str, value: object, kinds: type[Any] | tuple[type[Any], ...
     """Raises `TypeError` unless `value` is of these kinds. `words` say what it is to be, and how to write it."""
     if not isinstance(value, kinds):
         raise TypeError(f"{name} is {words}, not {as_given(value)}")
+
+
+def check_path(name: str, value: object, words: str) -> None:
+    """Raises `TypeError` unless it is a path, a string or a `Path`, and `ValueError` for an empty one."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} is {words}, not {as_given(value)}")
+    if not os.fspath(cast("str | os.PathLike[str]", value)):
+        raise ValueError(f"{name} is {words}, and is empty")
 
 
 def number(

@@ -25,16 +25,17 @@ class Remembered:
 
     def recall(self, learnt: object) -> None:
         """Takes over what another one has learnt. Raises `ValueError` for what is not of this kind."""
-        found = mapping(learnt)
-        for name, value in vars(self).items():
-            if name in self._fixed_parts:
+        found, own, fixed = mapping(learnt), vars(self), self._fixed_parts
+        for name, value in own.items():
+            if name in fixed:
                 continue
             if name not in found:
                 raise ValueError(f"{type(self).__name__} has learnt nothing of {name.strip('_')}")
             if isinstance(value, Remembered):
                 value.recall(found[name])
             else:
-                setattr(self, name, plain(found[name]))
+                kept = found[name]
+                own[name] = kept if type(kept) in _NUMBERS else plain(kept)  # inline: this is done for each exchange
 
 
 def mapping(value: object) -> Mapping[str, object]:

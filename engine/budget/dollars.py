@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 import attrs
 import msgspec
 
-from .messages import Told
+from .messages import OutOfDateError, Told
 from .sharing_out import Want, shared_out
 
 __all__ = ["Allowance", "Purse", "Spending", "decoded_purse", "encoded_purse", "exchange_dollars"]
@@ -44,6 +44,7 @@ class Spending(Told[Allowance]):
     lasting: ClassVar[bool] = True
 
     participant: str = ""
+    number: int = 0
     asks: Literal["share", "look", "reset"] = "share"
     """Whether it takes part, only looks, or begins the account anew."""
     cap: float = 0.0
@@ -69,6 +70,8 @@ class Spender(msgspec.Struct, array_like=True):
     need: float = 0.0
     weight: float = 1.0
     priority: int = 0
+    number: int = 0
+    """Of the last report that was booked."""
 
     @property
     def claim(self) -> float:
@@ -105,8 +108,14 @@ def decoded_purse(data: bytes) -> Purse:
 
 
 def exchange_dollars(purse: Purse | None, report: Spending, now: float) -> tuple[Purse, Allowance]:
-    """Takes a report in at `now`, in seconds on the ledger's clock. Returns what to keep, and what is allowed."""
+    """Takes a report in at `now`, in seconds on the ledger's clock. Returns what to keep, and what is allowed.
+
+    Raises `OutOfDateError` for a report that comes after a later one; nothing has changed then.
+    """
     purse = Purse(now) if purse is None else purse
+    known = purse.spenders.get(report.participant)
+    if known is not None and report.number < known.number:
+        raise OutOfDateError
     another_clock = now < purse.at - 1.0  # as of a computer that was started again
     purse.at = now
     for name, one in list(purse.spenders.items()):
@@ -145,7 +154,7 @@ def _take_in(purse: Purse, report: Spending, now: float) -> Spender:
         counted, base = purse.gone.pop(report.participant, (0.0, 0.0))
         purse.spent -= counted
         me = purse.spenders[report.participant] = Spender(now, base=base)
-    me.at, me.spent, me.need = now, report.spent, report.need
+    me.at, me.spent, me.need, me.number = now, report.spent, report.need, report.number
     me.weight, me.priority = report.weight, report.priority
     return me
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from ..admission import Reason
 from ..admission.bucket import Bucket, Mark
 from ..admission.throttle import Throttle
-from .messages import Event, Grant, Lease, Report, Use
+from .messages import Event, Grant, Lease, OutOfDateError, Report, Use
 from .sharing_out import Want, shared_out
 from .state import Account, Participant, State
 
@@ -43,6 +43,7 @@ def exchange(state: State | None, report: Report, now: float) -> tuple[State, Gr
     the same object, and what the participant is granted.
 
     Raises `ValueError` for a state that is none, whatever is wrong with it: the ledger begins anew without it.
+    Raises `OutOfDateError` for a report that comes after a later one; nothing has changed then.
     """
     if state is None or now - state.at > _FORGOTTEN:
         state = State(now)
@@ -50,6 +51,9 @@ def exchange(state: State | None, report: Report, now: float) -> tuple[State, Gr
         # Another clock, such as that of a computer that was started again: nobody of before is still there.
         state = State(now)
     now = max(now, state.at)
+    known = state.participants.get(report.participant)
+    if known is not None and report.number < known.number:
+        raise OutOfDateError
     return _Ledger(state, now, report).exchange()
 
 
@@ -85,7 +89,7 @@ class _Ledger:
         self._set_limits(me)
         self._count(me)
         self._learn(me)
-        me.weight, me.priority, me.ceiling = report.weight, report.priority, report.ceiling
+        me.weight, me.priority, me.ceiling, me.number = report.weight, report.priority, report.ceiling, report.number
         me.running, me.wanted, me.at = report.running, min(report.wanted, report.ceiling), now
         if report.leaving:
             self._leave(me)

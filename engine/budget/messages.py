@@ -12,14 +12,22 @@ import attrs
 from ..admission import Reason
 from ..admission.throttle import Refusal
 
-__all__ = ["Event", "Grant", "GrantT", "Lease", "Report", "Seen", "Told", "Use"]
+__all__ = ["Event", "Grant", "GrantT", "Lease", "OutOfDateError", "Report", "Seen", "Told", "Use"]
 
 GrantT = TypeVar("GrantT")
+
+
+class OutOfDateError(Exception):
+    """A later report of the same participant was booked before."""
 
 
 class Told(Generic[GrantT]):
     """What a participant tells a ledger, which grants it a `GrantT`."""
 
+    participant: str
+    """Its name, which nobody else has; empty for one that takes no part."""
+    number: int
+    """Of the report, in the order in which it made them: one that comes after a later one is out of date."""
     lasting: ClassVar[bool] = False
     """Whether the account is to be kept however long nobody touches it."""
 
@@ -117,6 +125,7 @@ class Report(Told[Grant]):
     """What a participant tells each time."""
 
     participant: str
+    number: int = 0
     weight: float = 1.0
     priority: int = 0
     ceiling: int

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import count
 from uuid import uuid4
 
 import attrs
@@ -54,6 +55,7 @@ class SharedPool(Pool):
         """When it reported last."""
         self.reported_waiting = 0
         self._reported_sent = 0
+        self._reports = count(1)
         self.grant: Grant | None = None
         """The last that was granted; None when there is none that holds."""
         self.granted_at = -math.inf
@@ -87,6 +89,7 @@ class SharedPool(Pool):
         uses["pace"] = share.pace_lease.tell(max(sendable, lately), demand.waiting, 1.0 if demand.waiting else 0.0, now)
         report = Report(
             participant=self._participant,
+            number=next(self._reports),
             weight=self._weight,
             priority=self._priority,
             ceiling=self._ceiling,

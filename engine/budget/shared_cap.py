@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import count
 from uuid import uuid4
 
 from ..admission.spend_cap import SpendCap
@@ -24,6 +25,7 @@ class SharedCap(SpendCap):
     def __init__(self, dollars: float, *, weight: float, priority: int, wake: Callable[[], None]) -> None:
         super().__init__(dollars)
         self._participant = uuid4().hex[:16]
+        self._reports = count(1)
         self._weight, self._priority = weight, priority
         self._wake = wake
         self._largest = 0.0
@@ -74,6 +76,7 @@ class SharedCap(SpendCap):
         self._largest = 0.0
         return Spending(
             participant=self._participant,
+            number=next(self._reports),
             cap=self.dollars,
             spent=self.own,
             reserved=self.reserved,

@@ -46,6 +46,8 @@ class Participant(msgspec.Struct, array_like=True):
     events: int = 0
     accounts: dict[Reason, Account] = msgspec.field(default_factory=dict[Reason, Account])
     fixed: dict[Reason, float] = msgspec.field(default_factory=dict[Reason, float])
+    number: int = 0
+    """Of the last report that was booked."""
 
 
 class State(msgspec.Struct, array_like=True):

@@ -8,7 +8,7 @@ from ..api.given import check_base_url, check_name
 from ..input import InputError, InvalidRequestsError, RequestFile, RequestPipe
 from ..prices import Prices
 from ..runs import OutputError
-from ..runs.again import check_failures
+from ..runs.again import check_failures, check_stop_reasons
 from ..runs.stores import check_output
 from ..runs.too_many import MaxFailures
 from .environment import check_environment, checked
@@ -68,7 +68,7 @@ def run_file(
         known = dict(map(price_of, prices))
         if spend_cap == math.inf:
             raise InputError("--spend-cap is a number of dollars, not inf: leave it out for no cap")
-        _check_policy(retry_errored, retry_only, max_failures)
+        _check_policy(retry_errored, retry_only, retry_stopped, max_failures)
         given = limits_of(limits)
         shared = budget_by(budget, base_url=base_url)
         check_output(source, output, overwrite=overwrite, stream_events=stream_events)
@@ -126,13 +126,19 @@ def run_file(
     return perform(job, backend=backend)
 
 
-def _check_policy(retry_errored: bool, retry_only: tuple[str, ...], max_failures: str | None) -> None:
+def _check_policy(
+    retry_errored: bool, retry_only: tuple[str, ...], retry_stopped: tuple[str, ...], max_failures: str | None
+) -> None:
     if retry_errored and retry_only:
         raise InputError("--retry-errored runs all errors again, --retry-only some of them: give one of the two")
-    try:
-        check_failures(frozenset(retry_only))
-    except ValueError as exc:
-        raise InputError(f"--retry-only: {exc}") from None
+    for option, names, check in (
+        ("--retry-only", retry_only, check_failures),
+        ("--retry-stopped", retry_stopped, check_stop_reasons),
+    ):
+        try:
+            check(frozenset(names))
+        except ValueError as exc:
+            raise InputError(f"{option}: {exc}") from None
     try:
         if max_failures is not None:
             MaxFailures.of(max_failures)

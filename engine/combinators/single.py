@@ -65,7 +65,7 @@ class Stream(StreamHandle[OutputT_co]):
             self.result.raise_for_state()
             raise StopAsyncIteration from None
         view = self._view  # as its `feed` does, without the call: this is done for every event
-        view.begun = True
+        view.seq = event.seq
         if view.reader is not None:
             view.reader.feed(event)
         return event
@@ -95,7 +95,7 @@ class Stream(StreamHandle[OutputT_co]):
 
         Begin before you read the stream in another way, or else `RuntimeError` is raised.
         """
-        return PartialStream(self, self._view.partial())
+        return PartialStream(self, self._view)
 
     async def aclose(self) -> None:
         """Stops reading, and with it the stream unless it has other consumers. Returns when a stream that is ending

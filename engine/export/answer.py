@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
+import attrs
+
 from ...actors.message import Usage, usage_from_json
 from ...actors.wire import json_text, parse_json
 from ..prices import BATCH_PRICE, Prices
@@ -32,7 +34,7 @@ KINDS: Mapping[str, str] = {
 
 def answer_row(line: Mapping[str, Any], spent: Spent | None, prices: Prices) -> dict[str, Any]:
     """The row of a line that `ResultLines` gave. `spent` is what the journal says of it; without it, the message's own
-    usage counts, at `prices`."""
+    usage counts. `prices` are for what the journal has no price of."""
     result = line["result"]
     message = _object(result.get("message"))
     model = _text(message.get("model"))
@@ -41,6 +43,9 @@ def answer_row(line: Mapping[str, Any], spent: Spent | None, prices: Prices) -> 
     error = _error(result)
     if spent is None:
         spent = _spent(message, model, prices)
+    elif spent.dollars is None:
+        costs = [prices.cost(name, _usage(spent)) for name in (spent.model, model) if name is not None]
+        spent = attrs.evolve(spent, dollars=next((cost for cost in costs if cost is not None), None))
     return {
         "custom_id": shown if isinstance(shown := line.get("id"), str) else line.get("custom_id"),
         "epoch": epoch if type(epoch := line.get("epoch")) is int else None,
@@ -70,6 +75,15 @@ def _spent(message: Mapping[str, Any], model: str | None, prices: Prices) -> Spe
         usage.cache_creation_input_tokens,
         usage.output_tokens,
         _dollars(model, usage, prices),
+    )
+
+
+def _usage(spent: Spent) -> Usage:
+    return Usage(
+        input_tokens=spent.input_tokens or 0,
+        cache_creation_input_tokens=spent.cache_write_tokens or 0,
+        cache_read_input_tokens=spent.cache_read_tokens or 0,
+        output_tokens=spent.output_tokens or 0,
     )
 
 

@@ -26,9 +26,12 @@ class ResultRows:
     Entering and iterating raise `ResultsError`.
     """
 
-    def __init__(self, paths: Iterable[str | os.PathLike[str]], *, column_prefix: str = "") -> None:
+    def __init__(
+        self, paths: Iterable[str | os.PathLike[str]], *, column_prefix: str = "", prices: Prices | None = None
+    ) -> None:
         self._paths = list(paths)
         self._prefix = column_prefix
+        self._prices = Prices() if prices is None else prices
         self._users = UserColumns(column_prefix)
         self._files: list[tuple[ResultLines, Spending]] = []
         self._stack = ExitStack()
@@ -53,7 +56,7 @@ class ResultRows:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The rows, each with all columns. Values are as they stand in the results."""
-        prices, prefix = Prices(), self._prefix
+        prices, prefix = self._prices, self._prefix
         names = [(prefix + name, name) for name in self._users.names]
         for lines, spending in self._files:
             for line in lines:

@@ -14,7 +14,7 @@ from heapq import heappush, heappushpop
 
 import attrs
 
-from ...actors.stream import StreamRequest
+from ...actors.stream import StreamRequest, check_number
 from .entry import Entry
 from .formats import InputError
 
@@ -24,8 +24,8 @@ _RANK_BYTES = 8
 
 
 def _at_least_one(_: object, __: object, sample: int | None) -> None:
-    if sample is not None and sample < 1:
-        raise ValueError(f"sample is at least 1, not {sample}")
+    if sample is not None:
+        check_number("sample is at least 1, or None", sample, least=1, whole=True)
 
 
 @attrs.frozen(kw_only=True)

@@ -18,7 +18,7 @@ from typing import Any, cast
 import attrs
 
 from ...actors.message import EMPTY
-from ...actors.stream import MessageParams, StreamRequest
+from ...actors.stream import MessageParams, StreamRequest, check_number
 from .checks import CUSTOM_ID, check_id, check_params, located, object_of, params_of, request_with
 from .entry import Entry, kind_of
 from .formats import InputError, WholeFileError
@@ -66,8 +66,7 @@ class Reading:
             raise TypeError(f"columns is Columns(prompt=…, id=…), not {self.columns!r}")
         if self.template is not None and self.columns.prompt is not None:
             raise ValueError("the prompts come from a template or from a column: give one of the two")
-        if self.epochs < 1:
-            raise ValueError(f"epochs is at least 1, not {self.epochs}")
+        check_number("epochs is at least 1", self.epochs, least=1, whole=True)
 
     def checked(self, entry: Entry, remarks: Remarks | None = None) -> list[Numbered]:
         """The requests of an entry, one for each epoch, with all checked that can be. Raises `InputError`."""

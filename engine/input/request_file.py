@@ -14,7 +14,7 @@ from typing import IO, Any
 import attrs
 
 from ...actors.message import EMPTY
-from ...actors.stream import StreamRequest
+from ...actors.stream import StreamRequest, check_path
 from .entry import Entry, used_already
 from .formats import InputError, WholeFileError
 from .invalid import Invalid, InvalidRequestsError
@@ -117,6 +117,7 @@ def read_requests(
     `skip_invalid` skips them; and `InputError` for a file that can't be read, or has no requests. Blocks. A file
     without errors makes it import `anthropic`, for the names of the API's parameters.
     """
+    check_path("path", path, "the path of a file of requests, or - for standard input")
     reading = Reading(
         parameters=parameters,
         template=Template.of(template),

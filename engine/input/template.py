@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from types import TracebackType
 from typing import Any
 
+from ...actors.stream import check_path
 from .formats import InputError, WholeFileError, text_in
 
 __all__ = ["Template"]
@@ -50,6 +51,7 @@ class Template:
         if given is None:
             return None
         if not isinstance(given, str):
+            check_path("template", given, "a text in Jinja, or the Path of a file")
             return cls.read(given)
         if _is_constant(given):  # most likely it is the name of a file
             raise ValueError(f"the template {given[:40]!r} has no {{{{ column }}}} in it; the path of a file is a Path")

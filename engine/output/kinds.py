@@ -12,7 +12,7 @@ from typing_extensions import ReadOnly, is_typeddict
 
 from ...actors.wire import JsonPath
 
-__all__ = ["fields_of", "holds_lazy", "holds_pydantic", "item_type", "types_at"]
+__all__ = ["alternatives", "fields_of", "holds_lazy", "holds_pydantic", "item_type", "member_type", "types_at"]
 
 _LAZY: tuple[Any, ...] = (abc.Iterable, abc.Iterator, abc.Generator)
 _DICTIONARIES = ("dict", "Mapping", "MutableMapping", "defaultdict", "OrderedDict")
@@ -89,19 +89,19 @@ def _filled_in(hint: Any, arguments: Mapping[Any, Any]) -> Any:
 
 def types_at(given: Any, path: JsonPath) -> list[Any]:
     """The types that a value at `path` may have, alternatives one by one; none when there is no such value."""
-    found = [*_alternatives(given)]
+    found = [*alternatives(given)]
     for key in path:
         found = [
             inner
             for kind in found
-            for told in ([_member_type(kind, key)] if isinstance(key, str) else [item_type(kind)])
+            for told in ([member_type(kind, key)] if isinstance(key, str) else [item_type(kind)])
             if told is not None
-            for inner in _alternatives(told)
+            for inner in alternatives(told)
         ]
     return found
 
 
-def _member_type(given: Any, name: str) -> Any:
+def member_type(given: Any, name: str) -> Any:
     """The type of a member of an object, by its name; None when there is none of that name."""
     arguments = get_args(given)
     if getattr(get_origin(given), "__name__", "") in _DICTIONARIES and len(arguments) == 2:
@@ -119,18 +119,19 @@ def item_type(given: Any) -> Any:
     return arguments[0] if name in _LISTS and len(arguments) == 1 else None
 
 
-def _alternatives(given: Any) -> Iterator[Any]:
+def alternatives(given: Any) -> Iterator[Any]:
+    """The types that a value of a type may have, one by one: those of a union, without names and remarks."""
     origin = get_origin(given)
     if origin in _SAID_OF_IT:
-        yield from _alternatives(get_args(given)[0])
+        yield from alternatives(get_args(given)[0])
     elif (supertype := cast("Any", getattr(given, "__supertype__", None))) is not None:
-        yield from _alternatives(supertype)
+        yield from alternatives(supertype)
     elif getattr(given, "__pydantic_root_model__", False):
-        yield from _alternatives(fields_of(given)["root"])
+        yield from alternatives(fields_of(given)["root"])
     elif origin is Union or isinstance(given, types.UnionType):
         for inner in get_args(given):
-            yield from _alternatives(inner)
+            yield from alternatives(inner)
     elif (alias := cast("Any", getattr(given, "__value__", None))) is not None and not isinstance(given, type):
-        yield from _alternatives(alias)  # a type that was given a name
+        yield from alternatives(alias)  # a type that was given a name
     else:
         yield given

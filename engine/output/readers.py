@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any, Protocol, Union, cast
+from typing import Any, NoReturn, Protocol, Union, cast
 
 import msgspec
 
@@ -15,11 +15,13 @@ from ...actors import JsonObject
 from ...actors.stream import InvalidOutput
 from ...actors.wire import JsonPath, parse_json
 from .kinds import holds_lazy, holds_pydantic, item_type, types_at
+from .moments import with_moments
 from .subset import members, resolve
 
 __all__ = ["TypeReader", "json_of", "reader_for"]
 
 _AT = re.compile(r" - at `\$\.?(.*)`\Z", re.DOTALL)
+_MISSING = re.compile(r"Resource '(.*?)' is not present|Pointer '(.*?)' does not exist")
 _MOST_TOLD = 3
 
 
@@ -64,7 +66,7 @@ def reader_for(given: Any) -> TypeReader:
             return _by_pydantic(given)  # it takes unions of dataclasses, told apart by their fields
         except TypeError:
             raise TypeError(f"output: {_said(given)} can't be read from JSON: {_first_line(exc)}") from exc
-    return _MsgspecReader(given, schema)
+    return _MsgspecReader(given, with_moments(schema, given))
 
 
 def _said(given: Any) -> str:
@@ -182,6 +184,11 @@ def _shown(path: Any) -> str:
     return shown.removeprefix(".")
 
 
+def _fetch_nothing(uri: str) -> NoReturn:
+    """For the validator, which would read files and ask servers that a schema names."""
+    raise LookupError(uri)
+
+
 class _SchemaReader:
     """Plain JSON data that a JSON Schema takes."""
 
@@ -195,8 +202,15 @@ class _SchemaReader:
         self.schema = schema
         self._root = schema if root is None else root
         try:
-            self._validator: Any = jsonschema_rs.validator_for(schema, mask="the value", validate_formats=True)
+            self._validator: Any = jsonschema_rs.validator_for(
+                schema, mask="the value", validate_formats=True, retriever=_fetch_nothing
+            )
         except (ValueError, jsonschema_rs.ReferencingError) as exc:
+            if (missing := _MISSING.search(str(exc))) is not None:
+                reference = missing[1] or f"#{missing[2]}"
+                raise TypeError(
+                    f"output: the schema refers to {reference!r}, which is not in it: put it under $defs"
+                ) from None
             place = _shown(getattr(exc, "instance_path", ()))
             at = f" at {place}" if place else ""
             raise TypeError(f"output: this is no JSON Schema{at}: {_first_line(exc)}") from exc

@@ -173,6 +173,8 @@ class _Fitting:
                 fitted[told] = [self._fit(part, where) for part in cast("list[object]", parts)]
 
     def _object(self, rest: JsonObject, fitted: JsonObject, where: str) -> None:
+        if rest.get("properties") == {} and "additionalProperties" not in rest:
+            self._refuse(f"{where} has no fields, so that there is nothing to ask for: give it some")
         properties = _object(rest.pop("properties", None))
         more: object = rest.pop("additionalProperties", None)
         if isinstance(more, dict) or (not properties and more is not False):
@@ -209,7 +211,9 @@ class _Fitting:
         plain = isinstance(values, list) and all(
             isinstance(value, _PRIMITIVE) for value in cast("list[object]", values)
         )
-        if not plain or not values:
+        if values == []:
+            self._refuse(f"{where} is one of no values: give it some to choose from")
+        if not plain:
             self._refuse(f"{where} is one of given values, and the API takes only strings, numbers, booleans and null")
         fitted.pop("type", None)
 

@@ -13,7 +13,7 @@ import msgspec
 
 from ...actors import JsonObject, Part
 from ...actors.output_reader import output_text
-from ...actors.stream import InvalidOutput, OutputSpec, ReadItem, StreamRequest
+from ...actors.stream import InvalidOutput, OutputSpec, ReadItem, StreamRequest, check_kind
 from ...actors.wire import JsonPath
 from .readers import TypeReader, json_of, reader_for
 from .shown import Shown
@@ -83,18 +83,21 @@ class TypedOutput:
     def asked_of(self, params: Mapping[str, Any], request: StreamRequest) -> dict[str, Any]:
         """The parameters with the output asked for.
 
-        Raises `TypeError` when they ask for another one already.
+        Raises `TypeError` when they ask for another one already, and where they can't take one in.
         """
         body: dict[str, Any] = {**params, **request.extra_body}
         config: dict[str, Any] = body.get("output_config") or {}
+        check_kind("output_config", config, Mapping, 'a mapping, such as {"effort": "low"}')
         if body.get("output_format") is not None or config.get("format") is not None:
             raise TypeError("the request asks for two outputs: give output=, or a format in output_config; not both")
         if self.tool is None:
             _check_free(request, "output_config")
             return {**params, "output_config": {**config, "format": {"type": "json_schema", "schema": self.schema}}}
         _check_free(request, "tools")
-        tools: list[Any] = [*(params.get("tools") or ())]
-        if any(tool["name"] == self.tool for tool in tools if "name" in tool):
+        given: Any = params.get("tools") or ()
+        check_kind("tools", given, (list, tuple), "a list of tools, each a mapping")
+        tools: list[Any] = [*given]
+        if any(isinstance(tool, Mapping) and tool.get("name") == self.tool for tool in tools):
             raise TypeError(f"the request has a tool {self.tool!r} already: OutputSpec(..., tool=) names another")
         return {**params, "tools": [*tools, {"name": self.tool, "description": _USE, "input_schema": self.schema}]}
 

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from ...actors.message import EMPTY
-from ...actors.stream import OutputLike, RequestLike, StreamRequest
+from ...actors.stream import OutputLike, RequestLike, StreamRequest, check_kind, check_number, check_path
 from ..admission import Limits
 from ..admission.model_groups import limits_by_pool, model_group
 from ..api.model import AnthropicModel
@@ -18,6 +18,7 @@ from ..input.reading import Reading
 from ..input.template import Template
 from ..prices import Price, Prices
 from ..runs import Source
+from ..runs.arguments import check_flags, check_taken
 from ..runs.seeds import settled_order
 from ..runs.wanted import with_schema
 from .inventory import Item, Sample, take_stock
@@ -31,7 +32,7 @@ _NO_RESULTS = Results("", exist=False)
 
 def plan_run(
     model: AnthropicModel,
-    source: Source,
+    source: Source[Any],
     output: str | os.PathLike[str] | None = None,
     *,
     max_concurrency: int = 100,
@@ -58,9 +59,15 @@ def plan_run(
     `anyio.to_thread.run_sync`. Raises `InputError` for a file that `open_run` would not take, `PlanError` for results
     that can't be read, `TypeError` and `ValueError` for arguments that make no sense.
     """
+    check_kind("model", model, AnthropicModel, 'a model, as in AnthropicModel("claude-opus-5-5")')
+    if output is not None:
+        check_path("output", output, "the path of a results file, or None")
+    if limits is not None:
+        check_kind("limits", limits, (Limits, Mapping), "Limits(requests_per_minute=…), by pool or for all")
+    check_number("max_concurrency is at least 1", max_concurrency, least=1, whole=True)
+    check_flags(skip_invalid=skip_invalid, shuffle=shuffle)
     check_source(source)
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is at least 1, not {limit}")
+    check_taken(limit=limit, seed=seed)
     requests = requests_in(
         source,
         Reading(template=Template.of(template), columns=columns or Columns(), epochs=epochs),

@@ -76,6 +76,8 @@ class StreamHub:
     with `takeover="continue"`, the model goes on where a plain text broke off, for which the store keeps the requests
     (`keep_request=True`). With `deliver="logged"` tabs are told only what was written, up to a fifth of a second later.
 
+    For start-up hooks and fixtures there are `open` and `aclose` in place of the block, as an engine has them.
+
     Leaving the block sends the tabs away (see `drain`), and lets what runs finish for `grace` seconds before that is
     cancelled. An `on_end` that has not returned five seconds later is cut off, and the log says so.
 
@@ -125,6 +127,8 @@ class StreamHub:
         self._endings = Endings(engine, on_end)
         self._streams = RelayedStreams(engine, self._settings)
         self._to_go = anyio.Event()
+        self._closing = anyio.Lock()
+        self._by_hand = False
         self._signals = SignalWatch(self._signalled)
 
     # -- entering and leaving
@@ -161,6 +165,21 @@ class StreamHub:
         finally:
             self._streams.going = True
             await uninterrupted(self._leave)
+
+    async def open(self) -> None:
+        """Enters the hub without a block: `aclose` leaves it, in this task or another one of the same event loop, and
+        before its engine is closed. Raises `RuntimeError` the second time, and without a running engine."""
+        await self.__aenter__()
+        self._by_hand = True
+
+    async def aclose(self) -> None:
+        """Leaves a hub that was opened with `open`, as leaving its block does. It may be called again, and does nothing
+        to a hub that was never opened. A cancellation cancels what runs at once, and is raised when that has
+        stopped."""
+        async with self._closing:
+            if self._by_hand:
+                self._by_hand = False
+                await self.__aexit__(None, None, None)
 
     async def _leave(self) -> None:
         """What still runs is left to others, where they can go on with it; else it is cancelled, and told so."""

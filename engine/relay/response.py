@@ -10,7 +10,7 @@ import anyio
 
 from ...actors.handle import StreamHandle
 from .access import Action, Authorize, header
-from .encoders import Encoder, Shown, encoder, native
+from .encoders import SHOWN, Encoder, Shown, encoder, native
 from .encoders import Protocol as ProtocolName
 from .ids import tag_of
 from .relayed import Relayed
@@ -81,12 +81,13 @@ class RelayResponse:
             return
         after, opening = 0, b""
         if self._protocol == "native":
-            after, reset = _place(scope, stream)
+            tag = tag_of(stream.id)
+            after, reset = _place(scope, tag, stream.kept)
             if stream.recording.ended and after == stream.recording.seq:
                 await NO_CONTENT.send(send)  # it has all; at anything else an EventSource would ask again
                 return
             shown = self._encoding.get("shown", self._streams.shown)
-            encoding = native(tag=tag_of(stream.id), epoch=stream.epoch, first_seq=after + 1, shown=shown)
+            encoding = native(tag=tag, epoch=stream.epoch, first_seq=after + 1, shown=shown)
             opening = encoding.reset() if reset else b""
         elif self._protocol == "agui":
             encoding = self._new_encoder(thread_id=stream.name, run_id=stream.run_id)
@@ -111,14 +112,15 @@ class RelayResponse:
         return encoder(self._protocol, **settings)
 
 
-def _place(scope: Scope, stream: Relayed) -> tuple[int, bool]:
-    """The number of the last event that the browser has, and whether it has to forget what it has."""
+def _place(scope: Scope, tag: str, kept: Callable[[int, int], bool]) -> tuple[int, bool]:
+    """The number of the last event that the browser has of the stream with this tag, and whether it has to forget what
+    it has: `kept` says whether an epoch and a number still name the event that they named then."""
     last = header(scope, b"last-event-id")
     if not last:
         return 0, False
     named = _NUMBERED.fullmatch(last)
     # What it has may be another answer's: the latest of this key when it came last, or a dead process's.
-    if named is None or named[1] != tag_of(stream.id) or not stream.kept(int(named[2]), int(named[3])):
+    if named is None or named[1] != tag or not kept(int(named[2]), int(named[3])):
         return 0, True
     return int(named[3]), False
 
@@ -137,21 +139,24 @@ class HandleResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the response. Returns when it has ended, or when the client is gone; the stream runs on."""
-        encoding = encoder(self._protocol, **self._encoding)
+        recording = self._handle.recording()
+        base, last, opening = recording.first.base, 0, b""
+        if self._protocol == "native":
+            tag = tag_of(self._handle.id)
+            last, reset = _place(scope, tag, lambda epoch, seq: epoch == 1 and base <= seq <= recording.seq)
+            if recording.ended and last == recording.seq:
+                await NO_CONTENT.send(send)
+                return
+            encoding = native(tag=tag, first_seq=last + 1, shown=self._encoding.get("shown", SHOWN))
+            opening = encoding.reset() if reset else b""
+        else:
+            encoding = encoder(self._protocol, **self._encoding)
         if scope["method"] == "HEAD":
             await send_head(send, encoding.headers)
             return
-        recording = self._handle.recording()
-        base = recording.first.base
         # What came before and is no longer kept is told in one event.
-        before = [self._handle.snapshot()] if base else []
-        tab = Tab(
-            recording,
-            encoding,
-            anyio.current_time,
-            after=base,
-            before=before,
-        )
+        before = [self._handle.snapshot()] if base and not last else []
+        tab = Tab(recording, encoding, anyio.current_time, after=max(last, base), before=before, opening=opening)
         await tab.serve(receive, send, keepalive=self._keepalive)
 
 

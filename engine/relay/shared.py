@@ -92,6 +92,7 @@ class SharedStreams:
         """Orphans that are ours by now, and could not be read yet."""
         self._left = False
         self._creating: set[str] = set()  # what threads are at, also when nobody waits for them any more
+        self._starting: set[str] = set()  # of which nobody has said yet whether they are begun
         self._thread = anyio.CapacityLimiter(2)  # one writes, one reads
         self._creators = anyio.CapacityLimiter(math.inf)
 
@@ -114,6 +115,7 @@ class SharedStreams:
                 self._creating.discard(stream_id)
 
         async with self._thread:
+            self._starting.add(stream_id)
             self._creating.add(stream_id)  # asyncio's own cancellation leaves the thread at its work
             await anyio.to_thread.run_sync(work, limiter=self._creators)
 
@@ -121,6 +123,7 @@ class SharedStreams:
         """Ends a stream that is not begun after all, if the store has it: else browsers would wait for it."""
         self._writing[stream.id] = one = _Writing(stream, never_begun(stream.recording.first.stream_id), stream.epoch)
         one.begun = False
+        self._starting.discard(stream.id)
 
     def write(self, stream: Relayed) -> None:
         """Writes a stream that was created, from its beginning."""
@@ -129,6 +132,7 @@ class SharedStreams:
             stream.recording = _empty()
             copy = Copy(stream.recording.first)
         self._writing[stream.id] = _Writing(stream, cursor, stream.epoch, copy)
+        self._starting.discard(stream.id)
 
     async def look(self, name: str) -> Head | None:
         """What the store knows of the stream of an id, or the latest of a key. Raises `StoreFailed`."""
@@ -324,7 +328,7 @@ class SharedStreams:
         if self._left:
             return
         with anyio.move_on_after(patience):
-            while self._creating:  # noqa: ASYNC110 - threads are at it; whoever asked for it discards it
+            while self._creating or self._starting:  # noqa: ASYNC110 - threads are at it; who asked for it discards it
                 await anyio.sleep(_LOOK)
             while any(one.take() for one in self._writing.values()):
                 self._written_at = -_RENEWAL

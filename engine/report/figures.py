@@ -42,6 +42,7 @@ def figures(report: Report) -> dict[str, Any]:
                 "began": datetime.fromtimestamp(session.began, UTC).isoformat(),
                 "seconds": end - start,
                 "how": how,
+                "shared": None if session.shared is None else attrs.asdict(session.shared),
             }
             for session, start, end, how in timeline.each(goes_on=report.goes_on)
         ],

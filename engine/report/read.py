@@ -4,6 +4,7 @@ import heapq
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import attrs
 
@@ -20,6 +21,7 @@ from ..runs.journal_rows import (
     shown_id_in,
 )
 from ..runs.reading import BusyError, is_written, read_journal
+from ..runs.shared_limits import SharedLimits
 from ..runs.totals import Totals, read_totals
 from .distribution import Distribution, distribution_of
 from .timeline import Session, Timeline
@@ -229,8 +231,20 @@ def _read(journal: sqlite3.Connection, path: str, output: str, *, goes_on: bool)
 
 def _sessions(journal: sqlite3.Connection) -> list[Session]:
     table = session_table(journal)
-    rows = journal.execute(f"SELECT number, began, ended, how FROM {table} WHERE began IS NOT NULL ORDER BY began")
-    return [Session(*row) for row in rows]
+    names = tuple(attrs.fields_dict(SharedLimits))
+    shared = names if columns_in(journal, table).issuperset(names) else ("NULL",)
+    columns = ", ".join(("number", "began", "ended", "how", *shared))
+    rows = journal.execute(f"SELECT {columns} FROM {table} WHERE began IS NOT NULL ORDER BY began")
+    return [
+        Session(number, began, ended, how, _shared(dict(zip(names, told, strict=False))))
+        for number, began, ended, how, *told in rows
+    ]
+
+
+def _shared(found: dict[str, Any]) -> SharedLimits | None:
+    if not isinstance(found.get("participants"), int) or not isinstance(found.get("share"), int | float):
+        return None
+    return SharedLimits(**found)
 
 
 def _ends(journal: sqlite3.Connection) -> Iterator[float]:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import attrs
 
+from ..runs.shared_limits import SharedLimits
 from ..runs.totals import Totals
 from .distribution import Distribution
 from .read import Report
@@ -95,6 +96,11 @@ def all_rows(report: Report, files: Sequence[Report] = ()) -> tuple[Rows, ...]:
         ),
         Rows("Attempts", ("", ""), _attempts(report)),
         Rows("Sessions", ("began", "took", "ended"), _sessions(report)),
+        Rows(
+            "Shared limits",
+            ("session began", "shared with, at most", "our fair share", "budget out of reach", "spent together"),
+            _shared(report),
+        ),
         Rows(
             "Slowest requests",
             ("custom_id", "took", "first content", "output tokens", "attempts", "ended as"),
@@ -255,9 +261,37 @@ def _sessions(report: Report) -> tuple[tuple[str, ...], ...]:
     times = report.timeline
     rows: list[tuple[str, ...]] = []
     for session, start, end, how in times.each(goes_on=report.goes_on):
-        began = datetime.fromtimestamp(session.began).astimezone()
-        rows.append((began.strftime("%Y-%m-%d %H:%M:%S %Z"), duration(end - start), plain(how)))
+        rows.append((_moment(session.began), duration(end - start), plain(how)))
     if len(rows) > _MOST_SESSIONS:
         left_out = len(rows) - _MOST_SESSIONS
         rows = [(f"{left_out:,} earlier ones", duration(times.starts[left_out]), ""), *rows[left_out:]]
     return tuple(rows)
+
+
+def _shared(report: Report) -> tuple[tuple[str, ...], ...]:
+    """The sessions that shared their limits with others, the last ones."""
+    rows: list[tuple[str, ...]] = []
+    for session in report.timeline.sessions:
+        if (shared := session.shared) is not None and shared.tells:
+            others = shared.participants - 1
+            rows.append(
+                (
+                    _moment(session.began),
+                    f"{others:,} {'other' if others == 1 else 'others'}" if others > 0 else "nobody",
+                    f"{round(100 * shared.share)} %",
+                    duration(shared.unreached) if shared.unreached else "",
+                    _spent_together(shared),
+                )
+            )
+    return tuple(rows[-_MOST_SESSIONS:])
+
+
+def _spent_together(shared: SharedLimits) -> str:
+    if shared.spent_together is None:
+        return ""
+    of = "" if shared.cap_together is None else f" of {cost(shared.cap_together)}"
+    return f"{cost(shared.spent_together)}{of}"
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")

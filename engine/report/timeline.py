@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
+from ..runs.shared_limits import SharedLimits
+
 __all__ = ["Session", "Timeline"]
 
 _MOST_BINS = 60
@@ -22,6 +24,8 @@ class Session:
     """None for a session that was killed."""
     how: str | None
     """How it ended, as the journal says it: `finished`, `interrupted`, `stopped`, `cancelled` or `failed`."""
+    shared: SharedLimits | None = None
+    """Its part in a budget; None when it had none, or a release before this one ran it."""
 
 
 @attrs.frozen(kw_only=True)

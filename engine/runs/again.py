@@ -7,7 +7,21 @@ import attrs
 from ...actors.message import EMPTY
 from .transient import FAILURES
 
-__all__ = ["Again", "RunAgain", "check_failures"]
+__all__ = ["Again", "RunAgain", "check_failures", "check_stop_reasons"]
+
+_STOP_REASONS = frozenset(
+    {
+        "compaction",
+        "end_turn",
+        "max_tokens",
+        "model_context_window_exceeded",
+        "pause_turn",
+        "refusal",
+        "stop_sequence",
+        "tool_use",
+    }
+)
+"""Source: `BetaStopReason` of version 2.14 of the official Python SDK, read on 2026-11-29."""
 
 
 @attrs.frozen(kw_only=True)
@@ -25,6 +39,7 @@ class Again:
         if self.errored and self.only:
             raise ValueError("retry_errored runs all errors again, retry_only some of them: give one of the two")
         check_failures(self.only)
+        check_stop_reasons(self.stopped)
 
     @property
     def condition(self) -> tuple[str, tuple[str, ...]]:
@@ -68,3 +83,9 @@ def check_failures(names: frozenset[str]) -> None:
     """Raises `ValueError` for a name that no failure has."""
     for name in sorted(names - FAILURES - _OTHER_NAMES):
         raise ValueError(f"no error is called {name!r}; there are {', '.join(sorted(FAILURES | _OTHER_NAMES))}")
+
+
+def check_stop_reasons(names: frozenset[str]) -> None:
+    """Raises `ValueError` for a name that no stop reason has."""
+    for name in sorted(names - _STOP_REASONS):
+        raise ValueError(f"no stop reason is called {name!r}; there are {', '.join(sorted(_STOP_REASONS))}")

@@ -118,6 +118,8 @@ def open_event_files(where: str) -> EventOutput | EventDirectory:
     """
     if where == "-":
         return EventOutput()
+    if not where:
+        raise OutputError("the events have no place: name a directory for their files, or `-` for standard output")
     try:
         os.makedirs(where, exist_ok=True)
     except (FileExistsError, NotADirectoryError):

@@ -42,6 +42,7 @@ from .journal_rows import (
 )
 from .output import OutputError, StoreError
 from .session_clock import SessionClock
+from .shared_limits import SharedLimits
 from .totals import Totals, read_totals
 
 __all__ = ["HOLD", "ChangedError", "Journal", "JournalInUseError", "open_here", "remove_journal"]
@@ -219,6 +220,15 @@ class Journal:
         with self.transaction() as db:
             db.execute(f"{LOSE} state = 'begun'")
             db.execute("UPDATE session SET ended = ?, how = ? WHERE number = ?", (self.clock.now(), how, self._session))
+
+    def note_shared(self, part: SharedLimits) -> None:
+        """Notes what this session has had of limits that it shares, in place of what was noted before."""
+        columns = attrs.asdict(part)
+        with self.transaction() as db:
+            db.execute(
+                f"UPDATE session SET {', '.join(f'{name} = :{name}' for name in columns)} WHERE number = :number",
+                {**columns, "number": self._session},
+            )
 
     def close(self) -> None:
         """Closes the database and releases its lock. A journal that was removed meanwhile is there again then."""

@@ -52,6 +52,13 @@ _LATER_COLUMNS = {
     "restarted_dollars": "REAL",
     "shown_id": "TEXT",
 }
+_LATER_OF_SESSIONS = {
+    "participants": "INTEGER",
+    "share": "REAL",
+    "unreached": "REAL",
+    "spent_together": "REAL",
+    "cap_together": "REAL",
+}
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE request (
@@ -89,7 +96,13 @@ CREATE TABLE request (
     lost_input_tokens INTEGER, lost_output_tokens INTEGER, lost_dollars REAL  -- paid for without getting an answer
 ) WITHOUT ROWID;
 CREATE INDEX unanswered ON request (ordinal) WHERE state <> 'ended';
-CREATE TABLE session (number INTEGER PRIMARY KEY, began REAL NOT NULL, ended REAL, how TEXT);
+CREATE TABLE session (
+    number INTEGER PRIMARY KEY, began REAL NOT NULL, ended REAL, how TEXT,
+    participants INTEGER,   -- the most who shared the limits at once, this run included; null without a budget
+    share REAL,             -- the run's fair share, from 0 to 1, on average
+    unreached REAL,         -- seconds in which the budget could not be reached
+    spent_together REAL, cap_together REAL  -- dollars, under the budget's name
+);
 CREATE TABLE parameters (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE held (custom_id TEXT PRIMARY KEY, line BLOB NOT NULL) WITHOUT ROWID;  -- lines whose turn has not come
 """
@@ -250,9 +263,9 @@ def is_readable_format(version: str) -> bool:
     return version in (FORMAT, _OLD_FORMAT)
 
 
-def columns_in(journal: sqlite3.Connection) -> set[str]:
-    """The columns of the table `request`, which an older release may have made."""
-    return {row[1] for row in journal.execute("PRAGMA table_info(request)")}
+def columns_in(journal: sqlite3.Connection, table: str = "request") -> set[str]:
+    """The columns of a table, which an older release may have made."""
+    return {row[1] for row in journal.execute(f"PRAGMA table_info({table})")}
 
 
 def failure_in(journal: sqlite3.Connection) -> str:
@@ -284,3 +297,7 @@ def upgrade(journal: sqlite3.Connection) -> None:
     if session_table(journal) != "session":
         journal.execute("ALTER TABLE sitting RENAME TO session")
         journal.execute("UPDATE meta SET value = ? WHERE key = 'format'", (FORMAT,))
+    found = columns_in(journal, "session")
+    for name, kind in _LATER_OF_SESSIONS.items():
+        if name not in found:
+            journal.execute(f"ALTER TABLE session ADD COLUMN {name} {kind}")

@@ -67,6 +67,8 @@ class ResultFile:
         have content, which is kept."""
         if self._path == "-":
             return
+        if not self._path:
+            raise OutputError("the output has no name: give the path of the results file, or - for standard output")
         try:
             found = os.stat(self._path)
         except FileNotFoundError:

@@ -9,12 +9,12 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeAlias
 
 import anyio
 from anyio import TaskHandle, to_thread
 
-from ...actors.stream import OutputLike, Recovery, RequestLike, StreamResult, revive
+from ...actors.stream import OutputLike, OutputT, OutputT_co, Recovery, RequestLike, StreamResult, revive
 from ..engine import Engine
 from ..finish import uninterrupted
 from ..input.given import RowStream, check_source, requests_in
@@ -24,32 +24,34 @@ from ..input.reading import Columns, Reading
 from ..input.request_file import RequestFile
 from ..input.sources import Frame
 from ..input.template import Template
-from .again import Again
+from .arguments import again_by, check_run, check_taken, failures_by
 from .delivery import Delivery
 from .driver import Driver
 from .figures import Figures
 from .journal import Journal
 from .output import OutputError, ResultFile
 from .seeds import settled_order
+from .shared_limits import SharedLimits, SharedSoFar
 from .stopping import StopReason
 from .stores import Options, Resumed, Stores, open_stores
-from .too_many import MaxFailures
 from .totals import Totals
 
 __all__ = ["Run", "RunStopped", "Source", "open_run"]
 
-_LIMITS_SECONDS = 10.0  # how often the journal is told the limits
+_LOOKS_EVERY = 1.0  # seconds between two looks at who shares the limits
+_LIMITS_EVERY = 10  # such looks the journal is told of them
 
-Source = (
+Source: TypeAlias = (
     str
     | os.PathLike[str]
     | RequestFile
     | RequestPipe
-    | Iterable[RequestLike | Mapping[str, Any]]
-    | AsyncIterable[RequestLike | Mapping[str, Any]]
+    | Iterable[RequestLike[OutputT] | Mapping[str, Any]]
+    | AsyncIterable[RequestLike[OutputT] | Mapping[str, Any]]
     | Frame
 )
-"""A file's path (`-` for standard input), a file that was read, the requests themselves, or rows that become some."""
+"""A file's path (`-` for standard input), a file that was read, the requests themselves, or rows that become some. The
+output of a request of `Source[T]`, if it wants one, is a `T`."""
 
 
 class RunStopped(Exception):
@@ -67,7 +69,7 @@ class RunStopped(Exception):
 
 def open_run(
     engine: Engine,
-    source: Source,
+    source: Source[OutputT],
     output: str | os.PathLike[str],
     *,
     overwrite: bool = False,
@@ -80,14 +82,14 @@ def open_run(
     max_failures: int | str | None = None,
     skip_invalid: bool = False,
     stream_events: str | None = None,
-    schema: OutputLike[Any] | None = None,
+    schema: OutputLike[OutputT] | None = None,
     template: str | os.PathLike[str] | None = None,
     columns: Columns | None = None,
     epochs: int = 1,
     sample: int | None = None,
     shuffle: bool = False,
     seed: int | None = None,
-) -> "Run":
+) -> "Run[OutputT]":
     """Runs all requests of `source` and writes their results to `output`, in the format of Message Batches:
     `async with open_run(engine, source, output) as run`, then `async for result in run`.
 
@@ -99,7 +101,7 @@ def open_run(
     `max_tokens`, of a model without such a default, gets as much as its model gives at most in one answer.
 
     - `overwrite` starts anew.
-    - `limit` runs only the first requests, so many of them.
+    - `limit` runs only the first requests, so many of them: with `epochs` a row is several requests.
     - `ordered` writes the results in the order of the input; those that have to wait are kept in the journal.
     - `recovery` says what becomes of an answer that breaks off after content has come. A request's own counts before
       it, the engine's doesn't.
@@ -113,9 +115,10 @@ def open_run(
       50 have come. Those of earlier sessions count.
     - `skip_invalid` skips entries of a file, and rows, that are not requests.
     - `stream_events` is a directory, in which each request gets a file of its part events, or `-` for standard output.
-    - `schema` is what each answer is to be, as a request's `output` (see `StreamRequest`), where that brings none. The
-      answer as data stands as `output` beside the result in its line. A whole answer that does not fit is an error,
-      with its message; `retry_errored` has it made again.
+    - `schema` is what each answer is to be, as a request's `output` (see `StreamRequest`), where that brings none.
+      `result.output` is of that type, and None where there is none. The answer as data stands as `output`
+      beside the result in its line. A whole answer that does not fit is an error, with its message; `retry_errored` has
+      it made again.
 
     `source` may also be rows: a file of them (CSV, TSV, JSON, Parquet), any iterable of dicts, or a frame of pandas or
     polars. A row's prompt is in its column `prompt`, unless one of these says otherwise; its other columns are not
@@ -137,16 +140,14 @@ def open_run(
     failure would have failed every request, or when the first answers all broke; the running requests end before.
     Leaving the block cancels what still runs, and returns when all of it has stopped and the files are closed.
     """
+    flags = {"overwrite": overwrite, "ordered": ordered, "retry_errored": retry_errored, "skip_invalid": skip_invalid}
+    check_run(engine, output, stream_events, shuffle=shuffle, **flags)
     check_source(source)
+    check_taken(limit=limit, seed=seed)
     if schema is not None:
         from ..output import typed_output  # the machinery of types is for those who use it
 
         typed_output(schema)
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is at least 1, not {limit}")
-    for name, given in (("retry_only", retry_only), ("retry_stopped", retry_stopped)):
-        if isinstance(given, str) or not hasattr(given, "__iter__"):
-            raise TypeError(f"{name} is a list of names, such as [{str(given)!r}], not {type(given).__name__}")
     return Run(
         engine,
         source,
@@ -155,8 +156,8 @@ def open_run(
             limit=limit,
             ordered=ordered,
             recovery=recovery,
-            again=Again(errored=retry_errored, only=frozenset(retry_only), stopped=frozenset(retry_stopped)),
-            max_failures=None if max_failures is None else MaxFailures.of(max_failures),
+            again=again_by(errored=retry_errored, only=retry_only, stopped=retry_stopped),
+            max_failures=failures_by(max_failures),
             skip_invalid=skip_invalid,
             stream_events=stream_events,
             schema=schema,
@@ -166,10 +167,10 @@ def open_run(
     )
 
 
-class Run(AsyncIterator[StreamResult]):
+class Run(AsyncIterator[StreamResult[OutputT_co | None]], Generic[OutputT_co]):
     """An open run; iterate it to the end. Made by `open_run`."""
 
-    def __init__(self, engine: Engine, source: Source, output: ResultFile, options: Options) -> None:
+    def __init__(self, engine: Engine, source: Source[Any], output: ResultFile, options: Options) -> None:
         self._engine = engine
         self._source = source
         self._output = output
@@ -180,6 +181,8 @@ class Run(AsyncIterator[StreamResult]):
         self._noter: TaskHandle[None] | None = None
         self._limits_noter: TaskHandle[None] | None = None
         self._noted_limits: dict[str, dict[str, float]] = {}
+        self._shared = SharedSoFar()
+        self._noted_shared: SharedLimits | None = None
         self._finished = False
         self.figures = Figures()
         """What the run has done so far."""
@@ -202,7 +205,7 @@ class Run(AsyncIterator[StreamResult]):
         return Resumed() if self._stores is None else self._stores.resumed
 
     @property
-    def source(self) -> Source:
+    def source(self) -> Source[Any]:
         """Where the requests come from. A path becomes a file when the run is entered."""
         return self._source
 
@@ -250,19 +253,25 @@ class Run(AsyncIterator[StreamResult]):
         return self
 
     async def _keep_noting_limits(self, journal: Journal) -> None:
-        """Notes the limits that the engine learns, now and then, for those who plan. Runs until it is cancelled."""
+        """Notes the limits that the engine learns, now and then, for those who plan, and with whom they are shared.
+        Runs until it is cancelled."""
         while True:
-            await anyio.sleep(_LIMITS_SECONDS)
+            for _ in range(_LIMITS_EVERY):
+                await anyio.sleep(_LOOKS_EVERY)
+                self._shared.see(self._engine.stats().budget, _LOOKS_EVERY)
             await self._note_limits(journal)
 
     async def _note_limits(self, journal: Journal) -> None:
         pools = [pool for pool in self._engine.stats().pools if pool.limits]
         limits = {pool.name: {str(name): one.per_minute for name, one in pool.limits.items()} for pool in pools}
-        if limits == self._noted_limits:
-            return
+        shared = self._shared.so_far
         with suppress(OutputError):  # nothing is lost by it, and whoever writes an answer next tells
-            await uninterrupted(lambda: to_thread.run_sync(journal.note_limits, limits))
-            self._noted_limits = limits
+            if limits != self._noted_limits:
+                await uninterrupted(lambda: to_thread.run_sync(journal.note_limits, limits))
+                self._noted_limits = limits
+            if shared is not None and shared != self._noted_shared:
+                await uninterrupted(lambda: to_thread.run_sync(journal.note_shared, shared))
+                self._noted_shared = shared
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -289,6 +298,7 @@ class Run(AsyncIterator[StreamResult]):
     async def _close_in_thread(self) -> None:
         assert self._driver is not None
         assert self._stores is not None
+        self._shared.see(self._engine.stats().budget, 0.0)  # of the dollars, the last word
         await self._note_limits(self._stores.journal)
         stopped, drained = self._driver.stopping.stop is not None, self.figures.stopping
         how = "stopped" if stopped else "interrupted" if drained else "cancelled"
@@ -312,7 +322,7 @@ class Run(AsyncIterator[StreamResult]):
         if self._driver is not None:
             self._driver.drain()
 
-    async def __anext__(self) -> StreamResult:
+    async def __anext__(self) -> StreamResult[OutputT_co | None]:
         """The next result, which is in the file. Cancellation loses none of them."""
         delivery, driver = self._delivery, self._driver
         if delivery is None or driver is None:

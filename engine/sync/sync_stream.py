@@ -11,7 +11,6 @@ from typing_extensions import TypeVar
 from ...actors.actor import StreamActor
 from ...actors.channel import Mailbox, Policy, check_policy
 from ...actors.handle import StreamHandle, StreamView
-from ...actors.output_reader import OutputReader
 from ...actors.output_views import NOTHING, OutputView, Partial, WholeItems
 from ...actors.stream import OutputT, OutputT_co, PartEvent, RequestLike, SnapshotEvent, StreamResult
 from ..combinators.single import new_text
@@ -69,8 +68,7 @@ class SyncHandle(StreamView[OutputT_co]):
     def partials(self) -> "SyncPartialStream[OutputT_co]":
         """An iterator over the output as far as it has come: as `StreamHandle.partials`. It is for one thread."""
         view = OutputView(self._actor)
-        partial = view.partial()
-        return SyncPartialStream(_Events(self, self._read(), view), partial)
+        return SyncPartialStream(_Events(self, self._read(), view), view)
 
     def _read(self) -> Exchange[PartEvent, None]:
         """What brings its events to one thread, from the first one."""
@@ -146,8 +144,9 @@ class SyncStream(SyncHandle[OutputT_co], Incoming[PartEvent]):
 
     def partials(self) -> "SyncPartialStream[OutputT_co]":
         """An iterator over the output as far as it has come: as `Stream.partials`. What it gives changes only while
-        this thread reads on. Raises `RuntimeError` once the stream was read in another way."""
-        return SyncPartialStream(self, self._view.partial())
+        this thread reads on; only its `void` is true as soon as the answer is begun anew. Raises `RuntimeError` once
+        the stream was read in another way."""
+        return SyncPartialStream(self, self._view)
 
     def _end(self) -> None:
         super()._end()
@@ -177,7 +176,7 @@ class SyncItemStream(Iterator[ItemT_co]):
 
     @property
     def starts(self) -> int:
-        """How many answers items were given of."""
+        """As `ItemStream.starts`: what was given under a lower number is void."""
         return self._items.starts
 
     def __next__(self) -> ItemT_co:
@@ -189,14 +188,15 @@ class SyncItemStream(Iterator[ItemT_co]):
 class SyncPartialStream(Iterator[Partial[OutputT_co]]):
     """The growing output of a stream, once for each event that changed it: a `PartialStream` for synchronous code."""
 
-    def __init__(self, stream: Iterator[PartEvent], reader: OutputReader) -> None:
+    def __init__(self, stream: Iterator[PartEvent], view: OutputView) -> None:
         self._stream = stream
-        self._partial = Partial[OutputT_co](reader)
-        self._reader = reader
+        self._reader = view.partial()
+        self._is_void = view.is_void
+        self._partial = Partial[OutputT_co](self._reader, view.is_void)
         self._changes = -1
 
     def __next__(self) -> Partial[OutputT_co]:
-        while self._changes == (changes := self._reader.changes):
+        while self._changes == (changes := self._reader.changes) or self._is_void():
             next(self._stream)
         self._changes = changes
         return self._partial

@@ -12,6 +12,7 @@ from manystream.actors import (
     PartDeltaEvent,
     PartEndEvent,
     PartEvent,
+    Partial,
     PartStartEvent,
     RestartEvent,
     SnapshotEvent,
@@ -218,3 +219,16 @@ def test_how_events_are_merged_changes_nothing(sizes: list[int], in_a_tool: bool
     assert got == LINES
     assert reader.value == json.loads(whole)
     assert reader.complete
+
+
+NO_PATHS: list[Any] = [("lines", 0), ["lines"], None, 1.5, True, b"lines", {}]
+
+
+@pytest.mark.parametrize("key", NO_PATHS, ids=str)
+def test_a_path_is_given_key_by_key(key: Any) -> None:
+    partial = Partial[Any](fed(*text('{"lines": [{"a": 1}]}')), lambda: False)
+    assert partial.state("lines", -1, "a") == "complete"
+    with pytest.raises(TypeError, match=r"state\(\) takes names and numbers one by one, as in state\(\*path\), or"):
+        partial.state(key)
+    with pytest.raises(TypeError, match="not "):
+        partial.state("lines", key)

@@ -289,6 +289,7 @@ async def outputs(engine: Engine, wanted: OutputLike[Invoice]) -> list[Line]:
             assert_type(partial, Partial[Invoice])
             assert_type(partial.state("lines", -1, "sku"), ValueState)
             assert_type(partial.complete, bool)
+            assert_type(partial.void, bool)
             print(partial.value)  # noqa: T201
     assert_type(stream.result, StreamResult[Invoice])
     assert_type(stream.result.output, Invoice)
@@ -339,6 +340,21 @@ async def of_many(
         assert_type(line, Line)
     send, _ = anyio.create_memory_object_stream[PartEvent](10)
     assert_type(await engine.pipe(request, send), StreamResult[Invoice | None])
+    return found
+
+
+async def outputs_of_a_run(engine: Engine, requests: list[StreamRequest[list[Line]]]) -> list[Line]:
+    found: list[Line] = []
+    async with open_run(engine, requests, "lines.jsonl") as run:
+        async for result in run:
+            assert_type(result, StreamResult[list[Line] | None])
+            found += result.output or []
+    rows: list[dict[str, Any]] = [{"prompt": "Hi"}]
+    async with open_run(engine, rows, "invoices.jsonl", schema=OutputSpec(Invoice)) as invoices:
+        assert_type(invoices, Run[Invoice])
+        async for invoice in invoices:
+            found += invoice.output.lines if invoice.output else []
+    assert_type(open_run(engine, "prompts.jsonl", "lines.jsonl", schema=list[Line]), Run[list[Line]])
     return found
 
 
@@ -623,7 +639,7 @@ async def a_run(engine: Engine, source: Source, output: Path) -> Totals:
         async with open_run(engine, source, output, ordered=True, limit=5) as run:
             assert_type(run, Run)
             async for result in run:
-                assert_type(result, StreamResult)
+                assert_type(result, StreamResult[Any | None])
             run.drain()
         assert_type(run.figures, Figures)
         assert_type(run.figures.failures, tuple[Failure, ...])
@@ -714,6 +730,9 @@ async def for_browsers(engine: Engine, authorize: Authorize, protocol: RelayProt
         assert_type(await hub.stop("chat", reason="enough"), bool)
         await hub.settled("chat")
         await hub.drain()
+    other = StreamHub(engine)
+    await other.open()
+    await other.aclose()
     return ticket
 
 

@@ -4,11 +4,12 @@ from .agui_events import AGUIEncoder
 from .contract import Encoder
 from .native_events import NativeEncoder
 from .protocols import PROTOCOLS, Protocol, agui, encoder, native, vercel
-from .shown import Shown
+from .shown import SHOWN, Shown
 from .vercel_chunks import VercelEncoder
 
 __all__ = [
     "PROTOCOLS",
+    "SHOWN",
     "AGUIEncoder",
     "Encoder",
     "NativeEncoder",

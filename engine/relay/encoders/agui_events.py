@@ -25,17 +25,15 @@ from ....actors import (
     StreamResult,
     StreamStartEvent,
     TextPart,
-    TextPartDelta,
     ThinkingPart,
-    ThinkingPartDelta,
     ToolCallPart,
-    ToolCallPartDelta,
 )
 from ....actors.message import mended
 from ....actors.wire import json_text
 from .allowed import citation, problem_of, result_content
 from .contract import EVENT_STREAM, KEEPALIVE, OPENING
-from .frames import END, PairedText, data, present, quoted
+from .frames import data, present, quoted
+from .growing import Growing
 from .metadata import ending_metadata, usage_metadata
 from .shown import SHOWN, Shown
 
@@ -57,8 +55,7 @@ class AGUIEncoder:
         self._base = self._prefix = message_id or run_id
         self._shown = shown
         self._started = False
-        self._open: dict[int, bytes] = {}
-        """How the event of a delta begins, for each open part that was told; empty for one whose deltas are not."""
+        self._growing = Growing()
         self._names: dict[int, str] = {}
         """The ids of the messages and calls of the open parts."""
         self._message: str | None = None
@@ -69,23 +66,11 @@ class AGUIEncoder:
         self._pending: list[str] = []
         """The ids of the app's own calls that came whole."""
         self._voided = 0
-        self._text = PairedText()
 
     def feed(self, event: PartEvent, /) -> bytes:
         """The events that tell `event`; none for one that the protocol has no word for."""
         if type(event) is PartDeltaEvent:
-            opened = self._open.get(event.index)
-            if not opened:
-                return b""
-            delta = event.delta
-            if type(delta) is TextPartDelta or type(delta) is ThinkingPartDelta:
-                piece = delta.content_delta
-            elif type(delta) is ToolCallPartDelta:
-                piece = delta.args_delta
-            else:
-                return b""
-            text = self._text.quoted(event.index, piece) if piece else b""
-            return opened + text + END if text else b""
+            return self._growing.feed(event)
         match event:
             case PartStartEvent(index=index, part=part):
                 return self._begun(None) + self._begin(index, part)
@@ -116,9 +101,9 @@ class AGUIEncoder:
         """What was told is void. What is open is ended, as the protocol wants it, and named as void."""
         if not self._started:
             return self._begun(event)
-        frames = [self._cut(index) for index in tuple(self._open)]
+        frames = [self._cut(index) for index in self._growing.indexes]
         frames.append(data(type="CUSTOM", name="manystream.restart", value={"messageIds": self._told}))
-        self._text.clear()
+        self._growing.clear()
         self._message, self._has_calls, self._told, self._pending = None, False, [], []
         self._voided += 1
         self._prefix = f"{self._base}.r{self._voided}"
@@ -130,11 +115,11 @@ class AGUIEncoder:
     def _begin(self, index: int, part: Part) -> bytes:
         match part:
             case TextPart(content=text):
-                return self._written(index) + self._first(index, text)
+                return self._written(index, text)
             case ThinkingPart(content=text):
-                return self._thought(index) + self._first(index, text) if self._shown.thinking else b""
-            case ToolCallPart(args=args) | ServerToolCallPart(args=args):
-                return self._call(index, part) + self._first(index, args)
+                return self._thought(index, text) if self._shown.thinking else b""
+            case ToolCallPart() | ServerToolCallPart():
+                return self._call(index, part)
             case ServerToolResultPart():
                 name = self._new(index)
                 content = json_text(mended(result_content(part)))
@@ -162,47 +147,39 @@ class AGUIEncoder:
         self._told.append(name)
         return name
 
-    def _written(self, index: int) -> bytes:
+    def _written(self, index: int, text: str) -> bytes:
         if self._message is None or self._has_calls or self._message in self._names.values():
             self._message, self._has_calls = self._new(index), False
         name = self._names[index] = self._message
-        self._open[index] = b'data: {"type":"TEXT_MESSAGE_CONTENT","messageId":%b,"delta":' % quoted(name)
-        return data(type="TEXT_MESSAGE_START", messageId=name, role="assistant")
+        begins = b'data: {"type":"TEXT_MESSAGE_CONTENT","messageId":%b,"delta":' % quoted(name)
+        started = data(type="TEXT_MESSAGE_START", messageId=name, role="assistant")
+        return started + self._growing.begin(index, begins, text)
 
-    def _thought(self, index: int) -> bytes:
+    def _thought(self, index: int, text: str) -> bytes:
         name = self._names[index] = self._new(index)
-        self._open[index] = b'data: {"type":"REASONING_MESSAGE_CONTENT","messageId":%b,"delta":' % quoted(name)
-        return data(type="REASONING_START", messageId=name) + data(
-            type="REASONING_MESSAGE_START", messageId=name, role="reasoning"
-        )
+        begins = b'data: {"type":"REASONING_MESSAGE_CONTENT","messageId":%b,"delta":' % quoted(name)
+        started = data(type="REASONING_START", messageId=name)
+        started += data(type="REASONING_MESSAGE_START", messageId=name, role="reasoning")
+        return started + self._growing.begin(index, begins, text)
 
     def _call(self, index: int, part: ToolCallPart | ServerToolCallPart) -> bytes:
         if self._message is None:
             self._message = self._new(index)
         self._has_calls = True
         name = self._names[index] = part.tool_call_id or f"{self._prefix}.call-{index}"  # gateways leave it empty
-        begun = data(
+        started = data(
             type="TOOL_CALL_START", toolCallId=name, toolCallName=part.tool_name, parentMessageId=self._message
         )
-        opened = b'data: {"type":"TOOL_CALL_ARGS","toolCallId":%b,"delta":' % quoted(name)
         if isinstance(part, ServerToolCallPart) or self._shown.tool_arguments:
-            self._open[index] = opened
-            return begun
-        self._open[index] = b""
-        return begun + opened + quoted("{}") + END
-
-    def _first(self, index: int, piece: str) -> bytes:
-        opened = self._open.get(index)
-        text = self._text.quoted(index, piece) if opened and piece else b""
-        return opened + text + END if opened and text else b""
+            begins = b'data: {"type":"TOOL_CALL_ARGS","toolCallId":%b,"delta":' % quoted(name)
+            return started + self._growing.begin(index, begins, part.args)
+        return started + self._growing.begin(index, b"") + data(type="TOOL_CALL_ARGS", toolCallId=name, delta="{}")
 
     def _end(self, index: int, part: Part) -> bytes:
-        opened = self._open.pop(index, None)
-        if opened is None:
+        rest = self._growing.end(index)
+        if rest is None:
             return b""
         name = self._names.pop(index)
-        held = self._text.rest(index)
-        rest = opened + held + END if opened and held else b""
         match part:
             case TextPart(citations=citations):
                 return rest + data(type="TEXT_MESSAGE_END", messageId=name) + self._cited(name, citations)
@@ -231,16 +208,16 @@ class AGUIEncoder:
 
     def _cut(self, index: int) -> bytes:
         """The end of a part whose end nobody told: the answer began anew, or its process died."""
-        opened = self._open.pop(index)
+        began = self._growing.cut(index)
         name = self._names.pop(index)
-        if b'"TEXT_MESSAGE_CONTENT"' in opened:
+        if b'"TEXT_MESSAGE_CONTENT"' in began:
             return data(type="TEXT_MESSAGE_END", messageId=name)
-        if b'"REASONING_MESSAGE_CONTENT"' in opened:
+        if b'"REASONING_MESSAGE_CONTENT"' in began:
             return self._thought_out(name, None)
         return data(type="TOOL_CALL_END", toolCallId=name)
 
     def _ending(self, result: StreamResult[Any]) -> bytes:
-        frames = [self._begun(None), *(self._cut(index) for index in tuple(self._open))]
+        frames = [self._begun(None), *(self._cut(index) for index in self._growing.indexes)]
         usage = [present(model=result.model_name, **usage_metadata(result.usage))] if self._shown.usage else None
         told = ending_metadata(result, self._shown)
         told.pop("usage", None)

@@ -25,16 +25,14 @@ from ....actors import (
     StreamResult,
     StreamStartEvent,
     TextPart,
-    TextPartDelta,
     ThinkingPart,
-    ThinkingPartDelta,
     ToolCallPart,
-    ToolCallPartDelta,
     UsageEvent,
 )
 from .allowed import problem_of, result_content
 from .contract import EVENT_STREAM, KEEPALIVE, OPENING
-from .frames import END, PairedText, data, present, quoted
+from .frames import data, present, quoted
+from .growing import Growing
 from .metadata import ending_metadata, usage_metadata
 from .shown import SHOWN, Shown
 from .sources import Sources
@@ -66,30 +64,17 @@ class VercelEncoder:
         self._message_id = message_id
         self._shown = shown
         self._started = False
-        self._open: dict[int, bytes] = {}
-        """How the chunk of a delta begins, for each open part that was told; empty for one whose deltas are not."""
+        self._growing = Growing()
         self._calls: dict[int, tuple[str, str, bool]] = {}
         """The ids, names and makers (the API or the app) of the open calls."""
         self._told: set[str] = set()
         """The ids of the calls that were told."""
-        self._text = PairedText()
         self._sources = Sources()
 
     def feed(self, event: PartEvent, /) -> bytes:
         """The chunks that tell `event`; none for one that the protocol has no word for."""
         if type(event) is PartDeltaEvent:
-            opened = self._open.get(event.index)
-            if not opened:
-                return b""
-            delta = event.delta
-            if type(delta) is TextPartDelta or type(delta) is ThinkingPartDelta:
-                piece = delta.content_delta
-            elif type(delta) is ToolCallPartDelta:
-                piece = delta.args_delta
-            else:
-                return b""
-            text = self._text.quoted(event.index, piece) if piece else b""
-            return opened + text + END if text else b""
+            return self._growing.feed(event)
         match event:
             case PartStartEvent(index=index, part=part):
                 return self._begun(None) + self._begin(index, part)
@@ -124,10 +109,9 @@ class VercelEncoder:
 
     def _anew(self, event: SnapshotEvent | None) -> bytes:
         """What was told is void."""
-        self._open.clear()
+        self._growing.clear()
         self._calls.clear()
         self._told.clear()
-        self._text.clear()
         self._sources = Sources()
         return data(type="reset-step") if self._started else self._begun(event)
 
@@ -135,14 +119,13 @@ class VercelEncoder:
         return self._begin(index, part) + (self._end(index, part) if part.complete else b"")
 
     def _begin(self, index: int, part: Part) -> bytes:
-        name = f"p{index}"
         match part:
             case TextPart(content=text):
-                return self._grows(index, "text", name) + self._first(index, text)
+                return self._grows(index, "text", text)
             case ThinkingPart(content=text):
-                return self._grows(index, "reasoning", name) + self._first(index, text) if self._shown.thinking else b""
-            case ToolCallPart(args=args) | ServerToolCallPart(args=args):
-                return self._call(index, part) + self._first(index, args)
+                return self._grows(index, "reasoning", text) if self._shown.thinking else b""
+            case ToolCallPart() | ServerToolCallPart():
+                return self._call(index, part)
             case ServerToolResultPart():
                 return self._result(part)
             case RedactedThinkingPart():
@@ -158,26 +141,21 @@ class VercelEncoder:
             case _:
                 return data(type="custom", kind=f"anthropic.{part.part_kind}")
 
-    def _grows(self, index: int, kind: str, name: str) -> bytes:
-        self._open[index] = b'data: {"type":"%b-delta","id":"%b","delta":' % (kind.encode(), name.encode())
-        return data(type=f"{kind}-start", id=name)
-
-    def _first(self, index: int, piece: str) -> bytes:
-        opened = self._open.get(index)
-        text = self._text.quoted(index, piece) if opened and piece else b""
-        return opened + text + END if opened and text else b""
+    def _grows(self, index: int, kind: str, text: str) -> bytes:
+        begins = b'data: {"type":"%b-delta","id":"p%d","delta":' % (kind.encode(), index)
+        return data(type=f"{kind}-start", id=f"p{index}") + self._growing.begin(index, begins, text)
 
     def _call(self, index: int, part: ToolCallPart | ServerToolCallPart) -> bytes:
         by_api = isinstance(part, ServerToolCallPart)
         call_id = part.tool_call_id or f"call-{index}"  # gateways leave it empty
         self._calls[index] = (call_id, part.tool_name, by_api)
         self._told.add(call_id)
-        shown = by_api or self._shown.tool_arguments
-        opened = b'data: {"type":"tool-input-delta","toolCallId":%b,"inputTextDelta":' % quoted(call_id)
-        self._open[index] = opened if shown else b""
-        return data(
+        started = data(
             type="tool-input-start", toolCallId=call_id, toolName=part.tool_name, providerExecuted=by_api or None
         )
+        begins = b'data: {"type":"tool-input-delta","toolCallId":%b,"inputTextDelta":' % quoted(call_id)
+        shown = by_api or self._shown.tool_arguments
+        return started + self._growing.begin(index, begins if shown else b"", part.args)
 
     def _result(self, part: ServerToolResultPart) -> bytes:
         content = result_content(part)
@@ -188,11 +166,9 @@ class VercelEncoder:
         return data(type="tool-output-available", toolCallId=part.tool_call_id, output=content, providerExecuted=True)
 
     def _end(self, index: int, part: Part) -> bytes:
-        opened = self._open.pop(index, None)
-        if opened is None:
+        rest = self._growing.end(index)
+        if rest is None:
             return b""
-        held = self._text.rest(index)
-        rest = opened + held + END if opened and held else b""
         name = f"p{index}"
         match part:
             case TextPart(citations=citations):
@@ -222,7 +198,7 @@ class VercelEncoder:
         return data(type="tool-input-available", **told, input=arguments if shown else {})
 
     def _ending(self, result: StreamResult[Any]) -> bytes:
-        frames = [self._begun(None), *(self._cut(index) for index in tuple(self._open)), data(type="finish-step")]
+        frames = [self._begun(None), *(self._cut(index) for index in self._growing.indexes), data(type="finish-step")]
         metadata = ending_metadata(result, self._shown)
         problem = problem_of(result)
         match result.state:
@@ -242,9 +218,9 @@ class VercelEncoder:
 
     def _cut(self, index: int) -> bytes:
         """The end of a part whose end nobody told: its process died."""
-        opened = self._open.pop(index)
+        began = self._growing.cut(index)
         if call := self._calls.pop(index, None):
             call_id, name, by_api = call
             told = present(toolCallId=call_id, toolName=name, providerExecuted=by_api or None)
             return data(type="tool-input-error", **told, input="", errorText=_CUT)
-        return data(type="text-end" if b'"text-delta"' in opened else "reasoning-end", id=f"p{index}")
+        return data(type="text-end" if b'"text-delta"' in began else "reasoning-end", id=f"p{index}")

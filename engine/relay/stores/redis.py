@@ -1,7 +1,11 @@
 """Streams on a Redis server: for processes on any number of machines.
 
 A stream is a hash of what is known of it and a sorted set of its entries. What decides (append, claim) is a script of
-the server's, so that it happens at once; the clock is the server's too.
+the server's, so that it happens at once.
+
+The clock is the server's too, so that those of the machines need not agree; but it may be set. So the leases stand in a
+hash, until when each is good, and all move on by the time in which nobody wrote, or by which the clock was set back. A
+lease that Redis itself lets run out would be gone in that moment, and the streams of processes that live with it.
 """
 
 import json
@@ -17,18 +21,44 @@ from .contract import Head, Row, StoreFailed, Written
 
 __all__ = ["RedisStore"]
 
-_PREFIX = "manystream:relay:1:"
+_PREFIX = "manystream:relay:2:"
 _SECONDS = 2.0  # for the server to answer
 _WATCHED = 3.0  # seconds for which a note that a stream is read counts
+_PASSES = 2.0  # seconds in which somebody writes, else time does not count
 _KEPT = 86400  # seconds for which a stream is kept that nobody ended
 _FIELDS = ("key", "run_id", "epoch", "ended", "request")
 
 # KEYS: none that the script names by itself, as all keys of a store live on one server.
-_WRITE = """
-local prefix, owner, lease, retention = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+# Each script begins so: with the time, and with the owners whose leases are good.
+_CLOCK = f"""
+local prefix = ARGV[1]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-redis.call('SET', prefix .. 'owner:' .. owner, '1', 'PX', math.ceil(lease * 1000))
+local skipped = now - tonumber(redis.call('GET', prefix .. 'clock') or now)
+if 0 <= skipped and skipped <= {_PASSES} then
+    skipped = 0
+end
+redis.call('SET', prefix .. 'clock', string.format('%.6f', now), 'EX', {_KEPT})
+local lives, leases = {{}}, redis.call('HGETALL', prefix .. 'leases')
+for i = 1, #leases, 2 do
+    local good_till = tonumber(leases[i + 1]) + skipped
+    if good_till < now then
+        redis.call('HDEL', prefix .. 'leases', leases[i])
+    else
+        lives[leases[i]] = true
+        if skipped ~= 0 then
+            redis.call('HSET', prefix .. 'leases', leases[i], string.format('%.6f', good_till))
+        end
+    end
+end
+"""
+_RENEW = f"""
+{_CLOCK}
+local owner = ARGV[2]
+redis.call('HSET', prefix .. 'leases', owner, string.format('%.6f', now + tonumber(ARGV[3])))
+redis.call('EXPIRE', prefix .. 'leases', {_KEPT})
+"""
+_APPEND = """
 local lost, input = {}, cjson.decode(ARGV[5])
 for i, row in ipairs(input.rows) do
     local hash = prefix .. 'stream:' .. row[1]
@@ -50,7 +80,7 @@ for i, row in ipairs(input.rows) do
 end
 for _, name in ipairs(input.reading) do
     if redis.call('EXISTS', prefix .. 'stream:' .. name) == 1 then
-        redis.call('HSET', prefix .. 'stream:' .. name, 'watched', tostring(now))
+        redis.call('HSET', prefix .. 'stream:' .. name, 'watched', string.format('%.6f', now))
     end
 end
 local own, orphans = {}, {}
@@ -60,21 +90,27 @@ for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'running')) do
     if not found[1] then
         redis.call('SREM', prefix .. 'running', name)
     elseif found[1] == owner then
-        local watched = found[2 + 1] and now - tonumber(found[3]) < tonumber(input.watched)
+        local watched = found[3] and math.abs(now - tonumber(found[3])) < tonumber(input.watched)
         if found[2] or watched then
             own[#own + 1] = {name, found[2] or false, watched and true or false}
         end
-    elseif redis.call('EXISTS', prefix .. 'owner:' .. found[1]) == 0 then
+    elseif not lives[found[1]] then
         orphans[#orphans + 1] = name
     end
 end
 return cjson.encode({lost = lost, own = own, orphans = orphans})
 """
-_CLAIM = """
-local prefix, name, epoch, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+_WRITE = f"""
+{_RENEW}
+local retention = ARGV[4]
+{_APPEND}
+"""
+_CLAIM = f"""
+{_CLOCK}
+local name, epoch, owner = ARGV[2], ARGV[3], ARGV[4]
 local hash = prefix .. 'stream:' .. name
 local found = redis.call('HMGET', hash, 'epoch', 'ended', 'owner')
-if found[1] ~= epoch or found[2] or redis.call('EXISTS', prefix .. 'owner:' .. found[3]) == 1 then
+if found[1] ~= epoch or found[2] or lives[found[3]] then
     return 0
 end
 redis.call('HSET', hash, 'epoch', tostring(tonumber(epoch) + 1), 'owner', owner)
@@ -101,6 +137,7 @@ class RedisStore:
         self._url = url
         self._lock = Lock()
         self._opened: Any = None
+        self._renew: Any = None
         self._write: Any = None
         self._claim: Any = None
 
@@ -120,6 +157,7 @@ class RedisStore:
                     self._opened = self._redis.Redis.from_url(
                         self._url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS, decode_responses=True
                     )
+                    self._renew = self._opened.register_script(_RENEW)
                     self._write = self._opened.register_script(_WRITE)
                     self._claim = self._opened.register_script(_CLAIM)
                 client = self._opened
@@ -138,7 +176,7 @@ class RedisStore:
 
         def work(client: Any) -> None:
             with client.pipeline() as pipe:
-                pipe.set(f"{_PREFIX}owner:{owner}", "1", px=max(1, round(lease * 1000)))
+                self._renew(args=[_PREFIX, owner, lease], client=pipe)
                 pipe.hset(f"{_PREFIX}stream:{head.id}", mapping=fields)
                 pipe.expire(f"{_PREFIX}stream:{head.id}", _KEPT)
                 pipe.sadd(f"{_PREFIX}running", head.id)
@@ -230,7 +268,7 @@ class RedisStore:
         """See `Store`."""
 
         def work(client: Any) -> None:
-            client.delete(f"{_PREFIX}owner:{owner}")
+            client.hdel(f"{_PREFIX}leases", owner)
 
         self._run(work)
 

@@ -1,4 +1,9 @@
-"""Streams in one SQLite file: for the processes of one machine. No server is needed."""
+"""Streams in one SQLite file: for the processes of one machine. No server is needed.
+
+Leases are told by the clock that all processes of a machine share and nobody sets: seconds since it was started. By the
+wall clock, one that is set forward would make orphans of streams that live. After a restart of the machine the clock
+begins anew, and a lease that was renewed at a time that has not come yet is void.
+"""
 
 import os
 import sqlite3
@@ -15,21 +20,22 @@ __all__ = ["SQLiteStore"]
 
 _T = TypeVar("_T")
 
-_VERSION = 1
+_VERSION = 2
 _PATIENCE = 5.0  # seconds for which another process may hold the file
+_AGAIN = 0.01  # seconds between two tries to turn the write-ahead log on
 _WATCHED = 3.0  # seconds for which a note that a stream is read counts
 _SCHEMA = """
 create table if not exists streams(
     id text primary key, key text, run_id text not null, owner text not null, epoch integer not null,
-    seq integer not null default 0, made real not null, ended real, stop text, watched real not null default 0,
-    request text);
-create index if not exists streams_by_key on streams(key, made);
+    seq integer not null default 0, ended real, stop text, watched real not null default 0, request text);
+create index if not exists streams_by_key on streams(key);
 create index if not exists streams_by_owner on streams(owner) where ended is null;
 create table if not exists entries(
     id text not null, first integer not null, seq integer not null, epoch integer not null, text text not null,
     primary key(id, first)) without rowid;
-create table if not exists owners(owner text primary key, until real not null);
+create table if not exists owners(owner text primary key, renewed real not null, until real not null);
 """
+_ALIVE = "exists (select 1 from owners where owners.owner = streams.owner and ? between renewed and until)"
 _HEAD = "id, key, run_id, epoch, ended is not null, request"
 
 
@@ -43,6 +49,7 @@ class SQLiteStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
+        self._clock = time.monotonic
         self._lock = Lock()
         self._opened: sqlite3.Connection | None = None
 
@@ -55,7 +62,7 @@ class SQLiteStore:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
             connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             try:
-                connection.execute("pragma journal_mode=wal")
+                _turn_on_wal(connection)
                 connection.execute("pragma synchronous=normal")
                 (version,) = connection.execute("pragma user_version").fetchone()
                 if version not in (0, _VERSION):
@@ -84,13 +91,13 @@ class SQLiteStore:
 
     def create(self, head: Head, owner: str, lease: float) -> None:
         """See `Store`."""
-        now = time.time()
-        values = head.id, head.key, head.run_id, owner, head.epoch, now, head.request
+        values = head.id, head.key, head.run_id, owner, head.epoch, head.request
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute("insert or replace into owners values(?, ?)", (owner, now + lease))
+            now = self._clock()  # once the file is ours: no other process has renewed its lease after that
+            connection.execute("insert or replace into owners values(?, ?, ?)", (owner, now, now + lease))
             connection.execute(
-                "insert into streams(id, key, run_id, owner, epoch, made, request) values(?, ?, ?, ?, ?, ?, ?)", values
+                "insert into streams(id, key, run_id, owner, epoch, request) values(?, ?, ?, ?, ?, ?)", values
             )
 
         self._run(work)
@@ -101,7 +108,7 @@ class SQLiteStore:
         def work(connection: sqlite3.Connection) -> Head | None:
             found = connection.execute(f"select {_HEAD} from streams where id = ?", (name,)).fetchone()
             if found is None:
-                query = f"select {_HEAD} from streams where key = ? order by made desc limit 1"
+                query = f"select {_HEAD} from streams where key = ? order by rowid desc limit 1"
                 found = connection.execute(query, (name,)).fetchone()
             return None if found is None else _head(found)
 
@@ -109,30 +116,29 @@ class SQLiteStore:
 
     def write(self, owner: str, lease: float, rows: Sequence[Row], reading: Sequence[str], retention: float) -> Written:
         """See `Store`."""
-        now = time.time()
 
         def work(connection: sqlite3.Connection) -> Written:
+            now, wall = self._clock(), time.time()
             execute = connection.execute
-            execute("insert or replace into owners values(?, ?)", (owner, now + lease))
-            lost = {row.id for row in rows if not _appended(connection, row, now)}
+            execute("insert or replace into owners values(?, ?, ?)", (owner, now, now + lease))
+            lost = {row.id for row in rows if not _appended(connection, row, wall)}
             connection.executemany("update streams set watched = ? where id = ?", [(now, name) for name in reading])
-            execute("delete from entries where id in (select id from streams where ended < ?)", (now - retention,))
-            execute("delete from streams where ended < ?", (now - retention,))
-            execute("delete from owners where until < ? and owner not in (select owner from streams)", (now - 60,))
+            execute("delete from entries where id in (select id from streams where ended < ?)", (wall - retention,))
+            execute("delete from streams where ended < ?", (wall - retention,))
+            execute("delete from owners where not ? between renewed and until", (now,))
             own = execute(
                 "select id, stop, watched from streams where owner = ? and ended is null"
-                " and (stop is not null or watched > ?)",
-                (owner, now - _WATCHED),
+                " and (stop is not null or watched between ? and ?)",
+                (owner, now - _WATCHED, now),
             ).fetchall()
             orphans = execute(
-                f"select {_HEAD} from streams where ended is null and owner != ? and not exists"
-                " (select 1 from owners where owners.owner = streams.owner and until >= ?)",
+                f"select {_HEAD} from streams where ended is null and owner != ? and not {_ALIVE}",
                 (owner, now),
             ).fetchall()
             return Written(
                 frozenset(lost),
                 {name: stop for name, stop, _ in own if stop is not None},
-                frozenset(name for name, _, watched in own if watched > now - _WATCHED),
+                frozenset(name for name, _, watched in own if now - _WATCHED <= watched <= now),
                 [_head(found) for found in orphans],
             )
 
@@ -157,8 +163,8 @@ class SQLiteStore:
         def work(connection: sqlite3.Connection) -> bool:
             claimed = connection.execute(
                 "update streams set owner = ?, epoch = epoch + 1 where id = ? and epoch = ? and ended is null"
-                " and not exists (select 1 from owners where owners.owner = streams.owner and until >= ?)",
-                (owner, head.id, head.epoch, time.time()),
+                f" and not {_ALIVE}",
+                (owner, head.id, head.epoch, self._clock()),
             )
             return claimed.rowcount == 1
 
@@ -191,12 +197,26 @@ class SQLiteStore:
                 opened.close()
 
 
-def _appended(connection: sqlite3.Connection, row: Row, now: float) -> bool:
+def _turn_on_wal(connection: sqlite3.Connection) -> None:
+    """Turns the write-ahead log on. Where another process is about to write without it, as one is that opens the file
+    at the same time, SQLite refuses at once, whatever its timeout: so the wait is here."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("pragma journal_mode=wal")
+            return
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+        time.sleep(_AGAIN)
+
+
+def _appended(connection: sqlite3.Connection, row: Row, wall: float) -> bool:
     """Appends an entry, if its writer is the stream's and it follows. Returns whether it is there."""
     entry = row.entry
     moved = connection.execute(
         "update streams set seq = ?, ended = ? where id = ? and epoch = ? and ended is null and seq = ?",
-        (entry.seq, now if entry.ends else None, row.id, row.epoch, entry.first_seq - 1),
+        (entry.seq, wall if entry.ends else None, row.id, row.epoch, entry.first_seq - 1),
     )
     if moved.rowcount == 1:
         values = row.id, entry.first_seq, entry.seq, row.epoch, entry.text

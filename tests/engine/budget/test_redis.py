@@ -17,6 +17,7 @@ from manystream import AnthropicModel, Engine, RedisBudget
 from manystream.engine.budget.budget import CarrierFailed
 from manystream.engine.budget.dollars import Spending
 from manystream.engine.budget.messages import Report, Use
+from manystream.engine.budget.posts import post_of
 from manystream.engine.simulator import Simulator
 from manystream.engine.simulator.service.conditions import Conditions, ServiceLimits
 
@@ -155,6 +156,28 @@ async def test_many_at_once_lose_nothing_and_are_not_held_up(server: Server) -> 
     assert sorted(took)[len(took) // 2] < 0.2
     for budget in budgets:
         await budget.aclose()
+
+
+@PACKAGE
+@SERVER
+@pytest.mark.slow
+@pytest.mark.anyio
+async def test_one_that_dies_in_the_middle_holds_nobody_up(server: Server) -> None:
+    """What it left there is booked by the next, half a second later; then nobody waits for it."""
+    budget = RedisBudget(server.url)
+    await budget.exchange("account", report())
+    client = budget._client  # pyright: ignore[reportPrivateUsage]
+    (key,) = client.keys("*")
+    seconds, microseconds = client.time()
+    client.hset(key, "clerk", f"{1000 * seconds + microseconds // 1000 + 500} another")
+    client.hset(key, "report another", post_of(report("another")))
+    begun = time.perf_counter()
+    assert (await budget.exchange("account", report(number=1))).participants == 2
+    assert time.perf_counter() - begun > 0.4
+    assert set(client.hkeys(key)) == {b"version", b"state", b"grant another"}
+    assert (await budget.exchange("account", report("another"))).participants == 2
+    assert set(client.hkeys(key)) == {b"version", b"state"}
+    await budget.aclose()
 
 
 @PACKAGE

@@ -120,6 +120,15 @@ def test_help_tells_the_exit_status() -> None:
             "--max-failures is a number of failures such as 20, or a share of the answers such as 5%, not 'some'",
         ),
         (
+            ["in.jsonl", "-o", "out.jsonl", *MODEL, "--retry-stopped", "max_tokens,bogus"],
+            "--retry-stopped: no stop reason is called 'bogus'; there are compaction, end_turn, max_tokens,"
+            " model_context_window_exceeded, pause_turn, refusal, stop_sequence, tool_use",
+        ),
+        (
+            ["in.jsonl", "-o", "", *MODEL],
+            "the output has no name: give the path of the results file, or - for standard output",
+        ),
+        (
             ["in.jsonl", "-o", "out.jsonl", *MODEL, "--retry-errored", "--retry-only", "api_error"],
             "--retry-errored runs all errors again, --retry-only some of them: give one of the two",
         ),

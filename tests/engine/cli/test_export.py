@@ -79,6 +79,18 @@ def test_rows_of_a_file(results: str) -> None:
     assert Path("out.data").read_bytes() == Path("out.jsonl").read_bytes()
 
 
+def test_a_price_that_was_unknown(results: str) -> None:
+    for more, dollars in (((), ""), (("--price", "m=200000,0"), "1.0"), (("--price", "other=3,4"), "")):
+        assert export(results, "-o", "t.csv", *more).exit_code == 0
+        assert [row["cost_usd"] for row in table("t.csv")] == [dollars] * 2
+    done = export(results, "-o", "u.csv", "--price", "m=free")
+    assert (done.exit_code, done.stderr.splitlines()) == (
+        2,
+        ["error: --price 'm=free' is not MODEL=IN,OUT, in dollars per million tokens, such as claude-opus-5-5=4,20"],
+    )
+    assert not Path("u.csv").exists()
+
+
 def test_standard_output_and_input(results: str) -> None:
     done = export(results, "-o", "-")
     assert (done.exit_code, done.stderr) == (0, "")

@@ -181,7 +181,11 @@ async def test_the_request_goes_on_as_it_is() -> None:
             await stream.until_done()
     plain = Upstream(stream_reply(TEXT))
     sdk = anthropic.AsyncAnthropic(
-        api_key="key", base_url="http://up", http_client=httpx2.AsyncClient(transport=plain), max_retries=0
+        api_key="key",
+        base_url="http://up",
+        http_client=httpx2.AsyncClient(transport=plain),
+        max_retries=0,
+        open_telemetry=False,  # as ours: the engine tells of a request, and no header of it goes on
     )
     async with sdk.messages.stream(**ASK, extra_headers=extra, extra_body={"newer": {"than": "we"}}) as stream:
         await stream.until_done()

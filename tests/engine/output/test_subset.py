@@ -86,7 +86,7 @@ def test_what_narrows_a_value_down_goes_into_its_description(given: dict[str, An
         ({"type": "array", "items": [{"type": "string"}]}, "the output is a tuple"),
         ({"type": "array"}, "an item of the output may hold anything"),
         ({"enum": [{"a": 1}]}, "one of given values"),
-        ({"enum": []}, "one of given values"),
+        ({"enum": []}, "one of no values"),
         ({"not": {"type": "string"}}, "uses 'not'"),
         ({"description": "?"}, "does not say what it is"),
         ({"$ref": "https://example.com/schema"}, "is not in the schema"),

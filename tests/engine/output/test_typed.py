@@ -523,6 +523,25 @@ def test_a_spec_says_what_is_wrong_with_it(arguments: Any, error: type[Exception
         OutputSpec(int, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("params", "via", "words"),
+    [
+        ({"output_config": 3}, "format", "output_config is a mapping"),
+        ({"output_config": "low"}, "format", "output_config is a mapping"),
+        ({"tools": 3}, "tool", "tools is a list of tools"),
+        ({"tools": {"name": "f"}}, "tool", "tools is a list of tools"),
+    ],
+)
+def test_parameters_that_take_no_output_in_are_named(params: dict[str, Any], via: Any, words: str) -> None:
+    output = typed_output(OutputSpec(list[int], via=via))
+    with pytest.raises(TypeError, match=words):
+        output.asked_of(params, StreamRequest("Hi"))
+
+
+def test_tools_that_are_no_mappings_are_the_api_s_to_refuse() -> None:
+    assert typed_output(OutputSpec(int, via="tool")).asked_of({"tools": [3]}, StreamRequest("Hi"))["tools"][0] == 3
+
+
 @pytest.mark.parametrize("name", ["größe", "a b", "", "x" * 65])
 def test_names_that_no_tool_can_have_are_refused(name: str) -> None:
     pytest.importorskip("jsonschema_rs")

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.support.asgi import Browser, frames_of
+from tests.support.asgi import Browser, frames_of, told
 from tests.support.engines import engine_in_memory
 from tests.support.virtual import virtual_backends
 
@@ -51,6 +51,35 @@ async def test_a_handle_is_told_from_its_beginning_whenever_the_browser_comes() 
         late = await Browser(relay_response(handle)).alone()  # what came is kept in one piece by now
         assert [event for _, event, _ in frames_of(late.body)] == ["snapshot", "stream_end"]
         assert frames_of(late.body)[0][2]["parts"][0]["text"] == WORDS
+
+
+@pytest.mark.parametrize("cut", [0.5, 2.0, 5.0])
+async def test_an_event_source_that_comes_back_to_a_handle_goes_on_where_it_was(cut: float) -> None:
+    async with engine_saying() as engine, anyio.create_task_group() as tasks:
+        handle = engine.submit("count")
+        first = Browser(relay_response(handle)).among(tasks)
+        await anyio.sleep(cut)
+        first.leave()
+        await first.over.wait()
+        last = frames_of(first.body)[-1][0]
+        rest = await Browser(relay_response(handle), headers=[("Last-Event-ID", last)]).alone()
+        assert told(first.body + rest.body) == WORDS
+        assert "reset" not in [event for _, event, _ in frames_of(rest.body)]
+        whole = frames_of(rest.body)[-1][0]
+        assert (await Browser(relay_response(handle), headers=[("Last-Event-ID", whole)]).alone()).status == 204
+        late = await Browser(relay_response(handle), headers=[("Last-Event-ID", last)]).alone()
+        assert [event for _, event, _ in frames_of(late.body)] == ["reset", "snapshot", "stream_end"]
+
+
+async def test_one_that_comes_back_to_another_stream_or_with_a_strange_id_forgets_what_it_has() -> None:
+    async with engine_saying("one", "two") as engine:
+        first = await Browser(relay_response(engine.submit("count"))).alone()
+        handle = engine.submit("count")
+        for last in (frames_of(first.body)[-1][0], "1-3", "nonsense", "abcdef-1-999"):
+            again = await Browser(relay_response(handle), headers=[("Last-Event-ID", last)]).alone()
+            assert frames_of(again.body)[0][1] == "reset"
+            parts = [part for _, _, data in frames_of(again.body) for part in data.get("parts", ())]
+            assert again.text + "".join(part["text"] for part in parts) == "two"
 
 
 async def test_one_that_began_anew_is_told_with_what_it_is_now() -> None:

@@ -47,6 +47,30 @@ async def test_a_browser_reads_a_stream_from_its_beginning_to_its_end() -> None:
         assert browser.finished
 
 
+async def test_a_hub_is_opened_and_closed_in_different_tasks_too() -> None:
+    simulator = Simulator(tokens_per_second=6.0)
+    simulator.script([WORDS] * 2)
+    async with engine_in_memory(simulator, grace=0) as engine:
+        hub = StreamHub(engine, grace=0)
+        await hub.aclose()  # it was never opened
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hub.open)
+        assert (await Browser(hub.response((await hub.start("count")).id)).alone()).text == WORDS
+        with pytest.raises(RuntimeError, match="once"):
+            await hub.open()
+        tab = Browser(hub.response((await hub.start("count")).id))
+        async with anyio.create_task_group() as tasks:
+            tab.among(tasks)
+            await tab.until(lambda tab: b"part_delta" in tab.body)
+            tasks.start_soon(hub.aclose)
+            tasks.start_soon(hub.aclose)
+        assert b"retry: " in tab.body
+        assert engine.stats().running == 0
+        await hub.aclose()
+        with pytest.raises(RuntimeError, match="going away"):
+            await hub.start("count")
+
+
 @pytest.mark.parametrize("cut", [0.5, 2.0, 5.0])
 async def test_one_that_was_cut_goes_on_at_the_very_event(cut: float) -> None:
     async with hub_of() as (_, hub), anyio.create_task_group() as tasks:

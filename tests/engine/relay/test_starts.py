@@ -14,6 +14,9 @@ from tests.support.asgi import Browser, frames_of
 from tests.support.engines import engine_in_memory
 
 from manystream import Simulator, StreamHub, StreamResult
+from manystream.actors.channel import Audience, EventLog, Recording
+from manystream.engine.relay.relayed import Relayed
+from manystream.engine.relay.shared import SharedStreams
 from manystream.engine.relay.stores import Head, SQLiteStore, StoreFailed
 
 pytestmark = pytest.mark.anyio
@@ -118,6 +121,30 @@ async def test_a_start_is_sent_once_the_store_has_it(tmp_path: Path) -> None:
             tab = Browser(hub.response("chat", authorize=yes))
         assert tab.text == "hello"
         assert len(simulator.requests) == 1
+
+
+async def test_who_leaves_the_store_waits_until_it_is_said_whether_a_stream_begins(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "relay.db")
+    shared = SharedStreams(
+        store,
+        "owner",
+        anyio.current_time,
+        lease=10.0,
+        retention=60.0,
+        logged=False,
+        go_on=lambda head, stream: None,
+        told=lambda stream, result: None,
+    )
+    await shared.create("ms-1", "chat", "run", None)
+    stream = Relayed("ms-1", "chat", Recording(EventLog("s"), Audience(lambda _: None)), anyio.current_time)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(shared.leave, 5.0)
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        shared.discard(stream)
+    head = SQLiteStore(tmp_path / "relay.db").look("chat")
+    assert head is not None
+    assert head.ended
 
 
 @pytest.mark.parametrize("left", [False, True])

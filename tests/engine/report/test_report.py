@@ -127,6 +127,45 @@ def test_spans_cover_all_values() -> None:
 # -- how it is told
 
 
+def test_with_whom_the_limits_were_shared() -> None:
+    """Each session that shared them says so, in the table, the page and the figures."""
+    write_journal(
+        Path("out.jsonl.journal"),
+        [answered("a", BEGAN + 5)],
+        [(BEGAN + 100 * number, BEGAN + 100 * number + 50, "finished") for number in range(4)],
+    )
+    with closing(sqlite3.connect("out.jsonl.journal")) as journal, journal:
+        for name in ("participants", "share", "unreached", "spent_together", "cap_together"):
+            journal.execute(f"ALTER TABLE session ADD COLUMN {name}")
+        told = "UPDATE session SET (participants, share, unreached, spent_together, cap_together) = "
+        journal.execute(f"{told} (1, 1.0, 0, NULL, NULL) WHERE number = 2")
+        journal.execute(f"{told} (3, 0.335, 0, NULL, NULL) WHERE number = 3")
+        journal.execute(f"{told} (1, 1.0, 12.0, 3.5, 5.0) WHERE number = 4")
+    lines = [" ".join(line.split()) for line in command("out.jsonl").stdout.splitlines()]
+    begin = lines.index("Shared limits")
+    shared = [line for line in lines[begin : begin + 8] if "UTC" in line or "2026" in line]
+    assert len(shared) == 2
+    assert shared[0].endswith("2 others 34 %")
+    assert shared[1].endswith("nobody 100 % 12 s $3.50 of $5.00")
+    text = page(read_report("out.jsonl"))
+    assert "Shared limits" in text
+    assert "$3.50 of $5.00" in text
+    figures = json.loads(command("out.jsonl", "--json").stdout)["sessions"]
+    assert figures[0]["shared"] is None
+    assert figures[3]["shared"] == {
+        "participants": 1,
+        "share": 1.0,
+        "unreached": 12.0,
+        "spent_together": 3.5,
+        "cap_together": 5.0,
+    }
+
+
+def test_limits_that_nobody_shared_are_not_told() -> None:
+    report_of([answered("a", BEGAN + 5)], [(BEGAN, BEGAN + 9, "finished")])
+    assert "Shared limits" not in command("out.jsonl").stdout
+
+
 def test_tables_on_a_terminal() -> None:
     write_journal(
         Path("out.jsonl.journal"), made_up_rows(500, began=BEGAN, seconds=60), [(BEGAN, BEGAN + 60, "finished")]
@@ -153,7 +192,7 @@ def test_json() -> None:
     assert told["times"]["gap_p50"] is None
     assert told["slowest"][0]["custom_id"] == "a"
     assert (told["seconds"], told["output_tokens_per_second"]) == (9, 10 / 9)
-    assert told["sessions"] == [{"began": "2026-09-21T14:13:20+00:00", "seconds": 9, "how": "finished"}]
+    assert told["sessions"] == [{"began": "2026-09-21T14:13:20+00:00", "seconds": 9, "how": "finished", "shared": None}]
     assert (told["totals"]["exact"], told["totals"]["total_dollars"], told["goes_on"]) == (True, 0.5, False)
     assert not {"bins", "spans", "starts"} & keys(told)
 

@@ -1,18 +1,21 @@
 """What a hub relies on in a store: one writer at a time, entries in order and once, orphans claimed once."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 from tests.support.redis_server import NEEDS_REDIS, redis_server
 
 from manystream.actors.channel import Entry
-from manystream.engine.relay.stores import Head, Row, SQLiteStore, Store, StoreFailed, Written, store_of
+from manystream.engine.relay.stores import Head, Row, SQLiteStore, Store, StoreFailed, Written, redis, store_of
 from manystream.engine.relay.stores.redis import RedisStore
 
 Make = Callable[[], Store]
@@ -120,6 +123,105 @@ def test_what_is_released_is_an_orphan_at_once(make: Make) -> None:
     assert [head.id for head in write(two, "b").orphans] == [HEAD.id]
 
 
+def set_clocks(monkeypatch: pytest.MonkeyPatch, stores: list[Store]) -> Callable[[float], None]:
+    """Sets the clock by which the stores of one place tell leases, now and again."""
+    if isinstance(stores[0], SQLiteStore):
+
+        def set_own(now: float) -> None:
+            for store in stores:
+                monkeypatch.setattr(store, "_clock", lambda: now)
+
+        return set_own
+    for script in ("_RENEW", "_WRITE", "_CLAIM"):
+        given = getattr(redis, script)
+        assert "redis.call('TIME')" in given
+        monkeypatch.setattr(redis, script, given.replace("redis.call('TIME')", "redis.call('LRANGE', 'time', 0, 1)"))
+    server: Any = import_module("redis").Redis.from_url(cast("Any", stores[0])._url)
+
+    def set_clock(now: float) -> None:
+        server.execute_command("DEL", "time")
+        server.execute_command("RPUSH", "time", int(now), round(now % 1 * 1e6))
+
+    return set_clock
+
+
+def test_a_lease_runs_out_in_its_time_and_not_before(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = [make(), make()]
+    set_clock = set_clocks(monkeypatch, stores)
+    one, two = stores
+    set_clock(1000.0)
+    one.create(HEAD, "a", 10.0)
+    for now in (1001.0, 1003.0, 1005.0, 1007.0, 1009.0, 1009.9):
+        set_clock(now)
+        assert write(two, "b").orphans == [], now
+        assert not two.claim(HEAD, "b"), now
+    set_clock(1010.1)
+    assert write(two, "b").orphans == [HEAD]
+    assert two.claim(HEAD, "b")
+
+
+@NEEDS_REDIS
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_server_s_clock_that_is_set_takes_no_stream_over_and_leaves_none_for_ever(
+    step: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with redis_server(tmp_path) as url:
+        one, two = RedisStore(url), RedisStore(url)
+        set_clock = set_clocks(monkeypatch, [one, two])
+        set_clock(5000.0)
+        one.create(HEAD, "a", 10.0)
+        two.create(attrs.evolve(HEAD, id="ms-2"), "b", 10.0)
+        dead = attrs.evolve(HEAD, id="ms-3")
+        two.create(dead, "c", 9.0)
+        for now in (5000.5, 5001.0 + step, 5001.5 + step):  # both live
+            set_clock(now)
+            assert not two.claim(HEAD, "b"), now
+            assert write(two, "b", lease=10.0).orphans == [], now
+            assert write(one, "a", lease=10.0).orphans == [], now
+        for second in range(7):  # one dies too
+            set_clock(5002.5 + second + step)
+            assert write(two, "b", lease=10.0).orphans == [], second
+        set_clock(5009.7 + step)  # half a second was not counted
+        assert write(two, "b", lease=10.0).orphans == [dead]
+        set_clock(5011.6 + step)
+        assert len(write(two, "b", lease=10.0).orphans) == 2
+        two.close()
+        one.close()
+
+
+def test_the_wall_clock_tells_no_lease_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "relay.db"
+    one, two = SQLiteStore(path), SQLiteStore(path)
+    one.create(HEAD, "a", 10.0)
+    wall = time.time
+    for step in (3600.0, -3600.0):
+        monkeypatch.setattr(time, "time", lambda step=step: wall() + step)
+        assert write(two, "b", lease=10.0).orphans == []
+        later = attrs.evolve(HEAD, id=f"ms{step}", key=f"{step}")
+        one.create(later, "a", 10.0)
+        two.create(attrs.evolve(later, id=f"ms{step}-2"), "b", 10.0)
+        assert write(two, "b", lease=10.0).orphans == []
+        assert two.look(f"{step}") == attrs.evolve(later, id=f"ms{step}-2")  # the latest
+    one.create(attrs.evolve(HEAD, id="ms-last"), "a", 10.0)
+    assert (two.look("chat") or HEAD).id == "ms-last"
+    one.close()
+    two.close()
+
+
+def test_a_file_of_before_the_machine_was_restarted_has_orphans_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores: list[Store] = [SQLiteStore(tmp_path / "relay.db"), SQLiteStore(tmp_path / "relay.db")]
+    set_clock = set_clocks(monkeypatch, stores)
+    set_clock(1e6)
+    stores[0].create(HEAD, "a", 10.0)
+    set_clock(20.0)
+    assert write(stores[1], "b").orphans == [HEAD]
+    assert stores[1].claim(HEAD, "b")
+    for store in stores:
+        store.close()
+
+
 def test_of_many_that_claim_at_once_one_does(make: Make) -> None:
     make().create(HEAD, "gone", 0.001)
     stores = [make() for _ in range(8)]
@@ -195,6 +297,36 @@ def test_a_file_is_for_its_owner_alone_and_one_of_another_version_is_left_alone(
         store.look("x")
     with pytest.raises(StoreFailed, match="missing"):
         SQLiteStore(tmp_path / "missing" / "relay.db").look("x")
+
+
+@pytest.mark.parametrize("lock", ["begin", "begin immediate", "begin exclusive"])
+def test_a_file_that_another_process_is_at_without_the_log_is_waited_for(lock: str, tmp_path: Path) -> None:
+    # As it is while several processes open a new file: SQLite waits for some of these locks, and not for all.
+    path = tmp_path / "relay.db"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(path), lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    opener = threading.Timer(0.1, holder.communicate)
+    opener.start()
+    store = SQLiteStore(path)
+    store.create(HEAD, "a", 30.0)
+    assert store.look(HEAD.id) == HEAD
+    store.close()
+    opener.join()
+
+
+_HOLDER = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("create table strange(x)")
+db.execute(sys.argv[2])
+db.execute("select * from strange").fetchall()
+print("held", flush=True)
+sys.stdin.read()
+db.execute("commit")
+"""
 
 
 @NEEDS_REDIS

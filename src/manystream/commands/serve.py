@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .command_group import exit_with
+from .group import exit_with
 from .options import Budget, Limits, LogFormat, LogLevel, PriceOption
 
 __all__ = ["serve"]
@@ -64,8 +64,8 @@ def serve(
     """
 
     def command() -> int:
-        from .engine.cli.logs import write_logs
-        from .engine.cli.serve import serve
+        from ..engine.cli.logs import write_logs
+        from ..engine.cli.serve import serve
 
         write_logs(log_level, log_format)
         return serve(

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .command_group import exit_with
+from .group import exit_with
 
 __all__ = ["budget"]
 
@@ -26,7 +26,7 @@ def budget(
     """
 
     def command() -> int:
-        from .engine.cli.budget import budget
+        from ..engine.cli.budget import budget
 
         return budget(what, name, carrier=carrier)
 

@@ -67,7 +67,10 @@ InputFile = Annotated[
         " Parquet. gzip and Zstandard are undone. `-` is standard input."
     ),
 ]
-Limit = Annotated[int | None, typer.Option("-n", "--limit", min=1, help="Run only the first N requests.")]
+Limit = Annotated[
+    int | None,
+    typer.Option("-n", "--limit", min=1, help="Run only the first N requests. With --epochs a row is several of them."),
+]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"] | None,
     typer.Option(
