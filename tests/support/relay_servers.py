@@ -3,13 +3,14 @@
 import importlib.util
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def served(name: str, **environment: str) -> Generator[Served]:
         [sys.executable, "-m", *SERVERS[name](str(port))],
         cwd=TOP,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TOP), str(TOP / "src")]), **environment},
+        start_new_session=True,
     )
     try:
         until = time.monotonic() + 40
@@ -87,8 +89,8 @@ def served(name: str, **environment: str) -> Generator[Served]:
                 time.sleep(0.1)
         yield Served(process, port)
     finally:
-        if process.poll() is None:
-            process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its workers too, which outlive it
         process.wait(10)
 
 
