@@ -25,7 +25,7 @@ class Given:
         it has read still stands. If so, the output is not asked for again."""
         if not self._taken:
             with self._lock:  # against an answer that is asked for again in this very moment
-                self._taken = seq >= self.void_before
+                self._taken = self._taken or seq >= self.void_before  # another thread may have taken one meanwhile
         return seq >= self.void_before
 
     def withdraw(self, seq: int) -> None:

@@ -4,7 +4,7 @@ The ledger's Python runs in each engine. It leaves its report on the server. Unl
 the state, books its report and all that others have left there, and writes the state back with their grants: by a
 script of the server's, and only if nobody else has written meanwhile. Those who wait look for their grant; when none is
 there and nobody is at it, or whoever is has not come back in half a second, it is their turn. So an exchange takes
-about four round trips, however many share and however far the server is, and nothing is reckoned twice.
+about as long as four round trips, however many share and however far the server is, and nothing is reckoned twice.
 
 The clock is the server's, so those of the machines need not agree. A report tells sums, and has a number: one that was
 booked though its answer was lost does no harm when it comes again, nor one that comes late.
@@ -72,20 +72,21 @@ end
 local clerk, moment = redis.call('HGET', key, 'clerk'), now[1] * 1000 + math.floor(now[2] / 1000)
 if clerk then
     local till, who = string.match(clerk, '^(%d+) (.*)$')
-    if who ~= name and tonumber(till) > moment then return {3} end
+    local left = tonumber(till) - moment  -- more than it was given: the server's clock was set back
+    if who ~= name and left > 0 and left <= 500 then return {3} end
 end
 redis.call('HSET', key, 'clerk', string.format('%d', moment + 500) .. ' ' .. name)
-local all, left = redis.call('HGETALL', key), {}
+local all, reports = redis.call('HGETALL', key), {}
 local state = ''
 for i = 1, #all, 2 do
     if all[i] == 'state' then
         state = all[i + 1]
     elseif string.sub(all[i], 1, 7) == 'report ' then
-        left[#left + 1] = string.sub(all[i], 8)
-        left[#left + 1] = all[i + 1]
+        reports[#reports + 1] = string.sub(all[i], 8)
+        reports[#reports + 1] = all[i + 1]
     end
 end
-return {0, found, state, now, left}
+return {0, found, state, now, reports}
 """
 _ONLY_READ = "-"  # no version
 _WRITTEN, _GRANTED, _WAIT = 1, 2, 3

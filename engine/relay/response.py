@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import anyio
 
+from ...actors import SnapshotEvent
 from ...actors.handle import StreamHandle
 from .access import Action, Authorize, header
 from .encoders import SHOWN, Encoder, Shown, encoder, native
@@ -154,9 +155,13 @@ class HandleResponse:
         if scope["method"] == "HEAD":
             await send_head(send, encoding.headers)
             return
-        # What came before and is no longer kept is told in one event.
-        before = [self._handle.snapshot()] if base and not last else []
-        tab = Tab(recording, encoding, anyio.current_time, after=max(last, base), before=before, opening=opening)
+        before: list[SnapshotEvent] = []
+        if base and not last:
+            # What came before and is no longer kept is told in one event, with all that came since: what follows it
+            # goes on there, since a text that grows meanwhile would be told from its beginning.
+            before = [self._handle.snapshot()]
+            last = before[0].seq
+        tab = Tab(recording, encoding, anyio.current_time, after=last, before=before, opening=opening)
         await tab.serve(receive, send, keepalive=self._keepalive)
 
 

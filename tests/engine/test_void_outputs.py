@@ -221,3 +221,20 @@ def test_what_was_given_is_told_by_the_number_of_the_last_event_that_was_read() 
     assert given.take(6)
     given.withdraw(9)
     assert [given.take(seq) for seq in (6, 8, 9)] == [False, False, True]
+
+
+def test_a_reader_that_lags_takes_back_nothing_of_what_another_thread_takes_meanwhile() -> None:
+    given: Any = Given()
+    given.withdraw(5)
+    lock = given._lock
+
+    class BehindAnother:
+        def __enter__(self) -> None:
+            given._lock = lock
+            assert given.take(6)
+
+        def __exit__(self, *_: object) -> None: ...
+
+    given._lock = BehindAnother()
+    assert not given.take(4)
+    assert not given.withdraw_unless_taken(9)

@@ -103,7 +103,9 @@ class Origin(Generic[_L]):
             self.links.remove(link)
         if link.broke_http2:
             self._broken += 1
+            if self._broken >= _MOST_BROKEN:
+                self.speak_http1()
         elif link.answered:
             self._broken = 0
-        if link.wants_http1 or self._broken >= _MOST_BROKEN:
+        if link.wants_http1:
             self.speak_http1()

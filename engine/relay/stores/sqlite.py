@@ -66,7 +66,9 @@ class SQLiteStore:
                 connection.execute("pragma synchronous=normal")
                 (version,) = connection.execute("pragma user_version").fetchone()
                 if version not in (0, _VERSION):
-                    raise StoreFailed(f"{self._path} was written by another version of manystream")
+                    raise StoreFailed(
+                        f"{self._path} was written by another version of manystream: remove it, or name another file"
+                    )
                 connection.executescript(f"begin immediate; {_SCHEMA} pragma user_version={_VERSION}; commit;")
             except BaseException:
                 connection.close()

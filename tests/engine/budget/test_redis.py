@@ -184,6 +184,24 @@ async def test_one_that_dies_in_the_middle_holds_nobody_up(server: Server) -> No
 @SERVER
 @pytest.mark.slow
 @pytest.mark.anyio
+async def test_a_clock_that_was_set_back_shuts_nobody_out(server: Server) -> None:
+    """One that died in the middle left until when others wait for it: an hour from now, as the clock is by now."""
+    budget = RedisBudget(server.url)
+    await budget.exchange("account", report())
+    client = budget._client  # pyright: ignore[reportPrivateUsage]
+    (key,) = client.keys("*")
+    seconds, _ = client.time()
+    client.hset(key, "clerk", f"{1000 * (seconds + 3600)} another")
+    begun = time.perf_counter()
+    await budget.exchange("account", report(number=1))
+    assert time.perf_counter() - begun < 0.4
+    await budget.aclose()
+
+
+@PACKAGE
+@SERVER
+@pytest.mark.slow
+@pytest.mark.anyio
 async def test_what_is_no_ledger_on_the_server_counts_for_nothing(server: Server) -> None:
     budget = RedisBudget(server.url)
     await budget.exchange("account", report())

@@ -94,6 +94,32 @@ async def test_one_that_began_anew_is_told_with_what_it_is_now() -> None:
         assert said.endswith("at last")
 
 
+async def test_what_grows_while_the_head_is_on_its_way_is_told_once() -> None:
+    async with engine_saying(Cut(8, "close", text=WORDS), WORDS, recovery="restart") as engine:
+        handle = engine.submit("count")
+        async with handle.subscribe(start=0) as channel:
+            async for event in channel:
+                if event.event_kind == "restart":
+                    break
+        await anyio.sleep(2)
+        response = relay_response(handle)
+
+        async def behind_a_slow_server(scope: Any, receive: Any, send: Any) -> None:
+            async def slow(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    await anyio.sleep(2)
+                await send(message)
+
+            await response(scope, receive, slow)
+
+        browser = await Browser(behind_a_slow_server).alone()
+        frames = frames_of(browser.body)
+        assert [event for _, event, _ in frames][:2] == ["snapshot", "part_delta"]
+        begun = frames[0][2]["parts"][0]["text"]
+        assert begun + browser.text == WORDS
+        assert frames[-1][1] == "stream_end"
+
+
 async def test_a_browser_that_leaves_a_handle_leaves_it_running() -> None:
     async with engine_saying(speed=0.5) as engine, anyio.create_task_group() as tasks:
         handle = engine.submit("count")

@@ -104,6 +104,8 @@ def test_one_failure_after_the_hour_is_enough() -> None:
     origin = origin_with()
     breaks(origin)
     assert [origin.speaks_http1(now) for now in (0, 3600)] == [True, False]
+    origin.remove(Link(answered=False))  # it was lost, as any connection may be
+    assert not origin.speaks_http1(3601)
     origin.remove(Link(broke_http2=True))
     assert origin.speaks_http1(3601)
 
