@@ -110,7 +110,8 @@ def open_run(
     - `retry_only` names the errors that are run again, and no others are: by `result.error.type`, `deadline_silence`
       and the like for deadlines, or the type that the results have.
     - `retry_stopped` names stop reasons: answers that stopped for one of them, such as `max_tokens`, are run again. The
-      requests may have other parameters then.
+      requests may have other parameters then. A name that is almost a known one is refused; `run.resumed.again.unmet`
+      has other unknown ones for which no answer stopped.
     - `max_failures` stops the run when so many answers are failures, such as 20; or such a share of them, as "5%", once
       50 have come. Those of earlier sessions count.
     - `skip_invalid` skips entries of a file, and rows, that are not requests.
