@@ -43,7 +43,7 @@ from .opened import OpenedByHand
 from .prices import Price, Prices
 from .sdk_clients import SdkClients
 from .settings import admin_key_for, check_settings
-from .stats import EngineStats, engine_stats
+from .stats import BudgetStats, EngineStats, engine_stats
 from .submission import Defaults, Submission, Way, held_back
 from .supervisor import Job, Supervisor
 from .telemetry import find_observers
@@ -57,8 +57,9 @@ __all__ = ["Engine", "EngineBusy", "EngineStats"]
 
 _ELSEWHERE = "elsewhere its streams' state, result and cancel() can be used"
 _FOR_THE_REST = frozenset(  # of the engine: combinators, runs, the synchronous face, the SDK's clients
-    {"ask_to_cancel", "base_url", "closing", "connection", "count_spent", "deadlines", "find", "forget", "home"}
-    | {"launch", "params_for", "prices", "request_cancel", "spent_for", "start_side_task", "with_longest_answer"}
+    {"ask_to_cancel", "base_url", "budget_stats", "closing", "connection", "count_spent", "deadlines", "find"}
+    | {"forget", "home", "launch", "params_for", "prices", "request_cancel", "spent_for", "start_side_task"}
+    | {"with_longest_answer"}
 )
 
 
@@ -298,8 +299,8 @@ class Engine(ManyStreams, SdkClients, OpenedByHand):
         """
         supervisor = self._running_supervisor
         assert self._loop is not None
-        shared = None if self._sharing is None else self._sharing.stats()
-        return engine_stats(self._admission, supervisor, self._loop.clock(), shared, self._connections.stats())
+        shared, connections = self.budget_stats(), self._connections.stats()
+        return engine_stats(self._admission, supervisor, self._loop.clock(), shared, connections)
 
     def hedge(
         self, request: RequestLike[OutputT], *, after: float | None = None, policy: Policy | None = None
@@ -326,6 +327,10 @@ class Engine(ManyStreams, SdkClients, OpenedByHand):
     def with_longest_answer(self, request: StreamRequest) -> StreamRequest:
         """The request with the `max_tokens` that its model gives at most, unless somebody says otherwise."""
         return self._defaults.model_of(request).with_longest_answer(request)
+
+    def budget_stats(self) -> BudgetStats | None:
+        """The `budget` of `stats()` alone, which costs little however many requests wait."""
+        return None if self._sharing is None else self._sharing.stats()
 
     @property
     def home(self) -> HomeLoop | None:

@@ -69,6 +69,7 @@ class Prices:
     def __init__(self, overrides: Mapping[str, Price] | None = None) -> None:
         self._overrides = dict(overrides or EMPTY)
         self._unknown: set[str] = set()
+        self._taken: set[str] = set()
 
     def price(self, model_name: str) -> Price | None:
         """The model's price for a short prompt at standard speed; None when it is unknown."""
@@ -90,6 +91,7 @@ class Prices:
         price is one of the caller's own.
         """
         if model_name in self._overrides:
+            self._taken.add(model_name)
             return self._overrides[model_name].cost(usage)
         counts = _Counts.of(usage)
         amounts = {
@@ -103,6 +105,11 @@ class Prices:
         speed = usage.details.get("speed")
         found = self._calculate(model_name, amounts, speed if isinstance(speed, str) else None)
         return None if found is None else float(found.total_price)
+
+    @property
+    def unused(self) -> list[str]:
+        """The models of the caller's own prices by which no cost was told."""
+        return [name for name in self._overrides if name not in self._taken]
 
     def missed(self, model_name: str, usage: Usage, tokens: int) -> float | None:
         """What a cache miss cost, in dollars: so many input tokens were written to the cache, or taken as plain input,

@@ -41,6 +41,8 @@ def export(
     except OSError as exc:
         fail(f"{name}: {(exc.strerror or str(exc)).lower()}")
         return Status.UNWRITTEN
+    for model in known.unused:
+        say(f"--price {model}: there is no answer of that model without a price")
     if output != "-":
         say(f"{count:,} {'row' if count == 1 else 'rows'} in {output}")
     return Status.SUCCEEDED

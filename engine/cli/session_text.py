@@ -26,6 +26,8 @@ def resumed(run: Run) -> list[str]:
         kinds = [f"errored by {shorten(kind, KIND)} {count:,}" for kind, count in again.errors.items()]
         kinds += [f"stopped at {shorten(reason, KIND)} {count:,}" for reason, count in again.stopped.items()]
         lines.append(f"run again: {', '.join(kinds)}{price}")
+    if again.unmet:
+        lines.append(f"run again: no answer stopped at {', '.join(shorten(reason, KIND) for reason in again.unmet)}")
     return lines + lost(before)
 
 

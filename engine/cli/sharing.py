@@ -40,7 +40,7 @@ async def tell_of_sharing(engine: Engine, note: Callable[[str], None]) -> None:
     shared = alone = False
     while not (shared and alone):
         await anyio.sleep(_SOON)
-        budget = engine.stats().budget
+        budget = engine.budget_stats()
         if budget is None:
             return
         others = budget.participants - 1

@@ -44,7 +44,7 @@ def answer_row(line: Mapping[str, Any], spent: Spent | None, prices: Prices) -> 
     if spent is None:
         spent = _spent(message, model, prices)
     elif spent.dollars is None:
-        costs = [prices.cost(name, _usage(spent)) for name in (spent.model, model) if name is not None]
+        costs = [prices.cost(name, _usage(spent)) for name in (spent.model, model, spent.asked) if name]
         spent = attrs.evolve(spent, dollars=next((cost for cost in costs if cost is not None), None))
     return {
         "custom_id": shown if isinstance(shown := line.get("id"), str) else line.get("custom_id"),

@@ -24,7 +24,8 @@ def read_results(
     `state`, `text`, `output`, `stop_reason`, `model`, `input_tokens`, `cache_read_tokens`, `cache_write_tokens`,
     `output_tokens`, `cost_usd` (in dollars), `error_type`, `error_message`, and then the columns of your input, with
     `column_prefix` before their names. Where the values of one of your columns have different types, all of them are
-    texts. `prices` are a caller's own, by the model's name: for answers of which no price is known yet.
+    texts. `prices` are a caller's own, for answers of which no price is known yet: by the name of the model that
+    answered or, where the run's journal lies beside the file, by the name that was asked for.
 
         frame = pd.DataFrame(read_results("results.jsonl"))
         frame = pl.DataFrame(read_results("results.jsonl"), infer_schema_length=None)

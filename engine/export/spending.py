@@ -34,14 +34,19 @@ class Spent:
     model: str | None = None
     failure: str | None = None
     """The failure's one name; None for an answer that succeeded or was canceled."""
+    asked: str | None = None
+    """The model by the name that the request gave it, which may be an alias of the one that answered."""
 
 
 _NAMES = [field.name for field in attrs.fields(Spent)]
 _COPY = f"CREATE TABLE spent (custom_id TEXT PRIMARY KEY, {', '.join(_NAMES)}) WITHOUT ROWID"
 _ROWS = f"""
-SELECT custom_id, {", ".join(_NAMES[:-1])},
-    CASE WHEN kind IN ('errored', 'expired') THEN coalesce({{failure}}, error) END
+SELECT custom_id, {", ".join(_NAMES[:-2])},
+    CASE WHEN kind IN ('errored', 'expired') THEN coalesce({{failure}}, error) END, {{asked}}
 FROM request WHERE state = 'ended'
+"""
+_ASKED = """
+(SELECT CASE WHEN json_valid(text) THEN json_extract(text, '$.model') END FROM parameters WHERE number = request.shared)
 """
 _PAGE = 1000
 
@@ -89,13 +94,14 @@ def _rows(journal: sqlite3.Connection, path: str) -> Iterator[Any]:
     if not is_readable_format(version):
         raise ResultsError(f"{path}: its format is {version}, which this version of manystream does not read")
     failure = "failure" if "failure" in columns_in(journal) else "NULL"
-    return journal.execute(f"{_ROWS.format(failure=failure)} ORDER BY custom_id")
+    asked = _ASKED if "shared" in columns_in(journal) and columns_in(journal, "parameters") else "NULL"
+    return journal.execute(f"{_ROWS.format(failure=failure, asked=asked)} ORDER BY custom_id")
 
 
 def _pages(journal: Journal) -> Iterator[Any]:
     """The rows of a journal that is written meanwhile, which waits only for a page."""
     last = ""
-    query = f"{_ROWS.format(failure='failure')} AND custom_id > ? ORDER BY custom_id LIMIT {_PAGE}"
+    query = f"{_ROWS.format(failure='failure', asked=_ASKED)} AND custom_id > ? ORDER BY custom_id LIMIT {_PAGE}"
     while rows := journal.read(query, (last,)):
         yield from rows
         last = rows[-1][0]

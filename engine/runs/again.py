@@ -1,6 +1,7 @@
 """Which answers of earlier sessions are asked for again when a run goes on: a plain choice, as it was asked for."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 import attrs
 
@@ -22,6 +23,7 @@ _STOP_REASONS = frozenset(
     }
 )
 """Source: `BetaStopReason` of version 2.14 of the official Python SDK, read on 2026-11-29."""
+_CERTAINLY = 0.85  # so alike are two names of which one is a slip of the other
 
 
 @attrs.frozen(kw_only=True)
@@ -40,6 +42,11 @@ class Again:
             raise ValueError("retry_errored runs all errors again, retry_only some of them: give one of the two")
         check_failures(self.only)
         check_stop_reasons(self.stopped)
+
+    @property
+    def unfamiliar(self) -> frozenset[str]:
+        """Those of `stopped` that are not known here: they are newer, or another server's, or wrong."""
+        return self.stopped - _STOP_REASONS
 
     @property
     def condition(self) -> tuple[str, tuple[str, ...]]:
@@ -66,6 +73,9 @@ class RunAgain:
     """Errors, by the failure's name."""
     stopped: Mapping[str, int] = EMPTY
     """Answers, by the reason for which they stopped."""
+    unmet: tuple[str, ...] = ()
+    """The stop reasons that were asked for, are not known here, and for which no earlier answer stopped: each may be a
+    slip."""
     dollars: float | None = None
     """What running them again will cost if they cost as much as the succeeded answers did so far, on average; None when
     that is unknown."""
@@ -86,6 +96,8 @@ def check_failures(names: frozenset[str]) -> None:
 
 
 def check_stop_reasons(names: frozenset[str]) -> None:
-    """Raises `ValueError` for a name that no stop reason has."""
+    """Raises `ValueError` for a name that is certainly a slip, and names the right one. Other names that are not known
+    here may be newer, or another server's."""
     for name in sorted(names - _STOP_REASONS):
-        raise ValueError(f"no stop reason is called {name!r}; there are {', '.join(sorted(_STOP_REASONS))}")
+        if near := get_close_matches(name, _STOP_REASONS, 1, _CERTAINLY):
+            raise ValueError(f"no stop reason is called {name!r}; did you mean {near[0]!r}?")

@@ -372,6 +372,11 @@ class Journal:
         found = RunAgain(errors=errors, stopped=stopped)
         return found if each is None else attrs.evolve(found, dollars=each * found.count)
 
+    def unmet(self, stop_reasons: Iterable[str]) -> tuple[str, ...]:
+        """Those of the stop reasons for which no answer stopped."""
+        query = "SELECT 1 FROM request WHERE state = 'ended' AND stop_reason = ? LIMIT 1"
+        return tuple(reason for reason in sorted(stop_reasons) if not self.read(query, (reason,)))
+
     def chosen_held(self) -> list[Held]:
         """The lines that are held of answers that are run again."""
         return [Held(*row) for row in self.read("SELECT custom_id, line FROM held JOIN again USING (custom_id)")]

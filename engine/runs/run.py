@@ -110,7 +110,8 @@ def open_run(
     - `retry_only` names the errors that are run again, and no others are: by `result.error.type`, `deadline_silence`
       and the like for deadlines, or the type that the results have.
     - `retry_stopped` names stop reasons: answers that stopped for one of them, such as `max_tokens`, are run again. The
-      requests may have other parameters then.
+      requests may have other parameters then. A name that is almost a known one is refused; `run.resumed.again.unmet`
+      has other unknown ones for which no answer stopped.
     - `max_failures` stops the run when so many answers are failures, such as 20; or such a share of them, as "5%", once
       50 have come. Those of earlier sessions count.
     - `skip_invalid` skips entries of a file, and rows, that are not requests.
@@ -180,6 +181,7 @@ class Run(AsyncIterator[StreamResult[OutputT_co | None]], Generic[OutputT_co]):
         self._driver: Driver | None = None
         self._noter: TaskHandle[None] | None = None
         self._limits_noter: TaskHandle[None] | None = None
+        self._noting_limits = anyio.Lock()
         self._noted_limits: dict[str, dict[str, float]] = {}
         self._shared = SharedSoFar()
         self._noted_shared: SharedLimits | None = None
@@ -255,23 +257,29 @@ class Run(AsyncIterator[StreamResult[OutputT_co | None]], Generic[OutputT_co]):
     async def _keep_noting_limits(self, journal: Journal) -> None:
         """Notes the limits that the engine learns, now and then, for those who plan, and with whom they are shared.
         Runs until it is cancelled."""
+        shares = self._engine.budget_stats() is not None
         while True:
-            for _ in range(_LIMITS_EVERY):
+            for _ in range(_LIMITS_EVERY if shares else 0):
                 await anyio.sleep(_LOOKS_EVERY)
-                self._shared.see(self._engine.stats().budget, _LOOKS_EVERY)
+                self._shared.see(self._engine.budget_stats(), _LOOKS_EVERY)
+            if not shares:
+                await anyio.sleep(_LIMITS_EVERY * _LOOKS_EVERY)
             await self._note_limits(journal)
 
     async def _note_limits(self, journal: Journal) -> None:
-        pools = [pool for pool in self._engine.stats().pools if pool.limits]
-        limits = {pool.name: {str(name): one.per_minute for name, one in pool.limits.items()} for pool in pools}
-        shared = self._shared.so_far
-        with suppress(OutputError):  # nothing is lost by it, and whoever writes an answer next tells
-            if limits != self._noted_limits:
-                await uninterrupted(lambda: to_thread.run_sync(journal.note_limits, limits))
-                self._noted_limits = limits
-            if shared is not None and shared != self._noted_shared:
-                await uninterrupted(lambda: to_thread.run_sync(journal.note_shared, shared))
-                self._noted_shared = shared
+        # A noter that was cancelled in a write ends before the last word is noted and the journal closes. Its task is
+        # not waited for: one that the loop cancels before it has begun never says that it ended.
+        async with self._noting_limits:
+            pools = [pool for pool in self._engine.stats().pools if pool.limits]
+            limits = {pool.name: {str(name): one.per_minute for name, one in pool.limits.items()} for pool in pools}
+            with suppress(OutputError):  # nothing is lost by it, and whoever writes an answer next tells
+                if limits != self._noted_limits:
+                    await uninterrupted(lambda: to_thread.run_sync(journal.note_limits, limits))
+                    self._noted_limits = limits
+                shared = self._shared.so_far
+                if shared is not None and shared != self._noted_shared:
+                    await uninterrupted(lambda: to_thread.run_sync(journal.note_shared, shared))
+                    self._noted_shared = shared
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -298,7 +306,7 @@ class Run(AsyncIterator[StreamResult[OutputT_co | None]], Generic[OutputT_co]):
     async def _close_in_thread(self) -> None:
         assert self._driver is not None
         assert self._stores is not None
-        self._shared.see(self._engine.stats().budget, 0.0)  # of the dollars, the last word
+        self._shared.see(self._engine.budget_stats(), 0.0)  # of the dollars, the last word
         await self._note_limits(self._stores.journal)
         stopped, drained = self._driver.stopping.stop is not None, self.figures.stopping
         how = "stopped" if stopped else "interrupted" if drained else "cancelled"

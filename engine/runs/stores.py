@@ -133,6 +133,7 @@ def open_stores(
         registry.register()
         if isinstance(requests, RequestFile) and requests.seed is not None:
             journal.keep("seed", requests.seed)
+        unmet = journal.unmet(options.again.unfamiliar)
         if found is not None:
             again = journal.chosen(known=registry.readable is not None)
             drop_chosen(output, journal, found, ordered=options.ordered)
@@ -143,6 +144,7 @@ def open_stores(
         writer = Writer(output, journal, ordered=options.ordered)
         writer.begin()
         before, total = journal.totals(), journal.count() if known else None
+        again = attrs.evolve(again, unmet=unmet)
         resumed = Resumed(missing=missing, gone=journal.gone() if known else 0, again=again)
         return Stores(
             journal=journal,

@@ -52,7 +52,8 @@ def export(
 
     The columns are custom_id, epoch, state, text, output, stop_reason, model, input_tokens, cache_read_tokens,
     cache_write_tokens, output_tokens, cost_usd, error_type, error_message, and then yours. What a run has counted in
-    dollars stays as it was; `--price` is for answers whose price was unknown then.
+    dollars stays as it was; `--price` is for answers whose price was unknown then. Its MODEL is the name in the column
+    model or, where the run's journal lies beside the results, the name that was asked for.
     """
 
     def command() -> int:

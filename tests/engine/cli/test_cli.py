@@ -120,9 +120,8 @@ def test_help_tells_the_exit_status() -> None:
             "--max-failures is a number of failures such as 20, or a share of the answers such as 5%, not 'some'",
         ),
         (
-            ["in.jsonl", "-o", "out.jsonl", *MODEL, "--retry-stopped", "max_tokens,bogus"],
-            "--retry-stopped: no stop reason is called 'bogus'; there are compaction, end_turn, max_tokens,"
-            " model_context_window_exceeded, pause_turn, refusal, stop_sequence, tool_use",
+            ["in.jsonl", "-o", "out.jsonl", *MODEL, "--retry-stopped", "max_tokens,endturn"],
+            "--retry-stopped: no stop reason is called 'endturn'; did you mean 'end_turn'?",
         ),
         (
             ["in.jsonl", "-o", "", *MODEL],
@@ -284,9 +283,10 @@ def test_errors_that_pass_are_run_again_by_the_same_command(simulator: Simulator
         r"^run again: errored by overloaded_error 1, for about (<)?\$[\d.]+ at what the", done.stderr, re.MULTILINE
     )
     assert len(simulator.requests) == 4
-    done = run(*args, "--retry-only", "invalid_request_error")
+    done = run(*args, "--retry-only", "invalid_request_error", "--retry-stopped", "bogus,refusal")
     assert done.exit_code == 0
     assert len(simulator.requests) == 5
+    assert "run again: no answer stopped at bogus" in done.stderr.splitlines()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs pipes that can be waited for")

@@ -81,8 +81,13 @@ def test_rows_of_a_file(results: str) -> None:
 
 def test_a_price_that_was_unknown(results: str) -> None:
     for more, dollars in (((), ""), (("--price", "m=200000,0"), "1.0"), (("--price", "other=3,4"), "")):
-        assert export(results, "-o", "t.csv", *more).exit_code == 0
+        done = export(results, "-o", "t.csv", *more)
+        assert done.exit_code == 0
+        told = done.stderr
         assert [row["cost_usd"] for row in table("t.csv")] == [dollars] * 2
+        assert ("--price other: there is no answer of that model without a price" in told.splitlines()) == (
+            "other=3,4" in more
+        )
     done = export(results, "-o", "u.csv", "--price", "m=free")
     assert (done.exit_code, done.stderr.splitlines()) == (
         2,

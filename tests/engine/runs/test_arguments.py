@@ -42,7 +42,7 @@ OF_A_RUN: list[tuple[dict[str, Any], str]] = [
     ({"retry_only": ["bogus"]}, "no error is called 'bogus'; there are api_error,"),
     ({"retry_stopped": None}, "retry_stopped is a list of names, such as ['max_tokens'], not NoneType"),
     ({"retry_stopped": [3]}, "a name in retry_stopped is a string, not 3"),
-    ({"retry_stopped": ["bogus"]}, "no stop reason is called 'bogus'; there are compaction, end_turn,"),
+    ({"retry_stopped": ["max_token"]}, "no stop reason is called 'max_token'; did you mean 'max_tokens'?"),
     ({"retry_errored": True, "retry_only": ["api_error"]}, "retry_errored runs all errors again"),
     (
         {"max_failures": 0},

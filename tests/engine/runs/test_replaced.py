@@ -107,6 +107,20 @@ def test_what_is_no_longer_asked_for_keeps_its_answer(tmp_path: Path) -> None:
     assert set(lines(path).values()) == {"old"}
 
 
+def test_stop_reasons_that_are_newer_are_run_again_and_unmet_ones_told(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    sit(path, NOTHING, range(9), "old")
+    journal = Journal(journal_path(str(path)))
+    with journal.transaction() as db:
+        db.execute("UPDATE request SET stop_reason = 'paused_for_cause' WHERE stop_reason = 'end_turn'")
+    again = Again(stopped=frozenset({"refusal", "max_tokens", "paused_for_cause", "bogus"}))
+    assert again.unfamiliar == {"paused_for_cause", "bogus"}
+    assert journal.unmet(again.unfamiliar) == ("bogus",)
+    journal.choose(again)
+    assert journal.chosen(known=False).stopped == {"max_tokens": 3, "paused_for_cause": 3}
+    journal.close()
+
+
 class Killed(BaseException):
     """The process is no more."""
 

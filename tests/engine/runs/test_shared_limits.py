@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import pytest
 from tests.support.engines import engine_in_memory
 from tests.support.virtual import virtual_backends
 
-from manystream import HostBudget, Price, StreamRequest
+from manystream import Engine, HostBudget, Price, StreamRequest
 from manystream.engine.budget.stats import BudgetStats
 from manystream.engine.report import read_report
 from manystream.engine.runs import open_run
+from manystream.engine.runs.journal import Journal
 from manystream.engine.runs.shared_limits import SharedLimits, SharedSoFar
 from manystream.engine.simulator import Simulator
 from manystream.engine.simulator.service.conditions import Conditions, ServiceLimits
@@ -114,3 +118,83 @@ def test_a_run_tells_its_report(tmp_path: Path) -> None:
 
     backend, options = virtual_backends(settle=0.004)["asyncio"]
     anyio.run(main, backend=backend, backend_options=options)
+
+
+def budget_in(folder: Path) -> HostBudget:
+    found = HostBudget(folder / "b.db", name="us")
+    found._clock = anyio.current_time  # pyright: ignore[reportPrivateUsage]
+    return found
+
+
+@pytest.mark.parametrize("shares", [True, False])
+def test_a_run_does_not_ask_for_the_whole_picture_each_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shares: bool
+) -> None:
+    """It has a row for each request that waits, and without a budget there is nothing to look at."""
+    asked = Counter[str]()
+
+    def counted(name: str) -> None:
+        real = getattr(Engine, name)
+
+        def ask(engine: Engine) -> Any:
+            asked[name] += 1
+            return real(engine)
+
+        monkeypatch.setattr(Engine, name, ask)
+
+    async def main() -> None:
+        simulator = Simulator(clock=anyio.current_time, time_to_first_token=35)
+        async with (
+            engine_in_memory(simulator, budget=budget_in(tmp_path) if shares else None) as engine,
+            open_run(engine, prompts(1), tmp_path / "out.jsonl") as run,
+        ):
+            async for _ in run:
+                pass
+
+    counted("stats")
+    counted("budget_stats")
+    backend, options = virtual_backends(settle=0.004)["asyncio"]
+    anyio.run(main, backend=backend, backend_options=options)
+    assert 3 <= asked["stats"] <= 5
+    assert (asked["budget_stats"] > 30) == shares
+    assert shares or asked["budget_stats"] <= 7
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_what_is_being_noted_is_noted_before_the_journal_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    did: list[str] = []
+    closed = threading.Event()
+    note, close = Journal.note_shared, Journal.close
+
+    def slow_note(journal: Journal, shared: SharedLimits) -> None:
+        if not did:
+            did.append("begins")
+            anyio.from_thread.run_sync(begun.set)
+            closed.wait(0.3)  # which is in vain
+        did.append("noted")
+        note(journal, shared)
+
+    def told_close(journal: Journal) -> None:
+        did.append("closed")
+        closed.set()
+        close(journal)
+
+    async def main() -> None:
+        nonlocal begun
+        begun = anyio.Event()
+        simulator = Simulator(clock=anyio.current_time)
+        async with (
+            engine_in_memory(simulator, budget=budget_in(tmp_path)) as engine,
+            open_run(engine, prompts(1), tmp_path / "out.jsonl"),
+        ):
+            await begun.wait()
+
+    begun: anyio.Event
+    monkeypatch.setattr(Journal, "note_shared", slow_note)
+    monkeypatch.setattr(Journal, "close", told_close)
+    name, options = virtual_backends(settle=0.004)[backend]
+    anyio.run(main, backend=name, backend_options=options)
+    assert did[:2] == ["begins", "noted"]
+    assert did[-1] == "closed"
