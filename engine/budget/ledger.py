@@ -21,7 +21,7 @@ from .messages import Event, Grant, Lease, OutOfDateError, Report, Use
 from .sharing_out import Want, shared_out
 from .state import Account, Participant, State
 
-__all__ = ["LIMITS", "VALID", "exchange"]
+__all__ = ["LIMITS", "VALID", "exchange", "parted"]
 
 LIMITS: tuple[Reason, ...] = ("requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "pace")
 """What is shared as a bucket. The pace is one, too: a rate of requests, with no more than a second's worth at once."""
@@ -55,6 +55,16 @@ def exchange(state: State | None, report: Report, now: float) -> tuple[State, Gr
     if known is not None and report.number < known.number:
         raise OutOfDateError
     return _Ledger(state, now, report).exchange()
+
+
+def parted(report: Report, now: float) -> State:
+    """The ledger of one who can't reach the others any more. Of the limits that it has (`report.fixed`) no more is left
+    than what it still holds."""
+    state, _ = exchange(None, report, now)
+    for reason in report.fixed:
+        bucket = state.buckets[reason]
+        bucket["level"] = min(bucket["level"], report.uses[reason].held)
+    return state
 
 
 class _Ledger:

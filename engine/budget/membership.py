@@ -2,7 +2,8 @@
 
 It joins when there is something to do, and leaves when there has been nothing for some seconds: who is idle takes no
 share of anything. When the carrier fails, the engine goes on with a ledger of its own, whose limits are the fair share
-that it had last, and shrink: those who can still ask are granted what it no longer asks for.
+that it had last, and shrink: those who can still ask are granted what it no longer asks for. It begins with what the
+engine holds, since of the real buckets the rest is the others', or used up.
 """
 
 import math
@@ -11,7 +12,7 @@ import attrs
 
 from ..admission import Reason
 from ..admission.demand import Demand
-from .ledger import exchange
+from .ledger import exchange, parted
 from .messages import Grant, Report
 from .share import SharedPool
 from .state import State
@@ -89,7 +90,10 @@ class Membership:
         """The carrier brought nothing: goes on alone."""
         if self._alone_since is None:
             self._alone_since = now
-        self._own, grant = exchange(self._own, self._alone(report, now), now)
+        alone = self._alone(report, now)
+        if self._own is None:
+            self._own = parted(alone, now)
+        self._own, grant = exchange(self._own, alone, now)
         self._use(report, grant, now)
 
     def _alone(self, report: Report, now: float) -> Report:

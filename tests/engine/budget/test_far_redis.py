@@ -136,7 +136,7 @@ async def test_streams_go_on_while_the_network_is_parted(url: str, caplog: pytes
                 assert limit() < first <= 120.0  # the share, which shrinks
                 assert len(simulator.requests) > sent
                 between.parted = False
-                await until(lambda: budgets() == [(False, 2)] * 2)
+                await until(lambda: [alone for alone, _ in budgets()] == [False, False])  # one may have done all it had
     assert states == ["complete"] * 300
     assert [request.status for request in simulator.requests].count(429) == 0
     told = [record for record in caplog.records if "budget.out_of_reach" in record.getMessage()]

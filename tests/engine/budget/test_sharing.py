@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,33 @@ def test_a_carrier_that_starts_something_is_waited_for(run: Callable[[Main], Non
                 assert told is not None
                 assert told.alone is alone
         await real.aclose()
+
+    run(main)
+
+
+@pytest.mark.parametrize("after", [1.0, 2.5, 4.0, 10.0])
+def test_engines_that_are_parted_go_on_with_what_they_hold(
+    run: Callable[[Main], None], tmp_path: Path, after: float
+) -> None:
+    """And not each with a bucket of its own that is full: most of the real one may be used up by then."""
+
+    async def main() -> None:
+        real = [host(tmp_path / "b.db") for _ in range(2)]
+        parts_at = anyio.current_time() + after
+
+        async def carry(budget: HostBudget, account: str, report: Report) -> Grant:
+            if parts_at <= anyio.current_time() < parts_at + 20:
+                await anyio.sleep(0.9)
+                raise ConnectionError
+            await anyio.sleep(0.1)
+            return await budget.exchange(account, report)
+
+        simulator = simulated(limits=service.ServiceLimits(requests_per_minute=240))
+        seconds, _ = await gather_in([Broken(partial(carry, budget)) for budget in real], simulator, 160)
+        assert Counter(request.status for request in simulator.requests) == {200: 320}
+        assert seconds < 1.5 * 60 * (320 - 240) / 240
+        for budget in real:
+            await budget.aclose()
 
     run(main)
 
