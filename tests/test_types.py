@@ -124,6 +124,7 @@ def test_the_library_uses_what_the_objects_that_users_hold_have(kind: type[objec
 ENGINE_S = {
     "ask_to_cancel",
     "base_url",
+    "budget_stats",
     "closing",
     "connect",
     "connection",

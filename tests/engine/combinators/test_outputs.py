@@ -375,7 +375,12 @@ async def test_partials_show_a_restart(simulator: Simulator) -> None:
         engine_for(simulator, recovery="restart") as engine,
         engine.stream("Read it", output=Invoice, policy=Lossless()) as stream,
     ):
-        states = [partial.state() async for partial in stream.partials()]
+        partials = stream.partials()
+        async with stream.subscribe(Lossless(buffer=8)):  # it reads nothing, and so holds the answer back
+            states = [(await anext(partials)).state()]
+            while states[-1] != "growing":
+                states.append((await anext(partials)).state())
+        states += [partial.state() async for partial in partials]
     assert [*pairwise(states)].count(("growing", "pending")) == 1
 
 
