@@ -223,7 +223,7 @@ def test_a_carrier_that_starts_something_is_waited_for(run: Callable[[Main], Non
     run(main)
 
 
-@pytest.mark.parametrize("after", [1.0, 2.5, 4.0, 10.0])
+@pytest.mark.parametrize("after", [2.5, *(pytest.param(later, marks=pytest.mark.slow) for later in (1.0, 4.0, 10.0))])
 def test_engines_that_are_parted_go_on_with_what_they_hold(
     run: Callable[[Main], None], tmp_path: Path, after: float
 ) -> None:
